@@ -1,0 +1,206 @@
+package protocol
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// A Kind says what a Body is for.
+type Kind uint32
+
+const (
+	KindUser    Kind = 0 // an application's message
+	KindFind    Kind = 1 // findPeers: payload is the id sought, 20 bytes
+	KindFound   Kind = 2 // foundPeers: payload is up to MaxFound ids of 20 bytes
+	KindOffer   Kind = 3 // handshake-offer: no payload
+	KindAnswer  Kind = 4 // handshake-answer: payload is an Answer, none for a refusal
+	KindSignal  Kind = 5 // WebRTC signalling: payload is JSON text
+	KindReceipt Kind = 6 // reserved: {1 end-to-end id, 2 SHA-256 of the Body received}
+	KindNotice  Kind = 7 // reserved: the origin is told that there is no route
+	KindOther   Kind = 8 // legacy data of another type: payload is its whole JSON text
+)
+
+func (k Kind) String() string {
+	names := [...]string{"user", "findPeers", "foundPeers", "handshake-offer", "handshake-answer", "signal", "receipt", "notice", "other"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint32(k))
+}
+
+// control reports whether messages of this kind are the overlay's own.
+func (k Kind) control() bool { return k != KindUser && k != KindOther }
+
+// A Form says how the payload of a Body is to be read.
+type Form uint32
+
+const (
+	FormNone      Form = 0 // there is no value
+	FormJSON      Form = 1 // the raw JSON text of one value
+	FormRaw       Form = 2 // bytes; in legacy JSON a Buffer
+	FormWholeJSON Form = 3 // the raw JSON text of the whole legacy data member
+	FormSealed    Form = 4 // reserved: encrypted to the receiver's key
+)
+
+// Flags of a Body, a set of bits.
+type Flags uint32
+
+const (
+	FlagReceipt Flags = 1 << iota // reserved: the origin wants a receipt
+	FlagNotice                    // reserved: the origin wants to know when there is no route
+	FlagClosest                   // the peer without a strictly closer link takes it
+	FlagTrace                     // reserved
+)
+
+// A Body is the part of a message that no relay may change. Once it was parsed or
+// encoded its bytes stand fixed and its fields must not be set any more.
+type Body struct {
+	To      ID // the zero ID if the frame has targets instead
+	From    ID
+	Kind    Kind
+	Form    Form
+	Flags   Flags
+	E2E     []byte // end-to-end id, 16 bytes, or none
+	Expiry  uint64 // Unix milliseconds, 0: never
+	Key     []byte // the origin's libp2p public key, protobuf-encoded
+	Extra   []byte // a JSON object: the unknown top-level members of a legacy message
+	Record  []byte // the origin's signed peer record
+	Token   []byte // of a handshake, 16 bytes, or none
+	Payload []byte
+
+	hasTo   bool
+	unknown bool
+	raw     []byte
+	head    int
+}
+
+// Raw gives the bytes of the Body as they travel. They must not be changed.
+func (b *Body) Raw() []byte { return b.raw }
+
+// Head gives every byte of the Body before its payload.
+func (b *Body) Head() []byte { return b.raw[:b.head] }
+
+// HasUnknown reports whether the Body has fields that this version does not know.
+func (b *Body) HasUnknown() bool { return b.unknown }
+
+// Encode lays the Body out from its fields. Fields that a parsed Body had and this
+// version does not know are lost, so a relay never calls it.
+func (b *Body) Encode() error {
+	head := make([]byte, 0, 64+len(b.Key)+len(b.Extra)+len(b.Record)+len(b.Payload))
+	if b.To != (ID{}) {
+		head = appendBytes(head, fieldTo, b.To[:])
+	}
+	head = appendBytes(head, fieldFrom, b.From[:])
+	head = appendUint(head, fieldKind, uint64(b.Kind))
+	head = appendUint(head, fieldForm, uint64(b.Form))
+	head = appendUint(head, fieldFlags, uint64(b.Flags))
+	head = appendOptional(head, fieldE2E, b.E2E)
+	head = appendUint(head, fieldExpiry, b.Expiry)
+	head = appendOptional(head, fieldKey, b.Key)
+	head = appendOptional(head, fieldExtra, b.Extra)
+	head = appendOptional(head, fieldRecord, b.Record)
+	head = appendOptional(head, fieldToken, b.Token)
+	full, err := JoinBody(head, b.Form, b.Payload)
+	if err != nil {
+		return err
+	}
+	*b = full
+	return nil
+}
+
+// JoinBody makes the Body that has this head and this payload. A gateway calls it
+// with a head that crossed legacy peers beside the payload. A Body of FormNone has
+// no payload field, every other one has it even if it is empty.
+func JoinBody(head []byte, form Form, payload []byte) (Body, error) {
+	raw := make([]byte, len(head), len(head)+len(payload)+4)
+	copy(raw, head)
+	if form != FormNone {
+		raw = appendBytes(raw, fieldPayload, payload)
+	}
+	return ParseBody(raw)
+}
+
+// ParseBody reads a Body and keeps raw, of which its fields are parts.
+func ParseBody(raw []byte) (Body, error) {
+	b := Body{raw: raw, head: len(raw)}
+	if len(raw) > MaxBody {
+		return b, malformed("the body has %d bytes, want at most %d", len(raw), MaxBody)
+	}
+	var seen fieldSet
+	for rest := raw; len(rest) > 0; {
+		f, next, err := nextField(rest)
+		if err != nil {
+			return b, err
+		}
+		if f.number <= fieldPayload {
+			if err := seen.once(f.number); err != nil {
+				return b, err
+			}
+		}
+		if f.number == fieldPayload {
+			if len(next) > 0 {
+				return b, malformed("fields after the payload")
+			}
+			b.head = len(raw) - len(rest)
+		}
+		if err := b.set(f); err != nil {
+			return b, err
+		}
+		rest = next
+	}
+	switch {
+	case !seen.has(fieldFrom):
+		return b, malformed("the body does not say from whom")
+	case b.Form == FormNone && seen.has(fieldPayload):
+		return b, malformed("a payload without a form")
+	case b.Form != FormNone && !seen.has(fieldPayload):
+		return b, malformed("a form without a payload")
+	}
+	b.hasTo = seen.has(fieldTo)
+	return b, nil
+}
+
+func (b *Body) set(f field) (err error) {
+	switch f.number {
+	case fieldTo:
+		b.To, err = f.id()
+	case fieldFrom:
+		b.From, err = f.id()
+	case fieldKind:
+		err = f.enum((*uint32)(&b.Kind))
+	case fieldForm:
+		err = f.enum((*uint32)(&b.Form))
+	case fieldFlags:
+		err = f.enum((*uint32)(&b.Flags))
+	case fieldE2E:
+		b.E2E, err = f.sized(tokenSize, tokenSize)
+	case fieldExpiry:
+		b.Expiry, err = f.num, f.want(protowire.VarintType)
+	case fieldKey:
+		b.Key, err = f.sized(1, MaxKey)
+	case fieldExtra:
+		b.Extra, err = f.sized(1, MaxBody)
+	case fieldRecord:
+		b.Record, err = f.sized(1, MaxRecord)
+	case fieldToken:
+		b.Token, err = f.sized(tokenSize, tokenSize)
+	case fieldPayload:
+		b.Payload, err = f.sized(0, MaxBody)
+	default:
+		b.unknown = true
+	}
+	return err
+}
+
+// enum reads a varint that must fit 32 bits.
+func (f field) enum(v *uint32) error {
+	if err := f.want(protowire.VarintType); err != nil {
+		return err
+	}
+	if f.num > 1<<32-1 {
+		return malformed("field %d is %d, too large", f.number, f.num)
+	}
+	*v = uint32(f.num)
+	return nil
+}

@@ -1,0 +1,228 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The sizes of the wire. Each is checked on what is read and on what is written.
+const (
+	MaxFrame   = 262144 // bytes of one frame, without its length prefix
+	MaxBody    = 260000 // bytes of one Body: a frame less room for a full path and route
+	MaxHello   = 4096   // bytes of a HELLO frame
+	MaxRecord  = 2048   // bytes of a signed peer record
+	MaxKey     = 1024   // bytes of a public key: an RSA key of 4,096 bits with room to spare
+	MaxSig     = 512    // bytes of a signature: 64 for Ed25519, 512 for RSA of 4,096 bits
+	MaxNonce   = 32     // printable ASCII characters
+	MaxPath    = 20     // entries; the first is the origin, so 19 relays
+	MaxRoute   = 20     // entries
+	MaxTargets = 64     // entries
+	MaxPayload = 64000  // raw bytes that every peer can take, whatever lies between
+
+	tokenSize    = 16 // bytes of a handshake token and of an end-to-end id
+	maxFeatures  = 32
+	maxFeature   = 64 // bytes of one feature's name
+	maxAgent     = 256
+	pathEntry    = 22 // tag, length, 20 bytes of id
+	lengthPrefix = 3  // bytes of headroom: a uvarint up to MaxFrame
+)
+
+// Field numbers of a Frame. 1 to 6 are control frames, 8 to 15 a message.
+//
+//	 1 hello   {1 features, 2 role, 3 link, 4 limits, 5 agent}
+//	 2 ack     varint    4 ping  fixed64    6 bye {1 reason}
+//	 3 nack    {1 seq, 2 reason, 3 frame}   5 pong  fixed64
+//
+//	 8 hop     fixed32   tx left:8 | detours left:8 | nacks left:8 | reserved:8
+//	 9 nonce   bytes     10 body  bytes     11 route  repeated 20 bytes
+//	12 sig     bytes     13 targets  repeated 20 bytes
+//	15 path    repeated 20 bytes, last: a relay appends pathEntry bytes
+const (
+	fieldHello   = 1
+	fieldAck     = 2
+	fieldNack    = 3
+	fieldPing    = 4
+	fieldPong    = 5
+	fieldBye     = 6
+	fieldHop     = 8
+	fieldNonce   = 9
+	fieldBody    = 10
+	fieldRoute   = 11
+	fieldSig     = 12
+	fieldTargets = 13
+	fieldPath    = 15
+)
+
+// Field numbers of a Body.
+const (
+	fieldTo      = 1
+	fieldFrom    = 2
+	fieldKind    = 3
+	fieldForm    = 4
+	fieldFlags   = 5
+	fieldE2E     = 6
+	fieldExpiry  = 7
+	fieldKey     = 8
+	fieldExtra   = 9
+	fieldRecord  = 10
+	fieldToken   = 11
+	fieldPayload = 15
+)
+
+// ErrMalformed is wrapped by every error that says why bytes are no frame.
+var ErrMalformed = errors.New("peer-relay: malformed frame")
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
+}
+
+// A field is one field of a protobuf message: its number, its bytes as they lie in
+// the message, and its value (num for a varint or fixed integer, val for bytes).
+type field struct {
+	number protowire.Number
+	typ    protowire.Type
+	raw    []byte
+	num    uint64
+	val    []byte
+}
+
+// nextField cuts the first field off b. Every varint must be minimal, so that a
+// message has one encoding and a relay cannot make a second one of it.
+func nextField(b []byte) (f field, rest []byte, err error) {
+	tag, n, err := minimalVarint(b)
+	if err != nil {
+		return f, nil, err
+	}
+	number, typ := protowire.DecodeTag(tag)
+	if number < protowire.MinValidNumber {
+		return f, nil, malformed("field number %d", number)
+	}
+	f.number, f.typ = number, typ
+	switch typ {
+	case protowire.VarintType:
+		var m int
+		if f.num, m, err = minimalVarint(b[n:]); err != nil {
+			return f, nil, err
+		}
+		n += m
+	case protowire.Fixed32Type:
+		v, m := protowire.ConsumeFixed32(b[n:])
+		if m < 0 {
+			return f, nil, malformed("field %d is cut off", number)
+		}
+		f.num = uint64(v)
+		n += m
+	case protowire.Fixed64Type:
+		v, m := protowire.ConsumeFixed64(b[n:])
+		if m < 0 {
+			return f, nil, malformed("field %d is cut off", number)
+		}
+		f.num = v
+		n += m
+	case protowire.BytesType:
+		size, m, err := minimalVarint(b[n:])
+		if err != nil {
+			return f, nil, err
+		}
+		n += m
+		if size > uint64(len(b)-n) {
+			return f, nil, malformed("field %d is cut off", number)
+		}
+		f.val = b[n : n+int(size) : n+int(size)]
+		n += int(size)
+	default:
+		return f, nil, malformed("field %d has wire type %d", number, typ)
+	}
+	f.raw = b[:n:n]
+	return f, b[n:], nil
+}
+
+func minimalVarint(b []byte) (uint64, int, error) {
+	v, n := protowire.ConsumeVarint(b)
+	if n < 0 {
+		return 0, 0, malformed("a number is cut off or too large")
+	}
+	if n != protowire.SizeVarint(v) {
+		return 0, 0, malformed("a number is not in its shortest form")
+	}
+	return v, n, nil
+}
+
+// want checks the wire type of a known field.
+func (f field) want(t protowire.Type) error {
+	if f.typ != t {
+		return malformed("field %d has wire type %d, want %d", f.number, f.typ, t)
+	}
+	return nil
+}
+
+// id reads a field that holds one id.
+func (f field) id() (ID, error) {
+	if err := f.want(protowire.BytesType); err != nil {
+		return ID{}, err
+	}
+	if len(f.val) != IDSize {
+		return ID{}, malformed("field %d has %d bytes, want %d", f.number, len(f.val), IDSize)
+	}
+	return ID(f.val), nil
+}
+
+// sized reads a field of bytes of a bounded length.
+func (f field) sized(least, most int) ([]byte, error) {
+	if err := f.want(protowire.BytesType); err != nil {
+		return nil, err
+	}
+	if len(f.val) < least || len(f.val) > most {
+		return nil, malformed("field %d has %d bytes, want %d to %d", f.number, len(f.val), least, most)
+	}
+	return f.val, nil
+}
+
+// A fieldSet notes which fields below 64 were seen, to refuse a second one.
+type fieldSet uint64
+
+func (s *fieldSet) once(n protowire.Number) error {
+	if n >= 64 {
+		return nil
+	}
+	bit := fieldSet(1) << uint(n)
+	if *s&bit != 0 {
+		return malformed("field %d stands twice", n)
+	}
+	*s |= bit
+	return nil
+}
+
+func (s fieldSet) has(n protowire.Number) bool { return s&(1<<uint(n)) != 0 }
+
+func appendBytes(b []byte, n protowire.Number, v []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
+}
+
+func appendVarint(b []byte, n protowire.Number, v uint64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
+}
+
+// appendUint leaves out a zero, as proto3 does.
+func appendUint(b []byte, n protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return appendVarint(b, n, v)
+}
+
+func appendOptional(b []byte, n protowire.Number, v []byte) []byte {
+	if len(v) == 0 {
+		return b
+	}
+	return appendBytes(b, n, v)
+}
+
+func appendIDs(b []byte, n protowire.Number, ids []ID) []byte {
+	for i := range ids {
+		b = appendBytes(b, n, ids[i][:])
+	}
+	return b
+}
