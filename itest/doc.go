@@ -1,0 +1,25 @@
+// Package itest runs real peers that others wrote against ours: the npm package
+// peer-relay@0.0.2 in Node, bare WebSockets, js-libp2p, plain go-libp2p hosts.
+//
+//	go test, go run ./itest/accept
+//	   │ scenario.go   what happens, whoever plays the parts
+//	   │ peer.go       Peer, Spec, Kind: a part, and who can play it
+//	   ├─ npmpeer.go   the npm package ─┐
+//	   ├─ raw.go       bare WebSockets ─┼─ driver.go ── process.go ── node js/driver.js
+//	   ├─ tap.go       one in the middle┘
+//	   └─ jslibp2p.go  js-libp2p in Node 22
+//
+// Nothing here imports testing: the same helpers serve the tests and the acceptance
+// runs of itest/accept. What the tests need of a *testing.T is in harness_test.go.
+//
+// A foreign peer runs in a process of its own, started here, driven by JSON lines and
+// ended by closing its standard input; one that does not end is killed by its process
+// id. A process that crashes fails whoever waits for it, with the tail of its standard
+// error: no peer dies unnoticed. Values cross the harness as JSON text, never decoded
+// and encoded again on the way, because how a number or a string was spelled is part
+// of what the tests compare.
+//
+// The npm dependencies are pinned by js/package-lock.json, which names no registry, and
+// are installed by whoever needs them first. Without node or npm there is nothing to
+// run: the helpers then return an error that matches ErrNoTool.
+package itest

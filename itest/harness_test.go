@@ -1,0 +1,93 @@
+package itest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// patience is how long a test waits for anything. It is generous: only a failure takes it.
+const patience = 60 * time.Second
+
+// installPatience is patience for a test that may have to install the npm dependencies.
+const installPatience = 5 * time.Minute
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// testContext ends when the test does, or after patience.
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// needTool skips the test loudly if a program is missing, and fails it with CI=true.
+func needTool(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := LookTool(name); err != nil {
+			noTool(t, err)
+		}
+	}
+}
+
+func noTool(t *testing.T, err error) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%v (CI=true, so this is no skip)", err)
+	}
+	t.Skipf("SKIPPED, NOTHING WAS TESTED: %v", err)
+}
+
+// must fails the test for an error, or skips it for a missing tool.
+func must(t *testing.T, err error) {
+	t.Helper()
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrNoTool):
+		noTool(t, err)
+	default:
+		t.Fatal(err)
+	}
+}
+
+// needNPM sees to it that the npm dependencies are there.
+func needNPM(t *testing.T) {
+	t.Helper()
+	needTool(t, "node", "npm")
+	ctx, cancel := context.WithTimeout(t.Context(), installPatience)
+	defer cancel()
+	_, err := Install(ctx)
+	must(t, err)
+}
+
+// startDriver starts a Node process for the test. It ends with the test, which fails if
+// the process had crashed.
+func startDriver(t *testing.T) *Driver {
+	t.Helper()
+	needNPM(t)
+	d, err := StartDriver(testContext(t))
+	must(t, err)
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() && d.Process().Stderr() != "" {
+			t.Logf("standard error of node:\n%s", d.Process().Stderr())
+		}
+	})
+	return d
+}
+
+// npmPeer starts a peer of the npm package in a driver.
+func npmPeer(t *testing.T, d *Driver, spec NPMSpec) *NPMPeer {
+	t.Helper()
+	p, err := d.Peer(testContext(t), spec)
+	must(t, err)
+	return p
+}

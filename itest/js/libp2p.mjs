@@ -1,0 +1,40 @@
+// Dials a multiaddr with js-libp2p, completes noise, yamux and identify, pings, and prints
+// what it saw as one JSON line. Needs Node 22.
+//
+//   node libp2p.mjs /ip4/127.0.0.1/tcp/8001/ws/p2p/12D3…
+
+import { createLibp2p } from 'libp2p'
+import { webSockets } from '@libp2p/websockets'
+import { noise } from '@chainsafe/libp2p-noise'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { identify } from '@libp2p/identify'
+import { ping } from '@libp2p/ping'
+import { multiaddr } from '@multiformats/multiaddr'
+
+const TIMEOUT = 30_000
+
+const node = await createLibp2p({
+  addresses: { listen: [] },
+  transports: [webSockets()],
+  connectionEncrypters: [noise()],
+  streamMuxers: [yamux()],
+  services: { identify: identify({ runOnConnectionOpen: false }), ping: ping() }
+})
+
+const signal = AbortSignal.timeout(TIMEOUT)
+const conn = await node.dial(multiaddr(process.argv[2]), { signal })
+const seen = await node.services.identify.identify(conn, { signal })
+const rtt = await node.services.ping.ping(conn.remotePeer, { signal })
+
+console.log(JSON.stringify({
+  self: node.peerId.toString(),
+  peer: conn.remotePeer.toString(),
+  agent: seen.agentVersion,
+  protocolVersion: seen.protocolVersion,
+  protocols: seen.protocols,
+  listenAddrs: seen.listenAddrs.map(String),
+  encryption: conn.encryption,
+  multiplexer: conn.multiplexer,
+  pingMillis: rtt
+}))
+await node.stop()
