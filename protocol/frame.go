@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -24,7 +27,11 @@ const (
 )
 
 func (t FrameType) String() string {
-	return [...]string{"unknown", "hello", "ack", "nack", "ping", "pong", "bye", "message"}[t]
+	names := [...]string{"unknown", "hello", "ack", "nack", "ping", "pong", "bye", "message"}
+	if int(t) < len(names) {
+		return names[t]
+	}
+	return fmt.Sprintf("type(%d)", uint8(t))
 }
 
 // A Role says what a peer offers to others.
@@ -38,7 +45,7 @@ const (
 
 // A Hello is the first frame of either side.
 type Hello struct {
-	Features []string // behaviours beyond the base that the sender knows
+	Features []string // behaviours beyond the base that the sender knows: see ValidFeature
 	Role     Role
 	Link     uint64 // random: orders two links that the same peer opened
 	MaxFrame uint32 // the largest frame that the sender takes, 0: MaxFrame
@@ -77,11 +84,11 @@ func (h Hop) TxLeft() int { return int(h >> 24) }
 // DetoursLeft gives how often the message may still go to a peer that is no nearer.
 func (h Hop) DetoursLeft() int { return int(h >> 16 & 0xff) }
 
-// WithTx sets the transmissions that are left.
-func (h Hop) WithTx(n int) Hop { return h&^(0xff<<24) | Hop(max(n, 0)&0xff)<<24 }
+// WithTx sets the transmissions that are left, 0 to 255.
+func (h Hop) WithTx(n int) Hop { return h&^(0xff<<24) | Hop(max(0, min(n, 0xff)))<<24 }
 
-// WithDetours sets the detours that are left.
-func (h Hop) WithDetours(n int) Hop { return h&^(0xff<<16) | Hop(max(n, 0)&0xff)<<16 }
+// WithDetours sets the detours that are left, 0 to 255.
+func (h Hop) WithDetours(n int) Hop { return h&^(0xff<<16) | Hop(max(0, min(n, 0xff)))<<16 }
 
 // A Frame is one frame of a link. For a message it keeps the bytes that travel:
 //
@@ -104,9 +111,12 @@ type Frame struct {
 	Route   []ID
 	Targets []ID
 
-	buf    []byte // headroom, the frame, spare capacity
-	hopAt  int    // where the four bytes of hop lie in buf; 0: the frame has none
-	pathAt int    // where the path begins in buf; it goes on to the end
+	buf     []byte // headroom, the frame, spare capacity
+	checked bool   // Verify was called
+	signed  bool   // and found a good signature
+
+	hopAt  int // where the four bytes of hop lie in buf; 0: the frame has none
+	pathAt int // where the path begins in buf; it goes on to the end
 }
 
 // A MessageFrame holds the fields from which NewMessage makes a frame.
@@ -120,9 +130,18 @@ type MessageFrame struct {
 	Path    []ID
 }
 
-// NewMessage lays a message frame out. It refuses what a reader would refuse.
+// NewMessage lays a message frame out. It refuses what a reader would refuse, and
+// a message that would outgrow MaxFrame before its path is full, or when a relay
+// gives it back in a NACK.
 func NewMessage(m MessageFrame) (*Frame, error) {
-	return layOut(m, nil)
+	f, err := layOut(m, nil)
+	if err != nil {
+		return nil, err
+	}
+	if most := f.Size() + (MaxPath-f.PathLen())*pathEntry + nackHead; most > MaxFrame {
+		return nil, fmt.Errorf("%w: a frame of %d bytes can grow to %d, want at most %d", ErrTooBig, f.Size(), most, MaxFrame)
+	}
+	return f, nil
 }
 
 // layOut writes the canonical form: unknown fields before the path, the path last.
@@ -139,7 +158,7 @@ func layOut(m MessageFrame, unknown []byte) (*Frame, error) {
 	b = appendIDs(b, fieldTargets, m.Targets)
 	b = append(b, unknown...)
 	b = appendIDs(b, fieldPath, m.Path)
-	return parseMessage(b)
+	return parseFrame(b)
 }
 
 // ParseFrame reads one frame, without its length prefix. It keeps a copy of b.
@@ -156,200 +175,208 @@ type FrameReader interface {
 }
 
 // ReadFrame reads the length prefix and the frame after it, of at most most
-// bytes. The error is io.EOF only between two frames; it wraps ErrMalformed where
-// the bytes are at fault and not the stream.
+// bytes. The error is io.EOF only between two frames. One that wraps ErrMalformed
+// concerns that frame alone and the next one can be read; after any other the
+// stream must end.
 func ReadFrame(r FrameReader, most int) (*Frame, error) {
-	size, n, err := uint64(0), 0, error(nil)
-	for shift := 0; ; shift += 7 {
-		c, err := r.ReadByte()
-		if err != nil {
-			if n > 0 && err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return nil, err
-		}
-		n++
-		size |= uint64(c&0x7f) << shift
-		if c < 0x80 {
-			break
-		}
-		if n == lengthPrefix {
-			return nil, malformed("the length takes more than %d bytes", lengthPrefix)
-		}
-	}
-	switch {
-	case n != protowire.SizeVarint(size):
-		return nil, malformed("the length is not in its shortest form")
-	case size > uint64(most):
-		return nil, malformed("the frame has %d bytes, want at most %d", size, most)
-	}
-	buf := make([]byte, lengthPrefix+int(size), lengthPrefix+int(size)+pathEntry)
-	if _, err = io.ReadFull(r, buf[lengthPrefix:]); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
+	size, err := readLength(r)
+	if err != nil {
 		return nil, err
 	}
+	if most = min(most, MaxFrame); size > most {
+		return nil, fmt.Errorf("%w: the frame has %d bytes, want at most %d", ErrFraming, size, most)
+	}
+	buf := make([]byte, lengthPrefix+size, lengthPrefix+size+pathEntry)
+	if _, err := io.ReadFull(r, buf[lengthPrefix:]); err != nil {
+		return nil, cutOff(err)
+	}
 	return parseFrame(buf)
+}
+
+func readLength(r io.ByteReader) (size int, err error) {
+	for n := 0; n < lengthPrefix; n++ {
+		c, err := r.ReadByte()
+		if err != nil {
+			if n > 0 {
+				err = cutOff(err)
+			}
+			return 0, err
+		}
+		size |= int(c&0x7f) << (7 * n)
+		if c == 0 && n > 0 {
+			return 0, fmt.Errorf("%w: the length is not in its shortest form", ErrFraming)
+		}
+		if c < 0x80 {
+			return size, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: the length takes more than %d bytes", ErrFraming, lengthPrefix)
+}
+
+// cutOff tells an end within a frame from an end between two.
+func cutOff(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // parseFrame takes buf over: lengthPrefix bytes of headroom, then the frame.
 func parseFrame(buf []byte) (*Frame, error) {
 	b := buf[lengthPrefix:]
-	if len(b) > MaxFrame {
-		return nil, malformed("the frame has %d bytes, want at most %d", len(b), MaxFrame)
-	}
-	if len(b) == 0 {
+	switch {
+	case len(b) == 0:
 		return nil, malformed("the frame is empty")
-	}
-	first, rest, err := nextField(b)
-	if err != nil {
-		return nil, err
-	}
-	if first.number > fieldBye {
-		return parseMessage(buf)
-	}
-	if len(rest) > 0 {
-		return nil, malformed("a control frame has more than one field")
-	}
-	f := &Frame{buf: buf}
-	switch first.number {
-	case fieldHello:
-		f.Type = FrameHello
-		f.Hello, err = parseHello(first)
-	case fieldAck:
-		f.Type, f.Num, err = FrameAck, first.num, first.want(protowire.VarintType)
-	case fieldNack:
-		f.Type = FrameNack
-		f.Nack, err = parseNack(first)
-	case fieldPing:
-		f.Type, f.Num, err = FramePing, first.num, first.want(protowire.Fixed64Type)
-	case fieldPong:
-		f.Type, f.Num, err = FramePong, first.num, first.want(protowire.Fixed64Type)
-	case fieldBye:
-		f.Type = FrameBye
-		f.Bye, err = parseBye(first)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
-func parseMessage(buf []byte) (*Frame, error) {
-	b := buf[lengthPrefix:]
-	if len(b) > MaxFrame {
+	case len(b) > MaxFrame:
 		return nil, malformed("the frame has %d bytes, want at most %d", len(b), MaxFrame)
 	}
-	f := &Frame{Type: FrameMessage, buf: buf, pathAt: len(buf)}
+	f := &Frame{buf: buf, pathAt: len(buf)}
 	var seen fieldSet
-	var unknown []byte
-	inPlace := true // the path is last and in one piece
+	hops, pathLast, unknown := 0, true, false
 	for rest := b; len(rest) > 0; {
 		at := len(buf) - len(rest)
-		field, next, err := nextField(rest)
+		x, next, err := nextField(rest)
 		if err != nil {
 			return nil, err
 		}
-		if field.number == fieldPath {
-			if !seen.has(fieldPath) {
+		switch {
+		case x.number == fieldPath:
+			if hops++; hops == 1 {
 				f.pathAt = at
 			}
-		} else if seen.has(fieldPath) {
-			inPlace = false
+		case hops > 0:
+			pathLast = false
 		}
-		if err := f.set(field, &seen, at); err != nil {
+		if hops > MaxPath {
+			return nil, malformed("field %d stands more than %d times", fieldPath, MaxPath)
+		}
+		if isKnown(x.number) {
+			err = f.set(x, &seen, at)
+		} else {
+			unknown = true
+		}
+		if err != nil {
 			return nil, err
-		}
-		if field.number < fieldHop || field.number == 14 || field.number > fieldPath {
-			unknown = append(unknown, field.raw...)
 		}
 		rest = next
 	}
-	if !seen.has(fieldBody) {
-		if seen == 0 { // nothing of a message that we know: a frame of a later version
-			return &Frame{Type: FrameUnknown, buf: buf}, nil
+	switch {
+	case seen&controlFields != 0:
+		if seen&(seen-1) != 0 {
+			return nil, malformed("the fields of two frames")
+		}
+		if f.Type == FrameHello && len(b) > MaxHello {
+			return nil, malformed("a hello of %d bytes, want at most %d", len(b), MaxHello)
+		}
+		return f, nil
+	case !seen.has(fieldBody):
+		if unknown { // a type of a later version, whatever else it has
+			return &Frame{Type: FrameUnknown, buf: buf, pathAt: len(buf)}, nil
 		}
 		return nil, malformed("a message without a body")
-	}
-	hops := f.PathLen()
-	var path []ID
-	if !inPlace {
-		path = scatteredPath(b)
-		hops = len(path)
-	}
-	switch {
 	case !seen.has(fieldNonce):
 		return nil, malformed("a message without a nonce")
 	case hops == 0:
 		return nil, malformed("a message without a path")
-	case hops > MaxPath:
-		return nil, malformed("the path has %d entries, want at most %d", hops, MaxPath)
-	case f.Body.hasTo == (len(f.Targets) > 0):
+	case f.Body.hasTo == seen.has(fieldTargets):
 		return nil, malformed("want either one receiver or targets")
 	}
-	if inPlace {
-		return f, nil
+	f.Type = FrameMessage
+	if !pathLast {
+		return f.regroup()
 	}
-	return layOut(MessageFrame{Hop: f.Hop(), Nonce: f.Nonce, Body: f.Body, Route: f.Route, Sig: f.Sig,
-		Targets: f.Targets, Path: path}, unknown)
+	return f, nil
 }
 
-func (f *Frame) set(field field, seen *fieldSet, at int) (err error) {
-	switch field.number {
+// controlFields are those of which a frame has one and nothing else that is known.
+const controlFields fieldSet = 1<<fieldHello | 1<<fieldAck | 1<<fieldNack | 1<<fieldPing | 1<<fieldPong | 1<<fieldBye
+
+// isKnown reports whether n is the number of a field of a Frame.
+func isKnown(n protowire.Number) bool {
+	return n <= fieldBye || n >= fieldHop && n <= fieldTargets || n == fieldPath
+}
+
+func (f *Frame) set(x field, seen *fieldSet, at int) (err error) {
+	switch x.number {
 	case fieldRoute, fieldTargets, fieldPath:
-		*seen |= 1 << uint(field.number)
-		var id ID
-		if id, err = field.id(); err != nil {
-			return err
-		}
-		switch field.number {
-		case fieldRoute:
-			f.Route = append(f.Route, id)
-		case fieldTargets:
-			f.Targets = append(f.Targets, id)
-		}
-		if len(f.Route) > MaxRoute || len(f.Targets) > MaxTargets {
-			return malformed("field %d stands too often", field.number)
-		}
-		return nil
-	case fieldHello, fieldAck, fieldNack, fieldPing, fieldPong, fieldBye:
-		return malformed("a message has field %d of a control frame", field.number)
-	case fieldHop, fieldNonce, fieldBody, fieldSig:
-		if err = seen.once(field.number); err != nil {
+		seen.add(x.number)
+	default:
+		if err := seen.once(x.number); err != nil {
 			return err
 		}
 	}
-	switch field.number {
+	switch x.number {
+	case fieldHello:
+		f.Type = FrameHello
+		f.Hello, err = parseHello(x)
+	case fieldAck:
+		f.Type, f.Num, err = FrameAck, x.num, x.want(protowire.VarintType)
+	case fieldNack:
+		f.Type = FrameNack
+		f.Nack, err = parseNack(x)
+	case fieldPing:
+		f.Type, f.Num, err = FramePing, x.num, x.want(protowire.Fixed64Type)
+	case fieldPong:
+		f.Type, f.Num, err = FramePong, x.num, x.want(protowire.Fixed64Type)
+	case fieldBye:
+		f.Type = FrameBye
+		f.Bye, err = parseBye(x)
 	case fieldHop:
-		f.hopAt, err = at+1, field.want(protowire.Fixed32Type)
+		f.hopAt, err = at+1, x.want(protowire.Fixed32Type)
 	case fieldNonce:
-		if f.Nonce, err = field.sized(1, MaxNonce); err == nil && !ValidNonce(f.Nonce) {
+		if f.Nonce, err = x.sized(1, MaxNonce); err == nil && !ValidNonce(f.Nonce) {
 			err = malformed("the nonce is not printable ASCII")
 		}
 	case fieldBody:
-		if err = field.want(protowire.BytesType); err == nil {
-			f.Body, err = ParseBody(field.val)
+		if err = x.want(protowire.BytesType); err == nil {
+			f.Body, err = ParseBody(x.val)
 		}
+	case fieldRoute:
+		f.Route, err = x.appendID(f.Route, MaxRoute)
 	case fieldSig:
-		f.Sig, err = field.sized(1, MaxSig)
+		f.Sig, err = x.sized(1, MaxSig)
+	case fieldTargets:
+		f.Targets, err = x.appendID(f.Targets, MaxTargets)
+	case fieldPath:
+		_, err = x.id()
 	}
 	return err
 }
 
-// scatteredPath collects path entries that do not lie together at the end.
-func scatteredPath(b []byte) (path []ID) {
-	for len(b) > 0 {
-		f, rest, err := nextField(b)
-		if err != nil {
-			return path
-		}
-		if f.number == fieldPath {
-			path = append(path, ID(f.val))
-		}
-		b = rest
+// appendID adds an id to a list of at most most.
+func (f field) appendID(ids []ID, most int) ([]ID, error) {
+	id, err := f.id()
+	if err != nil {
+		return ids, err
 	}
-	return path
+	switch len(ids) {
+	case 0:
+		ids = make([]ID, 0, most) // at once: growing step by step allocates more often
+	case most:
+		return ids, malformed("field %d stands more than %d times", f.number, most)
+	}
+	return append(ids, id), nil
+}
+
+// regroup lays a message out anew that had other fields after the first of its
+// path. Everything but their order stays, unknown fields included.
+func (f *Frame) regroup() (*Frame, error) {
+	m := MessageFrame{Hop: f.Hop(), Nonce: f.Nonce, Body: f.Body, Route: f.Route, Sig: f.Sig, Targets: f.Targets}
+	var unknown []byte
+	for rest := f.buf[lengthPrefix:]; len(rest) > 0; {
+		x, next, err := nextField(rest)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case x.number == fieldPath:
+			m.Path = append(m.Path, ID(x.val))
+		case !isKnown(x.number):
+			unknown = append(unknown, x.raw...)
+		}
+		rest = next
+	}
+	return layOut(m, unknown)
 }
 
 // ValidNonce reports whether nonce is 1 to MaxNonce printable ASCII characters.
@@ -404,33 +431,41 @@ func (f *Frame) appendPath(id ID) {
 	f.buf = appendBytes(f.buf, fieldPath, id[:])
 }
 
-// clone gives a frame of its own bytes, for a second copy with other budgets.
+// clone gives a frame of its own bytes, for a second copy with other budgets. Body,
+// Nonce and Sig, which nobody may change, stay parts of the first one's bytes.
 func (f *Frame) clone() *Frame {
 	c := *f
-	c.buf = append(make([]byte, 0, len(f.buf)+pathEntry), f.buf...)
+	if f.buf != nil {
+		c.buf = append(make([]byte, 0, len(f.buf)+pathEntry), f.buf...)
+	}
 	return &c
 }
 
 // Size gives the bytes that the frame takes on a native link, without its length prefix.
-func (f *Frame) Size() int { return len(f.buf) - lengthPrefix }
+func (f *Frame) Size() int { return max(0, len(f.buf)-lengthPrefix) }
 
 // Wire gives the frame with its length prefix, as it goes onto a stream. The bytes
 // belong to the frame. Wire must not be called by two goroutines at once.
 func (f *Frame) Wire() ([]byte, error) {
-	if f.buf == nil {
-		f.encode()
+	if f.buf == nil { // a control frame that no constructor made
+		if err := f.encode(); err != nil {
+			return nil, err
+		}
 	}
 	size := f.Size()
-	if size > MaxFrame {
-		return nil, fmt.Errorf("peer-relay: the frame has %d bytes, at most %d can travel", size, MaxFrame)
+	switch {
+	case size > MaxFrame:
+		return nil, fmt.Errorf("%w: the frame has %d bytes, want at most %d", ErrTooBig, size, MaxFrame)
+	case f.Type == FrameMessage && f.PathLen() > MaxPath:
+		return nil, fmt.Errorf("%w: the path has %d entries, want at most %d", ErrTooBig, f.PathLen(), MaxPath)
 	}
 	at := lengthPrefix - protowire.SizeVarint(uint64(size))
 	protowire.AppendVarint(f.buf[at:at:lengthPrefix], uint64(size))
 	return f.buf[at:], nil
 }
 
-// encode lays a control frame out.
-func (f *Frame) encode() {
+// encode lays a control frame out. It refuses what a reader would refuse.
+func (f *Frame) encode() error {
 	b := make([]byte, lengthPrefix, lengthPrefix+16)
 	switch f.Type {
 	case FrameHello:
@@ -446,26 +481,49 @@ func (f *Frame) encode() {
 	case FrameBye:
 		b = appendBytes(b, fieldBye, appendUint(nil, 1, uint64(f.Bye)))
 	}
+	if _, err := parseFrame(b); err != nil {
+		return err
+	}
 	f.buf = b
+	return nil
 }
 
 // NewHello gives the first frame of a link. It refuses what a reader would refuse.
 func NewHello(h Hello) (*Frame, error) {
-	return newControl(&Frame{Type: FrameHello, Hello: &h})
+	f := &Frame{Type: FrameHello, Hello: &h}
+	if err := f.encode(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// NewAck gives the acknowledgement of the first count messages of a link.
+func NewAck(count uint64) *Frame { return newControl(Frame{Type: FrameAck, Num: count}) }
+
+// NewNack gives a message back. It refuses what a reader would refuse.
+func NewNack(n Nack) (*Frame, error) {
+	f := &Frame{Type: FrameNack, Nack: &n}
+	if err := f.encode(); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // NewPing gives a ping with a token that the pong brings back.
-func NewPing(token uint64) *Frame { return &Frame{Type: FramePing, Num: token} }
+func NewPing(token uint64) *Frame { return newControl(Frame{Type: FramePing, Num: token}) }
 
 // NewPong gives the answer to a ping.
-func NewPong(token uint64) *Frame { return &Frame{Type: FramePong, Num: token} }
+func NewPong(token uint64) *Frame { return newControl(Frame{Type: FramePong, Num: token}) }
 
 // NewBye gives the last frame of a link.
-func NewBye(reason ByeReason) *Frame { return &Frame{Type: FrameBye, Bye: reason} }
+func NewBye(reason ByeReason) *Frame { return newControl(Frame{Type: FrameBye, Bye: reason}) }
 
-func newControl(f *Frame) (*Frame, error) {
-	f.encode()
-	return parseFrame(f.buf)
+// newControl lays a frame out at once, so that Size is true and Wire only reads. A
+// frame that a reader would refuse, which only a reason that does not exist can
+// make, stays without bytes and Wire tells the error.
+func newControl(f Frame) *Frame {
+	_ = f.encode()
+	return &f
 }
 
 func (h *Hello) encode() []byte {
@@ -487,27 +545,10 @@ func parseHello(f field) (*Hello, error) {
 		return nil, err
 	}
 	h := &Hello{}
-	var seen fieldSet
-	for len(b) > 0 {
-		var f field
-		if f, b, err = nextField(b); err != nil {
-			return nil, err
-		}
-		if f.number != 1 {
-			if err := seen.once(f.number); err != nil {
-				return nil, err
-			}
-		}
+	seen, err := eachField(b, 5, 1<<1, func(f field) (err error) {
 		switch f.number {
 		case 1:
-			name, err := f.sized(1, maxFeature)
-			if err != nil {
-				return nil, err
-			}
-			if len(h.Features) == maxFeatures {
-				return nil, malformed("more than %d features", maxFeatures)
-			}
-			h.Features = append(h.Features, string(name))
+			err = h.addFeature(f)
 		case 2:
 			err = f.enum((*uint32)(&h.Role))
 		case 3:
@@ -515,13 +556,12 @@ func parseHello(f field) (*Hello, error) {
 		case 4:
 			h.MaxFrame, err = parseLimits(f)
 		case 5:
-			var agent []byte
-			agent, err = f.sized(0, maxAgent)
-			h.Agent = string(agent)
+			h.Agent, err = parseAgent(f)
 		}
-		if err != nil {
-			return nil, err
-		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	if !seen.has(3) {
 		return nil, malformed("a hello without its link value")
@@ -529,17 +569,39 @@ func parseHello(f field) (*Hello, error) {
 	return h, nil
 }
 
+func (h *Hello) addFeature(f field) error {
+	name, err := f.sized(1, maxFeature)
+	switch {
+	case err != nil:
+		return err
+	case len(h.Features) == maxFeatures:
+		return malformed("more than %d features", maxFeatures)
+	case !ValidFeature(string(name)):
+		return malformed("%q is no name of a feature", name)
+	}
+	h.Features = append(h.Features, string(name))
+	return nil
+}
+
+// ValidFeature reports whether name can name a feature: 1 to 64 printable ASCII
+// characters but no space, and no comma, with which legacy JSON separates them.
+func ValidFeature(name string) bool {
+	return len(name) > 0 && len(name) <= maxFeature &&
+		!strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' })
+}
+
+func parseAgent(f field) (string, error) {
+	agent, err := f.sized(0, maxAgent)
+	if err == nil && !utf8.Valid(agent) { // a protobuf string
+		err = malformed("the agent is not UTF-8")
+	}
+	return string(agent), err
+}
+
 func parseLimits(f field) (most uint32, err error) {
 	b, err := f.sized(0, MaxHello)
-	var seen fieldSet
-	for err == nil && len(b) > 0 {
-		var f field
-		if f, b, err = nextField(b); err != nil {
-			break
-		}
-		if err = seen.once(f.number); err == nil && f.number == 1 {
-			err = f.enum(&most)
-		}
+	if err == nil {
+		_, err = eachField(b, 1, 0, func(f field) error { return f.upTo(&most, math.MaxUint32) })
 	}
 	return most, err
 }
@@ -556,15 +618,7 @@ func parseNack(f field) (*Nack, error) {
 		return nil, err
 	}
 	n := &Nack{}
-	var seen fieldSet
-	for len(b) > 0 {
-		var f field
-		if f, b, err = nextField(b); err != nil {
-			return nil, err
-		}
-		if err = seen.once(f.number); err != nil {
-			return nil, err
-		}
+	_, err = eachField(b, 3, 0, func(f field) (err error) {
 		switch f.number {
 		case 1:
 			n.Seq, err = f.num, f.want(protowire.VarintType)
@@ -573,24 +627,15 @@ func parseNack(f field) (*Nack, error) {
 		case 3:
 			n.Frame, err = f.sized(1, MaxFrame)
 		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return n, nil
+		return err
+	})
+	return n, err
 }
 
 func parseBye(f field) (reason ByeReason, err error) {
 	b, err := f.sized(0, MaxHello)
-	var seen fieldSet
-	for err == nil && len(b) > 0 {
-		var f field
-		if f, b, err = nextField(b); err != nil {
-			break
-		}
-		if err = seen.once(f.number); err == nil && f.number == 1 {
-			err = f.enum((*uint32)(&reason))
-		}
+	if err == nil {
+		_, err = eachField(b, 1, 0, func(f field) error { return f.enum((*uint32)(&reason)) })
 	}
 	return reason, err
 }

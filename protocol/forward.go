@@ -1,0 +1,217 @@
+package protocol
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+// forward sends a message on its way: f came over prev, or began here when prev is
+// nil. The error says why it went nowhere, for the origin.
+func (c *Core) forward(f *Frame, prev *link) error {
+	if prev != nil {
+		if f.PathLen() >= MaxPath {
+			c.stats.Dropped[DropHops]++
+			return nil
+		}
+		if f.Hop().TxLeft() <= 0 {
+			c.stats.Dropped[DropBudget]++
+			return nil
+		}
+		f.appendPath(c.self)
+	}
+	next := c.choose(f, prev)
+	if next.first == nil {
+		if next.busy {
+			c.stats.Dropped[DropQueueFull]++
+			return fmt.Errorf("send to %v: %w", f.Body.To, ErrQueueFull)
+		}
+		c.stats.Dropped[DropNoRoute]++
+		return nil
+	}
+	if prev != nil {
+		if f.Body.Kind.control() {
+			c.stats.ControlPassed++
+		} else {
+			c.stats.Forwarded++
+		}
+	}
+	hop := f.Hop()
+	if next.detour {
+		hop = hop.WithDetours(hop.DetoursLeft() - 1)
+	}
+	if next.second == nil || hop.TxLeft() < 2 {
+		f.setHop(hop.WithTx(hop.TxLeft() - 1))
+		c.copyTo(next.first, f)
+		return nil
+	}
+	// What is left of the budget is shared between the two copies.
+	rest := hop.TxLeft() - 2
+	f.setHop(hop.WithTx(rest - rest/2))
+	other := f.clone()
+	other.setHop(hop.WithTx(rest / 2))
+	c.copyTo(next.first, f)
+	c.copyTo(next.second, other)
+	return nil
+}
+
+func (c *Core) copyTo(l *link, f *Frame) {
+	c.stats.Copies++
+	c.transmit(l, f)
+}
+
+// A choice is where a message goes next.
+type choice struct {
+	first, second *link
+	detour        bool // first is no nearer than this peer
+	busy          bool // a link was passed over because its queue is full
+}
+
+// choose finds the next hop of f, whose path ends with this peer:
+//
+//  1. a direct link to the receiver
+//  2. the link that stands last in the message's route, the nearest the receiver
+//  3. the nearest of the links that are strictly nearer than this peer
+//  4. the neighbour from which the receiver's own messages come
+//  5. next to legacy peers, as they do themselves, the two nearest links whatever
+//     their distance; else the nearest link as a detour, as long as it has detours
+func (c *Core) choose(f *Frame, prev *link) (ch choice) {
+	to := f.Body.To
+	takes := func(l *link) bool {
+		if l == nil || l == prev || l.ended || f.inPath(l.ID) {
+			return false
+		}
+		if l.full(f.Size()) {
+			ch.busy = true
+			return false
+		}
+		return true
+	}
+	if l := c.table.get(to); takes(l) {
+		ch.first = l
+		return ch
+	}
+	for i := len(f.Route) - 1; i >= 0; i-- {
+		if l := c.table.get(f.Route[i]); takes(l) {
+			ch.first = l
+			return ch
+		}
+	}
+	if ch.first, ch.second = c.closer(to, takes); ch.first != nil {
+		return ch
+	}
+	if via, ok := c.learned.via(c.now, to); ok {
+		if l := c.table.get(via); takes(l) {
+			ch.first = l
+			return ch
+		}
+	}
+	near := c.table.closest(to, 2, takes)
+	if len(near) == 0 {
+		return ch
+	}
+	if prev != nil && !prev.newer || !near[0].newer {
+		ch.first = near[0]
+		if len(near) > 1 {
+			ch.second = near[1]
+		}
+		return ch
+	}
+	if f.Hop().DetoursLeft() > 0 {
+		ch.first, ch.detour = near[0], true
+	}
+	return ch
+}
+
+// closer finds the best link that is strictly nearer to the target than this peer,
+// and a second one where the best is a legacy peer: nobody behind it takes custody,
+// so one copy alone is too few. Relays go before leaves, and native links before
+// legacy ones unless the legacy one is more than maxLegacyBits nearer.
+func (c *Core) closer(to ID, takes func(*link) bool) (first, second *link) {
+	const native, legacy, leaf, kinds = 0, 1, 2, 3
+	var best [kinds][2]*link // of each kind the two nearest
+	c.table.nearest(to, func(l *link) bool {
+		if !to.Closer(l.ID, c.self) {
+			return false
+		}
+		if !takes(l) {
+			return true
+		}
+		k := native
+		if l.Role == RoleLeaf {
+			k = leaf
+		} else if !l.newer {
+			k = legacy
+		}
+		if best[k][0] == nil {
+			best[k][0] = l
+		} else if best[k][1] == nil {
+			best[k][1] = l
+		}
+		return best[native][0] == nil // the first native one decides: what follows is farther
+	})
+	first = best[native][0]
+	if l := best[legacy][0]; first == nil || l != nil && nearerBits(to, l.ID, first.ID) > maxLegacyBits {
+		if l != nil {
+			first = l
+		}
+	}
+	if first == nil {
+		first = best[leaf][0]
+	}
+	if first == nil || first.newer {
+		return first, nil
+	}
+	for _, l := range []*link{best[native][0], best[legacy][0], best[legacy][1], best[leaf][0]} {
+		if l != nil && l != first {
+			return first, l
+		}
+	}
+	return first, nil
+}
+
+// nearerBits gives by how many bits a is nearer to the target than b.
+func nearerBits(target, a, b ID) int {
+	return target.CommonPrefixLen(a) - target.CommonPrefixLen(b)
+}
+
+// isLast reports whether f is a search that ends here: it asks for the peer that
+// has no strictly nearer link, and that is this one.
+func (c *Core) isLast(f *Frame) bool {
+	if f.Body.Flags&FlagClosest == 0 || f.Body.Kind != KindFind {
+		return false
+	}
+	last := true
+	c.table.nearest(f.Body.To, func(l *link) bool {
+		if !f.Body.To.Closer(l.ID, c.self) {
+			return false
+		}
+		last = l.ID == f.Body.From || !l.native() || l.ended || f.inPath(l.ID)
+		return last
+	})
+	return last
+}
+
+// Verify reports whether the message is signed by the key that its origin's id is
+// the hash of. The answer is kept, so that it can be found before a lock is taken.
+func (f *Frame) Verify(verify func(key, data, sig []byte) (ID, bool)) bool {
+	if !f.checked {
+		f.checked = true
+		if len(f.Sig) > 0 && len(f.Body.Key) > 0 && verify != nil {
+			id, ok := verify(f.Body.Key, signedBytes(f.Body.raw), f.Sig)
+			f.signed = ok && id == f.Body.From
+		}
+	}
+	return f.signed
+}
+
+// subSlot numbers the parts of a bucket by the bits that follow the first one in
+// which id and self differ, so that the links of a bucket can be spread over it.
+func subSlot(self, id ID, slots int) int {
+	b := self.CommonPrefixLen(id)
+	k := bits.Len(uint(slots - 1))
+	slot := 0
+	for i := b + 1; i <= b+k && i < IDBits; i++ {
+		slot = slot<<1 | int(id.bit(i))
+	}
+	return slot
+}

@@ -1,0 +1,103 @@
+package protocol
+
+import "sync"
+
+// An inbox holds what waits for the application: messages, bounded in number and
+// bytes, and events, which are as few as links.
+type inbox struct {
+	mu     sync.Mutex
+	items  []delivery
+	count  int // messages
+	bytes  int
+	closed bool
+	ready  *sync.Cond
+}
+
+// A delivery is a message or an event.
+type delivery struct {
+	frame  *Frame
+	proved bool
+	event  func()
+}
+
+func newInbox() *inbox {
+	b := &inbox{}
+	b.ready = sync.NewCond(&b.mu)
+	return b
+}
+
+func (b *inbox) putMessage(f *Frame, proved bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed || b.count >= maxInbox || b.bytes+f.Size() > inboxBytes {
+		return false
+	}
+	b.count++
+	b.bytes += f.Size()
+	b.items = append(b.items, delivery{frame: f, proved: proved})
+	b.ready.Signal()
+	return true
+}
+
+func (b *inbox) put(event func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.items = append(b.items, delivery{event: event})
+		b.ready.Signal()
+	}
+}
+
+func (b *inbox) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.ready.Broadcast()
+	b.mu.Unlock()
+}
+
+// take waits for deliveries and gives all there are, none once the inbox is closed
+// and empty.
+func (b *inbox) take(emptied []delivery) []delivery {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.items) == 0 && !b.closed {
+		b.ready.Wait()
+	}
+	items := b.items
+	b.items = emptied[:0]
+	return items
+}
+
+// done gives back the room of a message that the application has taken.
+func (b *inbox) done(f *Frame) {
+	b.mu.Lock()
+	b.count--
+	b.bytes -= f.Size()
+	b.mu.Unlock()
+}
+
+// deliver calls the application's handlers.
+func (r *Router) deliver() {
+	var items []delivery
+	for {
+		if items = r.inbox.take(items); len(items) == 0 {
+			return
+		}
+		for i, d := range items {
+			items[i] = delivery{}
+			if d.event != nil {
+				d.event()
+				continue
+			}
+			if r.opts.OnMessage != nil {
+				r.opts.OnMessage(newMessage(d.frame, d.proved))
+			}
+			r.inbox.done(d.frame)
+		}
+	}
+}
+
+func newMessage(f *Frame, proved bool) Message {
+	b := &f.Body
+	return Message{From: b.From, Kind: b.Kind, Form: b.Form, Payload: b.Payload, Extra: b.Extra, Proved: proved, Path: f.Path()}
+}

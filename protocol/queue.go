@@ -1,0 +1,46 @@
+package protocol
+
+import "sync"
+
+// A queue holds the frames that wait for the writer of one link. The core counts
+// what is in it and hands over nothing beyond its bounds.
+type queue struct {
+	mu     sync.Mutex
+	frames []*Frame
+	closed bool
+	ready  chan struct{} // holds one token while there may be something to take
+}
+
+func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
+
+func (q *queue) put(f *Frame) {
+	q.mu.Lock()
+	if !q.closed {
+		q.frames = append(q.frames, f)
+	}
+	q.mu.Unlock()
+	q.signal()
+}
+
+// close lets take report the end once what is queued was taken.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.signal()
+}
+
+func (q *queue) signal() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take gives all that is queued and takes an emptied slice for what comes next.
+func (q *queue) take(emptied []*Frame) (frames []*Frame, closed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	frames, q.frames = q.frames, emptied[:0]
+	return frames, q.closed
+}
