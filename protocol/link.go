@@ -76,7 +76,8 @@ type Dialer interface {
 	// CanDial reports whether Dial may be tried.
 	CanDial(Contact) bool
 
-	// Dial opens a link. A nil link without an error means that the peer will be
-	// linked in another way, by opening the link itself.
-	Dial(context.Context, Contact) (Link, error)
+	// Dial opens a link for the router, which it may ask for a Claim, and does not
+	// serve it. A nil link without an error means that the link will come in
+	// another way.
+	Dial(context.Context, *Router, Contact) (Link, error)
 }

@@ -13,7 +13,7 @@ import (
 // slice in order of arrival, so that equal events give equal decisions.
 type overlay struct {
 	c       *Core
-	contact Contact // how others reach this peer
+	contact Contact       // how others reach this peer
 	started time.Duration // when the first link came
 
 	cands   map[ID]*candidate

@@ -30,13 +30,13 @@ const (
 	deliverBytes = 32 << 20
 	deliverShare = 4 // one link may fill a quarter of the delivery table
 
-	maxLearned  = 1024
-	learnedAge  = 60 * time.Second
-	maxWaiting  = 256
-	waitBytes   = 1 << 20
-	waitAge     = 60 * time.Second
-	maxInbox    = 8192
-	inboxBytes  = 16 << 20
+	maxLearned = 1024
+	learnedAge = 60 * time.Second
+	maxWaiting = 256
+	waitBytes  = 1 << 20
+	waitAge    = 60 * time.Second
+	maxInbox   = 8192
+	inboxBytes = 16 << 20
 )
 
 // The overlay: which links to have, and how hard to try.

@@ -285,7 +285,7 @@ func (r *Router) dialAny(contact Contact, boot int) error {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(r.ctx, dialTimeout)
-		link, err := d.Dial(ctx, contact)
+		link, err := d.Dial(ctx, r, contact)
 		cancel()
 		if err == nil && link == nil {
 			return nil
@@ -466,7 +466,7 @@ func (r *Router) write(h LinkHandle, s *served) {
 	for range s.queue.ready {
 		frames, closed = s.queue.take(frames)
 		for len(frames) > 0 {
-			bytes, err := 0, error(nil)
+			count, bytes, err := 0, 0, error(nil)
 			for i, f := range frames {
 				if err == nil {
 					err = s.link.WriteFrame(f)
@@ -474,7 +474,8 @@ func (r *Router) write(h LinkHandle, s *served) {
 				if f.Type == FrameBye {
 					// The other end has this long to say its own.
 					time.AfterFunc(byeTime, func() { s.link.Close() })
-				} else {
+				} else { // the bye is none that the core queued
+					count++
 					bytes += f.Size()
 				}
 				if errors.Is(err, ErrTooBig) {
@@ -482,10 +483,6 @@ func (r *Router) write(h LinkHandle, s *served) {
 					err = nil
 				}
 				frames[i] = nil
-			}
-			count := len(frames)
-			if closed {
-				count-- // the bye was not the core's
 			}
 			r.mu.Lock()
 			r.core.Written(h, count, bytes)
