@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -56,7 +57,7 @@ const (
 // A Body is the part of a message that no relay may change. Once it was parsed or
 // encoded its bytes stand fixed and its fields must not be set any more.
 type Body struct {
-	To      ID // the zero ID if the frame has targets instead
+	To      ID // the zero ID, which is no peer's, if the frame has targets instead
 	From    ID
 	Kind    Kind
 	Form    Form
@@ -84,24 +85,25 @@ func (b *Body) Head() []byte { return b.raw[:b.head] }
 // HasUnknown reports whether the Body has fields that this version does not know.
 func (b *Body) HasUnknown() bool { return b.unknown }
 
-// Encode lays the Body out from its fields. Fields that a parsed Body had and this
-// version does not know are lost, so a relay never calls it.
+// Encode lays the Body out from its fields and refuses what a reader would refuse.
+// Fields that a parsed Body had and this version does not know are lost, so a relay
+// never calls it.
 func (b *Body) Encode() error {
-	head := make([]byte, 0, 64+len(b.Key)+len(b.Extra)+len(b.Record)+len(b.Payload))
+	raw := make([]byte, 0, 128+len(b.Key)+len(b.Extra)+len(b.Record)+len(b.Payload))
 	if b.To != (ID{}) {
-		head = appendBytes(head, fieldTo, b.To[:])
+		raw = appendBytes(raw, fieldTo, b.To[:])
 	}
-	head = appendBytes(head, fieldFrom, b.From[:])
-	head = appendUint(head, fieldKind, uint64(b.Kind))
-	head = appendUint(head, fieldForm, uint64(b.Form))
-	head = appendUint(head, fieldFlags, uint64(b.Flags))
-	head = appendOptional(head, fieldE2E, b.E2E)
-	head = appendUint(head, fieldExpiry, b.Expiry)
-	head = appendOptional(head, fieldKey, b.Key)
-	head = appendOptional(head, fieldExtra, b.Extra)
-	head = appendOptional(head, fieldRecord, b.Record)
-	head = appendOptional(head, fieldToken, b.Token)
-	full, err := JoinBody(head, b.Form, b.Payload)
+	raw = appendBytes(raw, fieldFrom, b.From[:])
+	raw = appendUint(raw, fieldKind, uint64(b.Kind))
+	raw = appendUint(raw, fieldForm, uint64(b.Form))
+	raw = appendUint(raw, fieldFlags, uint64(b.Flags))
+	raw = appendOptional(raw, fieldE2E, b.E2E)
+	raw = appendUint(raw, fieldExpiry, b.Expiry)
+	raw = appendOptional(raw, fieldKey, b.Key)
+	raw = appendOptional(raw, fieldExtra, b.Extra)
+	raw = appendOptional(raw, fieldRecord, b.Record)
+	raw = appendOptional(raw, fieldToken, b.Token)
+	full, err := joinBody(raw, b.Form, b.Payload)
 	if err != nil {
 		return err
 	}
@@ -110,15 +112,31 @@ func (b *Body) Encode() error {
 }
 
 // JoinBody makes the Body that has this head and this payload. A gateway calls it
-// with a head that crossed legacy peers beside the payload. A Body of FormNone has
-// no payload field, every other one has it even if it is empty.
+// with a head that crossed legacy peers beside the payload, and checks that the
+// head says what the legacy message around it says. A Body of FormNone has no
+// payload field, every other one has it even if it is empty.
 func JoinBody(head []byte, form Form, payload []byte) (Body, error) {
-	raw := make([]byte, len(head), len(head)+len(payload)+4)
+	raw := make([]byte, len(head), len(head)+len(payload)+protowire.SizeTag(fieldPayload)+lengthPrefix)
 	copy(raw, head)
-	if form != FormNone {
-		raw = appendBytes(raw, fieldPayload, payload)
+	return joinBody(raw, form, payload)
+}
+
+// joinBody takes head over.
+func joinBody(head []byte, form Form, payload []byte) (Body, error) {
+	switch {
+	case form != FormNone:
+		head = appendBytes(head, fieldPayload, payload)
+	case len(payload) > 0:
+		return Body{}, malformed("a payload without a form")
 	}
-	return ParseBody(raw)
+	if len(head) > MaxBody {
+		return Body{}, fmt.Errorf("%w: the body has %d bytes, want at most %d", ErrTooBig, len(head), MaxBody)
+	}
+	b, err := ParseBody(head)
+	if err == nil && b.Form != form {
+		err = malformed("the head says form %d, want %d", b.Form, form)
+	}
+	return b, err
 }
 
 // ParseBody reads a Body and keeps raw, of which its fields are parts.
@@ -133,10 +151,8 @@ func ParseBody(raw []byte) (Body, error) {
 		if err != nil {
 			return b, err
 		}
-		if f.number <= fieldPayload {
-			if err := seen.once(f.number); err != nil {
-				return b, err
-			}
+		if err := b.set(f, &seen); err != nil {
+			return b, err
 		}
 		if f.number == fieldPayload {
 			if len(next) > 0 {
@@ -144,14 +160,13 @@ func ParseBody(raw []byte) (Body, error) {
 			}
 			b.head = len(raw) - len(rest)
 		}
-		if err := b.set(f); err != nil {
-			return b, err
-		}
 		rest = next
 	}
 	switch {
 	case !seen.has(fieldFrom):
 		return b, malformed("the body does not say from whom")
+	case b.From == (ID{}), seen.has(fieldTo) && b.To == (ID{}):
+		return b, malformed("the zero id is no peer's")
 	case b.Form == FormNone && seen.has(fieldPayload):
 		return b, malformed("a payload without a form")
 	case b.Form != FormNone && !seen.has(fieldPayload):
@@ -161,7 +176,17 @@ func ParseBody(raw []byte) (Body, error) {
 	return b, nil
 }
 
-func (b *Body) set(f field) (err error) {
+func (b *Body) set(f field, seen *fieldSet) (err error) {
+	switch f.number {
+	case fieldTo, fieldFrom, fieldKind, fieldForm, fieldFlags, fieldE2E, fieldExpiry,
+		fieldKey, fieldExtra, fieldRecord, fieldToken, fieldPayload:
+		if err := seen.once(f.number); err != nil {
+			return err
+		}
+	default:
+		b.unknown = true
+		return nil
+	}
 	switch f.number {
 	case fieldTo:
 		b.To, err = f.id()
@@ -172,7 +197,7 @@ func (b *Body) set(f field) (err error) {
 	case fieldForm:
 		err = f.enum((*uint32)(&b.Form))
 	case fieldFlags:
-		err = f.enum((*uint32)(&b.Flags))
+		err = f.upTo((*uint32)(&b.Flags), math.MaxUint32)
 	case fieldE2E:
 		b.E2E, err = f.sized(tokenSize, tokenSize)
 	case fieldExpiry:
@@ -187,20 +212,6 @@ func (b *Body) set(f field) (err error) {
 		b.Token, err = f.sized(tokenSize, tokenSize)
 	case fieldPayload:
 		b.Payload, err = f.sized(0, MaxBody)
-	default:
-		b.unknown = true
 	}
 	return err
-}
-
-// enum reads a varint that must fit 32 bits.
-func (f field) enum(v *uint32) error {
-	if err := f.want(protowire.VarintType); err != nil {
-		return err
-	}
-	if f.num > 1<<32-1 {
-		return malformed("field %d is %d, too large", f.number, f.num)
-	}
-	*v = uint32(f.num)
-	return nil
 }

@@ -10,7 +10,7 @@ import (
 // The sizes of the wire. Each is checked on what is read and on what is written.
 const (
 	MaxFrame   = 262144 // bytes of one frame, without its length prefix
-	MaxBody    = 260000 // bytes of one Body: a frame less room for a full path and route
+	MaxBody    = 260000 // bytes of one Body: a frame less room for what else stands in it
 	MaxHello   = 4096   // bytes of a HELLO frame
 	MaxRecord  = 2048   // bytes of a signed peer record
 	MaxKey     = 1024   // bytes of a public key: an RSA key of 4,096 bits with room to spare
@@ -27,6 +27,8 @@ const (
 	maxAgent     = 256
 	pathEntry    = 22 // tag, length, 20 bytes of id
 	lengthPrefix = 3  // bytes of headroom: a uvarint up to MaxFrame
+	nackHead     = 25 // bytes around a frame that comes back: 4 of the NACK, 11 seq, 6 reason, 4 of the frame
+	maxEnum      = 1<<31 - 1
 )
 
 // Field numbers of a Frame. 1 to 6 are control frames, 8 to 15 a message.
@@ -39,6 +41,8 @@ const (
 //	 9 nonce   bytes     10 body  bytes     11 route  repeated 20 bytes
 //	12 sig     bytes     13 targets  repeated 20 bytes
 //	15 path    repeated 20 bytes, last: a relay appends pathEntry bytes
+//
+// 7 and 14 are free: the last numbers whose tags take one byte.
 const (
 	fieldHello   = 1
 	fieldAck     = 2
@@ -71,8 +75,13 @@ const (
 	fieldPayload = 15
 )
 
-// ErrMalformed is wrapped by every error that says why bytes are no frame.
+// ErrMalformed is wrapped by every error that says why bytes are no frame. The
+// stream that they came from may go on.
 var ErrMalformed = errors.New("peer-relay: malformed frame")
+
+// ErrFraming is wrapped by an error that leaves unknown where the next frame of a
+// stream begins, so that the stream must end.
+var ErrFraming = errors.New("peer-relay: malformed stream")
 
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
@@ -96,8 +105,8 @@ func nextField(b []byte) (f field, rest []byte, err error) {
 		return f, nil, err
 	}
 	number, typ := protowire.DecodeTag(tag)
-	if number < protowire.MinValidNumber {
-		return f, nil, malformed("field number %d", number)
+	if !number.IsValid() {
+		return f, nil, malformed("a field number out of range")
 	}
 	f.number, f.typ = number, typ
 	switch typ {
@@ -180,22 +189,59 @@ func (f field) sized(least, most int) ([]byte, error) {
 	return f.val, nil
 }
 
-// A fieldSet notes which fields below 64 were seen, to refuse a second one.
+// enum reads a varint that must fit the 31 bits of a protobuf enum.
+func (f field) enum(v *uint32) error { return f.upTo(v, maxEnum) }
+
+func (f field) upTo(v *uint32, most uint32) error {
+	if err := f.want(protowire.VarintType); err != nil {
+		return err
+	}
+	if f.num > uint64(most) {
+		return malformed("field %d is %d, want at most %d", f.number, f.num, most)
+	}
+	*v = uint32(f.num)
+	return nil
+}
+
+// A fieldSet notes which of the known fields, all below 64, were seen. Fields that
+// this version does not know stand outside it: they may be repeated ones.
 type fieldSet uint64
 
+func (s *fieldSet) add(n protowire.Number) { *s |= 1 << uint(n) }
+
+// once refuses a second field that may stand but once.
 func (s *fieldSet) once(n protowire.Number) error {
-	if n >= 64 {
-		return nil
-	}
-	bit := fieldSet(1) << uint(n)
-	if *s&bit != 0 {
+	if s.has(n) {
 		return malformed("field %d stands twice", n)
 	}
-	*s |= bit
+	s.add(n)
 	return nil
 }
 
 func (s fieldSet) has(n protowire.Number) bool { return s&(1<<uint(n)) != 0 }
+
+// eachField walks through the fields of an inner message of which the numbers up
+// to last are known and those in repeated may stand more than once.
+func eachField(b []byte, last protowire.Number, repeated fieldSet, each func(field) error) (seen fieldSet, err error) {
+	for len(b) > 0 {
+		var f field
+		if f, b, err = nextField(b); err != nil {
+			return seen, err
+		}
+		if f.number > last {
+			continue
+		}
+		if repeated.has(f.number) {
+			seen.add(f.number)
+		} else if err = seen.once(f.number); err != nil {
+			return seen, err
+		}
+		if err = each(f); err != nil {
+			return seen, err
+		}
+	}
+	return seen, nil
+}
 
 func appendBytes(b []byte, n protowire.Number, v []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
