@@ -66,8 +66,8 @@ func (s *Scanner) bytes(dst []byte) bool {
 	n := 0
 	for s.More() {
 		text := s.Value()
-		c, size := parseByte(text)
-		if n == len(dst) || size == 0 || size != len(text) {
+		c, end := parseByte(text, 0)
+		if n == len(dst) || end == 0 || end != len(text) {
 			return false
 		}
 		dst[n] = c
@@ -125,12 +125,12 @@ func decodeBuffer(dst, text []byte) (out []byte, size int, ok bool) {
 	out = dst
 	if text[i] != ']' {
 		for {
-			c, n := parseByte(text[i:])
-			i += n
-			if n == 0 || i == len(text) {
+			c, end := parseByte(text, i)
+			if end == i || end == len(text) {
 				return dst, 0, false
 			}
 			out = append(out, c)
+			i = end
 			if text[i] != ',' {
 				break
 			}
@@ -144,20 +144,25 @@ func decodeBuffer(dst, text []byte) (out []byte, size int, ok bool) {
 }
 
 // parseByte reads the decimal integer of 0 to 255, without needless zeros, that
-// text begins with. Its size is 0 if there is none.
-func parseByte(text []byte) (c byte, size int) {
-	if len(text) == 0 || !isDigit(text[0]) {
-		return 0, 0
+// stands at text[i]. It returns where the integer ends, i if there is none.
+func parseByte(text []byte, i int) (c byte, end int) {
+	if i == len(text) || !isDigit(text[i]) {
+		return 0, i
 	}
-	n := int(text[0] - '0')
-	size = 1
-	for size < len(text) && isDigit(text[size]) {
-		if n = n*10 + int(text[size]-'0'); n > 255 || text[0] == '0' {
-			return 0, 0
+	n := uint(text[i] - '0')
+	end = i + 1
+	if n > 0 && end < len(text) && isDigit(text[end]) {
+		n = n*10 + uint(text[end]-'0')
+		end++
+		if end < len(text) && isDigit(text[end]) {
+			n = n*10 + uint(text[end]-'0')
+			end++
 		}
-		size++
 	}
-	return byte(n), size
+	if n > 255 || end < len(text) && isDigit(text[end]) {
+		return 0, i // too large, a fourth digit, or one behind a leading zero
+	}
+	return byte(n), end
 }
 
 // AppendBuffer appends b as JSON.stringify writes a Buffer.

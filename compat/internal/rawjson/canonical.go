@@ -15,7 +15,7 @@ import (
 // indices first, in ascending order. If src is not acceptable it returns dst as
 // it was, and the reason.
 func Canonical(dst, src []byte) ([]byte, error) {
-	c := canonizer{s: NewScanner(src), buf: slices.Grow(dst, len(src))}
+	c := canonizer{s: NewScanner(src), buf: slices.Grow(dst, len(src)), open: make([]member, 0, 16)}
 	base := len(dst)
 	c.value()
 	if err := c.s.End(); err != nil {

@@ -244,6 +244,8 @@ func (s *Scanner) scanValue(i int) (end int, fault string) {
 					return i, fault
 				}
 				i = skipSpace(src, i+1)
+			} else {
+				i = skipSpace(src, skipIntegers(src, i))
 			}
 			continue
 		case 't':
@@ -264,8 +266,8 @@ func (s *Scanner) scanValue(i int) (end int, fault string) {
 			if s.depth == base {
 				return i, ""
 			}
-			i = skipSpace(src, i)
 			object := s.inObject()
+			i = skipSpace(src, i)
 			if i == len(src) {
 				return i, wantNext(object)
 			}
@@ -323,6 +325,19 @@ func skipDigits(src []byte, i int) int {
 		i++
 	}
 	return i
+}
+
+// skipIntegers steps over elements of an array as long as they are unsigned
+// integers with a comma right behind: the data of a Buffer. It stops at the first
+// that is anything else, valid or not.
+func skipIntegers(src []byte, i int) int {
+	for {
+		end := skipDigits(src, i)
+		if end == i || end == len(src) || src[end] != ',' || src[i] == '0' && end-i > 1 {
+			return i
+		}
+		i = end + 1
+	}
 }
 
 func scanNumber(src []byte, i int) (end int, fault string) {
