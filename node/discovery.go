@@ -1,0 +1,80 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+)
+
+// patience is how long the end that was dialled waits for the other to open the
+// stream, so that the two seldom open one each.
+const patience = 2 * time.Second
+
+// discover links to the peers with which the host is connected and of which identify
+// says that they speak our protocol, as far as the overlay has use for them. It
+// also notes when the host's own addresses change. It ends when the node closes.
+func (n *Node) discover() error {
+	sub, err := n.host.EventBus().Subscribe([]any{
+		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerProtocolsUpdated), new(event.EvtLocalAddressesUpdated),
+	}, eventbus.Name("peer-relay"))
+	if err != nil {
+		return err
+	}
+	n.tasks.Go(func() { // ends with the subscription, which Close closes; Close waits
+		for e := range sub.Out() {
+			switch e := e.(type) {
+			case event.EvtPeerIdentificationCompleted:
+				if slices.Contains(e.Protocols, StreamProtocol) {
+					n.found(e.Peer)
+				}
+			case event.EvtPeerProtocolsUpdated:
+				if slices.Contains(e.Added, StreamProtocol) {
+					n.found(e.Peer)
+				}
+			case event.EvtLocalAddressesUpdated:
+				n.updateContact()
+			}
+		}
+	})
+	n.unsubscribe = sub.Close
+	// Those that were identified before the node was mounted.
+	for _, p := range n.host.Network().Peers() {
+		if got, err := n.host.Peerstore().SupportsProtocols(p, StreamProtocol); err == nil && len(got) > 0 {
+			n.found(p)
+		}
+	}
+	return nil
+}
+
+// found opens a link to a connected peer unless the overlay has no use for it.
+func (n *Node) found(p peer.ID) {
+	wait := patience
+	for _, c := range n.host.Network().ConnsToPeer(p) {
+		if c.Stat().Direction == network.DirOutbound {
+			wait = 0
+		}
+	}
+	n.task(func(ctx context.Context) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		if !n.router.Wants(IDOf(p)) || n.host.Network().Connectedness(p) != network.Connected {
+			return
+		}
+		dial, cancel := context.WithTimeout(ctx, helloTimeout)
+		link, err := n.openTo(dial, p)
+		cancel()
+		if err != nil {
+			n.log.Debug("no link to an identified peer", "peer", p, "err", err)
+			return
+		}
+		n.router.Serve(ctx, link) // it logs why the link ended
+	})
+}

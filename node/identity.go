@@ -1,0 +1,117 @@
+package node
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// maxKeyFile is the most bytes that a key file may have: a 4096-bit RSA key takes
+// about 2400, an Ed25519 key 68.
+const maxKeyFile = 8 << 10
+
+// IDOf gives the id of a libp2p peer: the first 20 bytes of the SHA-256 of its peer
+// id, the head of its key in a Kademlia DHT.
+func IDOf(p peer.ID) protocol.ID { return protocol.HashID([]byte(p)) }
+
+// NewKey makes an Ed25519 key, the identity of a peer.
+func NewKey() (crypto.PrivKey, error) {
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	return key, err
+}
+
+// LoadKey reads the key in the file at path, a marshalled libp2p private key as
+// other libp2p programs write it. If there is no such file it makes an Ed25519 key
+// and writes it there, for its owner's eyes only (mode 0600). A file that others may
+// read is refused: whoever reads the key is the peer.
+func LoadKey(path string) (crypto.PrivKey, error) {
+	key, err := readKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key, err = createKey(path)
+		if errors.Is(err, fs.ErrExist) { // another process was quicker
+			key, err = readKey(path)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("node: key file: %w", err)
+	}
+	return key, nil
+}
+
+func readKey(path string) (crypto.PrivKey, error) {
+	// Before the open: that of a named pipe would wait for a writer.
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if err := checkKeyFile(path, info); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	// Once more, of the file that is open: it may be another one by now.
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkKeyFile(path, info); err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	key, err := crypto.UnmarshalPrivateKey(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s holds no whole libp2p private key (%d bytes): %w; move it away to get a new identity", path, len(raw), err)
+	}
+	return key, nil
+}
+
+func checkKeyFile(path string, info fs.FileInfo) error {
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		return fmt.Errorf("%s is a directory", path)
+	case !mode.IsRegular():
+		return fmt.Errorf("%s is no regular file", path)
+	case info.Size() > maxKeyFile:
+		return fmt.Errorf("%s has %d bytes, too many for a key", path, info.Size())
+	// Windows has no such bits; there the folder's access list decides.
+	case runtime.GOOS != "windows" && mode.Perm()&0o077 != 0:
+		return fmt.Errorf("%s has mode %04o, so that others may read it: make it 0600 (chmod 600)", path, mode.Perm())
+	}
+	return nil
+}
+
+func createKey(path string) (crypto.PrivKey, error) {
+	key, err := NewKey()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := crypto.MarshalPrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	// O_EXCL: never over another's key, never through a planted link.
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.Write(raw)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		os.Remove(path) // half a key would be refused for ever
+		return nil, err
+	}
+	return key, nil
+}

@@ -1,0 +1,472 @@
+package node
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// Options says what a Node is to be. The zero value is a peer with a fresh identity
+// that listens nowhere and knows nobody.
+type Options struct {
+	// Listen opens a TCP port that serves libp2p over WebSocket, legacy peers if there
+	// is a Legacy transport, and a status page. Port is its number, 0 for any that is
+	// free; ListenHost an IP address or "localhost", "" for every address of the
+	// machine. A host that was attached has its own ports, and none is opened.
+	Listen     bool
+	Port       uint16
+	ListenHost string
+
+	// Announce are the addresses that others are told, multiaddrs or ws:// and wss://
+	// URLs, where the node's own are not the ones to dial: behind a reverse proxy.
+	Announce []string
+
+	// Bootstraps are peers of the network to join: multiaddrs that end in /p2p/…, and
+	// with a Legacy transport ws:// and wss:// URLs. All are dialled, each until it
+	// answers.
+	Bootstraps []string
+
+	// Key is the identity. Without it the key in KeyFile is used, which is made if it
+	// is missing; without both a fresh Ed25519 key that lives as long as the node.
+	// An attached host has its own.
+	Key     crypto.PrivKey
+	KeyFile string
+
+	// TLS makes the port speak TLS also. TLSClient is for dialling /tls/ws, nil trusts
+	// what the system trusts.
+	TLS       *tls.Config
+	TLSClient *tls.Config
+
+	// Legacy carries the peers that speak legacy JSON. Nil: there are none.
+	Legacy LegacyTransport
+
+	// Role is what the node offers to others. The default relays for all; a node that
+	// does not listen can be RoleLeaf.
+	Role protocol.Role
+
+	// SignMessages signs the application's messages too, so that receivers know them
+	// to be this peer's however many hops away.
+	SignMessages bool
+
+	// OnMessage, OnPeer and OnPeerDown are called one at a time, as protocol.Options
+	// says. They must not close the node.
+	OnMessage  func(protocol.Message)
+	OnPeer     func(protocol.LinkInfo)
+	OnPeerDown func(protocol.ID, error)
+
+	// NoOverlay leaves the choice of links to the application, NoDiscovery opens none
+	// to peers that the host is connected with for other reasons.
+	NoOverlay   bool
+	NoDiscovery bool
+
+	// ShowPeers lets the status page tell the ids of linked peers.
+	ShowPeers bool
+
+	// Version is what the status page and identify tell, "" is "dev".
+	Version string
+
+	// MaxConns is the most inbound connections, 0 is DefaultMaxConns.
+	MaxConns int
+
+	// Gater may turn connections away, legacy ones too. Nil lets everybody in.
+	Gater connmgr.ConnectionGater
+
+	// Metrics takes libp2p's metrics and the router's counters. Nil: none.
+	Metrics prometheus.Registerer
+
+	// Logger hears of links, dials and drops at debug level. Nil: nobody does.
+	Logger *slog.Logger
+}
+
+// A LegacyTransport makes links to peers that speak legacy JSON.
+type LegacyTransport interface {
+	protocol.Dialer
+
+	// AcceptText takes a connection that a legacy client opened, until it ends.
+	AcceptText(ctx context.Context, r *protocol.Router, c *TextConn)
+}
+
+// A Node is a peer on a libp2p host. All its methods may be called from any
+// goroutine.
+type Node struct {
+	// Fixed after New.
+	opts        Options
+	host        host.Host
+	own         *ownHost // nil if the host is not this node's to close
+	key         crypto.PrivKey
+	router      *protocol.Router
+	log         *slog.Logger
+	started     time.Time
+	ctx         context.Context // done when the node closes
+	stop        context.CancelFunc
+	unsubscribe func() error
+	tasks       sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	remotes map[string]int // addresses of the links there are, by count
+}
+
+// New starts a node on a libp2p host of its own. The error matches syscall.EADDRINUSE
+// when another program has the port.
+func New(o Options) (*Node, error) {
+	n := newNode(o)
+	key := o.Key
+	if key == nil && o.KeyFile != "" {
+		var err error
+		if key, err = LoadKey(o.KeyFile); err != nil {
+			return nil, err
+		}
+	}
+	ho := hostOptions{
+		Key: key, Listen: o.Listen, ListenHost: o.ListenHost, Port: o.Port, Announce: o.Announce,
+		TLS: o.TLS, TLSClient: o.TLSClient, Gater: o.Gater, MaxConns: o.MaxConns, Metrics: o.Metrics,
+		UserAgent: "peer-relay/" + n.opts.Version, Log: o.Logger,
+		HTTP: newStatusHandler(n.Status, o.ShowPeers),
+	}
+	if o.Legacy != nil {
+		ho.AcceptText = func(c *TextConn) { o.Legacy.AcceptText(n.ctx, n.router, c) }
+	}
+	own, err := newHost(ho)
+	if err != nil {
+		return nil, err
+	}
+	n.own = own
+	if err := n.mount(own); err != nil {
+		own.Close()
+		return nil, err
+	}
+	if err := own.listen(); err != nil {
+		n.Close()
+		return nil, err
+	}
+	n.updateContact()
+	return n, nil
+}
+
+// Attach mounts a node on a host that is somebody else's: it handles the stream
+// protocol and opens no port. Close takes it off again and leaves the host open.
+func Attach(h host.Host, o Options) (*Node, error) {
+	n := newNode(o)
+	if err := n.mount(h); err != nil {
+		return nil, err
+	}
+	n.updateContact()
+	return n, nil
+}
+
+func newNode(o Options) *Node {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[string]int)}
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	return n
+}
+
+// mount puts the router on the host. After an error nothing is left on it.
+func (n *Node) mount(h host.Host) error {
+	o := n.opts
+	n.host = h
+	n.key = h.Peerstore().PrivKey(h.ID())
+	ro := protocol.Options{
+		ID: IDOf(h.ID()), Role: o.Role, Verify: verify, SignMessages: o.SignMessages,
+		Dialers: []protocol.Dialer{nativeDialer{n}}, NoOverlay: o.NoOverlay,
+		OnMessage: o.OnMessage, OnPeer: n.peerUp, OnPeerDown: n.peerDown, Logger: o.Logger,
+	}
+	if o.Legacy != nil {
+		ro.Dialers = append(ro.Dialers, o.Legacy)
+	}
+	for _, b := range o.Bootstraps {
+		contact, err := parseBootstrap(b, o.Legacy)
+		if err != nil {
+			n.stop()
+			return err
+		}
+		ro.Bootstraps = append(ro.Bootstraps, contact)
+	}
+	if n.key != nil {
+		ro.Sign = n.key.Sign
+		var err error
+		if ro.Key, err = crypto.MarshalPublicKey(n.key.GetPublic()); err != nil {
+			n.stop()
+			return fmt.Errorf("node: public key: %w", err)
+		}
+	}
+	router, err := protocol.NewRouter(ro)
+	if err != nil {
+		n.stop()
+		return err
+	}
+	n.router = router
+	h.SetStreamHandler(StreamProtocol, n.accept)
+	if !o.NoDiscovery {
+		if err := n.discover(); err != nil {
+			n.Close()
+			return fmt.Errorf("node: discovery: %w", err)
+		}
+	}
+	return nil
+}
+
+// parseBootstrap checks that a bootstrap can be dialled at all.
+func parseBootstrap(s string, legacy LegacyTransport) (protocol.Contact, error) {
+	contact := protocol.Contact{URL: s}
+	switch {
+	case strings.HasPrefix(s, "/"):
+		info, err := parseP2P(s)
+		if err != nil {
+			return contact, err
+		}
+		contact.ID = IDOf(info.ID)
+		return contact, nil
+	case !strings.HasPrefix(s, "ws://") && !strings.HasPrefix(s, "wss://"):
+		return contact, fmt.Errorf("node: bootstrap %q: want a ws:// or wss:// URL, or a multiaddr", s)
+	case legacy == nil || !legacy.CanDial(contact):
+		return contact, fmt.Errorf("node: bootstrap %q: cannot be dialled", s)
+	}
+	return contact, nil
+}
+
+// verify checks a signature and gives the id that its key hashes to.
+func verify(key, data, sig []byte) (protocol.ID, bool) {
+	public, err := crypto.UnmarshalPublicKey(key)
+	if err != nil {
+		return protocol.ID{}, false
+	}
+	id, err := peer.IDFromPublicKey(public)
+	if err != nil {
+		return protocol.ID{}, false
+	}
+	ok, err := public.Verify(data, sig)
+	return IDOf(id), ok && err == nil
+}
+
+// accept serves a stream that another peer opened, on the goroutine that libp2p
+// gives it; Close waits for it by the router.
+func (n *Node) accept(s network.Stream) {
+	link, err := openStream(n.ctx, s, n.hello())
+	if err != nil {
+		n.log.Debug("no link", "err", err)
+		return
+	}
+	n.router.Serve(n.ctx, link) // it logs why the link ended
+}
+
+// hello gives the first frame of a new stream.
+func (n *Node) hello() protocol.Hello {
+	var value [8]byte
+	cryptorand.Read(value[:])
+	return protocol.Hello{Role: n.opts.Role, Link: binary.LittleEndian.Uint64(value[:]), Agent: "peer-relay/" + n.opts.Version}
+}
+
+// task runs f on a goroutine that ends soon after its context is done; Close waits.
+func (n *Node) task(f func(context.Context)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.closed {
+		n.tasks.Go(func() { f(n.ctx) })
+	}
+}
+
+// ID gives the node's address in the overlay.
+func (n *Node) ID() protocol.ID { return n.router.ID() }
+
+// Host gives the libp2p host.
+func (n *Node) Host() host.Host { return n.host }
+
+// Router gives the router, for what the node has no method of its own for.
+func (n *Node) Router() *protocol.Router { return n.router }
+
+// Send sends bytes to a peer, over as many hops as it takes. It never blocks.
+func (n *Node) Send(to protocol.ID, payload []byte) error {
+	return n.router.Send(to, protocol.FormRaw, payload)
+}
+
+// Close says goodbye to all peers, stops what New or Attach started, and closes the
+// host if it is the node's own. It takes at most about a second.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		n.tasks.Wait()
+		return nil
+	}
+	n.closed = true
+	n.mu.Unlock()
+
+	n.host.RemoveStreamHandler(StreamProtocol)
+	var errs []error
+	if n.unsubscribe != nil {
+		errs = append(errs, n.unsubscribe())
+	}
+	errs = append(errs, n.router.Close())
+	n.stop()
+	n.tasks.Wait()
+	if n.own != nil {
+		errs = append(errs, n.own.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// --- addresses
+
+// Port gives the number of the node's own TCP port, 0 if it has none.
+func (n *Node) Port() uint16 {
+	if n.own == nil {
+		return 0
+	}
+	return n.own.port()
+}
+
+// Addrs gives the multiaddrs at which the node listens, each with /p2p/….
+func (n *Node) Addrs() []ma.Multiaddr {
+	suffix, err := ma.NewComponent("p2p", n.host.ID().String())
+	if err != nil {
+		return nil
+	}
+	var addrs []ma.Multiaddr
+	for _, a := range n.listenAddrs() {
+		addrs = append(addrs, a.AppendComponent(suffix))
+	}
+	return addrs
+}
+
+func (n *Node) listenAddrs() []ma.Multiaddr {
+	if n.own != nil {
+		return n.own.addrs()
+	}
+	return n.host.Addrs()
+}
+
+// URLs gives the ws:// and wss:// URLs at which legacy peers can dial the node.
+func (n *Node) URLs() (urls []string) {
+	if n.opts.Legacy == nil || n.own == nil {
+		return nil
+	}
+	for _, a := range n.own.addrs() {
+		if u, ok := webSocketURL(a); ok {
+			urls = append(urls, u)
+		}
+	}
+	return urls
+}
+
+func (n *Node) home() home { return newHome(n.listenAddrs(), n.opts.Bootstraps) }
+
+// toldAddrs gives the addresses to tell other peers: those that were announced, else
+// those of the widest scope in which this node has peers. A node all of whose peers
+// are on this machine tells its loopback address; one with a peer elsewhere does not.
+func (n *Node) toldAddrs() []ma.Multiaddr {
+	if n.own != nil && len(n.own.announced) > 0 {
+		return n.own.announced
+	}
+	widest := scopeLoopback
+	for _, b := range n.opts.Bootstraps {
+		widest = max(widest, scopeOfContact(b))
+	}
+	n.mu.Lock()
+	for remote := range n.remotes {
+		if a, err := ma.NewMultiaddr(remote); err == nil {
+			widest = max(widest, scopeOfAddr(a))
+		}
+	}
+	n.mu.Unlock()
+	addrs := append(n.host.Addrs(), n.listenAddrs()...)
+	for s := widest; s > scopeNone; s-- {
+		var told []ma.Multiaddr
+		for _, a := range ma.Unique(addrs) {
+			if scopeOfAddr(a) >= s {
+				told = append(told, a)
+			}
+		}
+		if len(told) > 0 {
+			return told
+		}
+	}
+	return nil
+}
+
+// updateContact tells the router how others can reach this node.
+func (n *Node) updateContact() {
+	contact := protocol.Contact{ID: n.ID()}
+	var err error
+	if contact.Record, err = n.makeRecord(); err != nil {
+		n.log.Debug("no peer record", "err", err)
+	}
+	if n.opts.Legacy != nil {
+		for _, a := range n.toldAddrs() {
+			if u, ok := webSocketURL(a); ok {
+				contact.URL = u
+				break
+			}
+		}
+	}
+	n.router.SetContact(contact)
+}
+
+func (n *Node) peerUp(info protocol.LinkInfo) {
+	n.mu.Lock()
+	n.remotes[info.Addr]++
+	first := n.remotes[info.Addr] == 1
+	n.mu.Unlock()
+	if first {
+		n.updateContact()
+	}
+	if n.opts.OnPeer != nil {
+		n.opts.OnPeer(info)
+	}
+}
+
+func (n *Node) peerDown(id protocol.ID, err error) {
+	if n.opts.OnPeerDown != nil {
+		n.opts.OnPeerDown(id, err)
+	}
+}
+
+// Status gives what the status page shows.
+func (n *Node) Status() StatusData {
+	stats := n.router.Stats()
+	d := StatusData{
+		ID: n.ID(), PeerID: n.host.ID().String(), Version: n.opts.Version, Started: n.started,
+		WebSocket: n.URLs(), Links: stats.Links,
+		Counters: []Counter{
+			{"received", stats.Received}, {"sent", stats.Sent}, {"delivered", stats.Delivered},
+			{"forwarded", stats.Forwarded}, {"control", stats.Control}, {"control forwarded", stats.ControlPassed},
+			{"copies", stats.Copies}, {"links opened", stats.LinksOpened}, {"links refused", stats.LinksRefused},
+			{"bad signatures", stats.BadSignatures},
+		},
+	}
+	for _, a := range n.Addrs() {
+		d.Addrs = append(d.Addrs, a.String())
+	}
+	for reason, count := range stats.Dropped {
+		if count > 0 {
+			d.Counters = append(d.Counters, Counter{"dropped: " + protocol.DropReason(reason).String(), count})
+		}
+	}
+	for _, p := range n.router.Peers() {
+		d.Peers = append(d.Peers, p.ID)
+	}
+	return d
+}

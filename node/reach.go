@@ -1,0 +1,126 @@
+package node
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// A scope is how far an address can be reached from.
+type scope uint8
+
+const (
+	scopeNone     scope = iota // an address that nobody dials
+	scopeLoopback              // this machine
+	scopePrivate               // this network
+	scopePublic
+)
+
+func scopeOf(ip netip.Addr) scope {
+	ip = ip.Unmap()
+	switch {
+	case !ip.IsValid(), ip.IsUnspecified(), ip.IsMulticast():
+		return scopeNone
+	case ip.IsLoopback():
+		return scopeLoopback
+	case ip.IsPrivate(), ip.IsLinkLocalUnicast(), sharedSpace.Contains(ip):
+		return scopePrivate
+	}
+	return scopePublic
+}
+
+// sharedSpace lies behind the NATs of providers (RFC 6598).
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// scopeOfAddr gives the scope of a multiaddr. A name counts as public: what it
+// resolves to is looked at when it is dialled.
+func scopeOfAddr(a ma.Multiaddr) scope {
+	if ip, err := manet.ToIP(a); err == nil {
+		addr, _ := netip.AddrFromSlice(ip)
+		return scopeOf(addr)
+	}
+	for _, code := range []int{ma.P_DNS, ma.P_DNS4, ma.P_DNS6, ma.P_DNSADDR} {
+		if name, err := a.ValueForProtocol(code); err == nil {
+			return scopeOfName(name)
+		}
+	}
+	return scopeNone
+}
+
+func scopeOfName(name string) scope {
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return scopeLoopback
+	}
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return scopeOf(ip)
+	}
+	return scopePublic
+}
+
+// scopeOfContact gives the scope of a bootstrap: a URL or a multiaddr.
+func scopeOfContact(s string) scope {
+	if strings.HasPrefix(s, "/") {
+		a, err := ma.NewMultiaddr(s)
+		if err != nil {
+			return scopeNone
+		}
+		return scopeOfAddr(a)
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return scopeNone
+	}
+	return scopeOfName(u.Hostname())
+}
+
+// home is the set of scopes in which this peer is at home: those of its bootstraps
+// and of the addresses that it listens on. What strangers say about addresses in
+// other scopes is not dialled, so that nobody can make this peer knock at doors of
+// a network that it merely can reach.
+type home [scopePublic + 1]bool
+
+func newHome(listen []ma.Multiaddr, bootstraps []string) home {
+	var h home
+	h[scopePublic] = true
+	public := false
+	for _, a := range listen {
+		public = public || scopeOfAddr(a) == scopePublic
+	}
+	for _, a := range listen {
+		// A public server listens on its loopback address also, and is no less public.
+		if s := scopeOfAddr(a); !public {
+			h[s] = true
+		}
+	}
+	for _, b := range bootstraps {
+		h[scopeOfContact(b)] = true
+	}
+	h[scopeNone] = false
+	return h
+}
+
+func (h home) has(a ma.Multiaddr) bool { return h[scopeOfAddr(a)] }
+
+// Reachable reports whether an address that a stranger gave may be dialled: a host
+// name is resolved, and every address that it has must be in this peer's home.
+func (n *Node) Reachable(ctx context.Context, host string) bool {
+	h := n.home()
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return h[scopeOf(ip)]
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return false
+	}
+	for _, ip := range ips {
+		if !h[scopeOf(ip)] {
+			return false
+		}
+	}
+	return len(ips) > 0
+}

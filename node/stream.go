@@ -1,0 +1,142 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// StreamProtocol is the name under which libp2p hosts find the protocol.
+const StreamProtocol libp2pprotocol.ID = "/peer-relay/1"
+
+const (
+	// helloTimeout bounds the exchange of HELLOs on a new stream.
+	helloTimeout = 10 * time.Second
+
+	streamReadBuffer  = 16 << 10
+	streamWriteBuffer = 32 << 10
+)
+
+// A streamLink is a /peer-relay/1 stream as a link. Either side opens it, both send
+// their HELLO at once: a side that waited for the other's would wait for ever where
+// libp2p negotiates a stream lazily, with its first bytes.
+type streamLink struct {
+	stream network.Stream
+	info   protocol.LinkInfo
+	r      *bufio.Reader // owned by the reading goroutine
+	w      *bufio.Writer // owned by the writing goroutine
+	bye    bool          // likewise: nothing is written after it
+
+	closing sync.Once
+}
+
+// openStream exchanges HELLOs on a new stream. It owns the stream from the call on.
+func openStream(ctx context.Context, s network.Stream, hello protocol.Hello) (*streamLink, error) {
+	l := &streamLink{
+		stream: s,
+		r:      bufio.NewReaderSize(s, streamReadBuffer),
+		w:      bufio.NewWriterSize(s, streamWriteBuffer),
+	}
+	stop := context.AfterFunc(ctx, func() { s.Reset() })
+	defer stop()
+	s.SetDeadline(time.Now().Add(helloTimeout))
+	theirs, err := l.exchange(hello)
+	if err != nil {
+		s.Reset()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("node: hello with %v: %w", s.Conn().RemotePeer(), err)
+	}
+	s.SetDeadline(time.Time{})
+	conn := s.Conn()
+	l.info = protocol.LinkInfo{
+		ID:       IDOf(conn.RemotePeer()),
+		Kind:     protocol.LinkNative,
+		Proved:   true, // noise proved the key, and the id is its hash
+		Dialed:   s.Stat().Direction == network.DirOutbound,
+		Role:     theirs.Role,
+		Features: theirs.Features,
+		Agent:    theirs.Agent,
+		Addr:     conn.RemoteMultiaddr().String(),
+	}
+	if l.info.Dialed {
+		l.info.Opener, l.info.Value = string(conn.LocalPeer()), hello.Link
+	} else {
+		l.info.Opener, l.info.Value = string(conn.RemotePeer()), theirs.Link
+	}
+	return l, nil
+}
+
+func (l *streamLink) exchange(hello protocol.Hello) (*protocol.Hello, error) {
+	mine, err := protocol.NewHello(hello)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.WriteFrame(mine); err != nil {
+		return nil, err
+	}
+	if err := l.Flush(); err != nil {
+		return nil, err
+	}
+	theirs, err := protocol.ReadFrame(l.r, protocol.MaxHello)
+	if err != nil {
+		return nil, err
+	}
+	if theirs.Type != protocol.FrameHello {
+		return nil, fmt.Errorf("%w: the first frame is a %v", protocol.ErrMalformed, theirs.Type)
+	}
+	return theirs.Hello, nil
+}
+
+func (l *streamLink) Info() protocol.LinkInfo { return l.info }
+
+func (l *streamLink) ReadFrame() (*protocol.Frame, error) {
+	f, err := protocol.ReadFrame(l.r, protocol.MaxFrame)
+	if errors.Is(err, network.ErrReset) {
+		return nil, io.ErrUnexpectedEOF // the peer died, or ended the link without a bye
+	}
+	if err == nil && f.Type == protocol.FrameHello {
+		return nil, fmt.Errorf("%w: a second hello", protocol.ErrMalformed)
+	}
+	return f, err
+}
+
+func (l *streamLink) WriteFrame(f *protocol.Frame) error {
+	if l.bye {
+		return nil
+	}
+	wire, err := f.Wire()
+	if err != nil {
+		return err
+	}
+	l.bye = f.Type == protocol.FrameBye
+	_, err = l.w.Write(wire)
+	return err
+}
+
+func (l *streamLink) Flush() error {
+	if err := l.w.Flush(); err != nil {
+		return err
+	}
+	if l.bye {
+		return l.stream.CloseWrite()
+	}
+	return nil
+}
+
+// Close ends the stream at once in both directions; after a bye there is nothing
+// left to lose.
+func (l *streamLink) Close() error {
+	l.closing.Do(func() { l.stream.Reset() })
+	return nil
+}
