@@ -39,21 +39,28 @@ func Install(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
-// jsDir finds itest/js from any working directory inside the module.
-func jsDir() (string, error) {
+// Root finds the folder of this module from any working directory inside it.
+func Root() (string, error) {
 	wd, err := os.Getwd()
 	if err != nil {
-		return "", fmt.Errorf("itest: find itest/js: %w", err)
+		return "", fmt.Errorf("itest: find the module: %w", err)
 	}
 	for at := wd; ; at = filepath.Dir(at) {
-		dir := filepath.Join(at, "itest", "js")
-		if _, err := os.Stat(filepath.Join(dir, "package-lock.json")); err == nil {
-			return dir, nil
+		if _, err := os.Stat(filepath.Join(at, "itest", "js", "package-lock.json")); err == nil {
+			return at, nil
 		}
 		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("itest: find itest/js above %s: %w", wd, fs.ErrNotExist)
+			return "", fmt.Errorf("itest: find the module above %s: %w", wd, fs.ErrNotExist)
 		}
 	}
+}
+
+func jsDir() (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(root, "itest", "js"), nil
 }
 
 func install(ctx context.Context, dir string) error {
@@ -102,6 +109,9 @@ func install(ctx context.Context, dir string) error {
 	fresh := filepath.Join(work, "node_modules")
 	if err := os.WriteFile(filepath.Join(fresh, stampFile), stamp, 0o644); err != nil {
 		return err
+	}
+	if current() {
+		return nil // another process was faster, and may be using it
 	}
 	// Out of the way with an outdated one. Of two processes here at once the second finds
 	// the place taken by what it wanted to put there.

@@ -25,7 +25,6 @@ function decode ({ json, base64, js }) {
   if (base64 !== undefined) return Buffer.from(base64, 'base64')
   if (js !== undefined) return vm.runInThisContext(`(${js})`)
 }
-vm.runInThisContext('(g, b) => { g.Buffer = b }')(globalThis, Buffer)
 
 module.exports = (emit) => {
   const peers = new Map()

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/peer-relay/peer-relay/itest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestListsRuns(t *testing.T) {
+	var out, errOut strings.Builder
+	if err := accept(t.Context(), nil, &out, &errOut); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range runs() {
+		if !strings.Contains(out.String(), r.name) {
+			t.Errorf("%s is not listed in:\n%s", r.name, out.String())
+		}
+	}
+}
+
+func TestRefusesBadCommandLines(t *testing.T) {
+	for _, args := range [][]string{{"nothing"}, {"scenarios", "-n", "0"}, {"scenarios", "extra"}, {"scenarios", "-bad"}} {
+		var out, errOut strings.Builder
+		if err := accept(t.Context(), args, &out, &errOut); !errors.Is(err, errUsage) {
+			t.Errorf("%q: error %v, want a usage error", args, err)
+		}
+		if errOut.Len() == 0 {
+			t.Errorf("%q: nothing said", args)
+		}
+	}
+}
+
+func TestReport(t *testing.T) {
+	s := series{3 * time.Second, time.Second, 2 * time.Second}
+	if s.median() != 2*time.Second || s.max() != 3*time.Second || series(nil).median() != 0 {
+		t.Errorf("median %v, max %v, of none %v", s.median(), s.max(), series(nil).median())
+	}
+	r := &report{title: "title"}
+	r.table("name", "n").row("longer name", 1)
+	r.note("seed %d", 7)
+	want := "title\n\nname         n\n----         -\nlonger name  1\n\nseed 7\n"
+	if r.String() != want {
+		t.Errorf("report is\n%s\nwant\n%s", r.String(), want)
+	}
+}
+
+func TestScenariosRun(t *testing.T) {
+	for _, tool := range []string{"node", "npm"} {
+		if _, err := itest.LookTool(tool); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatalf("%v (CI=true, so this is no skip)", err)
+			}
+			t.Skipf("SKIPPED, NOTHING WAS TESTED: %v", err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "sub", "table.txt")
+	var out, errOut strings.Builder
+	if err := accept(t.Context(), []string{"scenarios", "-n", "1", "-j", "2", "-seed", "7", "-o", file}, &out, &errOut); err != nil {
+		t.Fatalf("%v\n%s", err, errOut.String())
+	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(written) != out.String() {
+		t.Error("the file differs from the output")
+	}
+	for _, part := range []string{"two peers connect", "js-js-js", "-seed 7", "PASSED"} {
+		if !strings.Contains(out.String(), part) {
+			t.Errorf("no %q in:\n%s", part, out.String())
+		}
+	}
+}

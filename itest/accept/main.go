@@ -1,0 +1,139 @@
+// Command accept runs the long acceptance runs, which print figures and are too long
+// for go test:
+//
+//	go run ./itest/accept                 lists them
+//	go run ./itest/accept NAME [flags]    runs one
+//
+// Progress goes to standard error, the table to standard output and to a file. The exit
+// status is 0 if the run passed, 1 if it failed, 2 for a wrong command line.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/peer-relay/peer-relay/itest"
+)
+
+// A run is one acceptance run.
+type run struct {
+	name string
+	help string // one line
+	n    int    // what -n means if it is not given: repeats, messages, …
+	do   func(ctx context.Context, opts options, r *report) error
+}
+
+// options are what the command line says.
+type options struct {
+	n       int
+	workers int
+	seed    uint64
+	log     *log.Logger // progress
+}
+
+// runs is the list. A new run is a file with a function and a line here.
+func runs() []run {
+	return []run{
+		{"scenarios", "the scenarios of the npm package's test.js, every cast of roles, -n times each in fresh processes", 50, scenarios},
+	}
+}
+
+// errUsage is a wrong command line, reported already.
+var errUsage = errors.New("usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := accept(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, errUsage):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "accept:", err)
+		os.Exit(1)
+	}
+}
+
+func accept(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		fmt.Fprintln(stdout, "usage: go run ./itest/accept NAME [-n N] [-j N] [-seed N] [-o FILE]")
+		for _, r := range runs() {
+			fmt.Fprintf(stdout, "  %-12s %s (-n %d)\n", r.name, r.help, r.n)
+		}
+		return nil
+	}
+	for _, r := range runs() {
+		if r.name == args[0] {
+			return r.execute(ctx, args[1:], stdout, stderr)
+		}
+	}
+	fmt.Fprintf(stderr, "accept: no run %q; without an argument the names are listed\n", args[0])
+	return errUsage
+}
+
+func (r run) execute(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	flags := flag.NewFlagSet("accept "+r.name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	opts := options{log: log.New(stderr, r.name+": ", log.Ltime)}
+	flags.IntVar(&opts.n, "n", r.n, "how many times, or how much, by the run")
+	flags.IntVar(&opts.workers, "j", 1, "how many at the same time, where that leaves the result as it is")
+	flags.Uint64Var(&opts.seed, "seed", 0, "the seed, 0 for one by chance")
+	out := flags.String("o", "", "the file for the table (default itest/accept/out/NAME.txt)")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return errUsage
+	}
+	if flags.NArg() > 0 || opts.n < 1 || opts.workers < 1 {
+		fmt.Fprintf(stderr, "accept %s: want flags only, -n and -j at least 1\n", r.name)
+		return errUsage
+	}
+	if opts.seed == 0 {
+		opts.seed = rand.Uint64()
+	}
+	if *out == "" {
+		root, err := itest.Root()
+		if err != nil {
+			return err
+		}
+		*out = filepath.Join(root, "itest", "accept", "out", r.name+".txt")
+	}
+
+	opts.log.Printf("seed %d", opts.seed)
+	rep := &report{title: fmt.Sprintf("%s: %s", r.name, r.help)}
+	started := time.Now()
+	err = r.do(ctx, opts, rep)
+	rep.note("-n %d -j %d -seed %d; %s %s/%s, %d CPUs; %s at %s", opts.n, opts.workers, opts.seed, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(),
+		time.Since(started).Round(time.Second), started.UTC().Format(time.RFC3339))
+	if err != nil {
+		rep.note("FAILED: %v", err)
+	} else {
+		rep.note("PASSED")
+	}
+	text := rep.String()
+	io.WriteString(stdout, text)
+	if werr := write(*out, text); werr != nil {
+		return errors.Join(err, werr)
+	}
+	opts.log.Printf("written to %s", *out)
+	return err
+}
+
+func write(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
+}
