@@ -11,9 +11,9 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 )
 
-// patience is how long the end that was dialled waits for the other to open the
+// openPatience is how long the end that was dialled waits for the other to open the
 // stream, so that the two seldom open one each.
-const patience = 2 * time.Second
+const openPatience = 2 * time.Second
 
 // discover links to the peers with which the host is connected and of which identify
 // says that they speak our protocol, as far as the overlay has use for them. It
@@ -53,7 +53,7 @@ func (n *Node) discover() error {
 
 // found opens a link to a connected peer unless the overlay has no use for it.
 func (n *Node) found(p peer.ID) {
-	wait := patience
+	wait := openPatience
 	for _, c := range n.host.Network().ConnsToPeer(p) {
 		if c.Stat().Direction == network.DirOutbound {
 			wait = 0

@@ -261,18 +261,17 @@ func (h *ownHost) port() uint16 {
 }
 
 // addrs gives every address of the port, without /p2p: the announced ones, then the
-// machine's own, loopback first, IPv4 before IPv6. Unlike Addrs it is up to date at
-// once.
+// machine's own, loopback first, IPv4 before IPv6, TLS last. Unlike Addrs it is up to
+// date at once.
 func (h *ownHost) addrs() []ma.Multiaddr {
 	own, err := h.Network().InterfaceListenAddresses()
 	if err != nil {
 		own = h.Network().ListenAddresses()
 	}
-	own = h.withTLS(own)
 	slices.SortFunc(own, func(a, b ma.Multiaddr) int {
 		return cmp.Or(remoteness(a)-remoteness(b), strings.Compare(a.String(), b.String()))
 	})
-	return append(slices.Clone(h.announced), own...)
+	return append(slices.Clone(h.announced), h.withTLS(own)...)
 }
 
 // remoteness is 0 for a loopback address and 1 for any other.

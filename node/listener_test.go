@@ -633,7 +633,7 @@ func TestTLS(t *testing.T) {
 			plain = append(plain, a)
 		}
 	}
-	if len(plain) != 1 || len(secure) != 1 {
+	if len(plain) != 1 || len(secure) != 1 || !h.addrs()[0].Equal(plain[0]) {
 		t.Fatalf("addresses are %v", h.addrs())
 	}
 	for _, addrs := range [][]ma.Multiaddr{plain, secure} {

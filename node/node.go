@@ -121,7 +121,7 @@ type Node struct {
 
 	mu      sync.Mutex
 	closed  bool
-	remotes map[string]int // addresses of the links there are, by count
+	remotes map[protocol.ID]scope // of the linked peers
 }
 
 // New starts a node on a libp2p host of its own. The error matches syscall.EADDRINUSE
@@ -179,7 +179,7 @@ func newNode(o Options) *Node {
 	if o.Version == "" {
 		o.Version = "dev"
 	}
-	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[string]int)}
+	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]scope)}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
 }
@@ -386,10 +386,8 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 		widest = max(widest, scopeOfContact(b))
 	}
 	n.mu.Lock()
-	for remote := range n.remotes {
-		if a, err := ma.NewMultiaddr(remote); err == nil {
-			widest = max(widest, scopeOfAddr(a))
-		}
+	for _, s := range n.remotes {
+		widest = max(widest, s)
 	}
 	n.mu.Unlock()
 	addrs := append(n.host.Addrs(), n.listenAddrs()...)
@@ -426,11 +424,10 @@ func (n *Node) updateContact() {
 }
 
 func (n *Node) peerUp(info protocol.LinkInfo) {
-	n.mu.Lock()
-	n.remotes[info.Addr]++
-	first := n.remotes[info.Addr] == 1
-	n.mu.Unlock()
-	if first {
+	if a, err := ma.NewMultiaddr(info.Addr); err == nil {
+		n.mu.Lock()
+		n.remotes[info.ID] = scopeOfAddr(a)
+		n.mu.Unlock()
 		n.updateContact()
 	}
 	if n.opts.OnPeer != nil {
@@ -439,6 +436,9 @@ func (n *Node) peerUp(info protocol.LinkInfo) {
 }
 
 func (n *Node) peerDown(id protocol.ID, err error) {
+	n.mu.Lock()
+	delete(n.remotes, id)
+	n.mu.Unlock()
 	if n.opts.OnPeerDown != nil {
 		n.opts.OnPeerDown(id, err)
 	}

@@ -608,3 +608,11 @@ func (r *Router) Close() error {
 	r.tasks.Wait()
 	return nil
 }
+
+// Wants reports whether a link to a peer would be of use: it is not linked, and its
+// bucket or the neighbourhood has room for it.
+func (r *Router) Wants(id ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.closed && id != r.id && r.core.table.get(id) == nil && r.core.overlay.useful(id)
+}
