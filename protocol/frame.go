@@ -134,18 +134,15 @@ type MessageFrame struct {
 // a message that would outgrow MaxFrame before its path is full, or when a relay
 // gives it back in a NACK.
 func NewMessage(m MessageFrame) (*Frame, error) {
-	f, err := layOut(m, nil)
-	if err != nil {
-		return nil, err
+	b := layOut(m, nil)
+	if most := len(b) - lengthPrefix + (MaxPath-len(m.Path))*pathEntry + nackHead; most > MaxFrame {
+		return nil, fmt.Errorf("%w: the frame can grow to %d bytes, want at most %d", ErrTooBig, most, MaxFrame)
 	}
-	if most := f.Size() + (MaxPath-f.PathLen())*pathEntry + nackHead; most > MaxFrame {
-		return nil, fmt.Errorf("%w: a frame of %d bytes can grow to %d, want at most %d", ErrTooBig, f.Size(), most, MaxFrame)
-	}
-	return f, nil
+	return parseFrame(b)
 }
 
 // layOut writes the canonical form: unknown fields before the path, the path last.
-func layOut(m MessageFrame, unknown []byte) (*Frame, error) {
+func layOut(m MessageFrame, unknown []byte) []byte {
 	size := lengthPrefix + 5 + 2 + len(m.Nonce) + 4 + len(m.Body.raw) + 3 + len(m.Sig) + len(unknown) +
 		pathEntry*(len(m.Route)+len(m.Targets)+len(m.Path)+1)
 	b := make([]byte, lengthPrefix, size)
@@ -157,8 +154,7 @@ func layOut(m MessageFrame, unknown []byte) (*Frame, error) {
 	b = appendOptional(b, fieldSig, m.Sig)
 	b = appendIDs(b, fieldTargets, m.Targets)
 	b = append(b, unknown...)
-	b = appendIDs(b, fieldPath, m.Path)
-	return parseFrame(b)
+	return appendIDs(b, fieldPath, m.Path)
 }
 
 // ParseFrame reads one frame, without its length prefix. It keeps a copy of b.
@@ -376,7 +372,7 @@ func (f *Frame) regroup() (*Frame, error) {
 		}
 		rest = next
 	}
-	return layOut(m, unknown)
+	return parseFrame(layOut(m, unknown))
 }
 
 // ValidNonce reports whether nonce is 1 to MaxNonce printable ASCII characters.
