@@ -7,6 +7,7 @@
 //	   ├─ npmpeer.go   the npm package ─┐
 //	   ├─ raw.go       bare WebSockets ─┼─ driver.go ── process.go ── node js/driver.js
 //	   ├─ tap.go       one in the middle┘
+//	   ├─ gopeer.go    our own binary ─────────────────── process.go ── peer-relay --json
 //	   └─ jslibp2p.go  js-libp2p in Node 22
 //
 // Nothing here imports testing: the same helpers serve the tests and the acceptance

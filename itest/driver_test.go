@@ -3,6 +3,7 @@ package itest
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,14 +121,14 @@ func TestNPMSpec(t *testing.T) {
 
 // TestManyNPMPeers holds many peers in one process, as the acceptance runs do.
 func TestManyNPMPeers(t *testing.T) {
-	const clients = 100
+	const clients = 500
 	d := startDriver(t)
 	ctx := testContext(t)
 	hub, err := d.ListenRaw(ctx, "hub", RawOptions{})
 	must(t, err)
 	ids := make(map[protocol.ID]bool)
 	for i := range clients {
-		p := npmPeer(t, d, NPMSpec{Spec: Spec{Name: string(rune('A' + i)), Bootstrap: []string{hub.URL}}, Hold: true})
+		p := npmPeer(t, d, NPMSpec{Spec: Spec{Name: fmt.Sprintf("c%d", i), Bootstrap: []string{hub.URL}}, Hold: true})
 		ids[p.ID()] = true
 	}
 	conns, err := hub.Accepted.WaitN(ctx, clients, func(*Raw) bool { return true })

@@ -16,7 +16,13 @@ const patience = 60 * time.Second
 // installPatience is patience for a test that may have to install the npm dependencies.
 const installPatience = 5 * time.Minute
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The test binary also plays the children that process_test.go and gopeer_test.go start.
+	if what := os.Getenv(childEnv); what != "" {
+		os.Exit(child(what))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // testContext ends when the test does, or after patience.
 func testContext(t *testing.T) context.Context {

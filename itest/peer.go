@@ -49,13 +49,17 @@ type Event struct {
 	// Node is the other peer of EventPeer and EventDisconnect, and the sender of EventMessage.
 	Node protocol.ID
 
-	// Data is the value of an EventMessage as JSON text; nil is undefined.
+	// Data is the value of an EventMessage as JSON text; nil is undefined. Of an
+	// EventError it is the text.
 	Data json.RawMessage
 }
 
 func (e Event) String() string {
-	if e.Kind == EventMessage {
+	switch e.Kind {
+	case EventMessage:
 		return fmt.Sprintf("%s from %s: %s", e.Kind, e.Node, e.Data)
+	case EventError:
+		return fmt.Sprintf("%s: %s", e.Kind, e.Data)
 	}
 	return fmt.Sprintf("%s %s", e.Kind, e.Node)
 }
@@ -68,6 +72,7 @@ const (
 	EventPeer       EventKind = "peer"       // a link is up
 	EventDisconnect EventKind = "disconnect" // a link is gone
 	EventMessage    EventKind = "message"    // a user message came
+	EventError      EventKind = "error"      // something is wrong, says the peer
 )
 
 // Undefined is JavaScript's value that is none: a user message without data.

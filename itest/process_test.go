@@ -11,29 +11,31 @@ import (
 	"testing"
 )
 
-// TestMainAsChild is no test: the tests below run it as their child.
-func TestMainAsChild(t *testing.T) {
-	switch os.Getenv("ITEST_CHILD") {
+// childEnv makes the test binary one of the children below, by its value.
+const childEnv = "ITEST_CHILD"
+
+func child(what string) (status int) {
+	switch what {
 	case "echo":
 		io.Copy(os.Stdout, os.Stdin)
-		os.Exit(0)
+		return 0
 	case "fail":
 		os.Stderr.WriteString("the reason\n")
-		os.Exit(3)
+		return 3
 	case "leave":
-		os.Exit(0)
+		return 0
+	case "peer":
+		return childPeer(os.Args[1:], os.Stdin, os.Stdout)
 	}
-	if os.Getenv("ITEST_CHILD") != "" {
-		t.Fatal("unknown child")
-	}
+	return 2
 }
 
 func startChild(t *testing.T, what string, line func([]byte), exit func(error)) *Process {
 	t.Helper()
 	exe, err := os.Executable()
 	must(t, err)
-	cmd := exec.Command(exe, "-test.run=^TestMainAsChild$")
-	cmd.Env = append(os.Environ(), "ITEST_CHILD="+what)
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), childEnv+"="+what)
 	p, err := StartProcess(what, cmd, line, exit)
 	must(t, err)
 	t.Cleanup(func() { p.Close() })
