@@ -71,6 +71,9 @@ type Options struct {
 	OnPeer     func(protocol.LinkInfo)
 	OnPeerDown func(protocol.ID, error)
 
+	// OnDialError is called likewise when a bootstrap does not answer; it is tried again.
+	OnDialError func(protocol.Contact, error)
+
 	// NoOverlay leaves the choice of links to the application, NoDiscovery opens none
 	// to peers that the host is connected with for other reasons.
 	NoOverlay   bool
@@ -192,7 +195,7 @@ func (n *Node) mount(h host.Host) error {
 	ro := protocol.Options{
 		ID: IDOf(h.ID()), Role: o.Role, Verify: verify, SignMessages: o.SignMessages,
 		Dialers: []protocol.Dialer{nativeDialer{n}}, NoOverlay: o.NoOverlay,
-		OnMessage: o.OnMessage, OnPeer: n.peerUp, OnPeerDown: n.peerDown, Logger: o.Logger,
+		OnMessage: o.OnMessage, OnPeer: n.peerUp, OnPeerDown: n.peerDown, OnDialError: o.OnDialError, Logger: o.Logger,
 	}
 	if o.Legacy != nil {
 		ro.Dialers = append(ro.Dialers, o.Legacy)

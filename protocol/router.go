@@ -49,6 +49,10 @@ type Options struct {
 	OnPeer     func(LinkInfo)
 	OnPeerDown func(ID, error)
 
+	// OnDialError is called likewise when a bootstrap cannot be reached; it will be
+	// tried again.
+	OnDialError func(Contact, error)
+
 	// Logger gets a line at debug level for what is dropped and for what happens to
 	// links. Nil discards.
 	Logger *slog.Logger
@@ -272,6 +276,9 @@ func (r *Router) dialBootstrap(index int) {
 	contact := r.opts.Bootstraps[index]
 	if err := r.dialAny(contact, index); err != nil {
 		r.log.Debug("bootstrap failed", "url", contact.URL, "err", err)
+		if r.opts.OnDialError != nil && r.ctx.Err() == nil {
+			r.inbox.put(func() { r.opts.OnDialError(contact, err) })
+		}
 		r.enter(func(c *Core, now time.Duration) { c.BootstrapFailed(now, index) })
 	}
 }
@@ -513,6 +520,13 @@ func (r *Router) drop(reason DropReason) {
 // The error says that the message is lost already: too big, no room in a queue, or
 // the router is closed. No error does not mean that it will arrive.
 func (r *Router) Send(to ID, form Form, payload []byte) error {
+	most := MaxText
+	if form == FormRaw {
+		most = MaxPayload
+	}
+	if len(payload) > most {
+		return fmt.Errorf("send to %v: the message has %d bytes, at most %d reach every peer: %w", to, len(payload), most, ErrTooBig)
+	}
 	return r.send(Outgoing{To: to, Form: form, Payload: payload, Sign: r.opts.SignMessages})
 }
 

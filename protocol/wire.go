@@ -19,7 +19,8 @@ const (
 	MaxPath    = 20     // entries; the first is the origin, so 19 relays
 	MaxRoute   = 20     // entries
 	MaxTargets = 64     // entries
-	MaxPayload = 64000  // raw bytes that every peer can take, whatever lies between
+	MaxPayload = 64000  // raw bytes that every peer can take: 4 times as many in legacy JSON
+	MaxText    = 256000 // bytes of JSON text that every peer can take
 
 	tokenSize    = 16 // bytes of a handshake token and of an end-to-end id
 	maxFeatures  = 32
