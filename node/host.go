@@ -130,7 +130,7 @@ func newHost(o hostOptions) (*ownHost, error) {
 	for _, s := range o.Announce {
 		a, err := parseAnnounce(s, self)
 		if err != nil {
-			return nil, fmt.Errorf("node: announced address %q: %w", s, err)
+			return nil, optionError{fmt.Errorf("node: announced address %q: %w", s, err)}
 		}
 		h.announced = append(h.announced, a)
 	}
@@ -315,7 +315,7 @@ func listenIPs(host string) ([]netip.Addr, error) {
 	}
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
-		return nil, fmt.Errorf("node: host to listen on: %q is neither an IP address nor localhost", host)
+		return nil, optionError{fmt.Errorf("node: host to listen on: %q is neither an IP address nor localhost", host)}
 	}
 	return []netip.Addr{ip.Unmap()}, nil
 }

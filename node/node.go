@@ -127,6 +127,14 @@ type Node struct {
 	remotes map[protocol.ID]scope // of the linked peers
 }
 
+// ErrOptions is matched by errors of New and Attach that say which option is wrong.
+var ErrOptions = errors.New("node: an option is wrong")
+
+type optionError struct{ error }
+
+func (e optionError) Unwrap() error        { return e.error }
+func (e optionError) Is(target error) bool { return target == ErrOptions }
+
 // New starts a node on a libp2p host of its own. The error matches syscall.EADDRINUSE
 // when another program has the port.
 func New(o Options) (*Node, error) {
@@ -135,7 +143,7 @@ func New(o Options) (*Node, error) {
 	if key == nil && o.KeyFile != "" {
 		var err error
 		if key, err = LoadKey(o.KeyFile); err != nil {
-			return nil, err
+			return nil, optionError{err}
 		}
 	}
 	ho := hostOptions{
@@ -204,7 +212,7 @@ func (n *Node) mount(h host.Host) error {
 		contact, err := parseBootstrap(b, o.Legacy)
 		if err != nil {
 			n.stop()
-			return err
+			return optionError{err}
 		}
 		ro.Bootstraps = append(ro.Bootstraps, contact)
 	}
