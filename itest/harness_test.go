@@ -11,7 +11,7 @@ import (
 )
 
 // patience is how long a test waits for anything. It is generous: only a failure takes it.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // installPatience is patience for a test that may have to install the npm dependencies.
 const installPatience = 5 * time.Minute
