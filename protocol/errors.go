@@ -13,6 +13,14 @@ var (
 	// ErrTooBig says that a message is larger than what every peer can take.
 	ErrTooBig = errors.New("peer-relay: message too big")
 
+	// ErrUnencodable says that a message has no form on the link that it was to take.
+	ErrUnencodable = errors.New("peer-relay: message cannot be encoded")
+
+	// ErrPassedOn wraps ErrMalformed. It says of a message that the peer at the other
+	// end of the link may have passed it on without seeing what is wrong with it: it
+	// is counted and no offence of that peer's.
+	ErrPassedOn = fmt.Errorf("%w that was passed on", ErrMalformed)
+
 	// ErrQueueFull says that every queue that a message could go to is full.
 	ErrQueueFull = errors.New("peer-relay: queue full")
 

@@ -53,13 +53,21 @@ type Link interface {
 	// frame alone and the link goes on; any other ends the link, io.EOF in order.
 	ReadFrame() (*Frame, error)
 
-	// WriteFrame writes or buffers a frame. After a FrameBye nothing is written.
+	// WriteFrame writes or buffers a frame. After a FrameBye nothing is written. An
+	// error that wraps ErrTooBig or ErrUnencodable concerns this frame alone.
 	WriteFrame(*Frame) error
 
 	// Flush sends what is buffered.
 	Flush() error
 
 	Close() error
+}
+
+// A ControlReader is a Link whose transport meets pings and pongs while a ReadFrame
+// waits for a message. It hands them to the function that it was given, on the
+// goroutine that called ReadFrame, before that returns.
+type ControlReader interface {
+	OnControl(func(*Frame))
 }
 
 // A Contact is what is known of how to reach a peer.

@@ -387,6 +387,11 @@ func (r *Router) serve(ctx context.Context, link Link, boot int) (up bool, err e
 	}
 	log.Debug("link up")
 
+	if c, ok := link.(ControlReader); ok {
+		c.OnControl(func(f *Frame) {
+			r.enter(func(c *Core, now time.Duration) { c.Receive(now, h, f) })
+		})
+	}
 	unhook := context.AfterFunc(ctx, func() { link.Close() })
 	defer unhook()
 	written := make(chan struct{})
@@ -447,6 +452,10 @@ func (r *Router) read(h LinkHandle, s *served) error {
 		f, err := s.link.ReadFrame()
 		switch {
 		case err == nil:
+		case errors.Is(err, ErrPassedOn):
+			r.log.Debug("bad message", "peer", s.info.ID.Short(), "err", err)
+			r.drop(DropMalformed)
+			continue
 		case errors.Is(err, ErrMalformed):
 			r.log.Debug("malformed frame", "peer", s.info.ID.Short(), "err", err)
 			r.enter(func(c *Core, now time.Duration) { c.Offence(now, h, DropMalformed) })
@@ -485,7 +494,7 @@ func (r *Router) write(h LinkHandle, s *served) {
 					count++
 					bytes += f.Size()
 				}
-				if errors.Is(err, ErrTooBig) {
+				if errors.Is(err, ErrTooBig) || errors.Is(err, ErrUnencodable) {
 					r.drop(DropUnencodable)
 					err = nil
 				}
