@@ -141,22 +141,29 @@ func joinBody(head []byte, form Form, payload []byte) (Body, error) {
 
 // ParseBody reads a Body and keeps raw, of which its fields are parts.
 func ParseBody(raw []byte) (Body, error) {
-	b := Body{raw: raw, head: len(raw)}
+	var b Body
+	err := b.parse(raw)
+	return b, err
+}
+
+// parse fills an empty Body.
+func (b *Body) parse(raw []byte) error {
+	b.raw, b.head = raw, len(raw)
 	if len(raw) > MaxBody {
-		return b, malformed("the body has %d bytes, want at most %d", len(raw), MaxBody)
+		return malformed("the body has %d bytes, want at most %d", len(raw), MaxBody)
 	}
 	var seen fieldSet
 	for rest := raw; len(rest) > 0; {
 		f, next, err := nextField(rest)
 		if err != nil {
-			return b, err
+			return err
 		}
 		if err := b.set(f, &seen); err != nil {
-			return b, err
+			return err
 		}
 		if f.number == fieldPayload {
 			if len(next) > 0 {
-				return b, malformed("fields after the payload")
+				return malformed("fields after the payload")
 			}
 			b.head = len(raw) - len(rest)
 		}
@@ -164,16 +171,16 @@ func ParseBody(raw []byte) (Body, error) {
 	}
 	switch {
 	case !seen.has(fieldFrom):
-		return b, malformed("the body does not say from whom")
+		return malformed("the body does not say from whom")
 	case b.From == (ID{}), seen.has(fieldTo) && b.To == (ID{}):
-		return b, malformed("the zero id is no peer's")
+		return malformed("the zero id is no peer's")
 	case b.Form == FormNone && seen.has(fieldPayload):
-		return b, malformed("a payload without a form")
+		return malformed("a payload without a form")
 	case b.Form != FormNone && !seen.has(fieldPayload):
-		return b, malformed("a form without a payload")
+		return malformed("a form without a payload")
 	}
 	b.hasTo = seen.has(fieldTo)
-	return b, nil
+	return nil
 }
 
 func (b *Body) set(f field, seen *fieldSet) (err error) {

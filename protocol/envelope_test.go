@@ -416,7 +416,7 @@ func (g generator) shuffle(t *testing.T, b []byte) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		byNumber[x.number] = append(byNumber[x.number], x.raw)
+		byNumber[x.number] = append(byNumber[x.number], b[:len(b)-len(rest)])
 		order = append(order, x.number)
 		b = rest
 	}

@@ -231,21 +231,22 @@ func parseFrame(buf []byte) (*Frame, error) {
 	hops, pathLast, unknown := 0, true, false
 	for rest := b; len(rest) > 0; {
 		at := len(buf) - len(rest)
+		if len(rest) >= pathEntry && rest[0] == pathTag && rest[1] == IDSize { // without nextField: there are many
+			if hops++; hops > MaxPath {
+				return nil, malformed("field %d stands more than %d times", fieldPath, MaxPath)
+			}
+			if hops == 1 {
+				f.pathAt = at
+				seen.add(fieldPath)
+			}
+			rest = rest[pathEntry:]
+			continue
+		}
 		x, next, err := nextField(rest)
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case x.number == fieldPath:
-			if hops++; hops == 1 {
-				f.pathAt = at
-			}
-		case hops > 0:
-			pathLast = false
-		}
-		if hops > MaxPath {
-			return nil, malformed("field %d stands more than %d times", fieldPath, MaxPath)
-		}
+		pathLast = pathLast && hops == 0
 		if isKnown(x.number) {
 			err = f.set(x, &seen, at)
 		} else {
@@ -325,7 +326,7 @@ func (f *Frame) set(x field, seen *fieldSet, at int) (err error) {
 		}
 	case fieldBody:
 		if err = x.want(protowire.BytesType); err == nil {
-			f.Body, err = ParseBody(x.val)
+			err = f.Body.parse(x.val)
 		}
 	case fieldRoute:
 		f.Route, err = x.appendID(f.Route, MaxRoute)
@@ -333,7 +334,7 @@ func (f *Frame) set(x field, seen *fieldSet, at int) (err error) {
 		f.Sig, err = x.sized(1, MaxSig)
 	case fieldTargets:
 		f.Targets, err = x.appendID(f.Targets, MaxTargets)
-	case fieldPath:
+	case fieldPath: // parseFrame takes those that are as they should be
 		_, err = x.id()
 	}
 	return err
@@ -368,7 +369,7 @@ func (f *Frame) regroup() (*Frame, error) {
 		case x.number == fieldPath:
 			m.Path = append(m.Path, ID(x.val))
 		case !isKnown(x.number):
-			unknown = append(unknown, x.raw...)
+			unknown = append(unknown, rest[:len(rest)-len(next)]...)
 		}
 		rest = next
 	}

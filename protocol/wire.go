@@ -58,6 +58,8 @@ const (
 	fieldSig     = 12
 	fieldTargets = 13
 	fieldPath    = 15
+
+	pathTag = fieldPath<<3 | byte(protowire.BytesType)
 )
 
 // Field numbers of a Body.
@@ -88,12 +90,11 @@ func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
 }
 
-// A field is one field of a protobuf message: its number, its bytes as they lie in
-// the message, and its value (num for a varint or fixed integer, val for bytes).
+// A field is one field of a protobuf message: its number and its value (num for a
+// varint or fixed integer, val for bytes).
 type field struct {
 	number protowire.Number
 	typ    protowire.Type
-	raw    []byte
 	num    uint64
 	val    []byte
 }
@@ -145,11 +146,13 @@ func nextField(b []byte) (f field, rest []byte, err error) {
 	default:
 		return f, nil, malformed("field %d has wire type %d", number, typ)
 	}
-	f.raw = b[:n:n]
 	return f, b[n:], nil
 }
 
 func minimalVarint(b []byte) (uint64, int, error) {
+	if len(b) > 0 && b[0] < 0x80 { // most of them
+		return uint64(b[0]), 1, nil
+	}
 	v, n := protowire.ConsumeVarint(b)
 	if n < 0 {
 		return 0, 0, malformed("a number is cut off or too large")
