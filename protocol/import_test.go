@@ -1,0 +1,316 @@
+package protocol_test
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	module      = "github.com/peer-relay/peer-relay"
+	wirePackage = "google.golang.org/protobuf/encoding/protowire"
+	libp2pIDs   = "github.com/libp2p/go-libp2p/core/protocol"
+)
+
+// rooms says which rooms (top-level folders) each may import beside itself.
+var rooms = map[string][]string{
+	"protocol": nil,
+	"node":     {"protocol"},
+	"compat":   {"protocol", "node"},
+	"cmd":      {"protocol", "node", "compat"},
+	"itest":    {"protocol", "node", "compat", "cmd"},
+}
+
+// facade are the files of compat that may import node: its links stand on protocol
+// alone, so that they can compile for a browser one day.
+var facade = []string{"compat/peerrelay.go", "compat/socket.go"}
+
+// generators imports nothing of ours, so that tests of every room can take the hard
+// cases of the acceptance runs. Otherwise nobody imports itest.
+const generators = "itest/jsongen"
+
+// A source is what matters here of one Go file.
+type source struct {
+	file    string            // slash-separated, from the top of the module
+	imports map[string]string // path -> the name that the file gives it, or ""
+}
+
+func (s source) test() bool { return strings.HasSuffix(s.file, "_test.go") }
+
+// room gives the top-level folder of a file or of a package of the module.
+func room(name string) string {
+	top, _, _ := strings.Cut(name, "/")
+	return top
+}
+
+// inside reports whether name is folder or lies in it.
+func inside(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
+
+// checkImports gives a line for every import that the design forbids.
+func checkImports(sources []source) (wrong []string) {
+	type use struct{ ours, theirs []string }
+	names := map[string]*use{} // folder and name -> the files that give it to our protocol and to libp2p's
+	for _, s := range sources {
+		complain := func(format string, args ...any) {
+			wrong = append(wrong, s.file+": "+fmt.Sprintf(format, args...))
+		}
+		from := room(s.file)
+		if _, ok := rooms[from]; !ok || !strings.Contains(s.file, "/") {
+			complain("there is no such room")
+			continue
+		}
+		for imported, name := range s.imports {
+			if ours, ok := strings.CutPrefix(imported, module+"/"); ok {
+				checkRoom(s, from, ours, complain)
+			} else if imported == module {
+				complain("the top of the module is no package")
+			} else {
+				checkForeign(s, from, imported, complain)
+			}
+			if imported == libp2pIDs || imported == module+"/protocol" {
+				if name == "" {
+					name = path.Base(imported)
+				}
+				key := path.Dir(s.file) + " " + name
+				if names[key] == nil {
+					names[key] = &use{}
+				}
+				if imported == libp2pIDs {
+					names[key].theirs = append(names[key].theirs, s.file)
+				} else {
+					names[key].ours = append(names[key].ours, s.file)
+				}
+			}
+		}
+	}
+	for key, u := range names {
+		if len(u.ours) > 0 && len(u.theirs) > 0 {
+			wrong = append(wrong, fmt.Sprintf("%s: our protocol and libp2p's, in %v and %v, have one name", key, u.ours, u.theirs))
+		}
+	}
+	slices.Sort(wrong)
+	return wrong
+}
+
+// checkRoom judges an import of our own package to.
+func checkRoom(s source, from, to string, complain func(string, ...any)) {
+	switch {
+	case inside(s.file, generators) && !s.test():
+		complain("%s must not import %s", generators, to)
+	case to == generators && s.test():
+	case room(to) != from && !slices.Contains(rooms[from], room(to)):
+		complain("%s must not import %s", from, to)
+	case from == "compat" && room(to) == "node" && !s.test() && !slices.Contains(facade, s.file):
+		complain("only %v import %s", facade, to)
+	case inside(to, "protocol/protocoltest") && !s.test() && !inside(s.file, "protocol/protocoltest"):
+		complain("only tests import %s", to)
+	}
+}
+
+// checkForeign judges an import of a package outside the module.
+func checkForeign(s source, from, to string, complain func(string, ...any)) {
+	if s.test() {
+		return
+	}
+	standard := !strings.Contains(room(to), ".")
+	switch {
+	case from == "protocol" && !standard && to != wirePackage:
+		complain("protocol must not import %s", to)
+	case inside(to, "testing") && !inside(s.file, "protocol/protocoltest"):
+		complain("only tests import %s", to)
+	}
+}
+
+// readSources reads the imports of every Go file of a module, whatever its build
+// constraints, and passes over other modules in it.
+func readSources(top string) (sources []source, err error) {
+	err = filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := d.Name()
+		if d.IsDir() && name != top {
+			_, noModule := os.Stat(filepath.Join(name, "go.mod"))
+			if strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || base == "testdata" || base == "node_modules" || noModule == nil {
+				return fs.SkipDir
+			}
+		}
+		if d.IsDir() || filepath.Ext(base) != ".go" {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(top, name)
+		if err != nil {
+			return err
+		}
+		s := source{file: filepath.ToSlash(rel), imports: map[string]string{}}
+		for _, i := range f.Imports {
+			imported, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			s.imports[imported] = ""
+			if i.Name != nil {
+				s.imports[imported] = i.Name.Name
+			}
+		}
+		sources = append(sources, s)
+		return nil
+	})
+	return sources, err
+}
+
+func TestImports(t *testing.T) {
+	sources, err := readSources("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, s := range sources {
+		seen[room(s.file)] = true
+	}
+	for name := range rooms {
+		if !seen[name] {
+			t.Errorf("no Go file in %s", name)
+		}
+	}
+	for _, line := range checkImports(sources) {
+		t.Error(line)
+	}
+}
+
+// TestImportRules tries the rules on files that do not exist.
+func TestImportRules(t *testing.T) {
+	const ours = module + "/"
+	for _, c := range []struct {
+		file    string
+		imports []string // "path" or "name path"
+		want    string   // part of the complaint; "": none
+	}{
+		{"protocol/a.go", []string{"fmt", "net/netip", wirePackage, ours + "protocol/x"}, ""},
+		{"protocol/a.go", []string{"google.golang.org/protobuf/proto"}, "protocol must not import google.golang.org/protobuf/proto"},
+		{"protocol/sim/a.go", []string{"golang.org/x/sync/errgroup"}, "protocol must not import golang.org/x/sync/errgroup"},
+		{"protocol/sim/a.go", []string{ours + "protocol"}, ""},
+		{"protocol/a_test.go", []string{"go.uber.org/goleak", "testing", ours + "protocol/protocoltest"}, ""},
+		{"protocol/a.go", []string{ours + "node"}, "protocol must not import node"},
+		{"protocol/a_test.go", []string{ours + "node"}, "protocol must not import node"},
+		{"protocol/a.go", []string{"testing"}, "only tests import testing"},
+		{"protocol/a.go", []string{"testing/synctest"}, "only tests import testing/synctest"},
+		{"protocol/protocoltest/a.go", []string{"testing", ours + "protocol"}, ""},
+		{"protocol/protocoltest2/a.go", []string{"testing"}, "only tests import testing"},
+		{"protocol/a.go", []string{ours + "protocol/protocoltest"}, "only tests import protocol/protocoltest"},
+		{"node/a.go", []string{"example.org/any", ours + "protocol"}, ""},
+		{"node/a.go", []string{ours + "compat"}, "node must not import compat"},
+		{"node/a_test.go", []string{ours + "compat/internal/x"}, "node must not import compat/internal/x"},
+		{"node/a.go", []string{ours + "nodes"}, "node must not import nodes"},
+		{"node/a.go", []string{ours + "itest"}, "node must not import itest"},
+		{"node/a_test.go", []string{ours + "itest"}, "node must not import itest"},
+		{"node/a.go", []string{"testing"}, "only tests import testing"},
+		{"node/a.go", []string{module}, "the top of the module is no package"},
+		{"compat/peerrelay.go", []string{ours + "node", ours + "protocol"}, ""},
+		{"compat/socket.go", []string{ours + "node"}, ""},
+		{"compat/a_test.go", []string{ours + "node"}, ""},
+		{"compat/websocket.go", []string{ours + "protocol"}, ""},
+		{"compat/websocket.go", []string{ours + "node"}, "only [compat/peerrelay.go compat/socket.go] import node"},
+		{"compat/internal/x/socket.go", []string{ours + "node"}, "import node"},
+		{"compat/a.go", []string{ours + "cmd/peer-relay"}, "compat must not import cmd/peer-relay"},
+		{"cmd/peer-relay/main.go", []string{ours + "compat", ours + "node", ours + "protocol"}, ""},
+		{"cmd/peer-relay/main.go", []string{ours + "itest"}, "cmd must not import itest"},
+		{"cmd/peer-relay/main.go", []string{"testing"}, "only tests import testing"},
+		{"itest/accept/main.go", []string{ours + "itest", ours + "compat", ours + "node", ours + "protocol", ours + "cmd/x"}, ""},
+		{"itest/accept/main.go", []string{ours + "protocol/protocoltest"}, "only tests import protocol/protocoltest"},
+		{"compat/a_test.go", []string{ours + "itest/jsongen"}, ""},
+		{"compat/a.go", []string{ours + "itest/jsongen"}, "compat must not import itest/jsongen"},
+		{"itest/jsongen/a.go", []string{ours + "protocol"}, "itest/jsongen must not import protocol"},
+		{"itest/jsongen/a_test.go", []string{ours + "itest/jsongen"}, ""},
+		{"tools/a.go", []string{"fmt"}, "there is no such room"},
+		{"main.go", []string{"fmt"}, "there is no such room"},
+		{"node", []string{"fmt"}, "there is no such room"},
+		{"node/a.go", []string{libp2pIDs}, ""},
+		{"node/a.go", []string{"lp " + libp2pIDs, ours + "protocol"}, ""},
+		{"node/a.go", []string{libp2pIDs, "relay " + ours + "protocol"}, ""},
+		{"node/a.go", []string{libp2pIDs, ours + "protocol"}, "have one name"},
+		{"node/a.go", []string{"p " + libp2pIDs, "p " + ours + "protocol"}, "have one name"},
+	} {
+		wrong := checkImports([]source{madeUp(c.file, c.imports...)})
+		if c.want == "" && len(wrong) > 0 || c.want != "" && (len(wrong) != 1 || !strings.Contains(wrong[0], c.want)) {
+			t.Errorf("%s imports %q: %q, want %q", c.file, c.imports, wrong, c.want)
+		}
+	}
+
+	// Two files of one package, and of two.
+	theirs, ofOurs := madeUp("node/a.go", libp2pIDs), madeUp("node/b.go", ours+"protocol")
+	if wrong := checkImports([]source{theirs, ofOurs}); len(wrong) != 1 || !strings.Contains(wrong[0], "have one name") {
+		t.Errorf("in two files: %q", wrong)
+	}
+	ofOurs.file = "node/x/b.go"
+	if wrong := checkImports([]source{theirs, ofOurs}); len(wrong) != 0 {
+		t.Errorf("in two packages: %q", wrong)
+	}
+}
+
+func madeUp(file string, imports ...string) source {
+	s := source{file: file, imports: map[string]string{}}
+	for _, i := range imports {
+		name, imported, ok := strings.Cut(i, " ")
+		if !ok {
+			name, imported = "", i
+		}
+		s.imports[imported] = name
+	}
+	return s
+}
+
+// TestReadSources reads a module that it writes.
+func TestReadSources(t *testing.T) {
+	top := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":                         "module m\n",
+		"protocol/a.go":                  "//go:build windows\n\npackage protocol\n\nimport (\n\t\"fmt\"\n\tx `" + module + "/node`\n)\n",
+		"protocol/testdata/a.go":         "package a\n\nimport \"testdata\"\n",
+		"itest/js/node_modules/x/a.go":   "package a\n\nimport \"modules\"\n",
+		".ci/a.go":                       "package a\n\nimport \"dot\"\n",
+		"node/other/go.mod":              "module other\n",
+		"node/other/a.go":                "package a\n\nimport \"other\"\n",
+		"node/other/inside/a.go":         "package a\n\nimport \"other\"\n",
+		"node/a_test.go":                 "package node\n\nimport \"testing\"\n",
+		"node/notes.txt":                 "no Go",
+		"compat/internal/rawjson/one.go": "package rawjson\n",
+	} {
+		name = filepath.Join(top, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sources, err := readSources(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := fmt.Sprint(sources)
+	want := fmt.Sprint([]source{{"compat/internal/rawjson/one.go", map[string]string{}},
+		{"node/a_test.go", map[string]string{"testing": ""}},
+		{"protocol/a.go", map[string]string{"fmt": "", module + "/node": "x"}}})
+	if have != want {
+		t.Errorf("read %s, want %s", have, want)
+	}
+	if wrong := checkImports(sources); len(wrong) != 1 || !strings.HasPrefix(wrong[0], "protocol/a.go: protocol must not import node") {
+		t.Errorf("%q", wrong)
+	}
+	if _, err := readSources(filepath.Join(top, "missing")); err == nil {
+		t.Error("no error for a folder that does not exist")
+	}
+}
