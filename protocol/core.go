@@ -1,11 +1,8 @@
 package protocol
 
 import (
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -65,7 +62,7 @@ const (
 	Transmit      ActionType = iota // hand Frame to Link; report with Written
 	Deliver                         // hand Frame to the application; Proved says whose word From is
 	Dial                            // open a link to Contact; report LinkUp or DialFailed
-	DialBootstrap                   // open a link to bootstrap number Index; report LinkUp or BootstrapFailed
+	DialBootstrap                   // open a link to bootstrap number Index; report LinkUp, BootstrapLinked or BootstrapFailed
 	CloseLink                       // write what is queued for Link and a bye of Reason, read to its end; report LinkDown
 	Granted                         // the claim Index may go on to LinkUp
 	Refused                         // the claim Index may not, for Err
@@ -136,85 +133,14 @@ func (c *Core) Stats() Stats {
 }
 
 // Drop counts a message that the shell lost.
-func (c *Core) Drop(reason DropReason) { c.stats.Dropped[reason]++ }
+func (c *Core) Drop(reason DropReason) {
+	c.stats.Dropped[reason]++
+	if reason == DropInboxFull {
+		c.stats.Delivered--
+	}
+}
 
 // --- links
-
-// A claim is a legacy connection whose peer has told its id and has not been
-// answered. Answering a second connection under one id makes a JS peer close both,
-// so the answer waits until it is certain that the link will be kept.
-type claim struct {
-	index   int
-	info    LinkInfo
-	granted bool
-	until   time.Duration // the rival has this long to answer a ping
-}
-
-// Claim asks whether a link described by info may be made. The answer is a Granted
-// or a Refused action with this index, at once or within pingAnswer. A granted claim
-// lasts until LinkUp or Unclaim.
-func (c *Core) Claim(now time.Duration, index int, info LinkInfo) {
-	c.now = now
-	cl := claim{index: index, info: info}
-	if err := c.rival(info); err == nil {
-		cl.granted = true
-		c.do(Action{Type: Granted, Index: index})
-	} else if l := c.table.get(info.ID); errors.Is(err, ErrDuplicate) && l != nil && !l.Proved {
-		// A phone that comes back from sleep meets its own dead link.
-		c.ping(l)
-		cl.until = now + pingAnswer
-		c.wakeBy(cl.until)
-	} else {
-		c.refuse(index, err)
-		return
-	}
-	c.claims = append(c.claims, cl)
-}
-
-// Unclaim takes a claim back.
-func (c *Core) Unclaim(index int) {
-	c.claims = slices.DeleteFunc(c.claims, func(cl claim) bool { return cl.index == index })
-}
-
-func (c *Core) refuse(index int, err error) {
-	c.stats.LinksRefused++
-	c.do(Action{Type: Refused, Index: index, Err: err})
-}
-
-// rival says why a link described by info must not be made beside what there is.
-func (c *Core) rival(info LinkInfo) error {
-	if info.ID == c.self {
-		return ErrSelf
-	}
-	for _, l := range c.order {
-		if l.ID == info.ID && !l.ended && !better(info, l.LinkInfo) {
-			return ErrDuplicate
-		}
-	}
-	for _, cl := range c.claims {
-		if cl.info.ID == info.ID && cl.granted && !better(info, cl.info) && !better(cl.info, info) {
-			return ErrDuplicate
-		}
-	}
-	return nil
-}
-
-// better reports whether a is to replace b, a link to the same peer. Both ends
-// come to the same verdict wherever both know the rule.
-func better(a, b LinkInfo) bool {
-	switch {
-	case a.Proved != b.Proved:
-		return a.Proved
-	case a.Kind != b.Kind:
-		return a.Kind > b.Kind
-	case a.Opener == "" || b.Opener == "":
-		return false
-	case a.Opener != b.Opener:
-		return a.Opener < b.Opener
-	default:
-		return a.Value < b.Value
-	}
-}
 
 // LinkUp tells of a new link. An error means that it must be closed and was not
 // taken; the one to keep of two links may also be the new one, and the old is closed.
@@ -228,11 +154,10 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info LinkInfo, boot int) 
 		c.stats.LinksRefused++
 		return ErrSelf
 	}
-	for _, l := range c.order {
-		if l.ID == info.ID && !l.ended && !better(info, l.LinkInfo) {
-			c.stats.LinksRefused++
-			return ErrDuplicate
-		}
+	if l := c.holder(info); l != nil {
+		c.stats.LinksRefused++
+		c.ping(l) // it may be dead without our knowing, and the peer's new link would be right
+		return ErrDuplicate
 	}
 	for _, l := range c.order {
 		if l.ID == info.ID && !l.ended {
@@ -243,6 +168,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info LinkInfo, boot int) 
 	c.links[h] = l
 	c.order = append(c.order, l)
 	c.stats.LinksOpened++
+	c.settled(info)
 	if l.native() {
 		c.makeUsable(l)
 	} else {
@@ -273,17 +199,21 @@ func (c *Core) makeUsable(l *link) {
 }
 
 // end asks for l's close. Frames that it still brings are taken; none goes to it.
-func (c *Core) end(l *link, reason ByeReason) {
+func (c *Core) end(l *link, reason ByeReason) { c.endFor(l, reason, byeError(reason)) }
+
+func (c *Core) endFor(l *link, reason ByeReason, why error) {
 	if l.ended {
 		return
 	}
 	l.ended = true
-	c.do(Action{Type: CloseLink, Link: l.handle, Reason: reason, Err: byeError(reason)})
-	if reason != ByeDuplicate {
+	l.gone = reason == ByeSilent
+	c.do(Action{Type: CloseLink, Link: l.handle, Reason: reason, Err: why})
+	if reason != ByeDuplicate { // else the other link takes its place without a word
 		c.leaveTable(l)
 	}
 }
 
+// byeError says why a link ended, nil for an orderly end.
 func byeError(reason ByeReason) error {
 	switch reason {
 	case ByeDuplicate:
@@ -317,40 +247,22 @@ func (c *Core) LinkDown(now time.Duration, h LinkHandle) {
 	if n := l.queuedFrames; n > 0 {
 		c.stats.Dropped[DropLinkEnded] += uint64(n)
 	}
-	lost := !l.ended
+	l.gone = l.gone || !l.ended
 	l.ended = true
 	c.leaveTable(l)
 	c.settleClaims(l.ID)
-	c.overlay.linkDown(l, lost)
+	c.overlay.linkDown(l)
 }
 
 // Written tells that frames of so many bytes left the queue of a link.
-func (c *Core) Written(h LinkHandle, frames, bytes int) {
+func (c *Core) Written(now time.Duration, h LinkHandle, frames, bytes int) {
+	c.now = now
 	if l := c.links[h]; l != nil {
 		l.queuedFrames -= frames
 		l.queuedBytes -= bytes
-	}
-}
-
-// settleClaims grants what waits for an id that has no link any more, or refuses it.
-func (c *Core) settleClaims(id ID) {
-	for i := 0; i < len(c.claims); i++ {
-		cl := &c.claims[i]
-		if cl.info.ID != id || cl.granted {
-			continue
+		if l.pinged { // a ping may lie behind a long queue: as long as that moves, the peer reads
+			l.pingedAt = now
 		}
-		err := c.rival(cl.info)
-		if err != nil && c.now < cl.until {
-			continue
-		}
-		if err == nil {
-			cl.granted = true
-			c.do(Action{Type: Granted, Index: cl.index})
-			continue
-		}
-		c.refuse(cl.index, err)
-		c.claims = slices.Delete(c.claims, i, i+1)
-		i--
 	}
 }
 
@@ -394,221 +306,58 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *Frame) {
 			c.transmit(l, NewPong(f.Num))
 		}
 	case FrameHello: // a legacy peer shows that it knows the extensions
-		if !l.newer {
+		switch {
+		case l.native():
+			c.offence(l, DropMalformed)
+		case !l.newer:
 			l.newer = true
 			l.Features, l.Role = f.Hello.Features, f.Hello.Role
 			c.overlay.learnedNewer(l)
 		}
 	case FrameBye:
-		c.overlay.bye(l, f.Bye)
-		c.end(l, ByeNormal)
+		c.byeFrom(l, f.Bye)
 	case FrameAck, FrameNack, FrameUnknown:
 		c.stats.Dropped[DropUnknown]++
 	}
 }
 
-// refuseRivals ends the claims of others to the id of a link that lives.
-func (c *Core) refuseRivals(l *link) {
-	if len(c.claims) == 0 || l.ended {
+// byeFrom takes a peer's goodbye. What is queued for it is still written.
+func (c *Core) byeFrom(l *link, reason ByeReason) {
+	if l.ended { // it answers ours
 		return
 	}
-	for i := 0; i < len(c.claims); i++ {
-		if cl := c.claims[i]; cl.info.ID == l.ID && !cl.granted {
-			c.refuse(cl.index, ErrDuplicate)
-			c.claims = slices.Delete(c.claims, i, i+1)
-			i--
-		}
+	switch reason {
+	case ByeDuplicate:
+		c.end(l, ByeDuplicate)
+		return
+	case ByeUnwanted:
+		c.endFor(l, ByeNormal, ErrUnwanted)
+	case ByeShutdown, ByeSilent:
+		c.endFor(l, ByeNormal, nil)
+		l.gone = true
+	default:
+		c.endFor(l, ByeNormal, nil)
+		c.overlay.avoid(l.ID)
 	}
 }
 
 // Offence tells that a link brought something malformed.
 func (c *Core) Offence(now time.Duration, h LinkHandle, reason DropReason) {
 	c.now = now
-	c.stats.Dropped[reason]++
 	if l := c.links[h]; l != nil {
-		if l.offences++; l.offences >= maxOffences {
-			c.end(l, ByeProtocol)
-		}
+		c.offence(l, reason)
 	}
 }
 
-// message takes a message that came over a link: for us, or to be passed on.
-func (c *Core) message(l *link, f *Frame) {
-	b := &f.Body
-	if b.From == c.self || f.inPath(c.self) {
-		c.stats.Dropped[DropLoop]++
+// offence counts against a native link, until it is cut. A legacy peer passes on
+// whatever it is sent, so its link is not made to pay for what others wrote.
+func (c *Core) offence(l *link, reason DropReason) {
+	c.stats.Dropped[reason]++
+	if !l.native() {
 		return
 	}
-	if !c.seen.add(c.now, c.hash(f)) {
-		c.stats.Dropped[DropDuplicate]++
-		return
-	}
-	c.learned.learn(c.now, b.From, l.ID)
-	switch {
-	case len(f.Targets) > 0:
-		c.stats.Dropped[DropUnsupported]++
-	case b.To == c.self, c.isLast(f):
-		c.deliver(l, f)
-	default:
-		c.forward(f, l)
-	}
-}
-
-// hash is over everything that makes a message itself: whoever knows its origin and
-// nonce alone cannot pre-empt it.
-func (c *Core) hash(f *Frame) uint64 {
-	return c.cfg.Hash(f.Body.From[:], f.Nonce, f.Body.raw)
-}
-
-// deliver takes a message for this peer.
-func (c *Core) deliver(l *link, f *Frame) {
-	b := &f.Body
-	proved := f.Verify(c.cfg.Verify) || l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1
-	if len(f.Sig) > 0 && !f.signed {
-		c.stats.BadSignatures++
-	}
-	id, content := f.Nonce, b.raw
-	if b.E2E != nil {
-		id = b.E2E
-		if proved {
-			content = nil // a retry is the same message, whatever else changed
-		}
-	}
-	h := c.cfg.Hash(b.From[:], id, content)
-	if c.delivered.has(c.now, h) {
-		c.stats.Dropped[DropDuplicate]++
-		return
-	}
-	c.noteDelivery(l, h)
-	switch {
-	case b.Kind == KindUser || b.Kind == KindOther:
-		c.stats.Delivered++
-		c.do(Action{Type: Deliver, Frame: f, Proved: proved})
-	case b.Kind > KindOther, b.Kind == KindReceipt, b.Kind == KindNotice:
-		c.stats.Dropped[DropUnsupported]++
-	default:
-		c.overlay.control(l, f, proved)
-	}
-}
-
-// noteDelivery writes h into the delivery table. One link may fill only a share
-// of it; what it brings beyond that is delivered and not remembered, so that it
-// cannot push out what others brought.
-func (c *Core) noteDelivery(l *link, h uint64) {
-	if c.now-l.deliveredFrom >= deliverAge {
-		l.delivered, l.deliveredFrom = 0, c.now
-	}
-	if l.delivered < c.delivered.most/deliverShare {
-		l.delivered++
-		c.delivered.add(c.now, h)
-	}
-}
-
-// --- sending
-
-// An Outgoing is a message to be sent.
-type Outgoing struct {
-	To      ID
-	Kind    Kind
-	Form    Form
-	Flags   Flags
-	Payload []byte
-	Extra   []byte
-	Record  []byte
-	Token   []byte
-	Route   []ID // the peers to go by, the nearest first
-	Sign    bool
-}
-
-// NewFrame makes the frame with which a message starts. It reads only what is
-// fixed, so it may be called beside other methods.
-func (c *Core) NewFrame(m Outgoing, nonce uint64) (*Frame, error) {
-	body := Body{To: m.To, From: c.self, Kind: m.Kind, Form: m.Form, Flags: m.Flags, Extra: m.Extra,
-		Record: m.Record, Token: m.Token, Payload: m.Payload}
-	sign := m.Sign && c.cfg.Sign != nil
-	if sign {
-		body.Key = c.cfg.Key
-	}
-	if err := body.Encode(); err != nil {
-		return nil, err
-	}
-	msg := MessageFrame{Hop: NewHop(), Nonce: strconv.AppendUint(nil, nonce, 10), Body: body, Path: []ID{c.self}}
-	if sign {
-		var err error
-		if msg.Sig, err = c.cfg.Sign(signedBytes(body.raw)); err != nil {
-			return nil, fmt.Errorf("peer-relay: sign a message: %w", err)
-		}
-	}
-	if len(m.Route) > MaxRoute {
-		m.Route = m.Route[:MaxRoute]
-	}
-	msg.Route = m.Route
-	return NewMessage(msg)
-}
-
-// signedBytes gives what a signature is over: never bytes that could mean anything
-// to another protocol that uses the same key.
-func signedBytes(body []byte) []byte {
-	return append([]byte("peer-relay/1 body\x00"), body...)
-}
-
-// nonces has 15 decimal digits at most, as JS writes them.
-const nonces = 1e15
-
-// Nonce gives a fresh nonce.
-func (c *Core) Nonce() uint64 { return c.rng.Uint64N(nonces) }
-
-// Send starts a message of the application. A message to oneself is delivered.
-func (c *Core) Send(now time.Duration, f *Frame) error {
-	c.now = now
-	c.stats.Sent++
-	return c.start(f)
-}
-
-// start sends a frame of this peer's own.
-func (c *Core) start(f *Frame) error {
-	if f.Body.To == c.self {
-		c.stats.Delivered++
-		c.do(Action{Type: Deliver, Frame: f, Proved: true})
-		return nil
-	}
-	c.seen.add(c.now, c.hash(f))
-	if c.table.len() == 0 {
-		return c.wait(f)
-	}
-	return c.forward(f, nil)
-}
-
-// wait keeps a message for the first link.
-func (c *Core) wait(f *Frame) error {
-	if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {
-		c.stats.Dropped[DropWaitingFull]++
-		return fmt.Errorf("no link yet, and the messages that wait for one take all the room: %w", ErrQueueFull)
-	}
-	c.waiting = append(c.waiting, waiting{f, c.now})
-	c.waitSize += f.Size()
-	c.wakeBy(c.now + waitAge)
-	return nil
-}
-
-// control sends a message of the overlay's own. by, if not nil, is the link to take.
-func (c *Core) control(by *link, m Outgoing) {
-	m.Sign = true
-	f, err := c.NewFrame(m, c.Nonce())
-	if err != nil {
-		c.stats.Dropped[DropTooBig]++
-		return
-	}
-	c.stats.Control++
-	c.seen.add(c.now, c.hash(f))
-	if by == nil {
-		c.forward(f, nil)
-	} else if !by.ended && !by.full(f.Size()) {
-		c.stats.Copies++
-		f.setHop(f.Hop().WithTx(f.Hop().TxLeft() - 1))
-		c.transmit(by, f)
-	} else {
-		c.stats.Dropped[DropQueueFull]++
+	if l.offences++; l.offences >= maxOffences {
+		c.end(l, ByeProtocol)
 	}
 }
 
@@ -621,7 +370,7 @@ func (c *Core) Connect(now time.Duration, id ID) {
 // Disconnect ends the link to a peer and does not seek it again for a while.
 func (c *Core) Disconnect(now time.Duration, id ID) {
 	c.now = now
-	c.overlay.avoid(id)
+	c.overlay.disconnect(id)
 	if l := c.table.get(id); l != nil {
 		c.end(l, ByeNormal)
 	}
@@ -639,6 +388,12 @@ func (c *Core) BootstrapFailed(now time.Duration, index int) {
 	c.overlay.bootstrapFailed(index)
 }
 
+// BootstrapLinked tells that a DialBootstrap found the bootstrap linked already.
+func (c *Core) BootstrapLinked(now time.Duration, index int) {
+	c.now = now
+	c.overlay.bootstrapLinked(index)
+}
+
 // SetContact says how other peers can reach this one.
 func (c *Core) SetContact(contact Contact) { c.overlay.contact = contact }
 
@@ -654,13 +409,12 @@ func (c *Core) Tick(now time.Duration) {
 	if len(c.waiting) > 0 {
 		c.wakeBy(c.waiting[0].since + waitAge)
 	}
-	for _, l := range slices.Clone(c.order) {
+	for _, l := range c.order {
 		c.tickLink(l)
 	}
-	for _, cl := range slices.Clone(c.claims) {
-		if !cl.granted {
-			c.settleClaims(cl.info.ID)
-			c.wakeBy(max(cl.until, now+time.Millisecond))
+	for i := len(c.claims) - 1; i >= 0; i-- {
+		if i < len(c.claims) && !c.claims[i].granted {
+			c.settleClaims(c.claims[i].info.ID)
 		}
 	}
 	c.overlay.tick()
@@ -671,18 +425,18 @@ func (c *Core) tickLink(l *link) {
 	case l.ended:
 	case !l.usable && c.now-l.since >= muteAfter:
 		c.stats.LinksRefused++
-		c.overlay.mute(l)
+		c.overlay.avoid(l.ID)
 		c.end(l, ByeSilent)
 	case l.pinged && c.now-l.pingedAt >= pingAnswer:
 		c.end(l, ByeSilent)
-	case !l.pinged && c.now-l.heard >= l.idleLimit():
-		c.ping(l)
 	case l.pinged:
 		c.wakeBy(l.pingedAt + pingAnswer)
+	case c.now-l.heard >= l.idleLimit():
+		c.ping(l)
 	default:
 		c.wakeBy(l.heard + l.idleLimit())
-		if !l.usable {
-			c.wakeBy(l.since + muteAfter)
-		}
+	}
+	if !l.usable && !l.ended {
+		c.wakeBy(l.since + muteAfter)
 	}
 }

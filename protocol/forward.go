@@ -13,7 +13,10 @@ func (c *Core) forward(f *Frame, prev *link) error {
 			c.stats.Dropped[DropHops]++
 			return nil
 		}
-		if f.Hop().TxLeft() <= 0 {
+		// No peer gives a message more than it began with.
+		hop := f.Hop()
+		f.setHop(hop.WithTx(min(hop.TxLeft(), txBudget)).WithDetours(min(hop.DetoursLeft(), detours)))
+		if hop.TxLeft() <= 0 {
 			c.stats.Dropped[DropBudget]++
 			return nil
 		}
@@ -68,12 +71,16 @@ type choice struct {
 
 // choose finds the next hop of f, whose path ends with this peer:
 //
-//  1. a direct link to the receiver
+//  1. a direct link to the receiver; if its queue is full there is no other way,
+//     since a detour would spread one slow peer's backlog over its neighbours
 //  2. the link that stands last in the message's route, the nearest the receiver
 //  3. the nearest of the links that are strictly nearer than this peer
-//  4. the neighbour from which the receiver's own messages come
+//  4. of a leaf, the nearest relay; else the neighbour from which the receiver's
+//     own messages come
 //  5. next to legacy peers, as they do themselves, the two nearest links whatever
 //     their distance; else the nearest link as a detour, as long as it has detours
+//
+// A search takes none but links that are strictly nearer.
 func (c *Core) choose(f *Frame, prev *link) (ch choice) {
 	to := f.Body.To
 	takes := func(l *link) bool {
@@ -86,8 +93,16 @@ func (c *Core) choose(f *Frame, prev *link) (ch choice) {
 		}
 		return true
 	}
+	if f.isSearch() {
+		if l := c.nearer(f); takes(l) {
+			ch.first = l
+		}
+		return ch
+	}
 	if l := c.table.get(to); takes(l) {
 		ch.first = l
+		return ch
+	} else if ch.busy {
 		return ch
 	}
 	for i := len(f.Route) - 1; i >= 0; i-- {
@@ -98,6 +113,13 @@ func (c *Core) choose(f *Frame, prev *link) (ch choice) {
 	}
 	if ch.first, ch.second = c.closer(to, takes); ch.first != nil {
 		return ch
+	}
+	if c.cfg.Role == RoleLeaf && prev == nil {
+		relay := func(l *link) bool { return l.Role != RoleLeaf && takes(l) }
+		if near := c.table.closest(to, 1, relay); len(near) > 0 {
+			ch.first = near[0]
+			return ch
+		}
 	}
 	if via, ok := c.learned.via(c.now, to); ok {
 		if l := c.table.get(via); takes(l) {
@@ -172,23 +194,6 @@ func (c *Core) closer(to ID, takes func(*link) bool) (first, second *link) {
 // nearerBits gives by how many bits a is nearer to the target than b.
 func nearerBits(target, a, b ID) int {
 	return target.CommonPrefixLen(a) - target.CommonPrefixLen(b)
-}
-
-// isLast reports whether f is a search that ends here: it asks for the peer that
-// has no strictly nearer link, and that is this one.
-func (c *Core) isLast(f *Frame) bool {
-	if f.Body.Flags&FlagClosest == 0 || f.Body.Kind != KindFind {
-		return false
-	}
-	last := true
-	c.table.nearest(f.Body.To, func(l *link) bool {
-		if !f.Body.To.Closer(l.ID, c.self) {
-			return false
-		}
-		last = l.ID == f.Body.From || !l.native() || l.ended || f.inPath(l.ID)
-		return last
-	})
-	return last
 }
 
 // Verify reports whether the message is signed by the key that its origin's id is

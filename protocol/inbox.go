@@ -3,12 +3,14 @@ package protocol
 import "sync"
 
 // An inbox holds what waits for the application: messages, bounded in number and
-// bytes, and events, which are as few as links.
+// bytes, and events, of which there are a few a link: while more than maxEvents
+// wait, no link is taken.
 type inbox struct {
 	mu     sync.Mutex
 	items  []delivery
 	count  int // messages
 	bytes  int
+	events int
 	closed bool
 	ready  *sync.Cond
 }
@@ -43,9 +45,18 @@ func (b *inbox) put(event func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.closed {
+		b.events++
 		b.items = append(b.items, delivery{event: event})
 		b.ready.Signal()
 	}
+}
+
+// crowded reports whether the application is so far behind that no new link should
+// bring more events.
+func (b *inbox) crowded() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.events >= maxEvents
 }
 
 func (b *inbox) close() {
@@ -68,11 +79,16 @@ func (b *inbox) take(emptied []delivery) []delivery {
 	return items
 }
 
-// done gives back the room of a message that the application has taken.
+// done gives back the room of what the application has taken: a message, or an event
+// if f is nil.
 func (b *inbox) done(f *Frame) {
 	b.mu.Lock()
-	b.count--
-	b.bytes -= f.Size()
+	if f == nil {
+		b.events--
+	} else {
+		b.count--
+		b.bytes -= f.Size()
+	}
 	b.mu.Unlock()
 }
 
@@ -87,6 +103,7 @@ func (r *Router) deliver() {
 			items[i] = delivery{}
 			if d.event != nil {
 				d.event()
+				r.inbox.done(nil)
 				continue
 			}
 			if r.opts.OnMessage != nil {

@@ -20,6 +20,7 @@ const (
 	pingIdleWebRTC = 3 * time.Second
 	pingAnswer     = 3 * time.Second
 	muteAfter      = 5 * time.Second // a legacy link that never brought a message
+	glareTime      = dialExpiry      // two peers that dial each other at the same instant know by then
 )
 
 // Limits of the tables.
@@ -37,6 +38,7 @@ const (
 	waitAge    = 60 * time.Second
 	maxInbox   = 8192
 	inboxBytes = 16 << 20
+	maxEvents  = 4096
 )
 
 // The overlay: which links to have, and how hard to try.
@@ -53,6 +55,7 @@ const (
 	sourceCands   = 8
 	maxCandFails  = 6
 	maxQueries    = 64
+	answerIDs     = 11 // ids that the rest of a foundPeers is as long as
 	findsPerTick  = 3
 	prunesPerTick = 2
 
@@ -61,12 +64,15 @@ const (
 	queryExpiry   = 10 * time.Second
 	candBackoff   = 8 * time.Second
 	refuseBackoff = 60 * time.Second
+	candStale     = 60 * time.Second // a candidate that nobody told of for so long makes room for others
 	pruneAge      = 60 * time.Second
 	findBackoff   = 2 * time.Second // doubles, to 512 s
 	refreshEvery  = 60 * time.Second
 	refreshEager  = 5 * time.Second
 	nearFindEvery = 120 * time.Second
+	firstRouted   = 10 * time.Second // after the first link
 
+	tickSoon     = 100 * time.Millisecond
 	tickFilling  = time.Second // in the first fillingTime, with deficits
 	tickDeficit  = 4 * time.Second
 	tickIdle     = 15 * time.Second
@@ -75,5 +81,10 @@ const (
 	bootMost     = 4 * time.Second
 	bootMostLate = 60 * time.Second
 	bootEager    = 2 * time.Minute
+	bootSettled  = 10 * time.Second // a link that lasted less long was a try in vain
+	bootLinger   = 30 * time.Second // how long an unneeded link to a bootstrap is kept
+	bootExpiry   = 60 * time.Second
 	rebootEvery  = 300 * time.Second
+	lossTime     = 30 * time.Second // losing more than 1/lossShare of the links within it is an emergency
+	lossShare    = 3
 )

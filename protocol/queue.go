@@ -6,6 +6,7 @@ import "sync"
 // what is in it and hands over nothing beyond its bounds.
 type queue struct {
 	mu     sync.Mutex
+	urgent []*Frame // pings and pongs: they must not wait behind messages
 	frames []*Frame
 	closed bool
 	ready  chan struct{} // holds one token while there may be something to take
@@ -15,7 +16,11 @@ func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
 
 func (q *queue) put(f *Frame) {
 	q.mu.Lock()
-	if !q.closed {
+	switch {
+	case q.closed:
+	case f.Type == FramePing || f.Type == FramePong:
+		q.urgent = append(q.urgent, f)
+	default:
 		q.frames = append(q.frames, f)
 	}
 	q.mu.Unlock()
@@ -41,6 +46,13 @@ func (q *queue) signal() {
 func (q *queue) take(emptied []*Frame) (frames []*Frame, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if len(q.urgent) > 0 {
+		frames = append(append(emptied[:0], q.urgent...), q.frames...)
+		clear(q.urgent)
+		clear(q.frames)
+		q.urgent, q.frames = q.urgent[:0], q.frames[:0]
+		return frames, q.closed
+	}
 	frames, q.frames = q.frames, emptied[:0]
 	return frames, q.closed
 }

@@ -97,12 +97,28 @@ type Router struct {
 
 // A served link is one that Serve runs.
 type served struct {
-	link    Link
-	info    LinkInfo
-	queue   *queue
-	reason  error // why this side ends it
-	bye     ByeReason
-	closing bool
+	link     Link
+	info     LinkInfo
+	queue    *queue
+	reason   error       // why it ends
+	closing  bool        // a bye is on its way
+	patience *time.Timer // ends the link if the other end does not
+}
+
+// sayBye queues a bye behind what is queued and gives the other end a while to take
+// it all: a link whose peer does not read must end too.
+func (s *served) sayBye(reason ByeReason, why error) {
+	if s.closing {
+		return
+	}
+	s.closing, s.reason = true, why
+	s.queue.put(NewBye(reason))
+	s.queue.close()
+	patience := drainTime
+	if reason == ByeSilent {
+		patience = byeTime
+	}
+	s.patience = time.AfterFunc(patience, func() { s.link.Close() })
 }
 
 // NewRouter starts a router. It runs until Close.
@@ -170,10 +186,8 @@ func (r *Router) settle() (later []Action) {
 				s.queue.put(a.Frame)
 			}
 		case CloseLink:
-			if s := r.served[a.Link]; s != nil && !s.closing {
-				s.closing, s.reason, s.bye = true, a.Err, a.Reason
-				s.queue.put(NewBye(a.Reason))
-				s.queue.close()
+			if s := r.served[a.Link]; s != nil {
+				s.sayBye(a.Reason, a.Err)
 			}
 		case Deliver:
 			if !r.inbox.putMessage(a.Frame, a.Proved) {
@@ -266,7 +280,7 @@ func (r *Router) run() {
 const dialTimeout = 15 * time.Second
 
 func (r *Router) dial(contact Contact) {
-	if err := r.dialAny(contact, -1); err != nil {
+	if err := r.dialAny(contact, -1); err != nil && !errors.Is(err, ErrDuplicate) {
 		r.log.Debug("dial failed", "peer", contact.ID.Short(), "err", err)
 		r.enter(func(c *Core, now time.Duration) { c.DialFailed(now, contact.ID) })
 	}
@@ -274,7 +288,12 @@ func (r *Router) dial(contact Contact) {
 
 func (r *Router) dialBootstrap(index int) {
 	contact := r.opts.Bootstraps[index]
-	if err := r.dialAny(contact, index); err != nil {
+	err := r.dialAny(contact, index)
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrDuplicate), errors.Is(err, ErrSelf):
+		r.enter(func(c *Core, now time.Duration) { c.BootstrapLinked(now, index) })
+	default:
 		r.log.Debug("bootstrap failed", "url", contact.URL, "err", err)
 		if r.opts.OnDialError != nil && r.ctx.Err() == nil {
 			r.inbox.put(func() { r.opts.OnDialError(contact, err) })
@@ -299,9 +318,12 @@ func (r *Router) dialAny(contact Contact, boot int) error {
 		}
 		if err == nil {
 			var up bool
-			if up, err = r.serve(r.ctx, link, boot); up || errors.Is(err, ErrDuplicate) && boot < 0 {
+			if up, err = r.serve(r.ctx, link, boot); up {
 				return nil
 			}
+		}
+		if errors.Is(err, ErrDuplicate) || errors.Is(err, ErrSelf) {
+			return err // it is there, whatever way it is dialled
 		}
 		errs = append(errs, err)
 	}
@@ -360,16 +382,22 @@ func (r *Router) Serve(ctx context.Context, link Link) error {
 	return err
 }
 
-// byeTime is how long the other end has to answer a bye.
-const byeTime = time.Second
+const (
+	byeTime   = time.Second      // how long the other end has to answer a bye
+	drainTime = 10 * time.Second // and to take what is queued before it
+)
 
 func (r *Router) serve(ctx context.Context, link Link, boot int) (up bool, err error) {
 	defer link.Close()
 	s := &served{link: link, info: link.Info(), queue: newQueue()}
 	var h LinkHandle
 	r.enter(func(c *Core, now time.Duration) {
-		if r.closed {
+		switch {
+		case r.closed:
 			err = ErrClosed
+			return
+		case r.inbox.crowded():
+			err = fmt.Errorf("the application has not taken what it was told before: %w", ErrQueueFull)
 			return
 		}
 		r.lastID++
@@ -406,15 +434,22 @@ func (r *Router) serve(ctx context.Context, link Link, boot int) (up bool, err e
 	}
 	<-written
 	r.enter(func(c *Core, now time.Duration) {
-		c.LinkDown(now, h)
-		delete(r.served, h)
-		if s.reason != nil {
+		if s.closing {
 			err = s.reason
+		} else {
+			s.reason = err // for OnPeerDown
 		}
-		if r.closed && len(r.served) == 0 {
-			close(r.stopping)
-		}
+		c.LinkDown(now, h)
 	})
+	r.mu.Lock()
+	delete(r.served, h)
+	if s.patience != nil {
+		s.patience.Stop()
+	}
+	if r.closed && len(r.served) == 0 {
+		close(r.stopping)
+	}
+	r.mu.Unlock()
 	log.Debug("link down", "err", err)
 	return true, err
 }
@@ -465,7 +500,7 @@ func (r *Router) read(h LinkHandle, s *served) error {
 		default:
 			return err
 		}
-		if f.Type == FrameMessage && f.Body.To == r.id {
+		if f.Type == FrameMessage && (f.Body.To == r.id || f.isSearch()) {
 			f.Verify(r.opts.Verify) // takes long: not under the lock
 		}
 		r.enter(func(c *Core, now time.Duration) { c.Receive(now, h, f) })
@@ -482,28 +517,7 @@ func (r *Router) write(h LinkHandle, s *served) {
 	for range s.queue.ready {
 		frames, closed = s.queue.take(frames)
 		for len(frames) > 0 {
-			count, bytes, err := 0, 0, error(nil)
-			for i, f := range frames {
-				if err == nil {
-					err = s.link.WriteFrame(f)
-				}
-				if f.Type == FrameBye {
-					// The other end has this long to say its own.
-					time.AfterFunc(byeTime, func() { s.link.Close() })
-				} else { // the bye is none that the core queued
-					count++
-					bytes += f.Size()
-				}
-				if errors.Is(err, ErrTooBig) || errors.Is(err, ErrUnencodable) {
-					r.drop(DropUnencodable)
-					err = nil
-				}
-				frames[i] = nil
-			}
-			r.mu.Lock()
-			r.core.Written(h, count, bytes)
-			r.mu.Unlock()
-			if err != nil {
+			if err := r.writeAll(h, s, frames); err != nil {
 				s.link.Close()
 				return
 			}
@@ -514,9 +528,43 @@ func (r *Router) write(h LinkHandle, s *served) {
 			return
 		}
 		if closed {
+			r.mu.Lock()
+			if s.patience != nil { // the other end has this long to say its own bye
+				s.patience.Reset(byeTime)
+			}
+			r.mu.Unlock()
 			return
 		}
 	}
+}
+
+// progress is how many bytes are written between two reports to the core.
+const progress = 64 << 10
+
+// writeAll writes frames and tells the core in good time what room there is again.
+func (r *Router) writeAll(h LinkHandle, s *served, frames []*Frame) (err error) {
+	count, bytes := 0, 0
+	for i, f := range frames {
+		frames[i] = nil
+		if err == nil {
+			err = s.link.WriteFrame(f)
+			if errors.Is(err, ErrTooBig) || errors.Is(err, ErrUnencodable) {
+				r.drop(DropUnencodable)
+				err = nil
+			}
+		}
+		if f.Type != FrameBye { // which is none that the core queued
+			count++
+			bytes += f.Size()
+		}
+		if bytes >= progress || i == len(frames)-1 {
+			r.mu.Lock()
+			r.core.Written(r.now(), h, count, bytes)
+			r.mu.Unlock()
+			count, bytes = 0, 0
+		}
+	}
+	return err
 }
 
 func (r *Router) drop(reason DropReason) {
@@ -529,13 +577,6 @@ func (r *Router) drop(reason DropReason) {
 // The error says that the message is lost already: too big, no room in a queue, or
 // the router is closed. No error does not mean that it will arrive.
 func (r *Router) Send(to ID, form Form, payload []byte) error {
-	most := MaxText
-	if form == FormRaw {
-		most = MaxPayload
-	}
-	if len(payload) > most {
-		return fmt.Errorf("send to %v: the message has %d bytes, at most %d reach every peer: %w", to, len(payload), most, ErrTooBig)
-	}
 	return r.send(Outgoing{To: to, Form: form, Payload: payload, Sign: r.opts.SignMessages})
 }
 
@@ -603,11 +644,7 @@ func (r *Router) Close() error {
 	r.closed = true
 	r.stopping = make(chan struct{})
 	for _, s := range r.served {
-		if !s.closing {
-			s.closing, s.reason = true, ErrClosed
-			s.queue.put(NewBye(ByeShutdown))
-			s.queue.close()
-		}
+		s.sayBye(ByeShutdown, ErrClosed)
 	}
 	if len(r.served) == 0 {
 		close(r.stopping)
@@ -623,7 +660,7 @@ func (r *Router) Close() error {
 	r.stop()
 	r.mu.Lock()
 	for _, s := range r.served {
-		go s.link.Close() // ends with the link; Serve's caller waits for the link
+		r.tasks.Go(func() { s.link.Close() })
 	}
 	r.mu.Unlock()
 	<-r.stopping

@@ -17,6 +17,7 @@ type link struct {
 	heard  time.Duration // when the last frame came
 	usable bool          // a legacy link is not before it brought a message
 	ended  bool          // the close was asked for; its last frames may still come
+	gone   bool          // it ended because the peer is gone, not because one of the two wanted it
 	newer  bool          // the peer knows this version's extensions
 	boot   int           // index of the bootstrap that it came from, or -1
 
@@ -83,6 +84,26 @@ func (t *table) remove(l *link) bool {
 	i := t.search(l.ID)
 	t.sorted = slices.Delete(t.sorted, i, i+1)
 	return true
+}
+
+// bucket gives the links in bucket b of self. Their ids share b bits with self and
+// differ in the next one, so they lie together.
+func (t *table) bucket(self ID, b int) []*link {
+	first := self.flipBit(b)
+	last := first
+	for i := b + 1; i < IDBits && i%8 != 0; i++ {
+		if first.bit(i) == 1 {
+			first = first.flipBit(i)
+		}
+		if last.bit(i) == 0 {
+			last = last.flipBit(i)
+		}
+	}
+	for i := b/8 + 1; i < IDSize; i++ {
+		first[i], last[i] = 0, 0xff
+	}
+	from := t.search(first)
+	return t.sorted[from : from+sort.Search(len(t.sorted)-from, func(i int) bool { return t.sorted[from+i].ID.Compare(last) > 0 })]
 }
 
 // nearest visits the links from the nearest to target on, until visit returns

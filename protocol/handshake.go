@@ -1,0 +1,319 @@
+package protocol
+
+import (
+	"bytes"
+	"slices"
+	"time"
+)
+
+// A handshake is an offer to a peer or from one, and the dial that it leads to.
+type handshake struct {
+	id      ID
+	source  ID // who told of the peer
+	token   []byte
+	until   time.Duration
+	mine    bool // this peer made the offer
+	dialing bool // it is settled how the link comes to be
+	contact *Contact
+}
+
+// A query is a question that a foundPeers may answer, once.
+type query struct {
+	peer   ID     // who was asked directly, or the zero ID
+	proved bool   // whose answer can be told from a forged one
+	token  []byte // what a routed search carries
+	until  time.Duration
+}
+
+// control takes a control message addressed to this peer.
+func (o *overlay) control(l *link, f *Frame, proved bool) {
+	ok := true
+	switch f.Body.Kind {
+	case KindFind:
+		ok = o.onFind(l, f, proved)
+	case KindFound:
+		ok = o.onFound(f, proved)
+	case KindOffer:
+		o.onOffer(f, proved)
+	case KindAnswer:
+		ok = o.onAnswer(f, proved)
+	case KindSignal: // only a dialer of WebRTC links would know what to do with it
+		o.c.stats.Dropped[DropUnsupported]++
+	}
+	if !ok {
+		o.c.stats.Dropped[DropBadControl]++
+	}
+}
+
+// back gives the way that f came, for the answer.
+func back(f *Frame) []ID {
+	n := f.PathLen()
+	if n <= 1 {
+		return nil
+	}
+	route := make([]ID, n)
+	for i := range route {
+		route[i] = f.PathAt(n - 1 - i)
+	}
+	return route
+}
+
+// --- findPeers and foundPeers
+
+func (o *overlay) findPeers(l *link, target ID) {
+	o.expect(query{peer: l.ID, proved: l.Proved})
+	o.c.control(l, Outgoing{To: l.ID, Kind: KindFind, Form: FormRaw, Payload: target[:]})
+}
+
+// findRouted sends a search for this peer's own id through a link. It is answered
+// by the peer that is nearest to it.
+func (o *overlay) findRouted(l *link) {
+	token := o.newToken()
+	o.expect(query{token: token})
+	o.c.control(l, Outgoing{To: o.c.self, Kind: KindFind, Form: FormRaw, Flags: FlagClosest, Token: token, Payload: o.c.self[:]})
+}
+
+func (o *overlay) expect(q query) {
+	if len(o.queries) >= maxQueries {
+		o.queries = slices.Delete(o.queries, 0, 1)
+	}
+	q.until = o.c.now + queryExpiry
+	o.queries = append(o.queries, q)
+}
+
+// onFind answers with the nearest of this peer's live links.
+func (o *overlay) onFind(l *link, f *Frame, proved bool) bool {
+	b := &f.Body
+	if b.Form != FormRaw || len(b.Payload) != IDSize {
+		return false
+	}
+	target := ID(b.Payload)
+	most := maxFound
+	if !proved && l.ID != b.From {
+		// Whoever forges an origin must not have us send it much more than it sent us.
+		most = max(1, min(most, 3*f.Size()/IDSize-answerIDs))
+	}
+	links := o.c.table.closest(target, most, func(l *link) bool { return l.ID != b.From && !l.ended })
+	ids := make([]ID, len(links), len(links)+1)
+	for i, l := range links {
+		ids[i] = l.ID
+	}
+	if f.isSearch() { // the asker does not know us
+		ids = append(ids[:min(len(ids), most-1)], o.c.self)
+	}
+	o.c.control(nil, Outgoing{To: b.From, Kind: KindFound, Form: FormRaw, Payload: AppendFound(nil, ids), Token: b.Token, Route: back(f)})
+	return true
+}
+
+// onFound takes the candidates that this peer asked for.
+func (o *overlay) onFound(f *Frame, proved bool) bool {
+	b := &f.Body
+	ids, err := ParseFound(b.Payload)
+	if err != nil || b.Form != FormRaw {
+		return false
+	}
+	asked := slices.IndexFunc(o.queries, func(q query) bool {
+		if q.until <= o.c.now || q.proved && !proved {
+			return false
+		}
+		if len(q.token) > 0 {
+			return bytes.Equal(q.token, b.Token)
+		}
+		return q.peer == b.From
+	})
+	if asked < 0 {
+		o.c.stats.Dropped[DropUnasked]++
+		return true
+	}
+	o.queries = slices.Delete(o.queries, asked, asked+1)
+	added := false
+	for _, needed := range []bool{true, false} { // the source's share goes to what is needed first
+		for _, id := range ids {
+			if id == o.c.self || o.linked(id) || o.useful(id) != needed {
+				continue
+			}
+			fresh := o.cands[id] == nil
+			if o.learn(id, b.From) != nil && fresh && needed {
+				added = true
+				o.findTries[o.bucket(id)] = min(o.findTries[o.bucket(id)], 1)
+			}
+		}
+	}
+	if added {
+		o.soon()
+	}
+	return true
+}
+
+// --- offers and answers
+
+func (o *overlay) handshake(id ID) *handshake {
+	for _, h := range o.pending {
+		if h.id == id {
+			return h
+		}
+	}
+	return nil
+}
+
+func (o *overlay) drop(id ID) {
+	h := o.handshake(id)
+	if h == nil {
+		return
+	}
+	o.pending = slices.DeleteFunc(o.pending, func(x *handshake) bool { return x == h })
+	if h.dialing && h.contact == nil {
+		for _, next := range o.pending {
+			if next.contact != nil && next.source == h.source {
+				o.dial(next, *next.contact)
+				return
+			}
+		}
+	}
+}
+
+// offer asks a peer for a link, through whoever is nearest to it.
+func (o *overlay) offer(id ID) {
+	h := &handshake{id: id, source: id, token: o.newToken(), until: o.c.now + offerExpiry, mine: true}
+	if cand := o.cands[id]; cand != nil {
+		h.source = cand.source
+	}
+	o.pending = append(o.pending, h)
+	o.wakeTick(h.until)
+	o.c.control(nil, Outgoing{To: id, Kind: KindOffer, Record: o.contact.Record, Token: h.token})
+}
+
+func (o *overlay) newToken() []byte {
+	token := make([]byte, 0, tokenSize)
+	for range tokenSize / 8 {
+		x := o.c.rng.Uint64()
+		for range 8 {
+			token = append(token, byte(x))
+			x >>= 8
+		}
+	}
+	return token
+}
+
+// reachable reports whether others can dial this peer.
+func (o *overlay) reachable() bool { return o.contact.URL != "" || len(o.contact.Record) > 0 }
+
+// onOffer answers a peer that wants a link.
+func (o *overlay) onOffer(f *Frame, proved bool) {
+	b := &f.Body
+	l := o.c.table.get(b.From)
+	upgrade := l != nil && !l.native() && l.newer && len(b.Record) > 0
+	if l != nil && !upgrade {
+		o.c.ping(l) // the other end may have lost it
+		return
+	}
+	if h := o.handshake(b.From); h != nil && h.mine && (h.dialing || b.From.Compare(o.c.self) >= 0) {
+		return // both offer: the lower one's stands
+	}
+	if cand := o.cands[b.From]; cand != nil && cand.shunned > o.c.now {
+		o.answer(f, false)
+		return
+	}
+	o.drop(b.From)
+	answered, dialing := 0, 0
+	for _, h := range o.pending {
+		if !h.mine {
+			answered++
+		}
+		if h.dialing {
+			dialing++
+		}
+	}
+	if answered >= maxAnswered {
+		o.c.stats.Dropped[DropQueueFull]++
+		return
+	}
+	h := &handshake{id: b.From, source: b.From, until: o.c.now + dialExpiry}
+	o.pending = append(o.pending, h)
+	o.wakeTick(h.until)
+	o.answer(f, true)
+	if !o.reachable() && len(b.Record) > 0 && proved && dialing < maxPending {
+		// It cannot reach this peer, this peer may reach it.
+		o.dial(h, Contact{ID: b.From, Record: b.Record})
+	}
+}
+
+func (o *overlay) answer(f *Frame, yes bool) {
+	b := &f.Body
+	out := Outgoing{To: b.From, Kind: KindAnswer, Token: b.Token, Route: back(f)}
+	switch {
+	case yes:
+		out.Form = FormRaw
+		out.Payload = AppendAnswer(nil, Answer{WS: o.contact.URL, NoWS: o.contact.URL == "", WRTC: o.contact.WebRTC})
+		out.Record = o.contact.Record
+	case len(b.Key) == 0:
+		return // a legacy peer never forgets a refusal
+	}
+	o.c.control(nil, out)
+}
+
+// onAnswer dials the peer that answered this peer's own offer. A peer that knows the
+// extensions signs its answer and repeats the offer's token.
+func (o *overlay) onAnswer(f *Frame, proved bool) bool {
+	b := &f.Body
+	h := o.handshake(b.From)
+	newer := len(b.Key) > 0 || len(b.Token) > 0
+	if h == nil || !h.mine || h.dialing || newer && !bytes.Equal(b.Token, h.token) || len(b.Key) > 0 && !proved {
+		o.c.stats.Dropped[DropUnasked]++
+		return true
+	}
+	var a Answer
+	var err error
+	if b.Form != FormNone {
+		if a, err = ParseAnswer(b.Payload); err != nil || b.Form != FormRaw {
+			return false
+		}
+	}
+	contact := Contact{ID: b.From, URL: a.WS, WebRTC: a.WRTC && o.contact.WebRTC, Record: b.Record}
+	if l := o.c.table.get(b.From); l != nil {
+		if l.native() || len(contact.Record) == 0 {
+			o.drop(b.From)
+			return true
+		}
+		contact.URL, contact.WebRTC = "", false // it has a legacy link already
+	}
+	switch {
+	case b.Form == FormNone:
+		o.drop(b.From)
+		o.failed(b.From, refuseBackoff)
+	case contact.URL != "" || contact.WebRTC || len(contact.Record) > 0:
+		o.dial(h, contact)
+	case len(o.contact.Record) > 0 && newer: // it dials
+		h.dialing, h.until = true, o.c.now+dialExpiry
+		o.wakeTick(h.until)
+	default:
+		o.drop(b.From)
+		o.failed(b.From, refuseBackoff)
+	}
+	return true
+}
+
+// dial opens a link to a peer unless another one is being opened that the same
+// source told of; then it waits for its turn, so that no source can make this peer
+// knock at many doors at once.
+func (o *overlay) dial(h *handshake, contact Contact) {
+	h.dialing, h.until = true, o.c.now+dialExpiry
+	o.wakeTick(h.until)
+	for _, x := range o.pending {
+		if x != h && x.source == h.source && x.dialing && x.contact == nil {
+			h.contact = &contact
+			return
+		}
+	}
+	h.contact = nil
+	o.c.do(Action{Type: Dial, Contact: contact})
+}
+
+// dialFailed notes that a Dial came to nothing.
+func (o *overlay) dialFailed(id ID) {
+	if h := o.handshake(id); h != nil && h.dialing {
+		o.drop(id)
+		o.failed(id, candBackoff)
+		o.soon()
+	}
+}

@@ -1,0 +1,132 @@
+package protocol
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// An Outgoing is a message to be sent.
+type Outgoing struct {
+	To      ID
+	Kind    Kind
+	Form    Form
+	Flags   Flags
+	Payload []byte
+	Extra   []byte
+	Record  []byte
+	Token   []byte
+	Route   []ID // the peers to go by, the nearest first
+	Sign    bool
+}
+
+// NewFrame makes the frame with which a message starts. It reads only what is
+// fixed, so it may be called beside other methods.
+func (c *Core) NewFrame(m Outgoing, nonce uint64) (*Frame, error) {
+	if m.Kind == KindUser || m.Kind == KindOther {
+		if err := m.fits(); err != nil {
+			return nil, err
+		}
+	}
+	body := Body{To: m.To, From: c.self, Kind: m.Kind, Form: m.Form, Flags: m.Flags, Extra: m.Extra,
+		Record: m.Record, Token: m.Token, Payload: m.Payload}
+	sign := m.Sign && c.cfg.Sign != nil
+	if sign {
+		body.Key = c.cfg.Key
+	}
+	if err := body.Encode(); err != nil {
+		return nil, err
+	}
+	msg := MessageFrame{Hop: NewHop(), Nonce: strconv.AppendUint(nil, nonce, 10), Body: body, Path: []ID{c.self}}
+	if sign {
+		var err error
+		if msg.Sig, err = c.cfg.Sign(signedBytes(body.raw)); err != nil {
+			return nil, fmt.Errorf("peer-relay: sign a message: %w", err)
+		}
+	}
+	if len(m.Route) > MaxRoute {
+		m.Route = m.Route[:MaxRoute]
+	}
+	msg.Route = m.Route
+	return NewMessage(msg)
+}
+
+// fits reports whether every peer can take the message, whatever lies between: JSON
+// text as it is, raw bytes as a Buffer of up to four characters a byte.
+func (m *Outgoing) fits() error {
+	if m.Form == FormRaw && len(m.Payload) > MaxPayload {
+		return fmt.Errorf("%w: %d bytes, at most %d reach every peer", ErrTooBig, len(m.Payload), MaxPayload)
+	}
+	if text := len(m.Payload) + len(m.Extra); m.Form != FormRaw && text > MaxText {
+		return fmt.Errorf("%w: %d bytes of JSON, at most %d reach every peer", ErrTooBig, text, MaxText)
+	}
+	if m.Form == FormRaw && 4*len(m.Payload)+len(m.Extra) > MaxText {
+		return fmt.Errorf("%w: %d bytes and %d of JSON beside them, at most %d reach every peer", ErrTooBig, len(m.Payload), len(m.Extra), MaxText)
+	}
+	return nil
+}
+
+// signedBytes gives what a signature is over: never bytes that could mean anything
+// to another protocol that uses the same key.
+func signedBytes(body []byte) []byte {
+	return append([]byte("peer-relay/1 body\x00"), body...)
+}
+
+// nonces has 15 decimal digits at most, as JS writes them.
+const nonces = 1e15
+
+// Nonce gives a fresh nonce.
+func (c *Core) Nonce() uint64 { return c.rng.Uint64N(nonces) }
+
+// Send starts a message of the application. A message to oneself is delivered.
+func (c *Core) Send(now time.Duration, f *Frame) error {
+	c.now = now
+	c.stats.Sent++
+	if f.Body.To == c.self {
+		c.stats.Delivered++
+		c.do(Action{Type: Deliver, Frame: f, Proved: true})
+		return nil
+	}
+	if !c.connected() {
+		return c.wait(f)
+	}
+	return c.forward(f, nil)
+}
+
+// connected reports whether there is a link to send by.
+func (c *Core) connected() bool {
+	return slices.ContainsFunc(c.table.sorted, func(l *link) bool { return !l.ended })
+}
+
+// wait keeps a message for the first link.
+func (c *Core) wait(f *Frame) error {
+	if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {
+		c.stats.Dropped[DropWaitingFull]++
+		return fmt.Errorf("no link yet, and the messages that wait for one take all the room: %w", ErrQueueFull)
+	}
+	c.waiting = append(c.waiting, waiting{f, c.now})
+	c.waitSize += f.Size()
+	c.wakeBy(c.now + waitAge)
+	return nil
+}
+
+// control sends a message of the overlay's own. by, if not nil, is the link to take.
+func (c *Core) control(by *link, m Outgoing) {
+	m.Sign = true
+	f, err := c.NewFrame(m, c.Nonce())
+	if err != nil { // the key does not sign, or the contact that was set is too large
+		c.stats.Dropped[DropTooBig]++
+		return
+	}
+	c.stats.Control++
+	if by == nil {
+		c.forward(f, nil)
+	} else if !by.ended && !by.full(f.Size()) {
+		c.stats.Copies++
+		f.setHop(f.Hop().WithTx(f.Hop().TxLeft() - 1))
+		c.transmit(by, f)
+	} else {
+		c.stats.Dropped[DropQueueFull]++
+	}
+}
