@@ -19,7 +19,7 @@ func TestBodyLimits(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		set  func(b *Body, n int)
-		most int // 0: exactly tokenSize
+		most int
 	}{
 		{"key", func(b *Body, n int) { b.Key = make([]byte, n) }, MaxKey},
 		{"record", func(b *Body, n int) { b.Record = make([]byte, n) }, MaxRecord},
@@ -57,9 +57,18 @@ func TestBodyLimits(t *testing.T) {
 		if err := b.Encode(); !errors.Is(err, ErrTooBig) {
 			t.Errorf("%s: error %v, want ErrTooBig", name, err)
 		}
-		raw := append(bytes.Clone(b.Head()), appendBytes(nil, fieldPayload, make([]byte, MaxBody-len(b.Head())))...)
-		if _, err := ParseBody(raw); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%s: a body of %d bytes: error %v, want ErrMalformed", name, len(raw), err)
+	}
+	b := testBody()
+	if err := b.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{MaxBody, MaxBody + 1} {
+		raw := appendBytes(bytes.Clone(b.Head()), fieldPayload, make([]byte, size-len(b.Head())-4))
+		if len(raw) != size {
+			t.Fatalf("%d bytes, want %d", len(raw), size)
+		}
+		if _, err := ParseBody(raw); (err == nil) != (size == MaxBody) || err != nil && !errors.Is(err, ErrMalformed) {
+			t.Errorf("a body of %d bytes: error %v", size, err)
 		}
 	}
 

@@ -312,9 +312,10 @@ func TestFrameLimit(t *testing.T) {
 	path := b[len(b)-pathEntry:]
 	b = slices.Clip(b[:len(b)-pathEntry])
 	fill := MaxFrame - len(b) - pathEntry - 2 - 2
+	over := slices.Concat(appendBytes(b, 100, make([]byte, fill+1)), path)
 	b = slices.Concat(appendBytes(b, 100, make([]byte, fill)), path)
-	if len(b) != MaxFrame {
-		t.Fatalf("%d bytes, want %d", len(b), MaxFrame)
+	if len(b) != MaxFrame || len(over) != MaxFrame+1 {
+		t.Fatalf("%d and %d bytes, want %d and one more", len(b), len(over), MaxFrame)
 	}
 	f, err = ParseFrame(b)
 	if err != nil {
@@ -325,8 +326,8 @@ func TestFrameLimit(t *testing.T) {
 	if _, err := f.Wire(); !errors.Is(err, ErrTooBig) {
 		t.Errorf("%d bytes: error %v, want ErrTooBig", f.Size(), err)
 	}
-	if _, err := ParseFrame(append(b, path...)); !errors.Is(err, ErrMalformed) {
-		t.Errorf("%d bytes: error %v, want ErrMalformed", len(b)+pathEntry, err)
+	if _, err := ParseFrame(over); !errors.Is(err, ErrMalformed) {
+		t.Errorf("%d bytes: error %v, want ErrMalformed", len(over), err)
 	}
 }
 
@@ -367,17 +368,18 @@ func TestHelloLimits(t *testing.T) {
 	// The whole frame counts, with what this version does not know.
 	least := onWire(t, must(NewHello(Hello{Link: 1})))
 	pad := MaxHello - len(least) - 2 - 2
-	inside := appendBytes(nil, fieldHello, append(least[2:len(least):len(least)], appendBytes(nil, 99, make([]byte, pad-1))...))
-	beside := appendBytes(slices.Clip(least), 99, make([]byte, pad))
-	for name, b := range map[string][]byte{"inside": inside, "beside": beside} {
-		if len(b) != MaxHello {
-			t.Fatalf("%s: %d bytes, want %d", name, len(b), MaxHello)
-		}
-		if _, err := ParseFrame(b); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if _, err := ParseFrame(append(b, protowire.AppendVarint(nil, 98<<3)[0], 6, 0)); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%s and 3 bytes more: error %v, want ErrMalformed", name, err)
+	for _, more := range []int{0, 1} {
+		unknown := appendBytes(nil, 99, make([]byte, pad+more))
+		for name, b := range map[string][]byte{
+			"inside": appendBytes(nil, fieldHello, slices.Concat(least[2:], unknown[:2], protowire.AppendVarint(nil, uint64(pad+more-1)), unknown[5:])),
+			"beside": slices.Concat(least, unknown),
+		} {
+			if len(b) != MaxHello+more {
+				t.Fatalf("%s: %d bytes, want %d", name, len(b), MaxHello+more)
+			}
+			if _, err := ParseFrame(b); (err == nil) != (more == 0) || err != nil && !errors.Is(err, ErrMalformed) {
+				t.Errorf("a hello of %d bytes, some unknown %s it: error %v", len(b), name, err)
+			}
 		}
 	}
 }
