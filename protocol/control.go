@@ -1,6 +1,10 @@
 package protocol
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // The payloads of control messages. Each has exactly one legacy JSON form, so that
 // a gateway rebuilds the same bytes and a signature over them survives.
@@ -37,32 +41,23 @@ func AppendAnswer(b []byte, a Answer) []byte {
 // ParseAnswer reads the payload of a handshake-answer.
 func ParseAnswer(b []byte) (Answer, error) {
 	a := Answer{NoWS: true}
-	var seen fieldSet
-	for len(b) > 0 {
-		f, rest, err := nextField(b)
-		if err == nil {
-			err = seen.once(f.number)
-		}
-		if err != nil {
-			return Answer{}, err
-		}
-		switch f.number {
-		case 1:
-			url, err := f.sized(0, maxURL)
-			if err != nil {
-				return Answer{}, err
-			}
-			a.WS, a.NoWS = string(url), false
-		case 2:
-			if err := f.want(protowire.VarintType); err != nil {
-				return Answer{}, err
-			}
+	_, err := eachField(b, 2, 0, func(f field) error {
+		if f.number == 2 {
 			if f.num != 1 {
-				return Answer{}, malformed("wrtc is %d", f.num)
+				return malformed("wrtc is %d", f.num)
 			}
 			a.WRTC = true
+			return f.want(protowire.VarintType)
 		}
-		b = rest
+		url, err := f.sized(0, maxURL)
+		if err == nil && !utf8.Valid(url) {
+			err = malformed("ws is not UTF-8")
+		}
+		a.WS, a.NoWS = string(url), false
+		return err
+	})
+	if err != nil {
+		return Answer{}, err
 	}
 	return a, nil
 }
