@@ -128,10 +128,10 @@ func (l *link) counts() bool { return l.Role != RoleLeaf && l.boot < 0 && !l.end
 
 // --- filling the table
 
-// A neighbour is a link or a candidate, by its distance.
+// A neighbour is a peer that is linked, or is asked for a link, or may be asked.
 type neighbour struct {
 	id   ID
-	link *link
+	have bool // linked or asked
 }
 
 // seeker gives a function that offers a link, as long as few offers are pending.
@@ -161,13 +161,15 @@ func (o *overlay) fill() (deficit bool) {
 	o.fillWanted(seek)
 	near := o.near()
 	for _, n := range near {
-		if n.link == nil {
+		if !o.linked(n.id) {
 			deficit = true
+		}
+		if !n.have {
 			seek(n.id)
 		}
 	}
 	if o.leaf() {
-		return o.attach(seek) || deficit
+		return o.attach(near, seek) || deficit
 	}
 	var depth int // buckets from here on hold near peers alone
 	if len(near) >= nearLinks {
@@ -305,15 +307,21 @@ func (o *overlay) near() []neighbour {
 	var all []neighbour
 	n := o.nearCount()
 	for _, l := range o.c.table.closest(o.c.self, n, o.neighbourly) {
-		all = append(all, neighbour{l.ID, l})
+		all = append(all, neighbour{l.ID, true})
+	}
+	linked := len(all)
+	for _, h := range o.pending {
+		if !o.linked(h.id) {
+			all = append(all, neighbour{h.id, true})
+		}
 	}
 	for i := len(o.buckets) - 1; i >= 0; i-- {
-		if len(all) > 0 && len(all) >= n && i < o.bucket(all[n-1].id) {
+		if linked == n && i < o.bucket(all[n-1].id) {
 			break // what follows is farther than n links are
 		}
 		for _, cand := range o.buckets[i] {
 			if o.available(cand) {
-				all = append(all, neighbour{cand.id, nil})
+				all = append(all, neighbour{cand.id, false})
 			}
 		}
 	}
@@ -351,19 +359,26 @@ func (o *overlay) isNear(id ID) bool {
 }
 
 // attach seeks the relays nearest to a leaf.
-func (o *overlay) attach(seek func(ID) bool) (deficit bool) {
+func (o *overlay) attach(near []neighbour, seek func(ID) bool) (deficit bool) {
 	relays := 0
 	for _, l := range o.c.table.sorted {
 		if l.Role != RoleLeaf {
 			relays++
 		}
 	}
-	for i := len(o.buckets) - 1; i >= 0 && relays < leafRelays && o.c.table.len() < leafCap; i-- {
+	for _, h := range o.pending {
+		if !slices.ContainsFunc(near, func(n neighbour) bool { return n.id == h.id }) {
+			relays++ // it may be one
+		}
+	}
+	for i := len(o.buckets) - 1; i >= 0; i-- {
 		for _, cand := range o.buckets[i] {
-			if relays < leafRelays && o.available(cand) {
+			if relays >= leafRelays || o.c.table.len()+len(o.pending) >= leafCap {
+				return deficit
+			}
+			if o.available(cand) && seek(cand.id) {
 				deficit = true
 				relays++
-				seek(cand.id)
 			}
 		}
 	}

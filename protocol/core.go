@@ -426,7 +426,7 @@ func (c *Core) tickLink(l *link) {
 	case !l.usable && c.now-l.since >= muteAfter:
 		c.stats.LinksRefused++
 		c.overlay.avoid(l.ID)
-		c.end(l, ByeSilent)
+		c.endFor(l, ByeSilent, ErrMute)
 	case l.pinged && c.now-l.pingedAt >= pingAnswer:
 		c.end(l, ByeSilent)
 	case l.pinged:

@@ -1,0 +1,128 @@
+package protocoltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// A Network is routers and the links between them. It is for one test, at whose end
+// everything is closed.
+type Network struct {
+	t     testing.TB
+	ctx   context.Context
+	value atomic.Uint64
+	tasks sync.WaitGroup
+
+	mu      sync.Mutex
+	routers map[protocol.ID]*protocol.Router
+	pipe    PipeOptions
+}
+
+// NewNetwork gives a network without routers, whose links are as o says.
+func NewNetwork(t testing.TB, o PipeOptions) *Network {
+	ctx, cancel := context.WithCancel(context.Background())
+	n := &Network{t: t, ctx: ctx, routers: make(map[protocol.ID]*protocol.Router), pipe: o}
+	t.Cleanup(func() {
+		n.mu.Lock()
+		routers := n.routers
+		n.routers = nil
+		n.mu.Unlock()
+		var closing sync.WaitGroup
+		for _, r := range routers {
+			closing.Go(func() { r.Close() })
+		}
+		closing.Wait()
+		cancel()
+		n.tasks.Wait()
+	})
+	return n
+}
+
+// Router starts a router in the network. Its bootstraps, and the peers that its
+// overlay finds, are dialled within the network: a contact's URL or record is the
+// hexadecimal id of the peer that it leads to.
+func (n *Network) Router(o protocol.Options) *protocol.Router {
+	n.t.Helper()
+	o.Dialers = append(o.Dialers[:len(o.Dialers):len(o.Dialers)], dialer{n})
+	r, err := protocol.NewRouter(o)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	r.SetContact(protocol.Contact{ID: r.ID(), Record: []byte(r.ID().String())})
+	n.mu.Lock()
+	n.routers[r.ID()] = r
+	n.mu.Unlock()
+	return r
+}
+
+// Contact gives the contact by which r is dialled as a bootstrap.
+func Contact(r *protocol.Router) protocol.Contact { return protocol.Contact{URL: r.ID().String()} }
+
+// Infos gives what either end of a native link is told of the other, when a opened it.
+func Infos(a, b protocol.ID, value uint64) (atA, atB protocol.LinkInfo) {
+	atA = protocol.LinkInfo{ID: b, Kind: protocol.LinkNative, Proved: true, Dialed: true, Opener: string(a[:]), Value: value, Addr: "memory"}
+	atB = protocol.LinkInfo{ID: a, Kind: protocol.LinkNative, Proved: true, Opener: string(a[:]), Value: value, Addr: "memory"}
+	return atA, atB
+}
+
+// Link opens a native link from a to b and serves it at both ends until it ends.
+func (n *Network) Link(a, b *protocol.Router) (atA, atB *End) {
+	x, y := Infos(a.ID(), b.ID(), n.value.Add(1))
+	atA, atB = Pipe(x, y, n.pipe)
+	n.Serve(a, atA)
+	n.Serve(b, atB)
+	return atA, atB
+}
+
+// Serve serves a link until it ends; the network waits for it.
+func (n *Network) Serve(r *protocol.Router, l protocol.Link) {
+	n.tasks.Go(func() { r.Serve(n.ctx, l) }) // ends with the link, at the latest when r closes
+}
+
+// Kill closes a router and takes it out of the network.
+func (n *Network) Kill(r *protocol.Router) {
+	n.mu.Lock()
+	delete(n.routers, r.ID())
+	n.mu.Unlock()
+	r.Close()
+}
+
+func (n *Network) find(id protocol.ID) *protocol.Router {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.routers[id]
+}
+
+// A dialer opens links within a network.
+type dialer struct{ n *Network }
+
+var errNobody = errors.New("protocoltest: nobody is there")
+
+// CanDial implements protocol.Dialer.
+func (d dialer) CanDial(c protocol.Contact) bool { return len(c.Record) > 0 || c.URL != "" }
+
+// Dial implements protocol.Dialer.
+func (d dialer) Dial(_ context.Context, r *protocol.Router, c protocol.Contact) (protocol.Link, error) {
+	address := c.URL
+	if len(c.Record) > 0 {
+		address = string(c.Record)
+	}
+	id, err := protocol.ParseID(address)
+	if err != nil {
+		return nil, fmt.Errorf("protocoltest: dial: %w", err)
+	}
+	to := d.n.find(id)
+	if to == nil {
+		return nil, errNobody
+	}
+	x, y := Infos(r.ID(), id, d.n.value.Add(1))
+	atR, atTo := Pipe(x, y, d.n.pipe)
+	d.n.Serve(to, atTo)
+	return atR, nil
+}

@@ -1,0 +1,302 @@
+package protocoltest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// window is how many bytes may lie between two ends if PipeOptions does not say.
+const window = 64 << 10
+
+// writeBuffer is how many bytes an end holds back until it is flushed.
+const writeBuffer = 4 << 10
+
+// ErrBroken is what the ends of a torn link report.
+var ErrBroken = errors.New("protocoltest: the link was torn")
+
+// PipeOptions say what lies between the two ends of a Pipe. The zero value is a link
+// without delay.
+type PipeOptions struct {
+	// Latency is the time from one end to the other.
+	Latency time.Duration
+
+	// Bandwidth is in bytes per second in each direction, 0 for no limit.
+	Bandwidth int
+
+	// Window is how many bytes may be on the way in each direction before the
+	// writer waits, 0 for 64 KiB.
+	Window int
+}
+
+// An End is one end of a link in memory. It is a protocol.Link.
+type End struct {
+	info protocol.LinkInfo
+	in   *direction
+	out  *direction
+
+	// Owned by the writing goroutine.
+	buf []byte
+	bye bool
+
+	mu      sync.Mutex
+	blocked chan struct{} // closed by Unblock; nil unless writes are held up
+}
+
+// Pipe gives the two ends of a link. a is what the owner of the first end is told
+// of the peer at the other end, b what the owner of the second one is told.
+func Pipe(a, b protocol.LinkInfo, o PipeOptions) (*End, *End) {
+	if o.Window == 0 {
+		o.Window = window
+	}
+	ab, ba := newDirection(o), newDirection(o)
+	return &End{info: a, in: ba, out: ab}, &End{info: b, in: ab, out: ba}
+}
+
+// Info implements protocol.Link.
+func (e *End) Info() protocol.LinkInfo { return e.info }
+
+// ReadFrame implements protocol.Link.
+func (e *End) ReadFrame() (*protocol.Frame, error) {
+	b, err := e.in.read()
+	if err != nil {
+		return nil, err
+	}
+	return protocol.ParseFrame(b)
+}
+
+// WriteFrame implements protocol.Link.
+func (e *End) WriteFrame(f *protocol.Frame) error {
+	if e.bye {
+		return nil
+	}
+	wire, err := f.Wire()
+	if err != nil {
+		return err
+	}
+	e.bye = f.Type == protocol.FrameBye
+	e.buf = append(e.buf, wire...)
+	if len(e.buf) >= writeBuffer {
+		return e.Flush()
+	}
+	return nil
+}
+
+// Flush implements protocol.Link.
+func (e *End) Flush() error {
+	if err := e.pass(); err != nil {
+		return err
+	}
+	for len(e.buf) > 0 {
+		size, n := uvarint(e.buf)
+		if err := e.out.write(e.buf[n : n+size]); err != nil {
+			return err
+		}
+		e.buf = e.buf[n+size:]
+	}
+	e.buf = nil
+	if e.bye {
+		e.out.set(func(d *direction) { d.eof = true })
+	}
+	return nil
+}
+
+func uvarint(b []byte) (v, n int) {
+	for shift := 0; ; shift += 7 {
+		v |= int(b[n]&0x7f) << shift
+		if n++; b[n-1] < 0x80 {
+			return v, n
+		}
+	}
+}
+
+// pass waits while writes are held up.
+func (e *End) pass() error {
+	e.mu.Lock()
+	blocked := e.blocked
+	e.mu.Unlock()
+	if blocked == nil {
+		return nil
+	}
+	select {
+	case <-blocked:
+		return nil
+	case <-e.out.dead:
+		return e.out.writeError()
+	}
+}
+
+// Block holds every later write of this end up until Unblock or Close, as a peer does
+// whose machine has stopped reading.
+func (e *End) Block() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.blocked == nil {
+		e.blocked = make(chan struct{})
+	}
+}
+
+// Unblock lets writes go on.
+func (e *End) Unblock() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.blocked != nil {
+		close(e.blocked)
+		e.blocked = nil
+	}
+}
+
+// Close implements protocol.Link. The other end reads what was sent, then io.EOF.
+func (e *End) Close() error {
+	e.out.set(func(d *direction) { d.eof = true; d.writeErr = cmp.Or(d.writeErr, net.ErrClosed) })
+	e.in.set(func(d *direction) {
+		d.readErr = cmp.Or(d.readErr, net.ErrClosed)
+		d.writeErr = cmp.Or(d.writeErr, io.ErrClosedPipe)
+	})
+	return nil
+}
+
+// Break tears the link: both ends fail at once, and what is on the way is lost.
+func (e *End) Break() {
+	for _, d := range []*direction{e.in, e.out} {
+		d.set(func(d *direction) { d.packets, d.readErr, d.writeErr = nil, ErrBroken, ErrBroken })
+	}
+}
+
+// A direction is one way of a link. Its writer is one goroutine, and its reader.
+type direction struct {
+	latency   time.Duration
+	bandwidth int
+	window    int
+
+	wrote chan struct{} // holds a token while there may be something to read
+	took  chan struct{} // and while there may be room
+	dead  chan struct{} // closed with the first writeErr
+
+	mu       sync.Mutex
+	packets  []packet
+	size     int
+	free     time.Time // when the wire is free again
+	eof      bool      // nothing more will be written
+	readErr  error     // what the reader gets at once
+	writeErr error     // what the writer gets
+}
+
+// A packet is a frame on its way.
+type packet struct {
+	frame []byte
+	due   time.Time
+}
+
+func newDirection(o PipeOptions) *direction {
+	return &direction{
+		latency: o.Latency, bandwidth: o.Bandwidth, window: o.Window,
+		wrote: make(chan struct{}, 1), took: make(chan struct{}, 1), dead: make(chan struct{}),
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// set changes how the direction ends and wakes both sides.
+func (d *direction) set(change func(*direction)) {
+	d.mu.Lock()
+	alive := d.writeErr == nil
+	change(d)
+	if alive && d.writeErr != nil {
+		close(d.dead)
+	}
+	d.mu.Unlock()
+	signal(d.wrote)
+}
+
+func (d *direction) writeError() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return fmt.Errorf("protocoltest: write: %w", d.writeErr)
+}
+
+// write puts a frame on its way, after there is room for it.
+func (d *direction) write(frame []byte) error {
+	for !d.put(frame) {
+		select {
+		case <-d.took:
+		case <-d.dead:
+			return d.writeError()
+		}
+	}
+	return nil
+}
+
+func (d *direction) put(frame []byte) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.writeErr != nil || d.size > 0 && d.size+len(frame) > d.window {
+		return false
+	}
+	if now := time.Now(); d.free.Before(now) {
+		d.free = now
+	}
+	if d.bandwidth > 0 {
+		d.free = d.free.Add(time.Duration(len(frame)) * time.Second / time.Duration(d.bandwidth))
+	}
+	d.packets = append(d.packets, packet{frame: frame, due: d.free.Add(d.latency)})
+	d.size += len(frame)
+	signal(d.wrote)
+	return true
+}
+
+// read waits for the next frame.
+func (d *direction) read() ([]byte, error) {
+	for {
+		frame, wait, err := d.next()
+		switch {
+		case err != nil:
+			return nil, err
+		case frame != nil:
+			signal(d.took)
+			return frame, nil
+		case wait == 0:
+			<-d.wrote
+		default:
+			timer := time.NewTimer(wait)
+			select {
+			case <-timer.C:
+			case <-d.wrote:
+			}
+			timer.Stop()
+		}
+	}
+}
+
+// next gives the next frame if it is there, else how long to wait for it; 0 is until
+// something changes.
+func (d *direction) next() (frame []byte, wait time.Duration, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.readErr != nil:
+		return nil, 0, fmt.Errorf("protocoltest: read: %w", d.readErr)
+	case len(d.packets) == 0 && d.eof:
+		return nil, 0, io.EOF
+	case len(d.packets) == 0:
+		return nil, 0, nil
+	}
+	if wait = time.Until(d.packets[0].due); wait > 0 {
+		return nil, wait, nil
+	}
+	frame = d.packets[0].frame
+	d.packets = d.packets[1:]
+	d.size -= len(frame)
+	return frame, 0, nil
+}
