@@ -264,6 +264,24 @@ func TestLargestFirstMessage(t *testing.T) {
 	echoes(t, dialText(t, h), `"`+strings.Repeat("x", maxFirstMessage-2)+`"`, strings.Repeat("y", maxTextMessage))
 }
 
+// The deadline is for the first message alone.
+func TestLaterMessagesHaveTime(t *testing.T) {
+	h := startHost(t, hostOptions{AcceptText: echo, FirstMessageTimeout: 500 * time.Millisecond})
+	stock := stockHost(t)
+	connect(t, stock, peer.AddrInfo{ID: h.ID(), Addrs: h.addrs()})
+	text := dialText(t, h)
+	echoes(t, text, legacyHello)
+	// A silent client that came later tells when the others' time is over too.
+	if got := closeCode(t, dialText(t, h)); got != websocket.ClosePolicyViolation {
+		t.Errorf("close code of the silent one is %d", got)
+	}
+	echoes(t, text, "still here")
+	if len(stock.Network().ConnsToPeer(h.ID())) != 1 {
+		t.Fatal("the libp2p connection was cut")
+	}
+	connect(t, stock, peer.AddrInfo{ID: h.ID()})
+}
+
 // A client that stops before its request is whole is cut.
 func TestSilentTCPIsCut(t *testing.T) {
 	cert, _ := selfSigned(t)
@@ -403,13 +421,15 @@ func TestReturningClosesTextConn(t *testing.T) {
 // Close closes what libp2p does not know of, and waits for it.
 func TestCloseEndsTextConns(t *testing.T) {
 	const n = 20
-	var running atomic.Int32
-	started := make(chan struct{}, n)
+	started, closed := make(chan struct{}, n), make(chan struct{})
 	h := startHost(t, hostOptions{AcceptText: func(c *TextConn) {
-		running.Add(1)
-		defer running.Add(-1)
 		started <- struct{}{}
 		echo(c)
+		select { // dawdle
+		case <-closed:
+			t.Error("Close returned before AcceptText did")
+		case <-time.After(100 * time.Millisecond):
+		}
 	}})
 	var clients []*websocket.Conn
 	for range n {
@@ -422,15 +442,11 @@ func TestCloseEndsTextConns(t *testing.T) {
 	}
 	silent := dialText(t, h) // has not said anything yet
 
-	closed := make(chan struct{})
 	go func() {
 		h.Close()
 		close(closed)
 	}()
 	receive(t, "Close returns", closed)
-	if n := running.Load(); n != 0 {
-		t.Errorf("%d AcceptText are running after Close", n)
-	}
 	for i, c := range append(clients, silent) {
 		if c != silent {
 			if _, got, err := c.ReadMessage(); err != nil || string(got) != legacyHello {
