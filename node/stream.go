@@ -35,6 +35,7 @@ type streamLink struct {
 	r      *bufio.Reader // owned by the reading goroutine
 	w      *bufio.Writer // owned by the writing goroutine
 	bye    bool          // likewise: nothing is written after it
+	most   int           // bytes of the largest frame that the peer takes
 
 	closing sync.Once
 }
@@ -45,6 +46,7 @@ func openStream(ctx context.Context, s network.Stream, hello protocol.Hello) (*s
 		stream: s,
 		r:      bufio.NewReaderSize(s, streamReadBuffer),
 		w:      bufio.NewWriterSize(s, streamWriteBuffer),
+		most:   protocol.MaxFrame,
 	}
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	defer stop()
@@ -58,6 +60,9 @@ func openStream(ctx context.Context, s network.Stream, hello protocol.Hello) (*s
 		return nil, fmt.Errorf("node: hello with %v: %w", s.Conn().RemotePeer(), err)
 	}
 	s.SetDeadline(time.Time{})
+	if theirs.MaxFrame != 0 {
+		l.most = int(min(theirs.MaxFrame, protocol.MaxFrame))
+	}
 	conn := s.Conn()
 	l.info = protocol.LinkInfo{
 		ID:       IDOf(conn.RemotePeer()),
@@ -114,6 +119,9 @@ func (l *streamLink) ReadFrame() (*protocol.Frame, error) {
 func (l *streamLink) WriteFrame(f *protocol.Frame) error {
 	if l.bye {
 		return nil
+	}
+	if size := f.Size(); size > l.most {
+		return fmt.Errorf("%w: a frame of %d bytes, the peer takes at most %d", protocol.ErrTooBig, size, l.most)
 	}
 	wire, err := f.Wire()
 	if err != nil {

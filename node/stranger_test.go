@@ -1,0 +1,129 @@
+package node
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// A stranger is a peer that shares no code with this one: it writes the bytes that
+// SPEC.md shows.
+type stranger struct {
+	t  *testing.T
+	id protocol.ID
+	s  network.Stream
+	r  *bufio.Reader
+}
+
+// meet lets a stranger open a stream to a node and say hello.
+func meet(t *testing.T, n *Node, hello []byte) *stranger {
+	t.Helper()
+	h, err := libp2p.New(libp2p.NoListenAddrs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	to, err := peer.AddrInfoFromP2pAddr(n.Addrs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	if err := h.Connect(ctx, *to); err != nil {
+		t.Fatal(err)
+	}
+	s, err := h.NewStream(ctx, to.ID, "/peer-relay/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetDeadline(time.Now().Add(patience))
+	x := &stranger{t: t, id: IDOf(h.ID()), s: s, r: bufio.NewReader(s)}
+	x.write(hello)
+	if got := x.read(); got[0] != 0x0a { // Frame.hello
+		t.Fatalf("the first frame is %x", got)
+	}
+	return x
+}
+
+func (x *stranger) write(frame []byte) {
+	x.t.Helper()
+	if _, err := x.s.Write(append(binary.AppendUvarint(nil, uint64(len(frame))), frame...)); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+func (x *stranger) read() []byte {
+	x.t.Helper()
+	size, err := binary.ReadUvarint(x.r)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	frame := make([]byte, size)
+	if _, err := io.ReadFull(x.r, frame); err != nil {
+		x.t.Fatal(err)
+	}
+	return frame
+}
+
+func TestNothingLargerThanThePeerTakes(t *testing.T) {
+	const most = 300 // a signed findPeers has 206
+	o, _, peers := inboxOf(local(Options{}))
+	n := start(t, o)
+	x := meet(t, n, []byte{
+		0x0a, 14,
+		0x19, 1, 2, 3, 4, 5, 6, 7, 8, // link
+		0x22, 3, 0x08, most&0x7f | 0x80, most >> 7, // limits.max_frame
+	})
+	if got := receive(t, "peer", peers); got.ID != x.id {
+		t.Fatalf("linked to %v, want %v", got.ID, x.id)
+	}
+	if err := n.Send(x.id, make([]byte, most)); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Send(x.id, []byte("small enough")); err != nil {
+		t.Fatal(err)
+	}
+	for { // the overlay's own messages come, too
+		f := x.read()
+		if len(f) > most {
+			t.Fatalf("a frame of %d bytes", len(f))
+		}
+		if bytes.Contains(f, []byte("\x7a\x0csmall enough")) { // Body.payload
+			break
+		}
+	}
+	if got := n.Router().Stats().Dropped[protocol.DropUnencodable]; got != 1 {
+		t.Errorf("%d messages dropped as unencodable, want 1", got)
+	}
+}
+
+func TestPingAndByeAreAnswered(t *testing.T) {
+	n := start(t, local(Options{}))
+	x := meet(t, n, []byte{0x0a, 9, 0x19, 1, 2, 3, 4, 5, 6, 7, 8})
+	answer := func(of, want []byte) {
+		t.Helper()
+		x.write(of)
+		for {
+			if f := x.read(); bytes.Equal(f, want) {
+				return
+			} else if f[0] != 0x45 { // a message begins with hop
+				t.Fatalf("%x is answered by %x, want %x", of, f, want)
+			}
+		}
+	}
+	answer([]byte{0x21, 8, 7, 6, 5, 4, 3, 2, 1}, []byte{0x29, 8, 7, 6, 5, 4, 3, 2, 1})
+	answer([]byte{0x32, 0x02, 0x08, 0x02}, []byte{0x32, 0x00})
+	if b, err := x.r.ReadByte(); err == nil {
+		t.Errorf("after its bye the node sent %x", b)
+	}
+}
