@@ -143,8 +143,9 @@ func (c *Core) Drop(reason DropReason) {
 // --- links
 
 // LinkUp tells of a new link. An error means that it must be closed and was not
-// taken; the one to keep of two links may also be the new one, and the old is closed.
-// boot is the index of the bootstrap that was dialled, or -1.
+// taken. Of two links to a peer one is kept, which may be the new one; the other is
+// closed, and what its peer wrote before it knew is taken all the same. boot is the
+// index of the bootstrap that was dialled, or -1.
 func (c *Core) LinkUp(now time.Duration, h LinkHandle, info LinkInfo, boot int) error {
 	c.now = now
 	if boot >= 0 {
@@ -154,24 +155,33 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info LinkInfo, boot int) 
 		c.stats.LinksRefused++
 		return ErrSelf
 	}
-	if l := c.holder(info); l != nil {
+	holder := c.holder(info)
+	if holder != nil {
 		c.stats.LinksRefused++
-		c.ping(l) // it may be dead without our knowing, and the peer's new link would be right
-		return ErrDuplicate
-	}
-	for _, l := range c.order {
-		if l.ID == info.ID && !l.ended {
-			c.end(l, ByeDuplicate)
+		c.ping(holder) // it may be dead without our knowing, and the peer's new link would be right
+		if info.Kind != LinkNative {
+			return ErrDuplicate
 		}
 	}
 	l := &link{LinkInfo: info, handle: h, since: now, heard: now, newer: info.Kind == LinkNative, boot: boot}
+	if holder == nil {
+		for _, x := range c.order {
+			if x.ID == info.ID {
+				c.end(x, ByeDuplicate)
+			}
+		}
+		c.stats.LinksOpened++
+	}
 	c.links[h] = l
 	c.order = append(c.order, l)
-	c.stats.LinksOpened++
 	c.settled(info)
-	if l.native() {
+	switch {
+	case holder != nil:
+		c.end(l, ByeDuplicate)
+		return nil
+	case l.native():
 		c.makeUsable(l)
-	} else {
+	default:
 		c.wakeBy(now + muteAfter)
 		c.overlay.greet(l)
 	}

@@ -85,6 +85,9 @@ func (n *Network) Serve(r *protocol.Router, l protocol.Link) {
 	n.tasks.Go(func() { r.Serve(n.ctx, l) }) // ends with the link, at the latest when r closes
 }
 
+// Go runs f, which must end soon after the routers are closed; the network waits for it.
+func (n *Network) Go(f func()) { n.tasks.Go(f) }
+
 // Kill closes a router and takes it out of the network.
 func (n *Network) Kill(r *protocol.Router) {
 	n.mu.Lock()
