@@ -435,12 +435,10 @@ func (n *Node) updateContact() {
 }
 
 func (n *Node) peerUp(info protocol.LinkInfo) {
-	if a, err := ma.NewMultiaddr(info.Addr); err == nil {
-		n.mu.Lock()
-		n.remotes[info.ID] = scopeOfAddr(a)
-		n.mu.Unlock()
-		n.updateContact()
-	}
+	n.mu.Lock()
+	n.remotes[info.ID] = scopeOfRemote(info.Addr)
+	n.mu.Unlock()
+	n.updateContact()
 	if n.opts.OnPeer != nil {
 		n.opts.OnPeer(info)
 	}

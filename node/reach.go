@@ -1,8 +1,6 @@
 package node
 
 import (
-	"context"
-	"net"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -106,21 +104,15 @@ func newHome(listen []ma.Multiaddr, bootstraps []string) home {
 
 func (h home) has(a ma.Multiaddr) bool { return h[scopeOfAddr(a)] }
 
-// Reachable reports whether an address that a stranger gave may be dialled: a host
-// name is resolved, and every address that it has must be in this peer's home.
-func (n *Node) Reachable(ctx context.Context, host string) bool {
-	h := n.home()
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return h[scopeOf(ip)]
+// MayDial reports whether an address that a stranger gave may be dialled: whether it is
+// in this peer's home.
+func (n *Node) MayDial(addr netip.Addr) bool { return n.home()[scopeOf(addr)] }
+
+// scopeOfRemote gives the scope of the other end of a link, by LinkInfo.Addr: a
+// multiaddr, a URL, or an IP address with a port.
+func scopeOfRemote(addr string) scope {
+	if remote, err := netip.ParseAddrPort(addr); err == nil {
+		return scopeOf(remote.Addr())
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return false
-	}
-	for _, ip := range ips {
-		if !h[scopeOf(ip)] {
-			return false
-		}
-	}
-	return len(ips) > 0
+	return scopeOfContact(addr)
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/peer-relay/peer-relay/compat"
+)
+
+// linkTimeout is how long send waits for a first link unless --timeout says else.
+const linkTimeout = 10 * time.Second
+
+// flags may stand anywhere among the arguments.
+type flags struct {
+	bootstrap list
+	announce  list
+	host      string
+	key       string
+	as        string
+	timeout   time.Duration
+	json      bool
+	sign      bool
+	showPeers bool
+	verbose   bool
+}
+
+// A list is a flag that may be given more than once.
+type list []string
+
+func (l *list) String() string     { return strings.Join(*l, " ") }
+func (l *list) Set(s string) error { *l = append(*l, s); return nil }
+
+func (f *flags) set() *flag.FlagSet {
+	set := flag.NewFlagSet("peer-relay", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.Var(&f.bootstrap, "bootstrap", "a peer of the network to join, `URL` or multiaddr; may be repeated")
+	set.Var(&f.announce, "announce", "a `URL` or multiaddr that others are told in place of this peer's own; may be repeated")
+	set.StringVar(&f.host, "host", "", "the IP `address` to listen on, or localhost (default: all)")
+	set.StringVar(&f.key, "key", "", "keep the identity, and so the id, in this `file`")
+	set.BoolVar(&f.json, "json", false, "speak one JSON object a line on standard output and input")
+	set.BoolVar(&f.sign, "sign", false, "sign every message, so that peers that understand it know whose it is")
+	set.BoolVar(&f.showPeers, "show-peers", false, "let the status page tell the ids of linked peers")
+	set.StringVar(&f.as, "as", "string", "send: what DATA is, `kind` string, json or bytes")
+	set.DurationVar(&f.timeout, "timeout", linkTimeout, "send: how long to wait for a bootstrap to answer, a `duration`")
+	set.BoolVar(&f.verbose, "verbose", false, "log links, dials and drops on standard error")
+	return set
+}
+
+// parse reads the flags and gives the other arguments.
+func (f *flags) parse(args []string) (rest []string, err error) {
+	set := f.set()
+	for len(args) > 0 {
+		if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return nil, err
+		} else if err != nil {
+			return nil, exitError{exitUsage, err}
+		}
+		left := set.Args()
+		if n := len(args) - len(left); n > 0 && args[n-1] == "--" {
+			return append(rest, left...), nil
+		}
+		if len(left) == 0 {
+			break
+		}
+		rest, args = append(rest, left[0]), left[1:]
+	}
+	return rest, nil
+}
+
+func (p *program) printUsage(w io.Writer) {
+	var b bytes.Buffer
+	set := new(flags).set()
+	set.SetOutput(&b)
+	set.PrintDefaults()
+	fmt.Fprintf(w, usage, strings.ReplaceAll(b.String(), "  -", "  --"))
+}
+
+// options gives what all commands have in common.
+func (p *program) options() compat.Options {
+	o := compat.Options{
+		Bootstrap: p.flags.bootstrap, Announce: p.flags.announce, Host: p.flags.host, KeyFile: p.flags.key,
+		Sign: p.flags.sign, ShowPeers: p.flags.showPeers, Version: version(),
+	}
+	if p.flags.verbose {
+		o.Logger = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return o
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/peer-relay/peer-relay/node"
+)
+
+// Exit statuses.
+const (
+	exitOK      = 0
+	exitFailure = 1 // something went wrong that is none of the following
+	exitUsage   = 2 // a flag, an argument, a URL, a key file or an id is wrong
+	exitInUse   = 3 // another program has the port
+	exitNoLink  = 4 // send: no bootstrap answered in time
+)
+
+const usage = `Usage:
+  peer-relay [flags] PORT [BOOTSTRAP…]                  run a relay
+  peer-relay listen [flags] --bootstrap URL…            print the messages that come
+  peer-relay send [flags] --bootstrap URL… ID [DATA|-]  send one message
+  peer-relay version                                    print the version
+
+PORT is a TCP port that serves legacy peers (ws://), libp2p peers (/ws) and a status
+page (http://), 0 for any that is free, or "none" for a peer without a port. BOOTSTRAP
+is a peer of the network to join: a ws:// or wss:// URL, or a multiaddr that ends in
+/p2p/…. All are used, and tried again until they answer.
+
+Flags:
+%s
+Exit status: 0 after SIGINT, SIGTERM or the end of standard input (with --json);
+1 failure; 2 a wrong flag, argument, URL, id or key file; 3 the port is in use;
+4 send: no bootstrap answered in time. A second signal ends the program at once.
+`
+
+// An exitError is an error that has an exit status of its own.
+type exitError struct {
+	status int
+	error
+}
+
+func (e exitError) Unwrap() error { return e.error }
+
+func wrongUsage(format string, args ...any) error {
+	return exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+func main() {
+	ctx, stop := signalContext()
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// signalContext gives a context that the first SIGINT or SIGTERM ends; the second
+// ends the program.
+func signalContext() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with the program
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitFailure)
+	}()
+	return ctx, cancel
+}
+
+// run does what the arguments say and gives the exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	p := &program{args: args, stdin: stdin, stdout: stdout, stderr: stderr}
+	err := p.run(ctx)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, flag.ErrHelp):
+		p.printUsage(stdout)
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "peer-relay: %v\n", err)
+	var status exitError
+	switch {
+	case errors.As(err, &status):
+		if status.status == exitUsage {
+			fmt.Fprintln(stderr, "peer-relay: try peer-relay --help")
+		}
+		return status.status
+	case errors.Is(err, syscall.EADDRINUSE):
+		return exitInUse
+	case errors.Is(err, node.ErrOptions):
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// A program is one run of the command.
+type program struct {
+	args           []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	flags          flags
+}
+
+func (p *program) run(ctx context.Context) error {
+	rest, err := p.flags.parse(p.args)
+	if err != nil {
+		return err
+	}
+	command := ""
+	if len(rest) > 0 {
+		command = rest[0]
+	}
+	switch command {
+	case "":
+		return wrongUsage("want a PORT, or a command")
+	case "version":
+		fmt.Fprintln(p.stdout, version())
+		return nil
+	case "help":
+		return flag.ErrHelp
+	case "send":
+		return p.send(ctx, rest[1:])
+	case "listen":
+		return p.listen(ctx, rest[1:])
+	}
+	return p.serve(ctx, rest)
+}
+
+// version gives the module's version, as the go command has recorded it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
+// runOnce runs the command to its end.
+func runOnce(t *testing.T, stdin string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var out, errs strings.Builder
+	status = run(ctx, args, strings.NewReader(stdin), &out, &errs)
+	if ctx.Err() != nil {
+		t.Fatalf("%q did not end within %v", args, patience)
+	}
+	return status, out.String(), errs.String()
+}
+
+func TestWrongUsage(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	port := strconv.Itoa(busy.Addr().(*net.TCPAddr).Port)
+	open := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(open, []byte("not a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	id := strings.Repeat("ab", 20)
+	for _, test := range []struct {
+		args   string
+		status int
+		says   string
+	}{
+		{"", exitUsage, "want a PORT"},
+		{"--frobnicate", exitUsage, "frobnicate"},
+		{"8001 --frobnicate", exitUsage, "frobnicate"},
+		{"eight", exitUsage, `"eight"`},
+		{"65536", exitUsage, `"65536"`},
+		{"-- -1", exitUsage, `"-1"`},
+		{"0 localhost:8001", exitUsage, "localhost:8001"},
+		{"0 http://localhost:8001", exitUsage, "http://localhost:8001"},
+		{"0 ws://", exitUsage, "ws://"},
+		{"0 /ip4/127.0.0.1/tcp/8001/ws", exitUsage, "/p2p/"},
+		{"0 --announce ftp://example.com", exitUsage, "ftp://example.com"},
+		{"0 --host nowhere.example", exitUsage, "nowhere.example"},
+		{"0 --key " + open, exitUsage, open},
+		{port + " --host 127.0.0.1", exitInUse, port},
+		{"listen", exitUsage, "--bootstrap"},
+		{"listen --bootstrap ws://127.0.0.1:1 more", exitUsage, "more"},
+		{"send --bootstrap ws://127.0.0.1:1", exitUsage, "want ID"},
+		{"send " + id, exitUsage, "--bootstrap"},
+		{"send --bootstrap ws://127.0.0.1:1 xyz hello", exitUsage, "xyz"},
+		{"send --bootstrap ws://127.0.0.1:1 --as sound " + id + " hello", exitUsage, "sound"},
+		{"send --timeout 50ms --bootstrap ws://127.0.0.1:" + port + " " + id + " hello", exitNoLink, ""},
+	} {
+		t.Run(test.args, func(t *testing.T) {
+			status, stdout, stderr := runOnce(t, "", strings.Fields(test.args)...)
+			if status != test.status || !strings.Contains(stderr, test.says) {
+				t.Errorf("status %d, want %d; stderr %q, want it to name %q", status, test.status, stderr, test.says)
+			}
+			if stdout != "" {
+				t.Errorf("stdout %q", stdout)
+			}
+		})
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for _, args := range []string{"--help", "-h", "help", "send --help"} {
+		status, stdout, _ := runOnce(t, "", strings.Fields(args)...)
+		if status != exitOK || !strings.Contains(stdout, "peer-relay [flags] PORT") || !strings.Contains(stdout, "--bootstrap") {
+			t.Errorf("%s: status %d, %q", args, status, stdout)
+		}
+	}
+	if status, stdout, _ := runOnce(t, "", "version"); status != exitOK || strings.TrimSpace(stdout) == "" {
+		t.Errorf("version: status %d, %q", status, stdout)
+	}
+}
+
+// A child is the command run with --json.
+type child struct {
+	t      *testing.T
+	in     *io.PipeWriter
+	lines  chan map[string]json.RawMessage
+	status chan int
+	ready  map[string]json.RawMessage
+}
+
+func startChild(t *testing.T, args ...string) *child {
+	t.Helper()
+	inR, inW := io.Pipe()
+	outR, outW := io.Pipe()
+	c := &child{t: t, in: inW, lines: make(chan map[string]json.RawMessage, 1000), status: make(chan int, 1)}
+	go func() { // ends when run has: it closes outW
+		c.status <- run(context.Background(), append([]string{"--json"}, args...), inR, outW, io.Discard)
+		outW.Close()
+	}()
+	go func() { // ends with outW
+		defer close(c.lines)
+		lines := bufio.NewScanner(outR)
+		lines.Buffer(nil, 2*maxLine)
+		for lines.Scan() {
+			var line map[string]json.RawMessage
+			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+				t.Errorf("output %q: %v", lines.Text(), err)
+			}
+			c.lines <- line
+		}
+	}()
+	t.Cleanup(func() {
+		inW.Close()
+		select {
+		case status := <-c.status:
+			if status != exitOK {
+				t.Errorf("%q: status %d", args, status)
+			}
+		case <-time.After(patience):
+			t.Errorf("%q did not end with its input", args)
+		}
+		for range c.lines { // to its end
+		}
+	})
+	c.ready = c.await("ready")
+	return c
+}
+
+func (c *child) id() string { return c.text(c.ready["id"]) }
+
+func (c *child) text(raw json.RawMessage) (s string) {
+	if err := json.Unmarshal(raw, &s); err != nil {
+		c.t.Errorf("%s: %v", raw, err)
+	}
+	return s
+}
+
+func (c *child) write(format string, args ...any) {
+	c.t.Helper()
+	if _, err := fmt.Fprintf(c.in, format+"\n", args...); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// await skips to the next event of this name.
+func (c *child) await(event string) map[string]json.RawMessage {
+	c.t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case line, ok := <-c.lines:
+			if !ok {
+				c.t.Fatalf("the output ended before %q", event)
+			}
+			if c.text(line["event"]) == event {
+				return line
+			}
+		case <-timer.C:
+			c.t.Fatalf("no %q", event)
+		}
+	}
+}
+
+func TestJSONChildren(t *testing.T) {
+	a := startChild(t, "0", "--host", "127.0.0.1")
+	url := a.text(a.ready["ws"])
+	if !strings.HasPrefix(url, "ws://127.0.0.1:") || len(a.id()) != 40 || !strings.Contains(string(a.ready["addrs"]), "/ws/p2p/") {
+		t.Fatalf("ready: %s", a.ready)
+	}
+	b := startChild(t, "none", url)
+	if string(b.ready["ws"]) != "null" || string(b.ready["addrs"]) != "[]" {
+		t.Errorf("ready without a port: %s", b.ready)
+	}
+	if got := b.text(b.await("peer")["id"]); got != a.id() {
+		t.Errorf("b is linked to %s, want %s", got, a.id())
+	}
+	for sent, want := range map[string]string{
+		`"data":"hi <&> \u2028"`:                 `"hi <&> ` + "\u2028" + `"`,
+		`"data":{"b":1,"a":[1.5,null,"\ud800"]}`: `{"b":1,"a":[1.5,null,"\ud800"]}`,
+		`"data":null`:                            `null`,
+		`"data":{"type":"Buffer","data":[1,2]}`:  `{"type":"Buffer","data":[1,2]}`,
+		`"data":-0`:                              `0`,
+	} {
+		b.write(`{"send":{"to":"%s",%s}}`, a.id(), sent)
+		m := a.await("message")
+		if string(m["data"]) != want || a.text(m["from"]) != b.id() {
+			t.Errorf("%s arrived as %s, want %s", sent, m["data"], want)
+		}
+	}
+	b.write(`{"send":{"to":"%s"}}`, a.id())
+	if m := a.await("message"); m["data"] != nil {
+		t.Errorf("undefined arrived as %s", m["data"])
+	}
+	a.write(`{"peers":true}`)
+	if got := string(a.await("peers")["peers"]); got != `["`+b.id()+`"]` {
+		t.Errorf("peers: %s", got)
+	}
+	for _, bad := range []string{"nonsense", `{}`, `{"sing":1}`, `{"send":{}}`, `{"send":{"to":"12"}}`, `{"peers":true} {}`,
+		`{"send":{"to":"` + a.id() + `","data":"` + strings.Repeat("x", 300_000) + `"}}`, strings.Repeat("y", maxLine+1)} {
+		b.write("%s", bad)
+		if msg := b.text(b.await("error")["error"]); msg == "" {
+			t.Errorf("no error for %.40q", bad)
+		}
+	}
+	b.write(`{"disconnect":"%s"}`, a.id())
+	if got := a.text(a.await("disconnect")["id"]); got != b.id() {
+		t.Errorf("a lost %s", got)
+	}
+	b.write(`{"connect":"%s"}`, a.id()) // goes nowhere: b has no link to ask by
+}
+
+func TestSendAndListen(t *testing.T) {
+	relay := startChild(t, "0", "--host", "127.0.0.1")
+	url := relay.text(relay.ready["ws"])
+	listener := startChild(t, "listen", "--bootstrap", url)
+	listener.await("peer")
+	for _, test := range []struct{ stdin, args, want string }{
+		{"", "hello", `"hello"`},
+		{"from a pipe", "-", `"from a pipe"`},
+		{"", "--as json {\"a\":1}", `{"a":1}`},
+		{"\x00\xff", "--as bytes -", `{"type":"Buffer","data":[0,255]}`},
+	} {
+		args := append([]string{"send", "--bootstrap", url, listener.id()}, strings.Fields(test.args)...)
+		if status, stdout, stderr := runOnce(t, test.stdin, args...); status != exitOK || stdout != "" {
+			t.Errorf("%q: status %d, stdout %q, stderr %q", args, status, stdout, stderr)
+		}
+		if got := string(listener.await("message")["data"]); got != test.want {
+			t.Errorf("%q arrived as %s, want %s", args, got, test.want)
+		}
+	}
+}

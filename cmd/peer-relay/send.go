@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"time"
+
+	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// send sends one message and ends as soon as it is on its way.
+func (p *program) send(ctx context.Context, args []string) error {
+	if len(args) == 0 || len(args) > 2 {
+		return wrongUsage("send: want ID [DATA], have %d arguments", len(args))
+	}
+	if len(p.flags.bootstrap) == 0 {
+		return wrongUsage("send: want --bootstrap, the network to send it on")
+	}
+	to, err := protocol.ParseID(args[0])
+	if err != nil {
+		return exitError{exitUsage, err}
+	}
+	data, err := p.readData(args[1:])
+	if err != nil {
+		return err
+	}
+	peer, err := compat.New(p.options())
+	if err != nil {
+		return err
+	}
+	defer peer.Close() // it writes what is queued first
+
+	linked := make(chan struct{}, 1)
+	lastErr := make(chan error, 1)
+	peer.OnPeer(func(compat.ID) { offer(linked, struct{}{}) })
+	peer.OnError(func(err error) { offer(lastErr, err) })
+	if p.flags.json {
+		newEvents(p.stdout).watch(peer)
+	}
+	timer := time.NewTimer(p.flags.timeout)
+	defer timer.Stop()
+	select {
+	case <-linked:
+		return peer.Send(to, data)
+	case <-ctx.Done():
+		return nil
+	case <-timer.C:
+		select {
+		case err := <-lastErr:
+			return exitError{exitNoLink, err}
+		default:
+			return exitError{exitNoLink, context.DeadlineExceeded}
+		}
+	}
+}
+
+// offer puts v into c unless c is full.
+func offer[T any](c chan T, v T) {
+	select {
+	case c <- v:
+	default:
+	}
+}
+
+// readData gives the message: the argument, or with "-" all of standard input.
+// Without either it has no value.
+func (p *program) readData(args []string) (any, error) {
+	if len(args) == 0 {
+		return compat.Undefined, nil
+	}
+	text := []byte(args[0])
+	if args[0] == "-" {
+		var err error
+		if text, err = io.ReadAll(io.LimitReader(p.stdin, maxLine)); err != nil {
+			return nil, err
+		}
+	}
+	switch p.flags.as {
+	case "string":
+		return string(text), nil
+	case "bytes":
+		return text, nil
+	case "json":
+		return json.RawMessage(text), nil
+	}
+	return nil, wrongUsage("--as %q: want string, json or bytes", p.flags.as)
+}

@@ -1,0 +1,59 @@
+// Package compat lets unmodified JS peers of npm peer-relay@0.0.2, in Node and in
+// browsers, be full members of the network, and offers that package's API in Go.
+//
+//	JS peer ── legacy JSON on a WebSocket ──┐
+//	JS peer ── legacy JSON on a WebSocket ──┤ Go peer ── /peer-relay/1 ── Go peer
+//	a page  ── legacy JSON on a WebSocket ──┘
+//
+// It has three layers: the text of the wire (internal/rawjson), which never decodes a
+// value to encode it again; the legacy JSON message as a protocol.Frame and back
+// (jsonwire.go); and the link over a WebSocket (websocket.go). On top stands
+// PeerRelay, the published API. Only it imports package node.
+//
+// # From JavaScript to Go
+//
+//	new PeerRelay({port, bootstrap})     compat.New(compat.Options{Port: compat.Port(8001), Bootstrap: …})
+//	peer.id                              p.ID()
+//	peer.connect(id)                     p.Connect(id)
+//	peer.disconnect(id)                  p.Disconnect(id)
+//	peer.send(id, data)                  p.Send(id, data)
+//	peer.destroy([cb])                   p.Destroy(cb…), or p.Close() to wait
+//	peer.on('message', (data, from))     p.OnMessage(func(data any, from compat.ID))
+//	peer.on('peer', (id))                p.OnPeer(func(id compat.ID))
+//	Buffer                               []byte, in both directions
+//	undefined, null                      compat.Undefined, nil
+//
+// What is different, and meant to be:
+//
+//   - New returns an error: the port is in use, a URL is wrong. JS throws later or
+//     never says so.
+//   - Send returns an error when the message is lost already; JS says nothing. It
+//     refuses what is too big for every peer to pass on: more than 64,000 bytes, or
+//     256,000 bytes of JSON text.
+//   - A Buffer arrives as []byte. In JS it arrives as {type: 'Buffer', data: […]}.
+//   - All bootstraps are used, tried again until they answer, and dialled again when
+//     they are lost. JS dials each once.
+//   - Connect tries again for a while if the peer is not there yet. In JS it then
+//     never works.
+//   - Disconnect lasts: the link is not sought again for a minute unless Connect asks.
+//   - Destroy works without a port and calls back every time. In JS it throws, and
+//     the second callback is never called.
+//   - Events that happen before their first listener is added are kept for it, since
+//     Go has no event loop that holds them back. OnReceive, OnDisconnect and OnError
+//     have no counterpart in JS.
+//   - Every peer that connects is heard. A JS peer with a full bucket leaves it deaf.
+//   - There is no wrtc option yet: links are WebSockets and libp2p streams.
+//
+// # Limits
+//
+// A message of legacy JSON has at most 20 entries in its path and 1,000 levels of
+// nesting; text frames have at most 1 MiB. Everything that is malformed is dropped
+// and counted; sixteen such frames end the link.
+//
+// # Threat model
+//
+// A legacy peer proves nothing. It chooses its id, and can claim anybody's as the
+// origin of a message; such messages are not Proved. It cannot take the id of a peer
+// that proves its own by a key, nor, while that one answers pings, of another legacy
+// peer. Relays read and can change what passes through them.
+package compat
