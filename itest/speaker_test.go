@@ -1,0 +1,99 @@
+package itest
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// TestJSLibp2pSpeaksFromTheSpec lets a peer that was written from SPEC.md alone, on
+// js-libp2p, talk through a node and with it.
+func TestJSLibp2pSpeaksFromTheSpec(t *testing.T) {
+	needNPM(t)
+	ctx := testContext(t)
+	bin, err := Node(ctx, leastLibp2pNode)
+	must(t, err)
+	dir, err := jsDir()
+	must(t, err)
+
+	messages := make(chan protocol.Message, 10)
+	n, err := node.New(node.Options{Listen: true, ListenHost: "127.0.0.1", OnMessage: func(m protocol.Message) { messages <- m }})
+	must(t, err)
+	defer n.Close()
+	echoed := make(chan protocol.Message, 1)
+	go func() { // ends with the first message or the test
+		select {
+		case m := <-messages:
+			if err := n.Router().Send(m.From, m.Form, m.Payload); err != nil {
+				t.Errorf("send: %v", err)
+			}
+			echoed <- m
+		case <-ctx.Done():
+			close(echoed)
+		}
+	}()
+
+	cmd := exec.CommandContext(ctx, bin, filepath.Join(dir, "speaker.mjs"), n.Addrs()[0].String(), n.ID().String())
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "NODE_OPTIONS=")
+	cmd.WaitDelay = exitGrace
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("speaker.mjs: %v\n%s", err, stderr.String())
+	}
+
+	type received struct {
+		From, Data json.RawMessage
+		Path       []protocol.ID
+		Proved     bool
+	}
+	var r struct {
+		A, B  protocol.ID
+		Link  struct{ ID protocol.ID }
+		Found struct {
+			Proved bool
+			Bytes  int
+		}
+		Relayed struct {
+			Sent json.RawMessage
+			Got  received
+		}
+		Echo   received
+		Ponged bool
+		Bye    protocol.ByeReason
+	}
+	if err := json.Unmarshal(out, &r); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	quote := func(id protocol.ID) string { return `"` + id.String() + `"` }
+	if r.Link.ID != n.ID() {
+		t.Errorf("it takes the node for %v, which is %v", r.Link.ID, n.ID())
+	}
+	if !r.Found.Proved || r.Found.Bytes%protocol.IDSize != 0 {
+		t.Errorf("found: %+v", r.Found)
+	}
+	if g := r.Relayed.Got; string(g.Data) != string(r.Relayed.Sent) || string(g.From) != quote(r.A) || !g.Proved || !slices.Equal(g.Path, []protocol.ID{r.A, n.ID()}) {
+		t.Errorf("relayed: %s", out)
+	}
+	if g := r.Echo; string(g.Data) != `"echo"` || string(g.From) != quote(n.ID()) || !g.Proved || len(g.Path) != 1 {
+		t.Errorf("echo: %s", out)
+	}
+	if !r.Ponged || r.Bye != protocol.ByeNormal {
+		t.Errorf("ponged %v, bye %d", r.Ponged, r.Bye)
+	}
+	if m, ok := <-echoed; !ok || m.From != r.A || !m.Proved || string(m.Payload) != `"echo"` {
+		t.Errorf("the node got %+v", m)
+	}
+	if s := n.Router().Stats(); s.Forwarded != 1 || s.BadSignatures != 0 || s.Dropped[protocol.DropMalformed]+s.Dropped[protocol.DropBadControl] != 0 {
+		t.Errorf("the node forwarded %d, bad signatures %d, drops: %v", s.Forwarded, s.BadSignatures, s.Dropped)
+	}
+}
