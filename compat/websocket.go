@@ -84,10 +84,10 @@ type Conn interface {
 	CloseWith(code int, reason string) error
 }
 
-// CanDial reports whether c has a ws:// or wss:// URL.
+// CanDial reports whether c has a good ws:// or wss:// URL.
 func (w *WebSocket) CanDial(c protocol.Contact) bool {
-	scheme, _, ok := strings.Cut(c.URL, "://")
-	return ok && (strings.EqualFold(scheme, "ws") || strings.EqualFold(scheme, "wss"))
+	_, err := parseURL(c.URL)
+	return err == nil
 }
 
 // Dial implements protocol.Dialer.
