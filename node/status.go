@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,6 +76,10 @@ func (s *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.showPeers {
 		view.Peers = nil
 	}
+	viewer := scopeOfViewer(r)
+	nearer := func(addr string) bool { return scopeOfContact(addr) < viewer }
+	view.WebSocket = slices.DeleteFunc(slices.Clone(view.WebSocket), nearer)
+	view.Addrs = slices.DeleteFunc(slices.Clone(view.Addrs), nearer)
 	view.Uptime = time.Since(view.Started).Truncate(time.Second)
 
 	render, contentType := renderText, "text/plain; charset=utf-8"
@@ -93,6 +99,21 @@ func (s *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", contentType)
 	header.Set("Content-Length", strconv.Itoa(page.Len()))
 	w.Write(page.Bytes()) // an error means that the client has gone
+}
+
+// scopeOfViewer gives the scope in which a visitor is: the addresses of a network are
+// nobody's business outside of it. Whoever comes through a proxy may be anywhere.
+func scopeOfViewer(r *http.Request) scope {
+	for _, header := range []string{"Forwarded", "X-Forwarded-For", "Via"} {
+		if r.Header.Get(header) != "" {
+			return scopePublic
+		}
+	}
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return scopePublic
+	}
+	return scopeOf(remote.Addr())
 }
 
 type statusView struct {

@@ -33,6 +33,7 @@ func testStatus() StatusData {
 
 func ask(h http.Handler, method, path, accept string) *http.Response {
 	r := httptest.NewRequest(method, path, nil)
+	r.RemoteAddr = "127.0.0.1:1234"
 	if accept != "" {
 		r.Header.Set("Accept", accept)
 	}
@@ -138,6 +139,41 @@ func TestStatusPolicy(t *testing.T) {
 		sum := sha256.Sum256([]byte(style))
 		if want := "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(policy, want) {
 			t.Errorf("the policy is %q, the style sheet is %s", policy, want)
+		}
+	}
+}
+
+func TestStatusTellsEachNetworkItsOwnAddresses(t *testing.T) {
+	all := []string{"ws://127.0.0.1:8001", "ws://10.0.0.1:8001", "ws://203.0.113.1:8001", "wss://relay.example.com"}
+	h := newStatusHandler(func() StatusData { return StatusData{WebSocket: all, Addrs: []string{"/ip4/10.0.0.1/tcp/1/ws"}} }, false)
+	for _, test := range []struct {
+		remote, header string
+		hidden         int // of all, from the front
+	}{
+		{"127.0.0.1:1", "", 0},
+		{"[::1]:1", "", 0},
+		{"10.0.0.9:1", "", 1},
+		{"[fe80::1%eth0]:1", "", 1},
+		{"198.51.100.1:1", "", 2},
+		{"127.0.0.1:1", "X-Forwarded-For", 2},
+		{"10.0.0.9:1", "Forwarded", 2},
+		{"nonsense", "", 2},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = test.remote
+		if test.header != "" {
+			r.Header.Set(test.header, "for=192.0.2.1")
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		page := w.Body.String()
+		for i, addr := range all {
+			if got, want := strings.Contains(page, addr), i >= test.hidden; got != want {
+				t.Errorf("from %s %s: %s shown: %v, want %v", test.remote, test.header, addr, got, want)
+			}
+		}
+		if got, want := strings.Contains(page, "/ip4/10.0.0.1/"), test.hidden < 2; got != want {
+			t.Errorf("from %s %s: the private multiaddr shown: %v, want %v", test.remote, test.header, got, want)
 		}
 	}
 }
