@@ -135,6 +135,9 @@ func (w *WebSocket) AcceptText(ctx context.Context, r *protocol.Router, c Conn, 
 	if !unhook() && err == nil {
 		err = ctx.Err()
 	}
+	if errors.Is(err, protocol.ErrSelf) {
+		l.speak() // so that this peer sees, as the dialler, whom it has dialled
+	}
 	if err != nil {
 		l.closeFor(err)
 		return fmt.Errorf("accept %s: %w", addr, err)

@@ -22,12 +22,12 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+// linkPatience is how long a test waits for what must happen.
+const linkPatience = 30 * time.Second
 
 func testContext(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), linkPatience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -48,8 +48,8 @@ func (c *testConn) CloseWith(code int, reason string) (err error) {
 	return err
 }
 
-// A peer is a router with a WebSocket and a port.
-type peer struct {
+// A wsPeer is a router with a WebSocket and a port.
+type wsPeer struct {
 	*protocol.Router
 	ws       *WebSocket
 	url      string
@@ -58,19 +58,19 @@ type peer struct {
 	accepted chan error // what AcceptText gave
 }
 
-type peerOptions struct {
+type wsPeerOptions struct {
 	id     protocol.ID
 	ws     *WebSocket
 	plain  bool // the answer to an upgrade does not say that this is one of ours
 	router protocol.Options
 }
 
-func newPeer(t testing.TB, o peerOptions) *peer {
+func newWSPeer(t testing.TB, o wsPeerOptions) *wsPeer {
 	t.Helper()
 	if o.ws == nil {
 		o.ws = &WebSocket{Features: []string{"x"}}
 	}
-	p := &peer{ws: o.ws, messages: make(chan protocol.Message, 100), peers: make(chan protocol.LinkInfo, 100), accepted: make(chan error, 1000)}
+	p := &wsPeer{ws: o.ws, messages: make(chan protocol.Message, 100), peers: make(chan protocol.LinkInfo, 100), accepted: make(chan error, 1000)}
 	ro := o.router
 	ro.ID, ro.NoOverlay, ro.Dialers = o.id, true, []protocol.Dialer{o.ws}
 	ro.OnMessage = func(m protocol.Message) { p.messages <- m }
@@ -125,7 +125,7 @@ func serve(t testing.TB, header http.Header, handle func(*websocket.Conn)) (url 
 }
 
 // dial opens a link and serves it. The channel gives the error of either.
-func (p *peer) dial(t testing.TB, c protocol.Contact) <-chan error {
+func (p *wsPeer) dial(t testing.TB, c protocol.Contact) <-chan error {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() { // ends with the link; the router closes it in the end
@@ -144,8 +144,8 @@ func wait[T any](t testing.TB, what string, c <-chan T) T {
 	select {
 	case x := <-c:
 		return x
-	case <-time.After(patience):
-		t.Fatalf("no %s within %v", what, patience)
+	case <-time.After(linkPatience):
+		t.Fatalf("no %s within %v", what, linkPatience)
 		panic("unreachable")
 	}
 }
@@ -153,9 +153,9 @@ func wait[T any](t testing.TB, what string, c <-chan T) T {
 // until waits for a condition that nothing tells of.
 func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !holds(); {
+	for end := time.Now().Add(linkPatience); !holds(); {
 		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", linkPatience, what)
 		}
 		<-time.After(time.Millisecond)
 	}
@@ -190,7 +190,7 @@ func dialJS(t testing.TB, url string) *jsPeer {
 }
 
 func newJS(t testing.TB, ws *websocket.Conn) *jsPeer {
-	ws.SetReadDeadline(time.Now().Add(patience))
+	ws.SetReadDeadline(time.Now().Add(linkPatience))
 	return &jsPeer{t, ws}
 }
 
@@ -237,10 +237,10 @@ func (j *jsPeer) closed() (code int, text string) {
 
 func TestGoToGo(t *testing.T) {
 	for _, plain := range []bool{false, true} {
-		a, b := newPeer(t, peerOptions{id: idA}), newPeer(t, peerOptions{id: idB, plain: plain})
+		a, b := newWSPeer(t, wsPeerOptions{id: idA}), newWSPeer(t, wsPeerOptions{id: idB, plain: plain})
 		done := a.dial(t, protocol.Contact{URL: b.url})
 		for _, side := range []struct {
-			p, other *peer
+			p, other *wsPeer
 			dialed   bool
 		}{{a, b, true}, {b, a, false}} {
 			i := wait(t, "link", side.p.peers)
@@ -269,7 +269,7 @@ func TestGoToGo(t *testing.T) {
 }
 
 func TestDialJS(t *testing.T) {
-	a := newPeer(t, peerOptions{id: idA})
+	a := newWSPeer(t, wsPeerOptions{id: idA})
 	played := make(chan struct{})
 	url := serve(t, nil, func(ws *websocket.Conn) {
 		j := newJS(t, ws)
@@ -305,7 +305,7 @@ func TestDialJS(t *testing.T) {
 }
 
 func TestAcceptJS(t *testing.T) {
-	a := newPeer(t, peerOptions{id: idA})
+	a := newWSPeer(t, wsPeerOptions{id: idA})
 	for n, hello := range []string{string(jsHello(idB)), fmt.Sprint("[", strings.ReplaceAll(strings.Trim(fmt.Sprint(idB[:]), "[]"), " ", ","), "]"), `"` + strings.ToUpper(idB.String()) + `"`} {
 		j := dialJS(t, a.url)
 		j.send([]byte(hello))
@@ -331,7 +331,7 @@ func TestAcceptJS(t *testing.T) {
 
 // A JS peer to which we are linked must not hear our hello a second time.
 func TestNoSecondHello(t *testing.T) {
-	a := newPeer(t, peerOptions{id: idA})
+	a := newWSPeer(t, wsPeerOptions{id: idA})
 	first := dialJS(t, a.url)
 	first.send(jsHello(idB))
 	first.read()
@@ -368,14 +368,14 @@ func TestNoSecondHello(t *testing.T) {
 	if peers := a.Peers(); len(peers) != 1 || peers[0].ID != idB {
 		t.Errorf("peers %v", peers)
 	}
-	if _, err := a.ws.Dial(testContext(t), a.Router, protocol.Contact{URL: a.url}); err == nil {
-		t.Error("a link to oneself")
+	if _, err := a.ws.Dial(testContext(t), a.Router, protocol.Contact{URL: a.url}); !errors.Is(err, protocol.ErrSelf) {
+		t.Errorf("dialled oneself: %v", err)
 	}
 }
 
 // A server that is neither JS nor known for one of ours is silent at first.
 func TestDialSilentServer(t *testing.T) {
-	a := newPeer(t, peerOptions{id: idA})
+	a := newWSPeer(t, wsPeerOptions{id: idA})
 	played := make(chan struct{})
 	url := serve(t, nil, func(ws *websocket.Conn) {
 		j := newJS(t, ws)
@@ -394,7 +394,7 @@ func TestDialSilentServer(t *testing.T) {
 }
 
 func TestWrongPeerAnswers(t *testing.T) {
-	a, b := newPeer(t, peerOptions{id: idA}), newPeer(t, peerOptions{id: idB})
+	a, b := newWSPeer(t, wsPeerOptions{id: idA}), newWSPeer(t, wsPeerOptions{id: idB})
 	a.ws.MayDial = func(netip.Addr) bool { return true }
 	if _, err := a.ws.Dial(testContext(t), a.Router, protocol.Contact{ID: idC, URL: b.url}); err == nil || !strings.Contains(err.Error(), "answered") {
 		t.Errorf("dialled %v, %v answered: %v", idC.Short(), idB.Short(), err)
@@ -411,7 +411,7 @@ func TestWrongPeerAnswers(t *testing.T) {
 }
 
 func TestBadHello(t *testing.T) {
-	a := newPeer(t, peerOptions{id: idA})
+	a := newWSPeer(t, wsPeerOptions{id: idA})
 	for _, text := range []string{`{}`, `5`, `"aa"`, `x`, `"` + strings.Repeat("0", 40) + `"`} {
 		j := dialJS(t, a.url)
 		j.send([]byte(text))
@@ -439,11 +439,11 @@ func TestBadHello(t *testing.T) {
 
 func TestBothDialAtOnce(t *testing.T) {
 	const times = 100
-	a, b := newPeer(t, peerOptions{id: idA}), newPeer(t, peerOptions{id: idB})
+	a, b := newWSPeer(t, wsPeerOptions{id: idA}), newWSPeer(t, wsPeerOptions{id: idB})
 	for n := range times {
 		start := make(chan struct{})
 		ends := make(chan error, 2)
-		for _, side := range [][2]*peer{{a, b}, {b, a}} {
+		for _, side := range [][2]*wsPeer{{a, b}, {b, a}} {
 			go func() { // ends with the link, which is awaited below
 				<-start
 				l, err := side[0].ws.Dial(testContext(t), side[0].Router, protocol.Contact{URL: side[1].url})
@@ -460,7 +460,7 @@ func TestBothDialAtOnce(t *testing.T) {
 		if i, j := a.Peers()[0], b.Peers()[0]; i.Dialed == j.Dialed || i.Opener != j.Opener {
 			t.Fatalf("round %d: two links are left: %+v, %+v", n, i, j)
 		}
-		for _, side := range [][2]*peer{{a, b}, {b, a}} {
+		for _, side := range [][2]*wsPeer{{a, b}, {b, a}} {
 			if err := side[0].Send(side[1].ID(), protocol.FormJSON, []byte(fmt.Sprint(n))); err != nil {
 				t.Fatal(err)
 			}
@@ -490,7 +490,7 @@ func merged(a, b <-chan error) <-chan error {
 			c <- err
 		case err := <-b:
 			c <- err
-		case <-time.After(patience):
+		case <-time.After(linkPatience):
 		}
 	}()
 	return c
@@ -498,7 +498,7 @@ func merged(a, b <-chan error) <-chan error {
 
 // A JS peer dials us while we dial it: it would end both.
 func TestBothDialAtOnceWithJS(t *testing.T) {
-	a := newPeer(t, peerOptions{id: idA})
+	a := newWSPeer(t, wsPeerOptions{id: idA})
 	dialed := make(chan *jsPeer)
 	url := serve(t, nil, func(ws *websocket.Conn) {
 		j := newJS(t, ws)
@@ -530,7 +530,7 @@ func TestBothDialAtOnceWithJS(t *testing.T) {
 }
 
 func TestDialEndsWithItsContext(t *testing.T) {
-	a := newPeer(t, peerOptions{id: idA})
+	a := newWSPeer(t, wsPeerOptions{id: idA})
 	mute, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -567,7 +567,7 @@ func TestDialEndsWithItsContext(t *testing.T) {
 }
 
 func TestDialErrors(t *testing.T) {
-	a := newPeer(t, peerOptions{id: idA})
+	a := newWSPeer(t, wsPeerOptions{id: idA})
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	for url, why := range map[string]string{
@@ -598,10 +598,10 @@ func TestWhatOthersNameIsDialledWithCare(t *testing.T) {
 		}
 	}
 
-	b := newPeer(t, peerOptions{id: idB})
+	b := newWSPeer(t, wsPeerOptions{id: idB})
 	byName := strings.Replace(b.url, "127.0.0.1", "localhost", 1)
 	try := func(w *WebSocket, c protocol.Contact) error {
-		a := newPeer(t, peerOptions{ws: w})
+		a := newWSPeer(t, wsPeerOptions{ws: w})
 		l, err := w.Dial(testContext(t), a.Router, c)
 		if err == nil {
 			l.Close()
@@ -631,7 +631,7 @@ func TestWhatOthersNameIsDialledWithCare(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	a, b := newPeer(t, peerOptions{id: idA}), newPeer(t, peerOptions{id: idB})
+	a, b := newWSPeer(t, wsPeerOptions{id: idA}), newWSPeer(t, wsPeerOptions{id: idB})
 	up := websocket.Upgrader{}
 	var all sync.WaitGroup
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -670,7 +670,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestDeflate(t *testing.T) {
-	b := newPeer(t, peerOptions{id: idB})
+	b := newWSPeer(t, wsPeerOptions{id: idB})
 	got := make(chan string, 1)
 	url := serve(t, http.Header{"test-deflate": {"1"}}, func(ws *websocket.Conn) {
 		_, first, err := ws.ReadMessage()
@@ -680,7 +680,7 @@ func TestDeflate(t *testing.T) {
 		got <- string(first)
 		b.accepted <- b.ws.AcceptText(context.Background(), b.Router, &testConn{ws: ws}, first)
 	})
-	a := newPeer(t, peerOptions{id: idA, ws: &WebSocket{Deflate: true}})
+	a := newWSPeer(t, wsPeerOptions{id: idA, ws: &WebSocket{Deflate: true}})
 	done := a.dial(t, protocol.Contact{URL: url})
 	if h := wait(t, "hello", got); h != `"`+idA.String()+`"` {
 		t.Errorf("hello %s", h)

@@ -361,7 +361,7 @@ func TestCloseEndsEverything(t *testing.T) {
 
 // Whoever is claimed for and then closed gives way to the next.
 func TestClaimIsReleased(t *testing.T) {
-	a, b := newPeer(t, peerOptions{id: idA}), newPeer(t, peerOptions{id: idB})
+	a, b := newWSPeer(t, wsPeerOptions{id: idA}), newWSPeer(t, wsPeerOptions{id: idB})
 	for range 3 {
 		l, err := a.ws.Dial(testContext(t), a.Router, protocol.Contact{URL: b.url})
 		if err != nil {
