@@ -1,0 +1,31 @@
+package compat_test
+
+import (
+	"fmt"
+	"log"
+
+	"github.com/peer-relay/peer-relay/compat"
+)
+
+// Two peers, as two programs would be: one with a port, one that knows its URL.
+func Example() {
+	relay, err := compat.New(compat.Options{Port: compat.Port(0), Host: "127.0.0.1"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer relay.Close()
+	peer, err := compat.New(compat.Options{Bootstrap: []string{relay.URL()}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer peer.Close()
+
+	relay.OnMessage(func(data any, from compat.ID) {
+		relay.Send(from, fmt.Sprint("you said ", data))
+	})
+	answer := make(chan any, 1)
+	peer.OnMessage(func(data any, from compat.ID) { answer <- data })
+	peer.Send(relay.ID(), "hello") // it waits for the first link
+	fmt.Println(<-answer)
+	// Output: you said hello
+}

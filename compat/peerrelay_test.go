@@ -1,0 +1,229 @@
+package compat_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"net"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
+func newPeer(t *testing.T, o compat.Options) *compat.PeerRelay {
+	t.Helper()
+	o.Host = "127.0.0.1"
+	p, err := compat.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return p
+}
+
+func await[T any](t *testing.T, what string, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("never happened: %s", what)
+		panic("unreachable")
+	}
+}
+
+// pair gives two linked peers, a with a port.
+func pair(t *testing.T) (a, b *compat.PeerRelay) {
+	t.Helper()
+	a = newPeer(t, compat.Options{Port: compat.Port(0)})
+	b = newPeer(t, compat.Options{Bootstrap: []string{a.URL()}})
+	peers := make(chan compat.ID, 10)
+	a.OnPeer(func(id compat.ID) { peers <- id })
+	b.OnPeer(func(id compat.ID) { peers <- id })
+	await(t, "peer event", peers)
+	await(t, "peer event", peers)
+	return a, b
+}
+
+func TestValues(t *testing.T) {
+	a, b := pair(t)
+	got := make(chan compat.Message, 1)
+	a.OnReceive(func(m compat.Message) { got <- m })
+	for _, test := range []struct {
+		sent, data any
+		text       string
+	}{
+		{"text <&> \u2028 ü", "text <&> \u2028 ü", "\"text <&> \u2028 ü\""},
+		{"", "", `""`},
+		{1.5, 1.5, "1.5"},
+		{math.Copysign(0, -1), 0.0, "0"},
+		{uint64(1<<63 + 1), float64(1 << 63), "9223372036854776000"},
+		{nil, nil, "null"},
+		{true, true, "true"},
+		{compat.Undefined, compat.Undefined, ""},
+		{[]byte{0, 255}, []byte{0, 255}, `{"type":"Buffer","data":[0,255]}`},
+		{[]byte{}, []byte{}, `{"type":"Buffer","data":[]}`},
+		{[]any{1, "a", nil}, []any{1.0, "a", nil}, `[1,"a",null]`},
+		{map[string]any{"b": 1, "10": 2, "9": 3}, map[string]any{"b": 1.0, "10": 2.0, "9": 3.0}, `{"9":3,"10":2,"b":1}`},
+		{json.RawMessage(`{"a":1e400,"a":[1.0]}`), map[string]any{"a": []any{1.0}}, `{"a":[1]}`},
+		{json.RawMessage(`"\ud800"`), "\ufffd", `"\ud800"`},
+		{struct{ A int }{1}, map[string]any{"A": 1.0}, `{"A":1}`},
+	} {
+		if err := b.Send(a.ID(), test.sent); err != nil {
+			t.Errorf("send %v: %v", test.sent, err)
+			continue
+		}
+		m := await(t, "message", got)
+		if m.From != b.ID() || !reflect.DeepEqual(m.Data, test.data) || string(m.JSON) != test.text {
+			t.Errorf("%#v arrived as %#v, text %q, want %#v, text %q", test.sent, m.Data, m.JSON, test.data, test.text)
+		}
+	}
+}
+
+func TestSendRefuses(t *testing.T) {
+	p := newPeer(t, compat.Options{})
+	for name, data := range map[string]any{
+		"64,001 bytes":  make([]byte, protocol.MaxPayload+1),
+		"a long string": strings.Repeat("x", protocol.MaxText),
+		"no JSON":       json.RawMessage(`{`),
+		"a channel":     make(chan int),
+		"too deep":      json.RawMessage(strings.Repeat("[", 1001) + strings.Repeat("]", 1001)),
+	} {
+		if err := p.Send(compat.ID{1}, data); err == nil {
+			t.Errorf("%s was sent", name)
+		}
+	}
+	if err := p.Send(compat.ID{1}, make([]byte, protocol.MaxPayload+1)); !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), "64000") {
+		t.Errorf("the error does not name the limit: %v", err)
+	}
+	if err := p.Send(compat.ID{1}, make([]byte, protocol.MaxPayload)); err != nil {
+		t.Errorf("64,000 bytes: %v", err)
+	}
+}
+
+func TestNewSaysWhatIsWrong(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	if p, err := compat.New(compat.Options{Host: "127.0.0.1", Port: compat.Port(busy.Addr().(*net.TCPAddr).Port)}); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a busy port: %v, %v", p, err)
+	}
+	for _, o := range []compat.Options{
+		{Port: compat.Port(-1)}, {Port: compat.Port(65536)}, {Bootstrap: []string{"localhost:1"}}, {Bootstrap: []string{"ws://"}},
+		{Bootstrap: []string{"/ip4/1.2.3.4/tcp/1/ws"}}, {KeyFile: t.TempDir()},
+	} {
+		if p, err := compat.New(o); err == nil {
+			p.Close()
+			t.Errorf("compat.New(%+v) works", o)
+		}
+	}
+}
+
+func TestEventsBeforeTheFirstListenerAreKept(t *testing.T) {
+	a, b := pair(t)
+	for i := range 3 {
+		if err := b.Send(a.ID(), i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	linked := make(chan compat.ID, 10)
+	b.OnDisconnect(func(id compat.ID) { linked <- id })
+	a.Disconnect(b.ID())
+	if id := await(t, "disconnect", linked); id != a.ID() {
+		t.Errorf("lost %v", id)
+	}
+	got := make(chan any, 3)
+	a.OnMessage(func(data any, from compat.ID) { got <- data })
+	for i := range 3 {
+		if data := await(t, "kept message", got); data != float64(i) {
+			t.Errorf("message %d is %v", i, data)
+		}
+	}
+}
+
+func TestHandlersMayCallThePeer(t *testing.T) {
+	a, b := pair(t)
+	done := make(chan struct{})
+	a.OnMessage(func(data any, from compat.ID) {
+		a.OnPeer(func(compat.ID) {})
+		a.Connect(from)
+		if err := a.Send(from, data); err != nil {
+			t.Error(err)
+		}
+	})
+	b.OnMessage(func(any, compat.ID) { b.Destroy(func() { close(done) }) })
+	if err := b.Send(a.ID(), "ping"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "destroyed from a handler", done)
+}
+
+func TestDestroyCallsBackEveryTime(t *testing.T) {
+	p := newPeer(t, compat.Options{}) // without a port JS throws here
+	var calls atomic.Int32
+	done := make(chan struct{}, 3)
+	for range 2 {
+		p.Destroy(func() { calls.Add(1); done <- struct{}{} })
+	}
+	await(t, "callback", done)
+	await(t, "callback", done)
+	p.Destroy(func() { done <- struct{}{} })
+	await(t, "callback after the end", done)
+	if err := p.Send(compat.ID{1}, "late"); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("send after destroy: %v", err)
+	}
+	p.Connect(compat.ID{1})
+	p.Disconnect(compat.ID{1})
+}
+
+func TestKeyFileKeepsTheID(t *testing.T) {
+	file := t.TempDir() + "/key"
+	var ids [2]compat.ID
+	for i := range ids {
+		p, err := compat.New(compat.Options{KeyFile: file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = p.ID()
+		p.Close()
+	}
+	if ids[0] != ids[1] {
+		t.Errorf("ids %v", ids)
+	}
+}
+
+func TestDeadBootstrapIsToldAndTriedAgain(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	url := "ws://" + l.Addr().String()
+	l.Close()
+	b := newPeer(t, compat.Options{Bootstrap: []string{url}})
+	failed, peers := make(chan error, 100), make(chan compat.ID, 1)
+	b.OnError(func(err error) { failed <- err })
+	b.OnPeer(func(id compat.ID) { peers <- id })
+	if err := await(t, "error", failed); !strings.Contains(err.Error(), url) {
+		t.Errorf("the error does not name the bootstrap: %v", err)
+	}
+	a := newPeer(t, compat.Options{Port: compat.Port(port)})
+	if id := await(t, "peer", peers); id != a.ID() {
+		t.Errorf("linked to %v", id)
+	}
+}
