@@ -80,6 +80,9 @@ type choice struct {
 //  5. next to legacy peers, as they do themselves, the two nearest links whatever
 //     their distance; else the nearest link as a detour, as long as it has detours
 //
+// Most legacy peers have no link but this one, so that what goes to them alone is
+// lost. Of two copies one therefore goes to a peer that knows more, if there is one.
+//
 // A search takes none but links that are strictly nearer.
 func (c *Core) choose(f *Frame, prev *link) (ch choice) {
 	to := f.Body.To
@@ -112,6 +115,7 @@ func (c *Core) choose(f *Frame, prev *link) (ch choice) {
 		}
 	}
 	if ch.first, ch.second = c.closer(to, takes); ch.first != nil {
+		c.beside(&ch, to, takes)
 		return ch
 	}
 	if c.cfg.Role == RoleLeaf && prev == nil {
@@ -136,12 +140,32 @@ func (c *Core) choose(f *Frame, prev *link) (ch choice) {
 		if len(near) > 1 {
 			ch.second = near[1]
 		}
+		c.beside(&ch, to, takes)
 		return ch
 	}
 	if f.Hop().DetoursLeft() > 0 {
 		ch.first, ch.detour = near[0], true
 	}
 	return ch
+}
+
+// beside gives a message that would go to legacy peers alone a better second hop: the
+// neighbour from which the receiver's own messages come, else the nearest that knows
+// the extensions, whatever its distance.
+func (c *Core) beside(ch *choice, to ID, takes func(*link) bool) {
+	if ch.first.newer || ch.second != nil && ch.second.newer {
+		return
+	}
+	if via, ok := c.learned.via(c.now, to); ok {
+		if l := c.table.get(via); l != ch.first && takes(l) {
+			ch.second = l
+			return
+		}
+	}
+	relay := func(l *link) bool { return l.newer && l.Role != RoleLeaf && takes(l) }
+	if near := c.table.closest(to, 1, relay); len(near) > 0 {
+		ch.second = near[0]
+	}
 }
 
 // closer finds the best link that is strictly nearer to the target than this peer,
