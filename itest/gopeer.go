@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/peer-relay/peer-relay/protocol"
@@ -33,6 +36,9 @@ func BuildGo(ctx context.Context, dir string) (string, error) {
 	}
 	return path, nil
 }
+
+// loopback is where everything here listens.
+const loopback = "127.0.0.1"
 
 // Go is our binary, in a process for each peer, spoken to by its --json lines. flags
 // come before its arguments. Its keys are by chance: the seed of a Spec does not reach them.
@@ -73,9 +79,9 @@ func StartGo(ctx context.Context, binary string, spec Spec, flags ...string) (*G
 	}
 	port := "none"
 	if spec.Listen {
-		port = "0"
+		port = strconv.Itoa(spec.Port)
 	}
-	args := slices.Concat([]string{"--json"}, flags, []string{port}, spec.Bootstrap)
+	args := slices.Concat([]string{"--json", "--host", loopback}, flags, []string{port}, spec.Bootstrap)
 	var err error
 	p.proc, err = StartProcess("go peer "+spec.Name, exec.Command(binary, args...), p.line, func(err error) {
 		if err == nil {
@@ -107,6 +113,8 @@ func (p *GoPeer) line(line []byte) {
 		WS    string
 		Addrs []string
 		Peers []protocol.ID
+
+		Proved bool
 	}
 	if err := json.Unmarshal(line, &e); err != nil {
 		p.events.End(fmt.Errorf("itest: line of our binary: %w: %.200q", err, line))
@@ -126,7 +134,7 @@ func (p *GoPeer) line(line []byte) {
 			p.events.End(errors.New("itest: our binary answered what nobody asked"))
 		}
 	case "message":
-		p.events.Add(Event{Kind: EventMessage, Node: e.From, Data: e.Data})
+		p.events.Add(Event{Kind: EventMessage, Node: e.From, Data: e.Data, Proved: e.Proved})
 	case "error":
 		p.events.Add(Event{Kind: EventError, Data: e.Error})
 	default:
@@ -139,6 +147,17 @@ func (p *GoPeer) ID() protocol.ID { return p.Ready.ID }
 
 // URL implements Peer.
 func (p *GoPeer) URL() string { return p.Ready.WS }
+
+// PortURL is the ws:// URL of its port on this machine, also where it announces another.
+func (p *GoPeer) PortURL() string {
+	for _, addr := range slices.Backward(p.Ready.Addrs) { // its own come last
+		if rest, ok := strings.CutPrefix(addr, "/ip4/"+loopback+"/tcp/"); ok {
+			port, _, _ := strings.Cut(rest, "/")
+			return "ws://" + net.JoinHostPort(loopback, port)
+		}
+	}
+	return p.Ready.WS
+}
 
 // Events implements Peer.
 func (p *GoPeer) Events() *Log[Event] { return p.events }

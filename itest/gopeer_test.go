@@ -59,14 +59,14 @@ func TestGoPeerLines(t *testing.T) {
 	exe, err := os.Executable()
 	must(t, err)
 	t.Setenv(childEnv, "peer")
-	peer, err := Go(exe, "--flag").Start(ctx, Spec{Name: "child", Listen: true, Bootstrap: []string{"ws://a", "ws://b"}})
+	peer, err := Go(exe, "--flag").Start(ctx, Spec{Name: "child", Listen: true, Port: 7, Bootstrap: []string{"ws://a", "ws://b"}})
 	must(t, err)
 	p := peer.(*GoPeer)
 	defer p.Close()
 	if p.ID() != (protocol.ID{1}) || p.URL() != "ws://127.0.0.1:1" {
 		t.Errorf("ready was read as %+v", p.Ready)
 	}
-	if got := strings.Join(p.Ready.Addrs, " "); got != "--json --flag 0 ws://a ws://b" {
+	if got := strings.Join(p.Ready.Addrs, " "); got != "--json --host 127.0.0.1 --flag 7 ws://a ws://b" {
 		t.Errorf("arguments are %q", got)
 	}
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +22,44 @@ func TestMain(m *testing.M) {
 	if what := os.Getenv(childEnv); what != "" {
 		os.Exit(child(what))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		if binary.dir != "" {
+			os.RemoveAll(binary.dir)
+		}
+		os.Exit(status)
+	}))
+}
+
+// binary is our binary, built by the first test that needs it.
+var binary struct {
+	once      sync.Once
+	dir, path string
+	err       error
+}
+
+// goBinary gives the path of our binary.
+func goBinary(t *testing.T) string {
+	t.Helper()
+	binary.once.Do(func() {
+		if binary.dir, binary.err = os.MkdirTemp("", "peer-relay-itest-"); binary.err == nil {
+			binary.path, binary.err = BuildGo(t.Context(), binary.dir)
+		}
+	})
+	must(t, binary.err)
+	return binary.path
+}
+
+// goPeer starts a process of our binary. It ends with the test.
+func goPeer(t *testing.T, spec Spec, flags ...string) *GoPeer {
+	t.Helper()
+	p, err := StartGo(testContext(t), goBinary(t), spec, flags...)
+	must(t, err)
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
 }
 
 // testContext ends when the test does, or after patience.

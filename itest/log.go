@@ -105,6 +105,27 @@ func (l *Log[T]) WaitN(ctx context.Context, n int, match func(T) bool) ([]T, err
 	}
 }
 
+// Next returns the entries from number seen on, counted from 0, as soon as there is one.
+// It fails when ctx or the log ends before that.
+func (l *Log[T]) Next(ctx context.Context, seen int) ([]T, error) {
+	for {
+		l.mu.Lock()
+		fresh, err, changed := l.entries[seen:len(l.entries):len(l.entries)], l.err, l.changed
+		l.mu.Unlock()
+		if len(fresh) > 0 {
+			return fresh, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("itest: %s: %w", l.name, err)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("itest: %s: after %d entries: %w%s", l.name, seen, ctx.Err(), l.tailText())
+		}
+	}
+}
+
 // tailText shows the last few entries, for the report of a wait in vain.
 func (l *Log[T]) tailText() string {
 	const shown = 5

@@ -65,7 +65,7 @@ func (d *Driver) Peer(ctx context.Context, spec NPMSpec) (*NPMPeer, error) {
 	d.listen("peer", spec.Name, p.event, p.events.End)
 	args := map[string]any{"peer": spec.Name, "bootstrap": spec.Bootstrap, "hold": spec.Hold, "wrtc": spec.FakeWebRTC}
 	if spec.Listen {
-		args["port"] = 0
+		args["port"] = spec.Port
 	}
 	switch {
 	case spec.ID != protocol.ID{}:
@@ -113,6 +113,18 @@ func (p *NPMPeer) Driver() *Driver { return p.driver }
 // Send implements Peer. An exception of the package is returned as the error.
 func (p *NPMPeer) Send(ctx context.Context, to protocol.ID, data any) error {
 	return p.sendBy(ctx, "send", to, data)
+}
+
+// SendAll sends user messages in order, in one turn of the peer's event loop.
+func (p *NPMPeer) SendAll(ctx context.Context, to protocol.ID, data []any) error {
+	values := make([]map[string]string, len(data))
+	for i := range data {
+		var err error
+		if values[i], err = driverValue(data[i]); err != nil {
+			return err
+		}
+	}
+	return p.call(ctx, "sendAll", map[string]any{"to": to.String(), "values": values}, nil)
 }
 
 // SendControl sends a message of any type: data is what stands beside "nonce" in the

@@ -52,6 +52,10 @@ type Event struct {
 	// Data is the value of an EventMessage as JSON text; nil is undefined. Of an
 	// EventError it is the text.
 	Data json.RawMessage
+
+	// Proved says that the sender of an EventMessage is known to be who it says. Only
+	// our binary tells.
+	Proved bool
 }
 
 func (e Event) String() string {
@@ -89,8 +93,10 @@ type Spec struct {
 	// Seed is where the peer's id or key comes from; zero stands for chance.
 	Seed [32]byte
 
-	// Listen gives the peer a free port of its own, so that others can dial it.
+	// Listen gives the peer a port of its own, so that others can dial it: a free one,
+	// or Port.
 	Listen bool
+	Port   int
 
 	// Bootstrap are ws:// URLs to connect to.
 	Bootstrap []string

@@ -7,12 +7,13 @@ import (
 )
 
 // kinds are those who play in the scenarios: every cast of them is tested.
-func kinds() []Kind { return []Kind{NPM()} }
+func kinds(t *testing.T) []Kind { return []Kind{NPM(), Go(goBinary(t))} }
 
 func TestScenarios(t *testing.T) {
 	needNPM(t)
+	kinds := kinds(t)
 	for _, sc := range Scenarios() {
-		for _, cast := range Casts(kinds(), len(sc.Parts)) {
+		for _, cast := range Casts(kinds, len(sc.Parts)) {
 			t.Run(sc.Name+"/"+CastName(cast), func(t *testing.T) {
 				t.Parallel()
 				seed := rand.Uint64()

@@ -45,7 +45,12 @@ type options struct {
 // runs is the list. A new run is a file with a function and a line here.
 func runs() []run {
 	return []run{
+		{"first", "server.js is replaced by peer-relay PORT, which then serves npm clients, curl and libp2p; -n messages each way", 1000, first},
 		{"scenarios", "the scenarios of the npm package's test.js, every cast of roles, -n times each in fresh processes", 50, scenarios},
+		{"load", "500 npm clients on one node, then 60 in one bucket, and -n messages between random pairs of them", 5000, load},
+		{"values", "-n generated JSON documents from JS peers through two of our relays to JS peers", 100_000, values},
+		{"simultaneous", "two peers dial each other at the same instant, every kind -n times", 100, simultaneous},
+		{"mutations", "take the safeguards of package protocol out one by one: a test must fail each time", 1, mutations},
 	}
 }
 

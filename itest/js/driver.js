@@ -11,14 +11,9 @@
 // Nothing here catches what a peer throws on its own: a crash is reported as the
 // event "crash" and then kills the process as it would kill any Node program.
 
-const net = require('node:net')
 const readline = require('node:readline')
 
-// The npm package listens on every interface and has no option for it. Tests stay on loopback.
-const listen = net.Server.prototype.listen
-net.Server.prototype.listen = function (port, host, ...rest) {
-  return listen.call(this, port, host === '0.0.0.0' ? '127.0.0.1' : host, ...rest)
-}
+require('./loopback')
 
 function write (line) {
   process.stdout.write(JSON.stringify(line) + '\n')

@@ -71,6 +71,12 @@ module.exports = (emit) => {
       get(peer).send(Buffer.from(to, 'hex'), decode(value))
     },
 
+    // sendAll sends in order, in one turn.
+    sendAll ({ peer, to, values }) {
+      const id = Buffer.from(to, 'hex')
+      for (const value of values) get(peer).send(id, decode(value))
+    },
+
     connect ({ peer, to }) {
       PeerRelay.prototype.connect.call(get(peer), Buffer.from(to, 'hex'))
     },

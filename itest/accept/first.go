@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/peer-relay/peer-relay/itest"
+)
+
+// runTime is how long a run that is no series of plays may take in all. Only a failure
+// takes it.
+const runTime = 30 * time.Minute
+
+// withBinary builds our binary for the time of do.
+func withBinary(ctx context.Context, do func(ctx context.Context, binary string) error) error {
+	if _, err := itest.Install(ctx); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "peer-relay-accept-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	binary, err := itest.BuildGo(ctx, dir)
+	if err != nil {
+		return err
+	}
+	return do(ctx, binary)
+}
+
+// first replaces server.js by our binary, and shows it to everybody who may come.
+func first(ctx context.Context, opts options, r *report) error {
+	return withBinary(ctx, func(ctx context.Context, binary string) error {
+		ctx, cancel := context.WithTimeout(ctx, runTime)
+		defer cancel()
+		steps, err := itest.First(ctx, binary, opts.n)
+		t := r.table("step", "took", "")
+		for _, s := range steps {
+			t.row(s.Name, s.Took.Round(time.Millisecond), s.Note)
+		}
+		return err
+	})
+}
