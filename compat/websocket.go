@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -60,17 +59,15 @@ type WebSocket struct {
 	// and costs 7 to 10 times the CPU per message.
 	Deflate bool
 
-	// MayDial is asked whether an address that is not public may be dialled because
-	// another peer named it, who could else make this one knock at doors in its own
-	// network. True is right for the networks that this peer itself listens in. The
-	// networks of bootstraps that were dialled are open in any case, and a Contact
-	// without an ID, which is one that our user named, is dialled always.
+	// MayDial is asked whether an address may be dialled because another peer named
+	// it, who could else make this one knock at doors in its own network. Nil lets all
+	// be dialled. A Contact without an ID, which is one that our user named, is dialled
+	// always.
 	MayDial func(netip.Addr) bool
 
-	near  [scopes]atomic.Bool // a bootstrap was dialled in this scope
-	texts sync.Pool           // *textBuffers: of messages that are being read
-	outs  sync.Pool           // *[]byte: of frames that wait for a flush
-	packs sync.Pool           // gorilla's, for what is deflated
+	texts sync.Pool // *textBuffers: of messages that are being read
+	outs  sync.Pool // *[]byte: of messages that are being written
+	packs sync.Pool // gorilla's
 }
 
 // A Conn is a WebSocket connection that somebody else must be told of when it is
@@ -105,7 +102,6 @@ func (w *WebSocket) dial(ctx context.Context, r *protocol.Router, c protocol.Con
 		return nil, err
 	}
 	l := w.newLink(d, r.ID(), protocol.LinkInfo{Kind: protocol.LinkWebSocket, Dialed: true, Addr: c.URL})
-	l.client, l.deflate = true, d.deflate
 	unhook := context.AfterFunc(ctx, func() { l.Close() })
 	err = l.meet(ctx, r, c.ID, d.knows)
 	if !unhook() && err == nil {

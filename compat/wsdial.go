@@ -28,9 +28,8 @@ const (
 
 // A dialedConn is a connection that nobody else counts.
 type dialedConn struct {
-	ws      *websocket.Conn
-	knows   bool // the acceptor is one of ours
-	deflate bool
+	ws    *websocket.Conn
+	knows bool // the acceptor is one of ours
 
 	once sync.Once
 	err  error
@@ -93,7 +92,7 @@ func (w *WebSocket) connect(ctx context.Context, c protocol.Contact) (*dialedCon
 	} else if err != nil {
 		return nil, err
 	}
-	return &dialedConn{ws: ws, knows: resp.Header.Get(goHeader) == "1", deflate: resp.Header.Get("Sec-Websocket-Extensions") != ""}, nil
+	return &dialedConn{ws: ws, knows: resp.Header.Get(goHeader) == "1"}, nil
 }
 
 // proxyOf gives the HTTP proxy that the environment names for a URL, or nil.
@@ -103,46 +102,17 @@ func proxyOf(u *url.URL) (*url.URL, error) {
 	return http.ProxyFromEnvironment(&http.Request{URL: &h})
 }
 
-// A scope is how far an address reaches.
-type scope uint8
-
-const (
-	scopePublic   scope = iota
-	scopePrivate        // of an organisation or a provider
-	scopeLink           // of one network
-	scopeLoopback       // of this machine
-	scopes
-)
-
-// sharedSpace is what providers give their customers (RFC 6598).
-var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
-
-func scopeOf(a netip.Addr) scope {
-	switch a = a.Unmap(); {
-	case a.IsLoopback(), a.IsUnspecified(): // dialling "any address" reaches this machine
-		return scopeLoopback
-	case a.IsPrivate(), sharedSpace.Contains(a):
-		return scopePrivate
-	case a.IsLinkLocalUnicast(), a.IsMulticast():
-		return scopeLink
-	}
-	return scopePublic
-}
-
-// mayDial refuses an address that only insiders of a network should reach, unless our
-// own user told us of it, or of another in such a network.
+// mayDial refuses an address that a stranger named and that is not for strangers.
 func (w *WebSocket) mayDial(address string, ours bool) error {
+	if ours || w.MayDial == nil {
+		return nil
+	}
 	a, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
 	}
-	addr := a.Addr().Unmap()
-	s := scopeOf(addr)
-	if ours {
-		w.near[s].Store(true)
+	if !w.MayDial(a.Addr().Unmap()) {
+		return fmt.Errorf("%v is in no network of ours", a.Addr())
 	}
-	if s == scopePublic || w.near[s].Load() || w.MayDial != nil && w.MayDial(addr) {
-		return nil
-	}
-	return fmt.Errorf("%v is in no network of ours", addr)
+	return nil
 }

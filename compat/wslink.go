@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -22,31 +20,21 @@ const (
 	// maxMessage is the bytes at which a message ends the connection, as it does in
 	// JS. One of more than maxText is skipped: a JS peer may have passed it on.
 	maxMessage = 100 << 20
-	// flushAt is the bytes of written frames at which they are sent without a Flush.
-	flushAt = 64 << 10
 	// keepBuffer is the bytes of a buffer above which it is not used again.
 	keepBuffer = 256 << 10
-	// writeTimeout bounds one write, of flushAt bytes and a message at most, to a peer
-	// that does not read.
+	// writeTimeout bounds the write of one message to a peer that does not read.
 	writeTimeout = 30 * time.Second
 )
 
-// A wsLink is a link over a legacy WebSocket. Each text frame is a message.
-//
-// gorilla reads. It could write, too, but a write for each message costs twice the
-// CPU of one for many, so frames are laid out here and sent when the router flushes;
-// every write is one call of the connection's Write, which is atomic, and so gorilla
-// may put its close frames in between.
+// A wsLink is a link over a legacy WebSocket. Each text frame is a message, and is
+// sent as it is written: Flush has nothing to do.
 type wsLink struct {
 	// Fixed before the link is served.
 	w       *WebSocket
 	conn    Conn
 	ws      *websocket.Conn
-	net     net.Conn // under ws
 	self    protocol.ID
 	info    protocol.LinkInfo
-	client  bool // this side masks what it sends
-	deflate bool
 	control func(*protocol.Frame)
 
 	// Owned by the reader.
@@ -54,8 +42,7 @@ type wsLink struct {
 	greeted bool
 
 	// Owned by the writer.
-	out   *[]byte // frames to be flushed, or nil
-	shown bool    // pr.v was written
+	shown bool // pr.v was written
 
 	mu      sync.Mutex
 	ping    []byte // of the last ping that came, for the pong
@@ -70,7 +57,7 @@ type textBuffers struct{ text, scratch []byte }
 
 func (w *WebSocket) newLink(c Conn, self protocol.ID, info protocol.LinkInfo) *wsLink {
 	ws := c.WebSocket()
-	l := &wsLink{w: w, conn: c, ws: ws, net: ws.NetConn(), self: self, info: info}
+	l := &wsLink{w: w, conn: c, ws: ws, self: self, info: info}
 	ws.SetReadLimit(maxMessage)
 	ws.SetPingHandler(l.onPing)
 	ws.SetPongHandler(l.onPong)
@@ -264,58 +251,39 @@ func (l *wsLink) writeMessage(f *protocol.Frame) error {
 
 // speak sends this side's hello.
 func (l *wsLink) speak() error {
-	err := l.writeText(func(b []byte) ([]byte, error) { return rawjson.AppendID(b, l.self), nil })
-	if err == nil {
-		err = l.Flush()
-	}
-	return err
+	return l.writeText(func(b []byte) ([]byte, error) { return rawjson.AppendID(b, l.self), nil })
 }
 
-// writeText writes the text that is appended as one message.
+// writeText sends the text that is appended as one message.
 func (l *wsLink) writeText(appendText func([]byte) ([]byte, error)) error {
-	b := l.buffer()
-	start := len(*b)
-	if l.deflate {
-		text, err := appendText(*b)
-		if err != nil {
-			return err
-		}
-		*b = text[:start]
-		l.ws.SetWriteDeadline(time.Now().Add(writeTimeout))
-		return l.ws.WriteMessage(websocket.TextMessage, text[start:])
+	b, _ := l.w.outs.Get().(*[]byte)
+	if b == nil {
+		b = new([]byte)
 	}
-	withRoom := append(*b, make([]byte, l.usualHead())...)
-	text, err := appendText(withRoom)
+	text, err := appendText((*b)[:0])
+	if *b = text; cap(text) <= keepBuffer {
+		defer l.w.outs.Put(b)
+	}
 	if err != nil {
-		*b = text[:start]
 		return err
 	}
-	*b = l.finishFrame(text, start, websocket.TextMessage)
-	if len(*b) >= flushAt {
-		return l.Flush()
+	l.ws.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err := l.ws.WriteMessage(websocket.TextMessage, text); err != nil {
+		return fmt.Errorf("write to %s: %w", l.info.Addr, err)
 	}
 	return nil
 }
 
 func (l *wsLink) writeControl(kind int, payload []byte) error {
-	b := l.buffer()
-	start := len(*b)
-	*b = append(append(*b, make([]byte, l.usualHead())...), payload...)
-	*b = l.finishFrame(*b, start, kind)
-	return nil
+	return l.ws.WriteControl(kind, payload, time.Now().Add(writeTimeout))
 }
 
-// writeBye sends what is buffered and then the close frame, after which gorilla sends
-// no other.
+// writeBye sends the close frame, after which gorilla sends nothing.
 func (l *wsLink) writeBye(reason protocol.ByeReason) error {
 	l.mu.Lock()
 	l.byed = true
 	l.mu.Unlock()
-	if err := l.Flush(); err != nil {
-		return err
-	}
-	message := websocket.FormatCloseMessage(websocket.CloseNormalClosure, closeText(reason))
-	err := l.ws.WriteControl(websocket.CloseMessage, message, time.Now().Add(writeTimeout))
+	err := l.writeControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, closeText(reason)))
 	if errors.Is(err, websocket.ErrCloseSent) {
 		return nil // the answer to the peer's own
 	}
@@ -323,100 +291,4 @@ func (l *wsLink) writeBye(reason protocol.ByeReason) error {
 }
 
 // Flush implements protocol.Link.
-func (l *wsLink) Flush() error {
-	b := l.out
-	if b == nil {
-		return nil
-	}
-	var err error
-	if len(*b) > 0 {
-		l.net.SetWriteDeadline(time.Now().Add(writeTimeout))
-		_, err = l.net.Write(*b)
-	}
-	l.out = nil
-	if *b = (*b)[:0]; cap(*b) <= keepBuffer {
-		l.w.outs.Put(b)
-	}
-	if err != nil {
-		return fmt.Errorf("write to %s: %w", l.info.Addr, err)
-	}
-	return nil
-}
-
-func (l *wsLink) buffer() *[]byte {
-	if l.out == nil {
-		if l.out, _ = l.w.outs.Get().(*[]byte); l.out == nil {
-			l.out = new([]byte)
-		}
-	}
-	return l.out
-}
-
-// The head of a frame (RFC 6455, 5.2): flags and kind; mask flag and length, which is
-// in the 2 or 8 bytes that follow if it is longer than 125 or 65535; the key of the
-// mask, if there is one.
-const (
-	finalFlag = 0x80
-	maskFlag  = 0x80
-	length16  = 126
-	length64  = 127
-	maskKey   = 4
-)
-
-// usualHead is the size of the head of nearly every message: no JSON one is shorter
-// than 126 bytes, and few are longer than 65535.
-func (l *wsLink) usualHead() int {
-	if l.client {
-		return 4 + maskKey
-	}
-	return 4
-}
-
-// finishFrame makes a frame of b[start:], where the usual head is to stand before the
-// payload.
-func (l *wsLink) finishFrame(b []byte, start, kind int) []byte {
-	usual := l.usualHead()
-	size := len(b) - start - usual
-	head := usual
-	switch {
-	case size < length16:
-		head -= 2
-	case size > 0xffff:
-		head += 6
-	}
-	if head != usual { // move the payload
-		b = slices.Grow(b, max(0, head-usual))[:len(b)+head-usual]
-		copy(b[start+head:], b[start+usual:start+usual+size])
-	}
-	h := b[start : start+head]
-	payload := b[start+head : start+head+size]
-	h[0] = finalFlag | byte(kind)
-	switch {
-	case size < length16:
-		h[1] = byte(size)
-	case size <= 0xffff:
-		h[1] = length16
-		binary.BigEndian.PutUint16(h[2:], uint16(size))
-	default:
-		h[1] = length64
-		binary.BigEndian.PutUint64(h[2:], uint64(size))
-	}
-	if l.client {
-		h[1] |= maskFlag
-		key := rand.Uint32() // of ChaCha8, which nobody foresees
-		binary.LittleEndian.PutUint32(h[head-maskKey:], key)
-		mask(payload, key)
-	}
-	return b
-}
-
-func mask(b []byte, key uint32) {
-	wide := uint64(key)<<32 | uint64(key)
-	for len(b) >= 8 {
-		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)^wide)
-		b = b[8:]
-	}
-	for i := range b {
-		b[i] ^= byte(key >> (8 * (i % 4)))
-	}
-}
+func (l *wsLink) Flush() error { return nil }

@@ -33,7 +33,6 @@ func linkPair(t testing.TB) (a, b *wsLink) {
 		t.Fatal(err)
 	}
 	a = w.newLink(d, idA, protocol.LinkInfo{ID: idB, Kind: protocol.LinkWebSocket, Dialed: true})
-	a.client = true
 	b = wait(t, "connection", accepted)
 	t.Cleanup(func() { a.Close(); close(over) })
 	return a, b
@@ -76,9 +75,6 @@ func read(l *wsLink) (frames chan *protocol.Frame, end chan error) {
 func TestFramesOfEverySize(t *testing.T) {
 	a, b := linkPair(t)
 	small := len(emit(t, userFrame(t, idA, idB, protocol.FormJSON, []byte(`""`)))) - 2
-	if small < length16 {
-		t.Fatalf("a message can have %d bytes", small)
-	}
 	for _, side := range [][2]*wsLink{{a, b}, {b, a}} {
 		frames, _ := read(side[1])
 		from, to := side[0].self, side[1].self
@@ -94,7 +90,7 @@ func TestFramesOfEverySize(t *testing.T) {
 				t.Errorf("%d bytes: %v", size, got)
 			}
 		}
-		// Many with one flush, and one that takes the most text.
+		// Many at once, and one that takes the most text.
 		big := userFrame(t, from, to, protocol.FormRaw, bytes.Repeat([]byte{255}, protocol.MaxBody-100))
 		for range 20 {
 			if err := side[0].WriteFrame(userFrame(t, from, to, protocol.FormRaw, []byte("x"))); err != nil {
@@ -111,32 +107,6 @@ func TestFramesOfEverySize(t *testing.T) {
 		}
 		if got := wait(t, "frame", frames); got == nil || same(got, big) != nil {
 			t.Errorf("the big frame: %v", got)
-		}
-	}
-}
-
-func TestHeadsOfFrames(t *testing.T) {
-	a, b := linkPair(t)
-	writers, readers := map[bool]*wsLink{true: a, false: b}, map[bool]*wsLink{true: b, false: a}
-	for _, client := range []bool{false, true} {
-		l := writers[client]
-		for _, size := range []int{0, 1, 125, 126, 127, 0xffff, 0x10000} {
-			payload := randomBytes(size)
-			before := []byte("before")
-			b := append(append(bytes.Clone(before), make([]byte, l.usualHead())...), payload...)
-			b = l.finishFrame(b, len(before), websocket.BinaryMessage)
-			if !bytes.HasPrefix(b, before) {
-				t.Fatalf("%d bytes: %q", size, b[:6])
-			}
-			// gorilla, as the other side, says whether the frame is right.
-			reader := readers[client]
-			if _, err := writers[client].net.Write(b[len(before):]); err != nil {
-				t.Fatal(err)
-			}
-			kind, got, err := reader.ws.ReadMessage()
-			if err != nil || kind != websocket.BinaryMessage || !bytes.Equal(got, payload) {
-				t.Errorf("client %v, %d bytes: kind %d, %d bytes, %v", client, size, kind, len(got), err)
-			}
 		}
 	}
 }
@@ -223,7 +193,7 @@ func TestCloseCodes(t *testing.T) {
 	}
 	a, b := linkPair(t)
 	_, end := read(a)
-	b.net.Close()
+	b.ws.NetConn().Close()
 	if err := wait(t, "end", end); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("a lost connection: %v", err)
 	}
@@ -274,8 +244,8 @@ func TestReadLimit(t *testing.T) {
 	a, b := linkPair(t)
 	_, end := read(b)
 	// The head of a text frame of 100 MiB and one byte.
-	head := []byte{finalFlag | websocket.TextMessage, maskFlag | length64, 0, 0, 0, 0, 6, 0x40, 0, 1, 0, 0, 0, 0}
-	if _, err := a.net.Write(head); err != nil {
+	head := []byte{0x80 | websocket.TextMessage, 0xff, 0, 0, 0, 0, 6, 0x40, 0, 1, 0, 0, 0, 0}
+	if _, err := a.ws.NetConn().Write(head); err != nil {
 		t.Fatal(err)
 	}
 	if err := wait(t, "end", end); !errors.Is(err, websocket.ErrReadLimit) {
