@@ -1,6 +1,9 @@
 package protocol
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A bootstrap is a peer that this one was told to begin with. It is dialled until it
 // answers, again when its link is lost, and from time to time for a while longer, so
@@ -59,6 +62,11 @@ func (o *overlay) bootstrapAnswered(index int, id ID) {
 	b := &o.boots[index]
 	b.id, b.known, b.dialing = id, true, false
 	b.next = o.c.now + o.rebootIn()
+}
+
+// bootstrapOf gives the index of the bootstrap that has this id, or -1.
+func (o *overlay) bootstrapOf(id ID) int {
+	return slices.IndexFunc(o.boots, func(b bootstrap) bool { return b.known && b.id == id })
 }
 
 // bootstrapLinked notes a bootstrap that is linked by another way; it is not known

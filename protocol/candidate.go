@@ -90,17 +90,22 @@ func (o *overlay) forget(cand *candidate) {
 	*b = slices.DeleteFunc(*b, func(x *candidate) bool { return x == cand })
 }
 
-// failed backs a candidate off, twice as long each time, and forgets it in the end.
+// failed backs a candidate off, twice as long each time. After maxCandFails it is forgotten
+// once nobody tells of it any more: forgotten sooner it would be learned anew and tried
+// as if it never had failed.
 func (o *overlay) failed(id ID, backoff time.Duration) {
 	cand := o.cands[id]
 	if cand == nil {
 		return
 	}
 	if cand.fails++; cand.fails >= maxCandFails {
-		o.forget(cand)
-		return
+		cand.wanted = false
+		if o.c.now-cand.heard > candLast {
+			o.forget(cand)
+			return
+		}
 	}
-	cand.next = o.c.now + o.jitter(backoff<<(cand.fails-1))
+	cand.next = o.c.now + o.jitter(min(backoff<<(min(cand.fails, maxCandFails)-1), candLast))
 }
 
 func (o *overlay) available(cand *candidate) bool {
@@ -270,6 +275,9 @@ func (o *overlay) pick(b int, slots *[bucketLinks]bool) *candidate {
 		score := o.c.rng.Float64() - float64(cand.fails) - age
 		if !slots[subSlot(o.c.self, cand.id, bucketLinks)] {
 			score += 2
+		}
+		if o.bootstrapOf(cand.id) >= 0 {
+			score -= maxCandFails // the last choice: it serves everybody
 		}
 		if best == nil || score > bestScore {
 			best, bestScore = cand, score

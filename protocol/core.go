@@ -150,6 +150,8 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info LinkInfo, boot int) 
 	c.now = now
 	if boot >= 0 {
 		c.overlay.bootstrapAnswered(boot, info.ID)
+	} else {
+		boot = c.overlay.bootstrapOf(info.ID)
 	}
 	if info.ID == c.self {
 		c.stats.LinksRefused++
@@ -168,6 +170,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info LinkInfo, boot int) 
 		for _, x := range c.order {
 			if x.ID == info.ID {
 				c.end(x, ByeDuplicate)
+				l.asked, l.askedUntil = l.asked+x.asked, max(l.askedUntil, x.askedUntil) // the answers may come over l
 			}
 		}
 		c.stats.LinksOpened++

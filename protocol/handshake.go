@@ -19,10 +19,8 @@ type handshake struct {
 
 // A query is a question that a foundPeers may answer, once.
 type query struct {
-	peer   ID     // who was asked directly, or the zero ID
-	proved bool   // whose answer can be told from a forged one
-	token  []byte // what a routed search carries
-	until  time.Duration
+	token []byte
+	until time.Duration
 }
 
 // control takes a control message addressed to this peer.
@@ -61,7 +59,10 @@ func back(f *Frame) []ID {
 // --- findPeers and foundPeers
 
 func (o *overlay) findPeers(l *link, target ID) {
-	o.expect(query{peer: l.ID, proved: l.Proved})
+	if l.askedUntil <= o.c.now {
+		l.asked = 0
+	}
+	l.asked, l.askedUntil = l.asked+1, o.c.now+queryExpiry
 	o.c.control(l, Outgoing{To: l.ID, Kind: KindFind, Form: FormRaw, Payload: target[:]})
 }
 
@@ -69,16 +70,29 @@ func (o *overlay) findPeers(l *link, target ID) {
 // by the peer that is nearest to it.
 func (o *overlay) findRouted(l *link) {
 	token := o.newToken()
-	o.expect(query{token: token})
-	o.c.control(l, Outgoing{To: o.c.self, Kind: KindFind, Form: FormRaw, Flags: FlagClosest, Token: token, Payload: o.c.self[:]})
-}
-
-func (o *overlay) expect(q query) {
 	if len(o.queries) >= maxQueries {
 		o.queries = slices.Delete(o.queries, 0, 1)
 	}
-	q.until = o.c.now + queryExpiry
-	o.queries = append(o.queries, q)
+	o.queries = append(o.queries, query{token, o.c.now + queryExpiry})
+	o.c.control(l, Outgoing{To: o.c.self, Kind: KindFind, Form: FormRaw, Flags: FlagClosest, Token: token, Payload: o.c.self[:]})
+}
+
+// answered reports whether a foundPeers answers a question that is open, and closes
+// that. A peer that is proved must prove its answer.
+func (o *overlay) answered(b *Body, proved bool) bool {
+	if len(b.Token) > 0 {
+		i := slices.IndexFunc(o.queries, func(q query) bool { return q.until > o.c.now && bytes.Equal(q.token, b.Token) })
+		if i >= 0 {
+			o.queries = slices.Delete(o.queries, i, i+1)
+			return true
+		}
+	}
+	l := o.c.table.get(b.From)
+	if l == nil || l.asked == 0 || l.askedUntil <= o.c.now || l.Proved && !proved {
+		return false
+	}
+	l.asked--
+	return true
 }
 
 // onFind answers with the nearest of this peer's live links.
@@ -112,20 +126,10 @@ func (o *overlay) onFound(f *Frame, proved bool) bool {
 	if err != nil || b.Form != FormRaw {
 		return false
 	}
-	asked := slices.IndexFunc(o.queries, func(q query) bool {
-		if q.until <= o.c.now || q.proved && !proved {
-			return false
-		}
-		if len(q.token) > 0 {
-			return bytes.Equal(q.token, b.Token)
-		}
-		return q.peer == b.From
-	})
-	if asked < 0 {
+	if !o.answered(b, proved) {
 		o.c.stats.Dropped[DropUnasked]++
 		return true
 	}
-	o.queries = slices.Delete(o.queries, asked, asked+1)
 	added := false
 	for _, needed := range []bool{true, false} { // the source's share goes to what is needed first
 		for _, id := range ids {
@@ -286,24 +290,28 @@ func (o *overlay) onAnswer(f *Frame, proved bool) bool {
 	case len(o.contact.Record) > 0 && newer: // it dials
 		h.dialing, h.until = true, o.c.now+dialExpiry
 		o.wakeTick(h.until)
-	default:
+	default: // neither of the two can be dialled, and that will not change soon
 		o.drop(b.From)
-		o.failed(b.From, refuseBackoff)
+		o.failed(b.From, candLast)
 	}
 	return true
 }
 
-// dial opens a link to a peer unless another one is being opened that the same
-// source told of; then it waits for its turn, so that no source can make this peer
+// dial opens a link to a peer unless as many are being opened as the same source may
+// have opened at once; then it waits for its turn, so that nobody can make this peer
 // knock at many doors at once.
 func (o *overlay) dial(h *handshake, contact Contact) {
 	h.dialing, h.until = true, o.c.now+dialExpiry
 	o.wakeTick(h.until)
+	same := 0
 	for _, x := range o.pending {
 		if x != h && x.source == h.source && x.dialing && x.contact == nil {
-			h.contact = &contact
-			return
+			same++
 		}
+	}
+	if same >= sourceDials && o.bootstrapOf(h.source) < 0 {
+		h.contact = &contact
+		return
 	}
 	h.contact = nil
 	o.c.do(Action{Type: Dial, Contact: contact})

@@ -52,7 +52,8 @@ const (
 	maxAnswered   = 64 // handshakes of others under way
 	maxFound      = 20
 	bucketCands   = 20
-	sourceCands   = 8
+	sourceCands   = 8 // one source may fill so many places
+	sourceDials   = 1 // and have so many doors knocked at, unless it is a bootstrap
 	maxCandFails  = 6
 	maxQueries    = 64
 	answerIDs     = 11 // ids that the rest of a foundPeers is as long as
@@ -64,6 +65,7 @@ const (
 	queryExpiry   = 10 * time.Second
 	candBackoff   = 8 * time.Second
 	refuseBackoff = 60 * time.Second
+	candLast      = 30 * time.Minute // the longest back-off
 	candStale     = 60 * time.Second // a candidate that nobody told of for so long makes room for others
 	pruneAge      = 60 * time.Second
 	findBackoff   = 2 * time.Second // doubles, to 512 s

@@ -19,7 +19,7 @@ type link struct {
 	ended  bool          // the close was asked for; its last frames may still come
 	gone   bool          // it ended because the peer is gone, not because one of the two wanted it
 	newer  bool          // the peer knows this version's extensions
-	boot   int           // index of the bootstrap that it came from, or -1
+	boot   int           // index of the bootstrap that it leads to, or -1
 
 	queuedFrames int // handed to the shell and not yet written
 	queuedBytes  int
@@ -27,6 +27,9 @@ type link struct {
 	pinged   bool
 	pingedAt time.Duration
 	offences int
+
+	asked      int           // findPeers that it was sent and has not answered
+	askedUntil time.Duration // when they are forgotten
 
 	delivered     int           // entries of the delivery table that came over this link
 	deliveredFrom time.Duration // since when

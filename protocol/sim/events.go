@@ -1,0 +1,86 @@
+package sim
+
+import (
+	"math"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+type eventKind uint8
+
+const (
+	tick    eventKind = iota
+	arrive            // frame at end
+	accept            // the dialled peer has its end of a link
+	linked            // the dialler has it
+	failed            // a dial came to nothing
+	silence           // no bye came for byeTime
+)
+
+// An event happens to peer at a time.
+type event struct {
+	at    time.Duration
+	seq   uint64
+	kind  eventKind
+	peer  *Peer
+	end   *end
+	frame []byte
+	index int // of a bootstrap, or -1
+	id    protocol.ID
+}
+
+// An eventQueue is a heap; events of the same time keep the order in which they came.
+type eventQueue struct {
+	heap []event
+	seq  uint64
+}
+
+// next gives the time of the first event.
+func (q *eventQueue) next() time.Duration {
+	if len(q.heap) == 0 {
+		return math.MaxInt64
+	}
+	return q.heap[0].at
+}
+
+func (q *eventQueue) before(i, j int) bool {
+	a, b := &q.heap[i], &q.heap[j]
+	return a.at < b.at || a.at == b.at && a.seq < b.seq
+}
+
+func (w *World) push(e event) { w.events.push(e) }
+
+func (q *eventQueue) push(e event) {
+	q.seq++
+	e.seq = q.seq
+	q.heap = append(q.heap, e)
+	for i := len(q.heap) - 1; i > 0; {
+		up := (i - 1) / 2
+		if !q.before(i, up) {
+			return
+		}
+		q.heap[i], q.heap[up] = q.heap[up], q.heap[i]
+		i = up
+	}
+}
+
+func (q *eventQueue) pop() event {
+	first := q.heap[0]
+	last := len(q.heap) - 1
+	q.heap[0], q.heap[last] = q.heap[last], event{}
+	q.heap = q.heap[:last]
+	for i := 0; ; {
+		least := i
+		for _, down := range []int{2*i + 1, 2*i + 2} {
+			if down < last && q.before(down, least) {
+				least = down
+			}
+		}
+		if least == i {
+			return first
+		}
+		q.heap[i], q.heap[least] = q.heap[least], q.heap[i]
+		i = least
+	}
+}

@@ -1,0 +1,406 @@
+package sim
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+const (
+	// dialTime is how long a dial takes, in one-way latencies.
+	dialTime = 4
+
+	// deadDial is how long a dial of a peer that is gone takes to fail.
+	deadDial = 10 * time.Second
+
+	// byeTime is how long an end waits for the other's bye.
+	byeTime = time.Second
+
+	maxLatency = 200 * time.Millisecond
+)
+
+// Config says what a World is. The zero value is an empty one with the seed 0.
+type Config struct {
+	// Seed decides ids, places, choices and the order of everything.
+	Seed uint64
+
+	// Bootstraps are the first peers to be added; every peer is told of all of
+	// them.
+	Bootstraps int
+}
+
+// A World is a network of peers in virtual time. It is for one goroutine.
+type World struct {
+	cfg    Config
+	now    time.Duration
+	rng    *rand.Rand
+	events eventQueue
+	peers  []*Peer
+	byID   map[protocol.ID]*Peer
+	value  uint64
+	hash   hash.Hash
+	line   []byte
+
+	sent     map[string]time.Duration // user messages on their way, by payload
+	received []Receipt
+	twice    int
+	pings    uint64
+	side     func(*Peer) bool
+}
+
+// A Receipt is a user message that arrived.
+type Receipt struct {
+	From, To *Peer
+	Hops     int
+	Took     time.Duration
+}
+
+// A Peer is a core and where it lies.
+type Peer struct {
+	Index int
+	Core  *protocol.Core
+	ID    protocol.ID
+	Alive bool
+
+	role    protocol.Role
+	x, y    float64
+	ends    map[protocol.LinkHandle]*end
+	handles protocol.LinkHandle
+	wake    time.Duration // the tick that is queued
+}
+
+// An end is one end of a link.
+type end struct {
+	peer    *Peer
+	other   *end
+	opened  bool   // by this end's peer
+	value   uint64 // of the link
+	handle  protocol.LinkHandle
+	due     time.Duration // when the last frame that this end sent arrives
+	byeSent bool
+	byeSeen bool
+	down    bool
+}
+
+// New gives a World without peers.
+func New(cfg Config) *World {
+	return &World{
+		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), byID: make(map[protocol.ID]*Peer),
+		hash: sha256.New(), sent: make(map[string]time.Duration),
+	}
+}
+
+// Now gives the virtual time.
+func (w *World) Now() time.Duration { return w.now }
+
+// Peers gives all peers that were ever added.
+func (w *World) Peers() []*Peer { return w.peers }
+
+// Hash gives the hash over every action of every core so far.
+func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(nil)) }
+
+// Pings gives how many pings and pongs were sent.
+func (w *World) Pings() uint64 { return w.pings }
+
+// Add adds a peer. Nobody can dial a leaf.
+func (w *World) Add(role protocol.Role) *Peer {
+	p := &Peer{Index: len(w.peers), Alive: true, role: role, x: w.rng.Float64(), y: w.rng.Float64(), ends: make(map[protocol.LinkHandle]*end)}
+	for i := range p.ID {
+		p.ID[i] = byte(w.rng.Uint32())
+	}
+	key := w.rng.Uint64()
+	p.Core = protocol.NewCore(protocol.CoreConfig{
+		Self: p.ID, Role: role, Rand: rand.NewPCG(w.rng.Uint64(), w.rng.Uint64()),
+		Hash:       func(a, b, c []byte) uint64 { return mix(mix(mix(key, a), b), c) },
+		Bootstraps: w.cfg.Bootstraps,
+		Key:        p.ID[:],
+		Sign:       func([]byte) ([]byte, error) { return append(make([]byte, 44), p.ID[:]...), nil },
+		Verify:     verify,
+	})
+	w.peers = append(w.peers, p)
+	w.byID[p.ID] = p
+	if role != protocol.RoleLeaf {
+		p.Core.SetContact(protocol.Contact{ID: p.ID, Record: p.ID[:]})
+	}
+	p.Core.Tick(w.now)
+	w.settle(p)
+	return p
+}
+
+// verify takes a signature of a simulated peer.
+func verify(key, _, sig []byte) (protocol.ID, bool) {
+	if len(key) != protocol.IDSize || len(sig) != 64 || string(sig[44:]) != string(key) {
+		return protocol.ID{}, false
+	}
+	return protocol.ID(key), true
+}
+
+// mix is FNV-1a with another finish.
+func mix(h uint64, b []byte) uint64 {
+	for len(b) >= 8 {
+		h = (h ^ binary.LittleEndian.Uint64(b)) * 0x9e3779b97f4a7c15
+		h ^= h >> 29
+		b = b[8:]
+	}
+	for _, c := range b {
+		h = (h ^ uint64(c)) * 0x100000001b3
+	}
+	h ^= h >> 32
+	return h * 0xd6e8feb86659fd93
+}
+
+// Cut parts the network in two: what goes from one side to the other is lost, until
+// Cut is called with nil.
+func (w *World) Cut(side func(*Peer) bool) { w.side = side }
+
+func (w *World) apart(a, b *Peer) bool { return w.side != nil && w.side(a) != w.side(b) }
+
+// Kill takes a peer out without a word. Its neighbours find out by themselves.
+func (w *World) Kill(p *Peer) { p.Alive = false }
+
+// Send sends a user message.
+func (w *World) Send(from, to *Peer) error {
+	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
+	f, err := from.Core.NewFrame(protocol.Outgoing{To: to.ID, Form: protocol.FormJSON, Payload: payload}, from.Core.Nonce())
+	if err != nil {
+		return err
+	}
+	w.sent[string(payload)] = w.now
+	err = from.Core.Send(w.now, f)
+	w.settle(from)
+	return err
+}
+
+// Receipts gives the messages that arrived since the last call, and how many of them
+// arrived more than once. What is still on its way is forgotten.
+func (w *World) Receipts() (received []Receipt, twice int) {
+	received, twice = w.received, w.twice
+	w.received, w.twice = nil, 0
+	clear(w.sent)
+	return received, twice
+}
+
+// Run lets time pass until the given time.
+func (w *World) Run(until time.Duration) {
+	for w.events.next() <= until {
+		e := w.events.pop()
+		w.now = e.at
+		w.do(e)
+	}
+	w.now = until
+}
+
+// --- events
+
+func (w *World) do(e event) {
+	p := e.peer
+	if !p.Alive {
+		return
+	}
+	switch e.kind {
+	case tick:
+		if p.wake == e.at { // else another one took its place
+			p.wake = 0
+			p.Core.Tick(w.now)
+		}
+	case arrive:
+		if e.end.down || w.apart(p, e.end.other.peer) {
+			return
+		}
+		f, err := protocol.ParseFrame(e.frame)
+		if err != nil {
+			panic(fmt.Sprintf("sim: a core sent a frame that no core reads: %v", err))
+		}
+		e.end.byeSeen = e.end.byeSeen || f.Type == protocol.FrameBye
+		p.Core.Receive(w.now, e.end.handle, f)
+	case accept:
+		if opener := e.end.other.peer; !opener.Alive || w.apart(p, opener) {
+			w.push(event{at: w.now + deadDial, kind: failed, peer: opener, index: e.index, id: p.ID})
+			return
+		}
+		took := w.latency(p, e.end.other.peer)
+		w.push(event{at: w.now + took, kind: linked, peer: e.end.other.peer, end: e.end.other, index: e.index})
+		e.end.due = w.now + took // what it sends cannot overtake that
+		w.up(e.end, -1)
+	case linked:
+		w.up(e.end, e.index)
+	case failed:
+		if e.index >= 0 {
+			p.Core.BootstrapFailed(w.now, e.index)
+		} else {
+			p.Core.DialFailed(w.now, e.id)
+		}
+	case silence:
+		e.end.byeSent, e.end.byeSeen = true, true
+	}
+	w.settle(p)
+	if e.end != nil {
+		w.finish(e.end)
+	}
+}
+
+// up tells a core of its end of a new link.
+func (w *World) up(e *end, boot int) {
+	e.peer.handles++
+	e.handle = e.peer.handles
+	e.peer.ends[e.handle] = e
+	opener := e.peer
+	if !e.opened {
+		opener = e.other.peer
+	}
+	info := protocol.LinkInfo{
+		ID: e.other.peer.ID, Kind: protocol.LinkNative, Proved: true, Dialed: e.opened,
+		Opener: string(opener.ID[:]), Value: e.value, Role: e.other.peer.role,
+	}
+	if err := e.peer.Core.LinkUp(w.now, e.handle, info, boot); err != nil {
+		e.byeSent = true
+		w.transmit(e, protocol.NewBye(protocol.ByeNormal))
+		e.down = true
+		delete(e.peer.ends, e.handle)
+	}
+}
+
+// finish ends an end at which both byes are through.
+func (w *World) finish(e *end) {
+	if e.down || !e.byeSent || !e.byeSeen {
+		return
+	}
+	e.down = true
+	delete(e.peer.ends, e.handle)
+	e.peer.Core.LinkDown(w.now, e.handle)
+	w.settle(e.peer)
+}
+
+// settle does what a core asks for and sees to its next tick.
+func (w *World) settle(p *Peer) {
+	for _, a := range p.Core.Actions() {
+		w.note(p, a)
+		switch a.Type {
+		case protocol.Transmit:
+			if e := p.ends[a.Link]; e != nil && !e.byeSent {
+				w.transmit(e, a.Frame)
+			}
+			p.Core.Written(w.now, a.Link, 1, a.Frame.Size())
+		case protocol.CloseLink:
+			if e := p.ends[a.Link]; e != nil && !e.byeSent {
+				e.byeSent = true
+				w.transmit(e, protocol.NewBye(a.Reason))
+				w.push(event{at: w.now + byeTime, kind: silence, peer: p, end: e})
+			}
+		case protocol.Deliver:
+			w.deliver(p, a.Frame)
+		case protocol.Dial:
+			w.dial(p, w.byID[protocol.ID(a.Contact.Record)], -1)
+		case protocol.DialBootstrap:
+			var to *Peer
+			if a.Index < len(w.peers) {
+				to = w.peers[a.Index]
+			}
+			w.dial(p, to, a.Index)
+		}
+	}
+	if next := max(p.Core.NextWake(), w.now+time.Millisecond); p.wake == 0 || next < p.wake {
+		p.wake = next
+		w.push(event{at: next, kind: tick, peer: p})
+	}
+}
+
+func (w *World) deliver(p *Peer, f *protocol.Frame) {
+	payload := string(f.Body.Payload)
+	at, ok := w.sent[payload]
+	if !ok {
+		w.twice++
+		return
+	}
+	delete(w.sent, payload)
+	w.received = append(w.received, Receipt{From: w.byID[f.Body.From], To: p, Hops: f.PathLen(), Took: w.now - at})
+}
+
+// transmit puts a frame on its way.
+func (w *World) transmit(e *end, f *protocol.Frame) {
+	wire, err := f.Wire()
+	if err != nil {
+		panic(fmt.Sprintf("sim: a core sent a frame that cannot be written: %v", err))
+	}
+	if f.Type == protocol.FramePing || f.Type == protocol.FramePong {
+		w.pings++
+	}
+	if w.apart(e.peer, e.other.peer) {
+		return
+	}
+	_, n := binary.Uvarint(wire)
+	e.due = max(e.due, w.now+w.latency(e.peer, e.other.peer))
+	w.push(event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other, frame: bytes.Clone(wire[n:])})
+}
+
+// dial opens a link, which takes a while.
+func (w *World) dial(p, to *Peer, boot int) {
+	if to == nil || !to.Alive || to == p {
+		w.push(event{at: w.now + deadDial, kind: failed, peer: p, index: boot, id: idOf(to)})
+		return
+	}
+	w.value++
+	value := mix(w.value, nil)
+	a, b := &end{peer: p, opened: true, value: value}, &end{peer: to, value: value}
+	a.other, b.other = b, a
+	w.push(event{at: w.now + (dialTime-1)*w.latency(p, to), kind: accept, peer: to, end: b, index: boot})
+}
+
+func idOf(p *Peer) (id protocol.ID) {
+	if p != nil {
+		id = p.ID
+	}
+	return id
+}
+
+// latency gives the time from one peer to another: they lie on a plane, and each pair
+// has a little of its own.
+func (w *World) latency(a, b *Peer) time.Duration {
+	own := uint64(a.Index^b.Index)*0x9e3779b97f4a7c15>>60 + uint64(min(a.Index, b.Index))&3
+	ms := 20 + 210*math.Hypot(a.x-b.x, a.y-b.y) + 0.7*float64(own)
+	return min(time.Duration(ms*float64(time.Millisecond)), maxLatency)
+}
+
+// note writes an action into the transcript.
+func (w *World) note(p *Peer, a protocol.Action) {
+	b := w.line[:0]
+	for _, v := range []uint64{uint64(w.now), uint64(p.Index), uint64(a.Type), uint64(a.Link), uint64(a.Index), uint64(a.Reason)} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	if a.Proved {
+		b = append(b, 1)
+	}
+	b = append(b, a.Peer[:]...)
+	b = append(b, a.Contact.ID[:]...)
+	b = append(b, a.Contact.Record...)
+	if a.Err != nil {
+		b = append(b, a.Err.Error()...)
+	}
+	if a.Frame != nil {
+		wire, err := a.Frame.Wire()
+		if err != nil {
+			panic(fmt.Sprintf("sim: a core sent a frame that cannot be written: %v", err))
+		}
+		b = append(b, wire...)
+	}
+	w.hash.Write(b)
+	w.line = b
+}
+
+// Living gives the peers that live.
+func (w *World) Living() []*Peer {
+	var alive []*Peer
+	for _, p := range w.peers {
+		if p.Alive {
+			alive = append(alive, p)
+		}
+	}
+	return alive
+}
