@@ -170,7 +170,6 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info LinkInfo, boot int) 
 		for _, x := range c.order {
 			if x.ID == info.ID {
 				c.end(x, ByeDuplicate)
-				l.asked, l.askedUntil = l.asked+x.asked, max(l.askedUntil, x.askedUntil) // the answers may come over l
 			}
 		}
 		c.stats.LinksOpened++

@@ -17,10 +17,17 @@ type handshake struct {
 	contact *Contact
 }
 
-// A query is a question that a foundPeers may answer, once.
+// A query is a question of a search, which a foundPeers may answer once.
 type query struct {
 	token []byte
 	until time.Duration
+}
+
+// A direct is what a linked peer was asked; it may answer over a later link.
+type direct struct {
+	open   int  // questions not answered
+	proved bool // its answer can be told from a forged one
+	until  time.Duration
 }
 
 // control takes a control message addressed to this peer.
@@ -59,10 +66,10 @@ func back(f *Frame) []ID {
 // --- findPeers and foundPeers
 
 func (o *overlay) findPeers(l *link, target ID) {
-	if l.askedUntil <= o.c.now {
-		l.asked = 0
+	d, known := o.asked[l.ID]
+	if known || len(o.asked) < maxAsked {
+		o.asked[l.ID] = direct{open: d.open + 1, proved: l.Proved, until: o.c.now + queryExpiry}
 	}
-	l.asked, l.askedUntil = l.asked+1, o.c.now+queryExpiry
 	o.c.control(l, Outgoing{To: l.ID, Kind: KindFind, Form: FormRaw, Payload: target[:]})
 }
 
@@ -87,11 +94,15 @@ func (o *overlay) answered(b *Body, proved bool) bool {
 			return true
 		}
 	}
-	l := o.c.table.get(b.From)
-	if l == nil || l.asked == 0 || l.askedUntil <= o.c.now || l.Proved && !proved {
+	d, ok := o.asked[b.From]
+	if !ok || d.until <= o.c.now || d.proved && !proved {
 		return false
 	}
-	l.asked--
+	if d.open--; d.open > 0 {
+		o.asked[b.From] = d
+	} else {
+		delete(o.asked, b.From)
+	}
 	return true
 }
 

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -19,7 +20,8 @@ type overlay struct {
 	buckets [IDBits][]*candidate
 	sources map[ID]int // how many candidates each source told of
 	pending []*handshake
-	queries []query // questions that a foundPeers may answer
+	queries []query       // questions that a foundPeers may answer
+	asked   map[ID]direct // likewise, by the peer that was asked
 	boots   []bootstrap
 
 	findAt    [IDBits]time.Duration // when each bucket was last asked for
@@ -35,7 +37,7 @@ type overlay struct {
 }
 
 func newOverlay(c *Core) overlay {
-	return overlay{c: c, cands: make(map[ID]*candidate), sources: make(map[ID]int), boots: make([]bootstrap, c.cfg.Bootstraps)}
+	return overlay{c: c, cands: make(map[ID]*candidate), sources: make(map[ID]int), asked: make(map[ID]direct), boots: make([]bootstrap, c.cfg.Bootstraps)}
 }
 
 func (o *overlay) leaf() bool { return o.c.cfg.Role == RoleLeaf }
@@ -192,6 +194,8 @@ func (o *overlay) expire() {
 		}
 	}
 	o.queries = slices.DeleteFunc(o.queries, func(q query) bool { return q.until <= o.c.now })
+	// The one map that is walked through: what is deleted does not depend on the order.
+	maps.DeleteFunc(o.asked, func(_ ID, d direct) bool { return d.until <= o.c.now })
 }
 
 // refresh asks after new near peers: a near link often, and from time to time by a

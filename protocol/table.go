@@ -28,9 +28,6 @@ type link struct {
 	pingedAt time.Duration
 	offences int
 
-	asked      int           // findPeers that it was sent and has not answered
-	askedUntil time.Duration // when they are forgotten
-
 	delivered     int           // entries of the delivery table that came over this link
 	deliveredFrom time.Duration // since when
 }
