@@ -98,19 +98,23 @@ type load struct {
 	arrived []bool
 }
 
-// join starts the clients and waits until every one is linked.
+// join starts the clients, all at once, and waits until every one is linked.
 func (l *load) join(ctx context.Context) error {
 	started := time.Now()
 	l.report.Node = l.node.ID()
 	l.indices = make(map[protocol.ID]int)
-	for i := range l.spec.Clients {
+	l.clients = make([]*NPMPeer, l.spec.Clients)
+	errs := make([]error, l.spec.Clients)
+	var joining sync.WaitGroup
+	for i := range l.clients {
 		spec := NPMSpec{Spec: Spec{Name: fmt.Sprintf("c%d", i), Bootstrap: []string{l.node.URL()}}, ID: l.id()}
-		p, err := l.drivers[i%len(l.drivers)].Peer(ctx, spec)
-		if err != nil {
-			return err
-		}
-		l.clients = append(l.clients, p)
-		l.indices[p.ID()] = i
+		l.indices[spec.ID] = i
+		// Ends when the client is made, or with ctx; waited for below.
+		joining.Go(func() { l.clients[i], errs[i] = l.drivers[i%len(l.drivers)].Peer(ctx, spec) })
+	}
+	joining.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	for _, p := range l.clients {
 		if _, err := p.Events().Wait(ctx, IsPeer(l.node.ID())); err != nil {
