@@ -45,6 +45,19 @@ func await[T any](t *testing.T, what string, c <-chan T) T {
 	}
 }
 
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(patience); !cond(); {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
 // pair gives two linked peers, a with a port.
 func pair(t *testing.T) (a, b *compat.PeerRelay) {
 	t.Helper()
@@ -141,10 +154,11 @@ func TestEventsBeforeTheFirstListenerAreKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	linked := make(chan compat.ID, 10)
-	b.OnDisconnect(func(id compat.ID) { linked <- id })
+	eventually(t, "delivery", func() bool { return a.Node().Router().Stats().Delivered == 3 })
+	gone := make(chan compat.ID, 10)
+	b.OnDisconnect(func(id compat.ID) { gone <- id })
 	a.Disconnect(b.ID())
-	if id := await(t, "disconnect", linked); id != a.ID() {
+	if id := await(t, "disconnect", gone); id != a.ID() {
 		t.Errorf("lost %v", id)
 	}
 	got := make(chan any, 3)

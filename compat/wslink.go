@@ -61,6 +61,9 @@ func (w *WebSocket) newLink(c Conn, self protocol.ID, info protocol.LinkInfo) *w
 	ws.SetReadLimit(maxMessage)
 	ws.SetPingHandler(l.onPing)
 	ws.SetPongHandler(l.onPong)
+	// ReadFrame gives the peer's close frame as a bye, and the writer answers it, after
+	// what is queued. gorilla would answer at once, and write nothing after that.
+	ws.SetCloseHandler(func(int, string) error { return nil })
 	return l
 }
 

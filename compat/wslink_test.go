@@ -381,3 +381,23 @@ func BenchmarkLink(b *testing.B) {
 		})
 	}
 }
+
+// Of two routers one is disconnected by the other while its queue is not empty.
+func TestWhatIsQueuedIsWrittenBeforeTheAnswerToAClose(t *testing.T) {
+	a, b := linkPair(t)
+	frames, _ := read(a)
+	byes, _ := read(b)
+	if err := a.WriteFrame(protocol.NewBye(protocol.ByeNormal)); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "bye", byes)
+	if err := b.WriteFrame(userFrame(t, idB, idA, protocol.FormRaw, []byte("queued"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.WriteFrame(protocol.NewBye(protocol.ByeNormal)); err != nil {
+		t.Fatal(err)
+	}
+	if f := wait(t, "message after the bye", frames); f == nil || string(f.Body.Payload) != "queued" {
+		t.Errorf("got %v", f)
+	}
+}
