@@ -183,7 +183,7 @@ func (l *load) run(ctx context.Context) error {
 	var senders, receivers sync.WaitGroup
 	for i, client := range l.clients {
 		receivers.Go(func() {
-			if err := l.receive(ctx, i, windows, all); err != nil && ctx.Err() == nil {
+			if err := l.receive(ctx, i, windows, all); ctx.Err() == nil {
 				cancel(err)
 			}
 		})
@@ -223,7 +223,7 @@ func (l *load) run(ctx context.Context) error {
 	return nil
 }
 
-// receive takes the messages of a client until ctx ends.
+// receive takes the messages of a client until ctx ends, or says why it cannot go on.
 func (l *load) receive(ctx context.Context, to int, windows []chan struct{}, all chan struct{}) error {
 	events := l.clients[to].Events()
 	for seen := 0; ; {

@@ -91,7 +91,6 @@ type Router struct {
 	lastID   uint64
 	wakeAt   time.Duration
 	closed   bool
-	spare    []Action
 	stopping chan struct{} // closed when the last link of a closing router ended
 }
 

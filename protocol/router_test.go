@@ -318,21 +318,21 @@ func TestRouterClaims(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 		r := n.Router(quiet(1))
 		phone := protocol.LinkInfo{ID: id(2), Kind: protocol.LinkWebSocket}
-		claim := func() (func(), error, time.Duration) {
+		claim := func() (func(), time.Duration, error) {
 			start := time.Now()
 			release, err := r.Claim(t.Context(), phone)
-			return release, err, time.Since(start)
+			return release, time.Since(start), err
 		}
-		release, err, _ := claim()
+		release, _, err := claim()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err, _ := claim(); !errors.Is(err, protocol.ErrDuplicate) {
+		if _, _, err := claim(); !errors.Is(err, protocol.ErrDuplicate) {
 			t.Errorf("a second claim: %v", err)
 		}
 		release()
 		release()
-		if _, err, _ = claim(); err != nil {
+		if _, _, err = claim(); err != nil {
 			t.Fatalf("after the release: %v", err)
 		}
 		mine, ended := lone(t, r, phone)
@@ -357,11 +357,11 @@ func TestRouterClaims(t *testing.T) {
 				}
 			}
 		}()
-		if _, err, took := claim(); !errors.Is(err, protocol.ErrDuplicate) || took >= 3*time.Second {
+		if _, took, err := claim(); !errors.Is(err, protocol.ErrDuplicate) || took >= 3*time.Second {
 			t.Errorf("a claim to a live id: %v after %v", err, took)
 		}
 		mine.Block() // the phone sleeps
-		if _, err, took := claim(); err != nil || took != 3*time.Second {
+		if _, took, err := claim(); err != nil || took != 3*time.Second {
 			t.Errorf("a claim to a dead link's id: %v after %v", err, took)
 		}
 		if err := <-ended; !errors.Is(err, protocol.ErrSilent) {
@@ -376,7 +376,7 @@ func TestRouterClaims(t *testing.T) {
 			t.Errorf("a claim without time: %v", err)
 		}
 		r.Close()
-		if _, err, _ := claim(); !errors.Is(err, protocol.ErrClosed) || !errors.Is(err, net.ErrClosed) {
+		if _, _, err := claim(); !errors.Is(err, protocol.ErrClosed) || !errors.Is(err, net.ErrClosed) {
 			t.Errorf("a claim after Close: %v", err)
 		}
 	})
