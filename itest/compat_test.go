@@ -1,4 +1,4 @@
-package compat_test
+package itest_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 
 // The package as published takes our hello, a string of hex, on either side of a
 // connection, and we understand each other.
-func TestNPM(t *testing.T) {
+func TestCompatWithNPM(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // npm may have to install first
 	defer cancel()
 	d, err := itest.StartDriver(ctx)
