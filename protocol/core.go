@@ -203,6 +203,9 @@ func (c *Core) makeUsable(l *link) {
 		c.overlay.greet(l)
 	}
 	c.overlay.linkUp(l)
+	if l.newer && !l.native() { // its hello comes before its first message
+		c.overlay.learnedNewer(l)
+	}
 	held := c.waiting
 	c.waiting, c.waitSize = nil, 0
 	for _, w := range held {
@@ -324,7 +327,9 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *Frame) {
 		case !l.newer:
 			l.newer = true
 			l.Features, l.Role = f.Hello.Features, f.Hello.Role
-			c.overlay.learnedNewer(l)
+			if l.usable {
+				c.overlay.learnedNewer(l)
+			}
 		}
 	case FrameBye:
 		c.byeFrom(l, f.Bye)

@@ -217,7 +217,7 @@ func (o *overlay) reachable() bool { return o.contact.URL != "" || len(o.contact
 func (o *overlay) onOffer(f *Frame, proved bool) {
 	b := &f.Body
 	l := o.c.table.get(b.From)
-	upgrade := l != nil && !l.native() && l.newer && len(b.Record) > 0
+	upgrade := l != nil && !l.native() && l.newer
 	if l != nil && !upgrade {
 		o.c.ping(l) // the other end may have lost it
 		return

@@ -134,9 +134,10 @@ func (o *overlay) want(id ID) {
 }
 
 // learnedNewer notes that a legacy link leads to a peer that knows the extensions:
-// the two will do better over a native link, which the lower of them seeks.
+// the two will do better over a native link, which the lower of them seeks. Either may
+// be the one that can be dialled.
 func (o *overlay) learnedNewer(l *link) {
-	if len(o.contact.Record) > 0 && o.c.self.Compare(l.ID) < 0 && o.handshake(l.ID) == nil {
+	if o.c.self.Compare(l.ID) < 0 && o.handshake(l.ID) == nil {
 		o.offer(l.ID)
 	}
 }
