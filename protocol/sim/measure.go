@@ -1,0 +1,106 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// Join gives a world of n peers that came one by one, gap apart, each through all the
+// bootstraps of cfg, which are the first of them.
+func Join(cfg Config, n int, gap time.Duration) *World {
+	w := New(cfg)
+	for range n {
+		w.Add(protocol.RolePeer)
+		w.Run(w.Now() + gap)
+	}
+	return w
+}
+
+// KillShare kills every n-th of the living peers, but no bootstrap.
+func (w *World) KillShare(n int) {
+	for i, p := range w.Living() {
+		if i%n == n-1 && p.Index >= w.cfg.Bootstraps {
+			w.Kill(p)
+		}
+	}
+}
+
+// An Exchange is what came of messages between random living peers.
+type Exchange struct {
+	Sent, Refused, Delivered, Twice int
+
+	Hops float64 // mean of those delivered
+	P95  int
+	Took time.Duration // mean
+}
+
+// Share gives the part of the messages that arrived.
+func (e Exchange) Share() float64 { return float64(e.Delivered) / float64(max(e.Sent, 1)) }
+
+// Exchange sends n messages between random living peers, one every 2 ms, and waits 6 s.
+func (w *World) Exchange(n int) Exchange {
+	alive := w.Living()
+	w.Receipts()
+	e := Exchange{Sent: n}
+	for range n {
+		a, b := alive[w.rng.IntN(len(alive))], alive[w.rng.IntN(len(alive))]
+		if w.Send(a, b) != nil {
+			e.Refused++
+		}
+		w.Run(w.Now() + 2*time.Millisecond)
+	}
+	w.Run(w.Now() + 6*time.Second)
+	got, twice := w.Receipts()
+	e.Delivered, e.Twice = len(got), twice
+	if len(got) == 0 {
+		return e
+	}
+	var hops []int
+	total, took := 0, time.Duration(0)
+	for _, r := range got {
+		hops = append(hops, r.Hops)
+		total += r.Hops
+		took += r.Took
+	}
+	slices.Sort(hops)
+	e.Hops, e.P95, e.Took = float64(total)/float64(len(got)), hops[len(hops)*95/100], took/time.Duration(len(got))
+	return e
+}
+
+// Links gives the mean number of links of the living peers, and the greatest.
+func (w *World) Links() (mean float64, most int) {
+	alive := w.Living()
+	for _, p := range alive {
+		n := p.Core.Stats().Links
+		mean += float64(n)
+		most = max(most, n)
+	}
+	return mean / float64(max(len(alive), 1)), most
+}
+
+// Talk lets time pass and gives how many control messages, and how many pings and pongs,
+// a peer sends in a second of it.
+func (w *World) Talk(during time.Duration) (control, pings float64) {
+	count := func() (n uint64) {
+		for _, p := range w.Living() {
+			n += p.Core.Stats().Control
+		}
+		return n
+	}
+	c, p := count(), w.pings
+	w.Run(w.Now() + during)
+	each := during.Seconds() * float64(max(len(w.Living()), 1))
+	return float64(count()-c) / each, float64(w.pings-p) / each
+}
+
+// Arrival adds a peer and gives how long it took to have so many links, at most a
+// minute.
+func (w *World) Arrival(links int) time.Duration {
+	p, start := w.Add(protocol.RolePeer), w.Now()
+	for w.Now() < start+time.Minute && p.Core.Stats().Links < links {
+		w.Run(w.Now() + 50*time.Millisecond)
+	}
+	return w.Now() - start
+}
