@@ -26,6 +26,7 @@ type Core struct {
 	order     []*link // every link, oldest first
 	table     table
 	claims    []claim
+	standIns  []standIn // the oldest first
 	seen      seenTable
 	delivered seenTable
 	learned   routeTable
@@ -222,6 +223,7 @@ func (c *Core) endFor(l *link, reason ByeReason, why error) {
 	}
 	l.ended = true
 	l.gone = reason == ByeSilent
+	l.replaced = reason == ByeDuplicate
 	c.do(Action{Type: CloseLink, Link: l.handle, Reason: reason, Err: why})
 	if reason != ByeDuplicate { // else the other link takes its place without a word
 		c.leaveTable(l)
@@ -264,9 +266,36 @@ func (c *Core) LinkDown(now time.Duration, h LinkHandle) {
 	}
 	l.gone = l.gone || !l.ended
 	l.ended = true
-	c.leaveTable(l)
 	c.settleClaims(l.ID)
+	if l.replaced && c.table.get(l.ID) == l { // the other link is up at the peer already, and here in a moment
+		c.standIns = append(c.standIns, standIn{l, now + replaceTime})
+		c.wakeBy(now + replaceTime)
+		return
+	}
+	c.leaveTable(l)
 	c.overlay.linkDown(l)
+}
+
+// A standIn is a link that ended as the lesser of two and holds the other one's place
+// in the table, so that the peer is not reported gone and linked again.
+type standIn struct {
+	link  *link
+	until time.Duration
+}
+
+// expireStandIns lets go of those whose place nobody took.
+func (c *Core) expireStandIns() {
+	for len(c.standIns) > 0 && c.standIns[0].until <= c.now {
+		l := c.standIns[0].link
+		c.standIns = c.standIns[1:]
+		if c.table.get(l.ID) == l {
+			c.leaveTable(l)
+			c.overlay.linkDown(l)
+		}
+	}
+	if len(c.standIns) > 0 {
+		c.wakeBy(c.standIns[0].until)
+	}
 }
 
 // Written tells that frames of so many bytes left the queue of a link.
@@ -429,6 +458,7 @@ func (c *Core) Tick(now time.Duration) {
 	for _, l := range c.order {
 		c.tickLink(l)
 	}
+	c.expireStandIns()
 	for i := len(c.claims) - 1; i >= 0; i-- {
 		if i < len(c.claims) && !c.claims[i].granted {
 			c.settleClaims(c.claims[i].info.ID)

@@ -20,6 +20,7 @@ const (
 	pingIdleWebRTC = 3 * time.Second
 	pingAnswer     = 3 * time.Second
 	muteAfter      = 5 * time.Second // a legacy link that never brought a message
+	replaceTime    = 2 * time.Second // until the better of two links is up at this end also
 	glareTime      = dialExpiry      // two peers that dial each other at the same instant know by then
 )
 
