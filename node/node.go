@@ -200,10 +200,11 @@ func (n *Node) mount(h host.Host) error {
 	o := n.opts
 	n.host = h
 	n.key = h.Peerstore().PrivKey(h.ID())
+	mounted := make(chan struct{}) // closed when n has its router, which may have links before
 	ro := protocol.Options{
 		ID: IDOf(h.ID()), Role: o.Role, Verify: verify, SignMessages: o.SignMessages,
 		Dialers: []protocol.Dialer{nativeDialer{n}}, NoOverlay: o.NoOverlay,
-		OnMessage: o.OnMessage, OnPeer: n.peerUp, OnPeerDown: n.peerDown, OnDialError: o.OnDialError, Logger: o.Logger,
+		OnMessage: o.OnMessage, OnPeer: func(i protocol.LinkInfo) { <-mounted; n.peerUp(i) }, OnPeerDown: n.peerDown, OnDialError: o.OnDialError, Logger: o.Logger,
 	}
 	if o.Legacy != nil {
 		ro.Dialers = append(ro.Dialers, o.Legacy)
@@ -230,6 +231,7 @@ func (n *Node) mount(h host.Host) error {
 		return err
 	}
 	n.router = router
+	close(mounted)
 	h.SetStreamHandler(StreamProtocol, n.accept)
 	if !o.NoDiscovery {
 		if err := n.discover(); err != nil {
