@@ -500,7 +500,7 @@ func TestRouterSlowApplication(t *testing.T) {
 // Peers that know one bootstrap find each other.
 func TestRouterOverlay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const size = 30
+		const size = 20
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
 		got := make([]diary, size)
 		routers := make([]*protocol.Router, size)

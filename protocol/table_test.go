@@ -177,7 +177,7 @@ func TestDeliveryQuota(t *testing.T) {
 		c.Receive(time.Second, h, f)
 	}
 	message(1, 0)
-	for n := range 100_000 {
+	for n := range 10_000 {
 		message(2, n+1)
 	}
 	c.seen = newSeenTable(seenAge, seenBytes) // only the delivery table is asked
@@ -203,6 +203,9 @@ func TestQueueBound(t *testing.T) {
 		c.Actions()
 		frames, bytes, refused := 0, 0, 0
 		for range 2 * maxQueueFrames {
+			if refused == 100 {
+				break
+			}
 			f, err := c.NewFrame(Outgoing{To: abbreviated("40"), Form: FormRaw, Payload: make([]byte, size)}, c.Nonce())
 			if err != nil {
 				t.Fatal(err)
