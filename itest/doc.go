@@ -2,7 +2,11 @@
 // peer-relay@0.0.2 in Node, bare WebSockets, js-libp2p, plain go-libp2p hosts.
 //
 //	go test, go run ./itest/accept
-//	   │ scenario.go   what happens, whoever plays the parts
+//	   │ scenario.go      what happens, whoever plays the parts
+//	   │ first.go         server.js is replaced by our binary
+//	   │ load.go          crowds of npm clients around one node
+//	   │ values.go        generated JSON through two relays
+//	   │ simultaneous.go  two peers that dial each other at the same instant
 //	   │ peer.go       Peer, Spec, Kind: a part, and who can play it
 //	   ├─ npmpeer.go   the npm package ─┐
 //	   ├─ raw.go       bare WebSockets ─┼─ driver.go ── process.go ── node js/driver.js

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"log"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,7 +54,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-func TestScenariosRun(t *testing.T) {
+func TestRuns(t *testing.T) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := itest.LookTool(tool); err != nil {
 			if os.Getenv("CI") == "true" {
@@ -62,9 +63,22 @@ func TestScenariosRun(t *testing.T) {
 			t.Skipf("SKIPPED, NOTHING WAS TESTED: %v", err)
 		}
 	}
+	// With a cast of npm peers alone: the others are tested beside the scenarios.
+	var progress strings.Builder
+	r := &report{title: "scenarios"}
+	opts := options{n: 1, workers: 2, seed: 7, log: log.New(&progress, "", 0)}
+	if err := play(t.Context(), []itest.Kind{itest.NPM()}, opts, r); err != nil {
+		t.Fatalf("%v\n%s", err, progress.String())
+	}
+	for _, part := range []string{"two peers connect", "js-js-js"} {
+		if !strings.Contains(r.String(), part) {
+			t.Errorf("no %q in:\n%s", part, r.String())
+		}
+	}
+
 	file := filepath.Join(t.TempDir(), "sub", "table.txt")
 	var out, errOut strings.Builder
-	if err := accept(t.Context(), []string{"scenarios", "-n", "1", "-j", "2", "-seed", "7", "-o", file}, &out, &errOut); err != nil {
+	if err := accept(t.Context(), []string{"simultaneous", "-n", "1", "-j", "2", "-seed", "7", "-o", file}, &out, &errOut); err != nil {
 		t.Fatalf("%v\n%s", err, errOut.String())
 	}
 	written, err := os.ReadFile(file)
@@ -74,7 +88,7 @@ func TestScenariosRun(t *testing.T) {
 	if string(written) != out.String() {
 		t.Error("the file differs from the output")
 	}
-	for _, part := range []string{"two peers connect", "js-js-js", "-seed 7", "PASSED"} {
+	for _, part := range []string{"go and js over WebSocket", "-seed 7", "PASSED"} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("no %q in:\n%s", part, out.String())
 		}
