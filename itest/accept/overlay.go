@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/sim"
 )
 
@@ -19,7 +20,14 @@ func overlay(ctx context.Context, opts options, r *report) error {
 			break
 		}
 		opts.log.Printf("%d peers", n)
-		w := sim.Join(sim.Config{Seed: opts.seed, Bootstraps: 1 + n/1000}, n, 10*time.Second/time.Duration(n))
+		w := sim.New(sim.Config{Seed: opts.seed, Bootstraps: 1 + n/1000})
+		for range n {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			w.Add(protocol.RolePeer)
+			w.Run(w.Now() + 10*time.Second/time.Duration(n))
+		}
 		show := func(when string, least float64, talk bool) {
 			if ctx.Err() != nil {
 				return
