@@ -22,8 +22,9 @@ type Options struct {
 	// Role is what this peer offers to others; the default relays for all.
 	Role Role
 
-	// Key, Sign and Verify prove ids; see Signer. Without Sign no message is
-	// signed, without Verify no signature is believed.
+	// Key, Sign and Verify prove ids. Key is the public key that ID is the hash of;
+	// Verify gives the hash of key if sig is its signature of data. Without Sign no
+	// message is signed, without Verify no signature is believed.
 	Key    []byte
 	Sign   func(data []byte) (sig []byte, err error)
 	Verify func(key, data, sig []byte) (ID, bool)
