@@ -149,6 +149,10 @@ func (c *Core) Drop(reason DropReason) {
 // index of the bootstrap that was dialled, or -1.
 func (c *Core) LinkUp(now time.Duration, h LinkHandle, info LinkInfo, boot int) error {
 	c.now = now
+	if info.Dialed && boot < 0 && c.overlay.shuns(info.ID) { // the dial was under way when the application disconnected
+		c.stats.LinksRefused++
+		return ErrDisconnected
+	}
 	if boot >= 0 {
 		c.overlay.bootstrapAnswered(boot, info.ID)
 	} else {

@@ -225,7 +225,7 @@ func (o *overlay) onOffer(f *Frame, proved bool) {
 	if h := o.handshake(b.From); h != nil && h.mine && (h.dialing || b.From.Compare(o.c.self) >= 0) {
 		return // both offer: the lower one's stands
 	}
-	if cand := o.cands[b.From]; cand != nil && cand.shunned > o.c.now {
+	if o.shuns(b.From) {
 		o.answer(f, false)
 		return
 	}

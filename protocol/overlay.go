@@ -116,6 +116,12 @@ func (o *overlay) disconnect(id ID) {
 	}
 }
 
+// shuns reports whether a peer was disconnected a while ago, and not asked for since.
+func (o *overlay) shuns(id ID) bool {
+	cand := o.cands[id]
+	return cand != nil && cand.shunned > o.c.now
+}
+
 // want makes the overlay link to a peer whatever its distance.
 func (o *overlay) want(id ID) {
 	if id == o.c.self || o.linked(id) {
