@@ -143,13 +143,16 @@ func (c *Core) Drop(reason DropReason) {
 
 // --- links
 
+// Sought in place of a bootstrap's index says that a link comes of a Dial action.
+const Sought = -2
+
 // LinkUp tells of a new link. An error means that it must be closed and was not
 // taken. Of two links to a peer one is kept, which may be the new one; the other is
 // closed, and what its peer wrote before it knew is taken all the same. boot is the
-// index of the bootstrap that was dialled, or -1.
+// index of the bootstrap that was dialled, Sought after a Dial, or -1.
 func (c *Core) LinkUp(now time.Duration, h LinkHandle, info LinkInfo, boot int) error {
 	c.now = now
-	if info.Dialed && boot < 0 && c.overlay.shuns(info.ID) { // the dial was under way when the application disconnected
+	if boot == Sought && c.overlay.shuns(info.ID) { // the dial was under way when the application disconnected
 		c.stats.LinksRefused++
 		return ErrDisconnected
 	}

@@ -280,7 +280,7 @@ func (r *Router) run() {
 const dialTimeout = 15 * time.Second
 
 func (r *Router) dial(contact Contact) {
-	if err := r.dialAny(contact, -1); err != nil && !errors.Is(err, ErrDuplicate) {
+	if err := r.dialAny(contact, Sought); err != nil && !errors.Is(err, ErrDuplicate) {
 		r.log.Debug("dial failed", "peer", contact.ID.Short(), "err", err)
 		r.enter(func(c *Core, now time.Duration) { c.DialFailed(now, contact.ID) })
 	}
