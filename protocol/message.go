@@ -31,7 +31,8 @@ func (c *Core) hash(f *Frame) uint64 {
 // deliver takes a message for this peer.
 func (c *Core) deliver(l *link, f *Frame) {
 	b := &f.Body
-	proved := f.Verify(c.cfg.Verify) || l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1
+	straight := l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From
+	proved := f.Verify(c.cfg.Verify) || straight
 	if len(f.Sig) > 0 && !f.signed {
 		c.stats.BadSignatures++
 	}

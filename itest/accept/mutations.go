@@ -34,7 +34,7 @@ func safeguards() []mutation {
 		{"the bound of what waits for a link", "protocol/send.go", "if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {", "if false {"},
 		{"the bound of the inbox", "protocol/inbox.go", "b.closed || b.count >= maxInbox || b.bytes+f.Size() > inboxBytes", "b.closed"},
 		{"the id proof of a signature", "protocol/forward.go", "f.signed = ok && id == f.Body.From", "f.signed = ok && id != (ID{})"},
-		{"the id proof of a link", "protocol/message.go", "l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1", "l.native() && l.Proved && f.PathLen() == 1"},
+		{"the id proof of a link", "protocol/message.go", "l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From", "l.native() && l.Proved"},
 		{"a claimed id displaces no proved one", "protocol/claim.go", "case a.Proved != b.Proved:\n\t\treturn a.Proved", "case false:\n\t\treturn a.Proved"},
 		{"the one-link rule", "protocol/claim.go", "if l.ID == info.ID && !l.ended && !c.displaces(info, l) {", "if false {"},
 		{"the one-link rule, replacing", "protocol/core.go", "if x.ID == info.ID {", "if x.ID == info.ID && false {"},
