@@ -1,0 +1,76 @@
+// Which addresses of a stranger may be dialled.
+
+const HOSTS = new Set(['ip4', 'ip6', 'dns', 'dns4', 'dns6', 'dnsaddr'])
+
+const ip4Range = text => {
+  const [a, b] = text.split('.').map(Number)
+  if (a === 127) return 'loopback'
+  if (a === 10) return '10/8'
+  if (a === 172 && b >= 16 && b < 32) return '172.16/12'
+  if (a === 192 && b === 168) return '192.168/16'
+  if (a === 169 && b === 254) return 'link-local'
+  if (a === 100 && b >= 64 && b < 128) return '100.64/10'
+  return a === 0 || a >= 224 ? 'never' : 'public'
+}
+
+/** The eight groups of an IPv6 address; an IPv4 tail counts as two. */
+const ip6Groups = text => {
+  const plain = text.split('%')[0].replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
+    `${(a * 256 + +b).toString(16)}:${(c * 256 + +d).toString(16)}`)
+  const [head, tail] = plain.split('::').map(part => part === '' ? [] : part.split(':'))
+  const groups = tail === undefined ? head : [...head, ...Array(8 - head.length - tail.length).fill('0'), ...tail]
+  return groups.map(group => parseInt(group, 16))
+}
+
+const ip6Range = text => {
+  const groups = ip6Groups(text)
+  const leading = groups.findIndex(group => group !== 0)
+  if (leading === -1) return 'never'
+  if (leading === 7 && groups[7] === 1) return 'loopback'
+  const embedded = leading === 5 && groups[5] === 0xffff ? 6 : groups[0] === 0x64 && groups[1] === 0xff9b ? 6 : leading >= 6 ? 6 : -1
+  if (embedded === 6) return ip4Range([groups[6] >> 8, groups[6] & 255, groups[7] >> 8, groups[7] & 255].join('.'))
+  if ((groups[0] & 0xfe00) === 0xfc00) return 'fc00::/7'
+  if ((groups[0] & 0xffc0) === 0xfe80) return 'link-local'
+  return (groups[0] & 0xff00) === 0xff00 ? 'never' : 'public'
+}
+
+const ipRange = text => text.includes(':') ? ip6Range(text) : ip4Range(text)
+
+const hostOf = address => {
+  const { name, value } = address.getComponents()[0] ?? {}
+  return HOSTS.has(name) ? { name, value } : undefined
+}
+
+/** The range of an address that names an IP: 'public', a private range, 'never'; nothing for names. */
+export const rangeOf = address => {
+  const host = hostOf(address)
+  return host?.name === 'ip4' ? ip4Range(host.value) : host?.name === 'ip6' ? ip6Range(host.value) : undefined
+}
+
+/** Resolves a name by Node's resolver, which no bundler sees; a browser has none to offer. */
+const nodeLookup = async name => {
+  const dns = globalThis.process?.getBuiltinModule?.('node:dns/promises')
+  return dns && (await dns.lookup(name, { all: true })).map(({ address }) => address)
+}
+
+/**
+ * Whether a stranger's address may be dialled: it is public, or in a range in which this peer
+ * itself listens or has a bootstrap.
+ *
+ * @param {import('@multiformats/multiaddr').Multiaddr} address
+ * @param {Set<string>} ranges those of this peer
+ * @param {(name: string) => Promise<string[] | undefined>} [lookup]
+ */
+export const mayDial = async (address, ranges, lookup = nodeLookup) => {
+  if (address.getComponents().some(({ name }) => name === 'p2p-circuit')) return false
+  const allowed = range => range === 'public' || ranges.has(range)
+  const range = rangeOf(address)
+  if (range !== undefined) return allowed(range)
+  const host = hostOf(address)
+  if (host === undefined || host.name === 'dnsaddr') return false
+  const found = await lookup(host.value).catch(() => [])
+  // Without a resolver only TLS is left to tell that the name is its owner's: private hosts have
+  // no certificate for a stranger's name.
+  if (found === undefined) return address.getComponents().some(({ name }) => name === 'tls' || name === 'wss')
+  return found.length > 0 && found.every(ip => allowed(ipRange(ip)))
+}

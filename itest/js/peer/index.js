@@ -1,0 +1,452 @@
+// A peer of /peer-relay/1 on js-libp2p, for Node and browsers.
+
+import { multiaddr } from '@multiformats/multiaddr'
+import { Emitter } from './emitter.js'
+import { idOf, peerIdBytes, publicKeyBytes, sealRecord, signBody, verifyMessage } from './identity.js'
+import { Link, TIMES, goesFirst } from './link.js'
+import { Overlay } from './overlay.js'
+import { Router, isWellFormed, randomNonce } from './router.js'
+import { rangeOf } from './addresses.js'
+import {
+  Bye, Form, Kind, MAX_PAYLOAD, MAX_TEXT, PROTOCOL, Role,
+  decodeText, encodeBody, encodeText, equalBytes, fromHex, toHex
+} from './wire.js'
+
+export { Role, toHex, fromHex }
+
+const AGENT = 'peer-relay-js/0.1'
+const PASSIVE_WAIT = 2_000
+const TICK = 5_000
+const RETRY_MIN = 1_000
+const RETRY_MAX = 60_000
+const RETRY_JOINED = 5_000
+const CONNECT_TIMEOUT = 20_000
+const MAX_PENDING_DELIVERIES = 1_024
+
+/**
+ * A peer with a 160-bit id that sends messages to any id over a network of direct links.
+ *
+ * Events, by `on(event, listener)`:
+ * - `message(data, from, { proved, path })`: a message for this peer. `data` is a JSON value, a
+ *   Uint8Array or undefined; `from` the 20 bytes of the sender's id; `proved` whether it is known
+ *   to be the sender's; `path` the ids of the sender and the relays.
+ * - `peer(id)`: a direct link to a peer is up.
+ * - `disconnect(id)`: the last link to a peer is gone.
+ */
+export class PeerRelay extends Emitter {
+  #libp2p
+  #id
+  #idHex
+  #peerIdBytes
+  #privateKey
+  #signs
+  #hello
+  #times
+  #router
+  #overlay
+  #bootstrap
+  #pending = new Set()
+  #held = new Set()
+  #opening = new Map()
+  #topology
+  #timers = new Set()
+  #deliveries = Promise.resolve()
+  #waiting = 0
+  #recordCache
+  #destroyed = false
+
+  /**
+   * Makes a peer of a libp2p node, which has to be started, with identify, and is the caller's to
+   * stop.
+   *
+   * @param {object} options
+   * @param {import('@libp2p/interface').Libp2p} options.libp2p
+   * @param {string[]} [options.bootstrap] multiaddrs, each ending in /p2p/…, of peers to join by
+   * @param {import('@libp2p/interface').PrivateKey} [options.privateKey] the node's key, to sign
+   *   with; by default the one that the node holds
+   * @param {boolean} [options.sign] sign the application's messages as well
+   * @param {'peer' | 'leaf' | 'server'} [options.role] a leaf relays for nobody; by default that
+   *   is who cannot be dialled
+   * @param {number} [options.links] how many links to relays to look for
+   * @param {number} [options.maxLinks] how many links to have before offers are refused
+   * @param {(name: string) => Promise<string[] | undefined>} [options.lookup] resolves the names
+   *   in strangers' addresses
+   * @returns {Promise<PeerRelay>}
+   */
+  static async create (options) {
+    const bytes = peerIdBytes(options.libp2p.peerId)
+    const peer = new PeerRelay(options, bytes, await idOf(bytes))
+    await peer.#start()
+    return peer
+  }
+
+  /** @private use `PeerRelay.create` */
+  constructor ({ libp2p, bootstrap = [], privateKey, sign = false, role, links, maxLinks, lookup, times }, bytes, id) {
+    if (id === undefined) throw new TypeError('use await PeerRelay.create(options)')
+    super()
+    this.#libp2p = libp2p
+    this.#peerIdBytes = bytes
+    this.#id = id
+    this.#idHex = toHex(id)
+    this.#privateKey = privateKey ?? libp2p.components?.privateKey
+    this.#signs = sign
+    if (sign && this.#privateKey === undefined) throw new TypeError('want privateKey to sign with')
+    const ours = role === undefined
+      ? (libp2p.getMultiaddrs().length > 0 ? Role.PEER : Role.LEAF)
+      : { peer: Role.PEER, leaf: Role.LEAF, server: Role.SERVER }[role]
+    if (ours === undefined) throw new TypeError(`no role ${role}`)
+    this.#hello = { role: ours, agent: AGENT }
+    this.#times = { ...TIMES, ...times }
+    this.#bootstrap = bootstrap.map(text => multiaddr(text))
+    this.#router = new Router({ id, relays: ours !== Role.LEAF, deliver: (message, link) => this.#take(message, link) })
+    this.#overlay = new Overlay({
+      id,
+      idHex: this.#idHex,
+      router: this.#router,
+      originate: (body, options) => this.#originate(body, options),
+      dial: addresses => this.#dial(addresses),
+      record: () => this.#record(),
+      ranges: () => this.#ranges()
+    }, { wantedLinks: links, maxLinks, lookup, searchEvery: times?.search })
+  }
+
+  /** @returns {Uint8Array} this peer's id, 20 bytes */
+  get id () {
+    return this.#id.slice()
+  }
+
+  /** @returns {string} this peer's id as 40 hexadecimal digits */
+  get idHex () {
+    return this.#idHex
+  }
+
+  /** @returns {Uint8Array[]} the ids of the peers with a direct link */
+  get peers () {
+    return this.#router.nearest(this.#id).map(link => link.id.slice())
+  }
+
+  /** @returns {Record<string, number>} how many messages were dropped, by reason */
+  get drops () {
+    return { ...this.#router.drops }
+  }
+
+  /**
+   * Sends a value to a peer: a Uint8Array as bytes, undefined as no value, all else as JSON.
+   * Delivery is best effort.
+   *
+   * @param {Uint8Array | string} id
+   * @param {unknown} [data]
+   * @returns {Promise<boolean>} whether a link took the message
+   */
+  async send (id, data) {
+    const to = asId(id)
+    if (this.#destroyed) throw new Error('the peer is destroyed')
+    return this.#originate({ to, kind: Kind.USER, ...encodeValue(data) })
+  }
+
+  /**
+   * Makes a direct link to a peer of the network.
+   *
+   * @param {Uint8Array | string} id an id, or a multiaddr that ends in /p2p/…
+   * @param {{ timeout?: number }} [options] in milliseconds
+   */
+  async connect (id, { timeout = CONNECT_TIMEOUT } = {}) {
+    if (this.#destroyed) throw new Error('the peer is destroyed')
+    if (typeof id === 'string' && id.startsWith('/')) return this.#dial([multiaddr(id)], timeout)
+    const wanted = asId(id)
+    if (equalBytes(wanted, this.#id)) throw new TypeError('a peer has no link with itself')
+    return this.#overlay.connect(wanted, timeout)
+  }
+
+  /**
+   * Ends the direct link to a peer, and does not seek one for some time.
+   *
+   * @param {Uint8Array | string} id
+   */
+  disconnect (id) {
+    const idHex = toHex(asId(id))
+    this.#overlay.avoid(idHex)
+    this.#router.links.get(idHex)?.end(Bye.UNWANTED)
+  }
+
+  /** Ends all links and leaves the libp2p node to its owner. */
+  async destroy () {
+    if (this.#destroyed) return
+    this.#destroyed = true
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
+    this.#libp2p.unregister(this.#topology)
+    await this.#libp2p.unhandle(PROTOCOL)
+    const all = [...this.#links]
+    const closed = all.map(link => new Promise(resolve => this.#closers.set(link, resolve)))
+    for (const link of all) link.end(Bye.SHUTDOWN)
+    await Promise.all(closed)
+  }
+
+  // --- links ---------------------------------------------------------------
+
+  /** Every link that is not closed yet, and who waits for that. */
+  #links = new Set()
+  #closers = new Map()
+
+  async #start () {
+    await this.#libp2p.handle(PROTOCOL, (stream, connection) => {
+      this.#adopt(stream, connection, false).catch(err => stream.abort(err))
+    })
+    this.#topology = await this.#libp2p.register(PROTOCOL, {
+      onConnect: (_, connection) => {
+        if (connection.direction === 'outbound') this.#open(connection).catch(() => {})
+        else this.#after(PASSIVE_WAIT, () => this.#open(connection).catch(() => {}))
+      }
+    })
+    for (const address of this.#bootstrap) this.#join(address)
+    const every = this.#times.tick ?? TICK
+    const tick = () => {
+      this.#overlay.tick()
+      this.#after(every, tick)
+    }
+    this.#after(every, tick)
+  }
+
+  #after (wait, task) {
+    if (this.#destroyed) return
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      task()
+    }, wait)
+    this.#timers.add(timer)
+  }
+
+  /** Dials a bootstrap until it answers, and again whenever no relay is linked. */
+  async #join (address, wait = RETRY_MIN, joined = false) {
+    if (this.#destroyed) return
+    const lonely = this.#router.nearest(this.#id, link => link.role !== Role.LEAF).length === 0
+    if (!joined || lonely) {
+      joined = await this.#dial([address]).then(() => true, () => false)
+      wait = joined ? RETRY_MIN : Math.min(2 * wait, RETRY_MAX)
+    }
+    this.#after(joined ? RETRY_JOINED : wait, () => this.#join(address, wait, joined))
+  }
+
+  async #dial (addresses, timeout = CONNECT_TIMEOUT) {
+    const connection = await this.#libp2p.dial(addresses, { signal: AbortSignal.timeout(timeout) })
+    await this.#open(connection)
+  }
+
+  /** Opens a link over a connection, unless there is one to its peer or one on the way. */
+  async #open (connection) {
+    const peer = connection.remotePeer.toString()
+    if (this.#destroyed || connection.status !== 'open' || connection.remotePeer.equals(this.#libp2p.peerId)) return
+    if ([...this.#links].some(link => link.state !== 'closed' && link.state !== 'ending' && link.peer === peer)) return
+    if (!this.#opening.has(peer)) {
+      const opening = connection.newStream(PROTOCOL)
+        .then(stream => this.#adopt(stream, connection, true))
+        .finally(() => this.#opening.delete(peer))
+      this.#opening.set(peer, opening)
+    }
+    await this.#opening.get(peer)
+  }
+
+  async #adopt (stream, connection, opened) {
+    const peerId = peerIdBytes(connection.remotePeer)
+    const id = await idOf(peerId)
+    if (this.#destroyed || equalBytes(id, this.#id)) {
+      stream.abort(new Error('no link is wanted'))
+      return
+    }
+    const link = new Link({
+      stream,
+      id,
+      idHex: toHex(id),
+      peerId,
+      selfPeerId: this.#peerIdBytes,
+      opened,
+      hello: this.#hello,
+      times: this.#times,
+      handlers: {
+        up: link => this.#onUp(link),
+        message: (link, message) => this.#router.receive(link, message),
+        down: link => this.#onDown(link),
+        closed: link => this.#onClosed(link)
+      }
+    })
+    link.peer = connection.remotePeer.toString()
+    this.#links.add(link)
+    this.#pending.add(link)
+    link.start()
+  }
+
+  #onUp (link) {
+    this.#pending.delete(link)
+    const { idHex } = link
+    const { links } = this.#router
+    const old = links.get(idHex)
+    if (old !== undefined && !goesFirst(link, old)) {
+      link.end(Bye.DUPLICATE)
+      // It may be dead without knowing, and the peer's new link would be right.
+      old.ping()
+      return
+    }
+    links.set(idHex, link)
+    if (old !== undefined) old.end(Bye.DUPLICATE)
+    this.#overlay.ask(link).catch(() => {})
+    this.#overlay.linked(idHex)
+    const held = this.#held.delete(idHex)
+    if (old === undefined && !held) this.emit('peer', link.id.slice())
+  }
+
+  #onDown (link) {
+    const { idHex, byeReason } = link
+    if (byeReason === Bye.UNWANTED || byeReason === Bye.PROTOCOL || byeReason > Bye.SILENT) this.#overlay.avoid(idHex)
+    if (this.#router.links.get(idHex) !== link) return
+    this.#router.links.delete(idHex)
+    // The other end of a better link may know of it before this one does.
+    if (this.#isPending(idHex)) this.#held.add(idHex)
+    else this.emit('disconnect', link.id.slice())
+  }
+
+  #onClosed (link) {
+    this.#links.delete(link)
+    this.#pending.delete(link)
+    if (this.#held.has(link.idHex) && !this.#isPending(link.idHex)) {
+      this.#held.delete(link.idHex)
+      this.emit('disconnect', link.id.slice())
+    }
+    this.#closers.get(link)?.()
+    this.#closers.delete(link)
+  }
+
+  #isPending (idHex) {
+    return [...this.#pending].some(link => link.idHex === idHex)
+  }
+
+  // --- messages ------------------------------------------------------------
+
+  async #originate ({ kind, ...rest }, { over, route } = {}) {
+    const signs = this.#privateKey !== undefined && (this.#signs || (kind >= Kind.FIND && kind <= Kind.NOTICE))
+    const body = {
+      ...rest,
+      kind,
+      from: this.#id,
+      flags: rest.flags ?? 0,
+      key: signs ? publicKeyBytes(this.#privateKey) : undefined
+    }
+    const bodyBytes = encodeBody(body)
+    const sig = signs ? await signBody(this.#privateKey, bodyBytes) : undefined
+    const message = { nonce: randomNonce(), body, bodyBytes, sig, route: route?.slice(0, 20) }
+    if (equalBytes(body.to, this.#id)) {
+      if (kind === Kind.USER) this.#emitMessage({ ...message, path: [this.#id] }, true)
+      else return this.#router.originate(message, over)
+      return true
+    }
+    return this.#router.originate(message, over)
+  }
+
+  /** Takes a message for this peer; one after the other, since proving takes a while. */
+  #take (message, link) {
+    if (this.#waiting >= MAX_PENDING_DELIVERIES) {
+      this.#router.drop('busy')
+      return
+    }
+    this.#waiting++
+    this.#deliveries = this.#deliveries
+      .then(() => this.#dispatch(message, link))
+      .catch(() => this.#router.drop('senseless'))
+      .finally(() => { this.#waiting-- })
+  }
+
+  async #dispatch (message, link) {
+    if (this.#destroyed) return
+    const { body, path } = message
+    const { from } = body
+    const straight = path.length === 1 && equalBytes(path[0], from) && equalBytes(link.id, from)
+    const proved = straight || await verifyMessage(message)
+    if (!this.#router.firstDelivery(message, proved)) {
+      this.#router.drop('delivered before')
+      return
+    }
+    if (!isWellFormed(body)) {
+      this.#router.drop('kind or form')
+      return
+    }
+    switch (body.kind) {
+      case Kind.USER:
+        this.#emitMessage(message, proved)
+        break
+      // What takes a while, such as a dial, must not hold up what comes after it.
+      case Kind.FIND:
+        this.#aside(this.#overlay.onFind(message, link, proved))
+        break
+      case Kind.FOUND:
+        if (!this.#overlay.onFound(message, proved)) this.#router.drop('not asked for')
+        break
+      case Kind.OFFER:
+        this.#aside(this.#overlay.onOffer(message, proved))
+        break
+      case Kind.ANSWER:
+        this.#aside(this.#overlay.onAnswer(message, proved).then(taken => { if (!taken) this.#router.drop('not asked for') }))
+        break
+      default:
+        this.#router.drop('kind or form')
+    }
+  }
+
+  #aside (promise) {
+    promise.catch(() => this.#router.drop('senseless'))
+  }
+
+  #emitMessage ({ body, path }, proved) {
+    this.emit('message', decodeValue(body), body.from.slice(), { proved, path: path.map(id => id.slice()) })
+  }
+
+  // --- addresses -----------------------------------------------------------
+
+  async #record () {
+    const all = this.#libp2p.getMultiaddrs()
+    const open = all.filter(address => rangeOf(address) === 'public' || rangeOf(address) === undefined)
+    // Private addresses are for a network that has no others.
+    const multiaddrs = open.length > 0 ? open : all
+    const text = multiaddrs.join()
+    if (this.#recordCache?.text !== text) {
+      const bytes = await sealRecord({ peerId: this.#libp2p.peerId, privateKey: this.#privateKey, multiaddrs })
+      this.#recordCache = { text, bytes }
+    }
+    return this.#recordCache.bytes
+  }
+
+  #ranges () {
+    const own = [...this.#libp2p.getMultiaddrs(), ...this.#bootstrap].map(rangeOf)
+    return new Set(own.filter(range => range !== undefined && range !== 'never' && range !== 'public'))
+  }
+}
+
+// --- values ------------------------------------------------------------------
+
+const asId = id => {
+  const bytes = typeof id === 'string' ? fromHex(id) : id
+  if (!(bytes instanceof Uint8Array) || bytes.length !== 20 || bytes.every(byte => byte === 0)) {
+    throw new TypeError('want an id: 20 bytes, not all zero, or their 40 hexadecimal digits')
+  }
+  return new Uint8Array(bytes)
+}
+
+const encodeValue = data => {
+  if (data === undefined) return { form: Form.NONE }
+  if (data instanceof Uint8Array) {
+    if (data.length > MAX_PAYLOAD) throw new RangeError(`the data has ${data.length} bytes, more than MaxPayload (${MAX_PAYLOAD})`)
+    return { form: Form.RAW, payload: new Uint8Array(data) }
+  }
+  const text = JSON.stringify(data)
+  if (text === undefined) throw new TypeError('the data is no JSON value')
+  const payload = encodeText(text)
+  if (payload.length > MAX_TEXT) throw new RangeError(`the JSON text has ${payload.length} bytes, more than MaxText (${MAX_TEXT})`)
+  return { form: Form.JSON, payload }
+}
+
+const decodeValue = ({ form, payload }) => {
+  switch (form) {
+    case Form.NONE: return undefined
+    case Form.RAW: return payload.slice()
+    default: return JSON.parse(decodeText(payload))
+  }
+}

@@ -1,0 +1,318 @@
+// One stream of /peer-relay/1: HELLO, the queue, liveness and the end.
+
+import {
+  Bye, FrameSplitter, MalformedError, MAX_FRAME, Role,
+  compareBytes, decodeFrame, encodeBye, encodeHello, encodePing, encodePong, withLength
+} from './wire.js'
+
+export const TIMES = Object.freeze({
+  hello: 10_000,
+  pingIdle: 20_000,
+  pingAnswer: 3_000,
+  bye: 1_000
+})
+
+const MAX_OFFENCES = 16
+const QUEUE_BYTES = 4 * 1024 * 1024
+const QUEUE_FRAMES = 8_192
+// PONG and BYE find a place even where messages do not, but not without end.
+const QUEUE_SPARE = 64
+
+const random64 = () => crypto.getRandomValues(new BigUint64Array(1))[0]
+
+/**
+ * The rule of exactly one link: of two native links to one peer, does `a` go before `b`?
+ * Both ends come to the same answer; `b` is the older one.
+ */
+export const goesFirst = (a, b) =>
+  compareBytes(a.opener, b.opener) < 0 ||
+  (compareBytes(a.opener, b.opener) === 0 && a.linkValue < b.linkValue)
+
+export class Link {
+  /** 'hello' until the other's HELLO was read, then 'up', 'ending' (no more is sent) and 'closed'. */
+  state = 'hello'
+  role = Role.PEER
+  features = new Set()
+  maxFrame = MAX_FRAME
+  agent = ''
+  counts = { malformed: 0, later: 0, reserved: 0 }
+
+  #stream
+  #handlers
+  #times
+  #splitter = new FrameSplitter()
+  #ours
+  #theirs
+  #queue = []
+  #queueBytes = 0
+  #byeQueued = false
+  #byeRead = false
+  #timer
+  #byeTimer
+  #lastRead = Date.now()
+  #lastWrite = Date.now()
+  #pinged = false
+  #told = false
+
+  /**
+   * @param {object} init
+   * @param {import('@libp2p/interface').Stream} init.stream
+   * @param {Uint8Array} init.id the other peer's id, `peerId` the bytes of its libp2p peer id
+   * @param {boolean} init.opened whether this side opened the stream
+   * @param {{ role, agent, features }} init.hello what is ours to say
+   * @param {{ up, message, down, closed, drop }} init.handlers
+   */
+  constructor ({ stream, id, idHex, peerId, selfPeerId, opened, hello, handlers, times = TIMES }) {
+    Object.assign(this, { id, idHex, peerId, opened })
+    this.opener = opened ? selfPeerId : peerId
+    this.#stream = stream
+    this.#handlers = handlers
+    this.#times = times
+    this.#ours = { ...hello, link: hello.link ?? random64() }
+  }
+
+  /** Says HELLO. Apart from the constructor, as a stream that is gone already ends the link at once. */
+  start () {
+    const stream = this.#stream
+    stream.addEventListener('message', this.#onData)
+    stream.addEventListener('drain', this.#onDrain)
+    stream.addEventListener('remoteCloseWrite', this.#onEnd)
+    stream.addEventListener('close', this.#onEnd)
+    this.#timer = setTimeout(() => this.#reset(new Error('no HELLO in time')), this.#times.hello)
+    if (stream.status === 'open') this.#enqueue(encodeHello(this.#ours))
+    else this.#finish()
+  }
+
+  get up () {
+    return this.state === 'up'
+  }
+
+  /** The value that orders the links of one opener: that of the opener's HELLO. */
+  get linkValue () {
+    return this.opened ? this.#ours.link : this.#theirs.link
+  }
+
+  /**
+   * Queues a message.
+   *
+   * @param {Uint8Array} frame
+   * @returns {boolean} false if this link cannot take it: full, ending, or the frame is too large
+   */
+  send (frame) {
+    if (this.state !== 'up' || !this.fits(frame.length)) return false
+    if (this.#queueBytes + frame.length > QUEUE_BYTES || this.#queue.length >= QUEUE_FRAMES) return false
+    this.#enqueue(frame)
+    return true
+  }
+
+  /** Whether the other side takes frames of that size. */
+  fits (size) {
+    return size <= this.maxFrame
+  }
+
+  /** Asks whether the peer still lives; the link ends if nothing comes. */
+  ping () {
+    if (this.state !== 'up' || this.#pinged) return
+    this.#pinged = true
+    this.#lastWrite = Date.now()
+    this.#enqueue(encodePing(random64()))
+    this.#watch()
+  }
+
+  /** Ends the link: what is queued, then BYE. */
+  end (reason = Bye.NORMAL) {
+    if (this.state === 'hello') {
+      // Nothing but the HELLO may be sent before the other's was read, so there is no BYE to give.
+      this.#reset(new Error('the link is not wanted'))
+    } else if (this.state === 'up') {
+      this.#leave('ending', reason)
+      this.#sayBye(reason)
+    }
+  }
+
+  #sayBye (reason) {
+    this.#byeQueued = true
+    // Bounds the writing: a peer that reads nothing must not keep us.
+    this.#byeTimer = setTimeout(() => this.#finish(), this.#times.bye + this.#times.pingAnswer)
+    this.#enqueue(encodeBye(reason))
+  }
+
+  #onData = ({ data }) => {
+    if (this.state === 'closed') return
+    try {
+      for (const frame of this.#splitter.push(data instanceof Uint8Array ? data : data.subarray())) {
+        this.#onFrame(frame)
+        if (this.state === 'closed') return
+      }
+    } catch (err) {
+      this.#reset(err)
+    }
+  }
+
+  #onFrame (bytes) {
+    if (this.#byeRead) return
+    this.#lastRead = Date.now()
+    this.#pinged = false
+    let frame
+    try {
+      frame = decodeFrame(bytes)
+    } catch (err) {
+      if (!(err instanceof MalformedError) || this.state === 'hello') throw err
+      this.#offence()
+      return
+    }
+    if (this.state === 'hello') {
+      if (frame.type !== 'hello') throw new MalformedError('the first frame is no HELLO')
+      this.#onHello(frame.hello)
+      return
+    }
+    switch (frame.type) {
+      case 'message':
+        this.#handlers.message(this, frame)
+        break
+      case 'ping':
+        if (this.state === 'up' && this.#queue.length < QUEUE_FRAMES + QUEUE_SPARE) this.#enqueue(encodePong(frame.num))
+        break
+      case 'pong':
+        break
+      case 'bye':
+        this.#onBye(frame.bye)
+        break
+      case 'hello':
+        this.#offence()
+        break
+      case 'unknown':
+        this.counts.later++
+        break
+      default:
+        this.counts.reserved++
+    }
+  }
+
+  #onHello (hello) {
+    clearTimeout(this.#timer)
+    this.#theirs = hello
+    this.#splitter.max = MAX_FRAME
+    this.role = hello.role === Role.LEAF || hello.role === Role.SERVER ? hello.role : Role.PEER
+    this.maxFrame = Math.min(hello.maxFrame || MAX_FRAME, MAX_FRAME)
+    this.agent = hello.agent ?? ''
+    const ours = new Set(this.#ours.features)
+    this.features = new Set(hello.features.filter(name => ours.has(name)))
+    this.state = 'up'
+    this.#watch()
+    this.#handlers.up(this)
+  }
+
+  #offence () {
+    if (++this.counts.malformed === MAX_OFFENCES) this.end(Bye.PROTOCOL)
+  }
+
+  #onBye (reason) {
+    this.#byeRead = true
+    if (this.state === 'up') {
+      this.byeReason = reason
+      this.#leave('ending', undefined)
+      this.#sayBye(Bye.NORMAL)
+    } else if (this.#queue.length === 0) {
+      this.#finish()
+    }
+  }
+
+  /** The other side has ended its direction, or the stream is gone. */
+  #onEnd = () => {
+    if (this.state === 'ending' && this.#queue.length > 0 && this.#stream.status === 'open') return
+    this.#finish()
+  }
+
+  #enqueue (frame) {
+    if (this.state === 'closed') return
+    const bytes = withLength(frame)
+    this.#queue.push(bytes)
+    this.#queueBytes += bytes.length
+    this.#pump()
+  }
+
+  #onDrain = () => {
+    this.#lastWrite = Date.now()
+    this.#pump()
+  }
+
+  #pump () {
+    const stream = this.#stream
+    try {
+      while (this.#queue.length > 0 && !stream.writableNeedsDrain) {
+        const bytes = this.#queue.shift()
+        this.#queueBytes -= bytes.length
+        this.#lastWrite = Date.now()
+        stream.send(bytes)
+      }
+    } catch {
+      this.#finish()
+      return
+    }
+    if (this.#byeQueued && this.#queue.length === 0) {
+      this.#byeQueued = false
+      stream.close({ signal: AbortSignal.timeout(this.#times.bye) }).catch(() => {})
+      clearTimeout(this.#byeTimer)
+      if (this.#byeRead) this.#finish()
+      else this.#byeTimer = setTimeout(() => this.#finish(), this.#times.bye)
+    }
+  }
+
+  /** One timer for both: silence that asks for a PING, and a PING without an answer. */
+  #watch () {
+    clearTimeout(this.#timer)
+    if (this.state !== 'up') return
+    const due = this.#pinged
+      ? this.#lastWrite + this.#times.pingAnswer
+      : this.#lastRead + this.#times.pingIdle
+    const wait = due - Date.now()
+    if (wait > 0) {
+      this.#timer = setTimeout(() => this.#watch(), wait)
+    } else if (this.#pinged) {
+      this.end(Bye.SILENT)
+    } else {
+      this.ping()
+    }
+  }
+
+  /** The link carries nothing of ours from now on. `reason` is ours, `byeReason` the other's. */
+  #leave (state, reason) {
+    const wasUp = this.state === 'up'
+    clearTimeout(this.#timer)
+    this.state = state
+    if (wasUp) this.#handlers.down(this, reason)
+  }
+
+  #finish () {
+    if (this.state === 'closed') return
+    this.#leave('closed')
+    clearTimeout(this.#byeTimer)
+    this.#byeQueued = false
+    this.#queue = []
+    this.#queueBytes = 0
+    const stream = this.#stream
+    stream.removeEventListener('message', this.#onData)
+    stream.removeEventListener('drain', this.#onDrain)
+    if (stream.status === 'open' || stream.status === 'closing') {
+      stream.close({ signal: AbortSignal.timeout(this.#times.bye) }).then(
+        () => { if (stream.remoteWriteStatus !== 'closed') setTimeout(() => stream.abort(new Error('the link is over')), this.#times.bye) },
+        err => stream.abort(err))
+    }
+    this.#tellClosed()
+  }
+
+  #reset (err) {
+    if (this.state === 'closed') return
+    this.#leave('closed')
+    clearTimeout(this.#byeTimer)
+    this.#stream.abort(err)
+    this.#tellClosed()
+  }
+
+  #tellClosed () {
+    if (this.#told) return
+    this.#told = true
+    this.#handlers.closed(this)
+  }
+}

@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { multiaddr } from '@multiformats/multiaddr'
+import {
+  Bye, FrameSplitter, Kind, Form, MAX_FRAME, PROTOCOL,
+  decodeFrame, encodeBody, encodeHello, encodeMessage, encodePing, encodePong, encodeAnswer, Flag, fromHex, toHex, withLength
+} from '../wire.js'
+import { FULL_HOP } from '../router.js'
+import { idOf, openRecord, peerIdBytes, verifyMessage } from '../identity.js'
+import { linked, sleep, startNode, startPeer, startRelay, until } from './helpers.js'
+
+/** The end of a stream that says just what it is told to. */
+const rawStream = async (node, address, { hello = { role: 1, link: 5n } } = {}) => {
+  const connection = await node.dial(multiaddr(address))
+  const stream = await connection.newStream(PROTOCOL)
+  const splitter = new FrameSplitter()
+  splitter.max = MAX_FRAME
+  const raw = { frames: [], ended: false, reset: false, stream, write: frame => stream.send(withLength(frame)) }
+  stream.addEventListener('message', ({ data }) => { for (const bytes of splitter.push(data.subarray())) raw.frames.push(decodeFrame(bytes)) })
+  stream.addEventListener('remoteCloseWrite', () => { raw.ended = true })
+  stream.addEventListener('close', ({ error }) => { raw.ended = true; raw.reset = error !== undefined })
+  raw.types = () => raw.frames.map(({ type }) => type)
+  raw.byes = () => raw.frames.filter(({ type }) => type === 'bye').map(({ bye }) => bye)
+  if (hello) raw.write(encodeHello(hello))
+  return raw
+}
+
+/** Both implementations have to do the same. */
+const both = (name, run, times) => {
+  test(`${name}: ours`, async t => {
+    const { addr, peer } = await startPeer(t, { listen: true, times })
+    await run(t, { addr, id: peer.idHex, count: async () => peer.peers.length })
+  })
+  test(`${name}: the compiled one`, async t => {
+    const relay = await startRelay(t, '0')
+    await run(t, { addr: relay.addr, id: relay.id, count: async () => (await relay.peers()).length })
+  })
+}
+
+both('HELLO at once, then findPeers', async (t, { addr }) => {
+  const raw = await rawStream(await startNode(t), addr, { hello: null })
+  await until(() => raw.frames.length > 0)
+  await sleep(200)
+  assert.deepEqual(raw.types(), ['hello'])
+  raw.write(encodeHello({ role: 1, link: 1n }))
+  await until(() => raw.frames.length > 1)
+  assert.equal(raw.frames[1].body.kind, Kind.FIND)
+})
+
+both('PONG with the token', async (t, { addr }) => {
+  const raw = await rawStream(await startNode(t), addr)
+  raw.write(encodePing(0x8000000000000001n))
+  await until(() => raw.frames.some(({ type, num }) => type === 'pong' && num === 0x8000000000000001n))
+})
+
+both('the 16th malformed frame ends the link with BYE(PROTOCOL)', async (t, { addr, count }) => {
+  const raw = await rawStream(await startNode(t), addr)
+  await until(() => raw.frames.length > 1)
+  for (let i = 0; i < 5; i++) raw.write(fromHex('0000'))
+  for (let i = 0; i < 5; i++) raw.write(new Uint8Array(0))
+  for (let i = 0; i < 5; i++) raw.write(encodeHello({ link: 1n }))
+  // A frame of a later version, and the reserved ones, are no offence.
+  for (let i = 0; i < 20; i++) raw.write(fromHex('3a036e6577'))
+  for (let i = 0; i < 20; i++) raw.write(fromHex('1001'))
+  raw.write(encodePing(9n))
+  await until(() => raw.types().includes('pong'))
+  assert.equal(await count(), 1)
+  raw.write(fromHex('80'))
+  await until(() => raw.byes().length > 0)
+  assert.deepEqual(raw.byes(), [Bye.PROTOCOL])
+  await until(() => raw.ended)
+})
+
+both('a wrong first frame resets', async (t, { addr }) => {
+  for (const first of [encodePing(1n), fromHex('3a036e6577'), fromHex('0a021001'), new Uint8Array(0)]) {
+    const raw = await rawStream(await startNode(t), addr, { hello: null })
+    raw.write(first)
+    await until(() => raw.reset, `the reset for ${toHex(first)}`)
+  }
+})
+
+both('a bad length resets', async (t, { addr }) => {
+  for (const length of ['80808001', '818010', '8100']) {
+    const raw = await rawStream(await startNode(t), addr)
+    await until(() => raw.frames.length > 1)
+    raw.stream.send(fromHex(length))
+    await until(() => raw.reset, `the reset for ${length}`)
+  }
+})
+
+both('BYE is answered by BYE(NORMAL), and messages before it are taken', async (t, { addr, count }) => {
+  const raw = await rawStream(await startNode(t), addr)
+  await until(() => raw.frames.length > 1)
+  raw.write(fromHex('32020802'))
+  await until(() => raw.ended)
+  assert.deepEqual(raw.byes(), [Bye.NORMAL])
+  await until(async () => await count() === 0)
+})
+
+both('two streams of one opener: the lower link value stays', async (t, { addr, count }) => {
+  const node = await startNode(t)
+  const low = await rawStream(node, addr, { hello: { role: 1, link: 7n } })
+  const high = await rawStream(node, addr, { hello: { role: 1, link: 8n } })
+  await until(() => high.byes().length > 0)
+  assert.deepEqual([low.byes(), high.byes()], [[], [Bye.DUPLICATE]])
+  // The older one is asked whether it lives.
+  const ping = await until(() => low.frames.find(({ type }) => type === 'ping'))
+  low.write(encodePong(ping.num))
+  const lowest = await rawStream(node, addr, { hello: { role: 1, link: 6n } })
+  await until(() => low.byes().length > 0)
+  assert.deepEqual([low.byes(), lowest.byes()], [[Bye.DUPLICATE], []])
+  assert.equal(await count(), 1)
+})
+
+both('a message is delivered, forwarded or dropped as it should, byte by byte', async (t, { addr, id }) => {
+  const [one, two] = [await startNode(t), await startNode(t)]
+  const [a, b] = [await rawStream(one, addr), await rawStream(two, addr)]
+  await until(() => a.frames.length > 1 && b.frames.length > 1)
+  const [from, to] = await Promise.all([one, two].map(node => idOf(peerIdBytes(node.peerId))))
+  const bodyBytes = encodeBody({ to, from, form: Form.JSON, payload: new TextEncoder().encode('[1.0, 2]') })
+  const unknown = [fromHex('7005'), fromHex('a206056c61746572')]
+  const frame = encodeMessage({ hop: 0x27020300, nonce: 'x y', bodyBytes, unknown, path: [from] })
+  a.write(frame)
+  a.write(frame)
+  const got = await until(() => b.frames.find(({ type, body }) => type === 'message' && body.kind === Kind.USER))
+  const want = encodeMessage({ hop: 0x26020300, nonce: 'x y', bodyBytes, unknown, path: [from, fromHex(id)] })
+  assert.equal(toHex(got.frame), toHex(want))
+  a.write(encodeMessage({ hop: 0x00020300, nonce: '2', bodyBytes, path: [from] }))
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '3', bodyBytes, path: [from, fromHex(id)] }))
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, path: Array(20).fill(from) }))
+  a.write(encodeMessage({ hop: 0x01020300, nonce: '5', bodyBytes, path: [from] }))
+  await until(() => b.frames.some(({ nonce }) => nonce === '5'))
+  const nonces = b.frames.filter(({ type, body }) => type === 'message' && body.kind === Kind.USER).map(({ nonce }) => nonce)
+  assert.deepEqual(nonces, ['x y', '5'])
+})
+
+test('a silent peer is asked, then left with BYE(SILENT)', async t => {
+  const { addr, left, came } = await startPeer(t, { listen: true, times: { pingIdle: 200, pingAnswer: 200 } })
+  const raw = await rawStream(await startNode(t), addr)
+  const ping = await until(() => raw.frames.find(({ type }) => type === 'ping'))
+  raw.write(encodePong(ping.num))
+  await until(() => raw.frames.filter(({ type }) => type === 'ping').length === 2)
+  await until(() => raw.byes().length > 0)
+  assert.deepEqual(raw.byes(), [Bye.SILENT])
+  assert.deepEqual(came, left)
+})
+
+test('no HELLO in time resets', async t => {
+  const { addr } = await startPeer(t, { listen: true, times: { hello: 200 } })
+  const raw = await rawStream(await startNode(t), addr, { hello: null })
+  await until(() => raw.reset)
+})
+
+test('exactly one link when both sides dial and open at once', async t => {
+  for (let i = 0; i < 4; i++) {
+    const [a, b] = [await startPeer(t, { listen: true }), await startPeer(t, { listen: true })]
+    await Promise.all([a.peer.connect(b.addr), b.peer.connect(a.addr)])
+    await linked(a, b)
+    await sleep(1_500)
+    assert.deepEqual([a.peer.peers.length, b.peer.peers.length], [1, 1])
+    assert.deepEqual([a.came, a.left, b.came, b.left], [[b.peer.idHex], [], [a.peer.idHex], []])
+    const streams = ({ libp2p }) => libp2p.getConnections().flatMap(({ streams }) => streams).filter(({ protocol }) => protocol === PROTOCOL)
+    assert.deepEqual([streams(a).length, streams(b).length], [1, 1])
+    await a.peer.send(b.peer.id, 1)
+    await b.peer.send(a.peer.id, 2)
+    await until(() => a.messages.length === 1 && b.messages.length === 1)
+  }
+})
+
+test('exactly one link with a compiled relay when both sides dial', async t => {
+  for (let i = 0; i < 3; i++) {
+    const a = await startPeer(t, { listen: true })
+    const relay = await startRelay(t, '0', a.addr)
+    await a.peer.connect(relay.addr)
+    await linked(a)
+    await sleep(2_500)
+    assert.deepEqual(a.peer.peers.map(toHex), [relay.id])
+    assert.equal((await relay.peers()).length, 1)
+    assert.deepEqual([a.came, a.left], [[relay.id], []])
+    await a.peer.send(relay.id, i)
+    await until(() => relay.messages().length === 1)
+  }
+})
+
+test('messages of 200 kB in a row pass a slow stream whole', async t => {
+  const a = await startPeer(t, { listen: true })
+  const b = await startPeer(t)
+  await b.peer.connect(a.addr)
+  await linked(a, b)
+  const text = 'y'.repeat(200_000)
+  let taken = 0
+  for (let i = 0; i < 40; i++) taken += await b.peer.send(a.peer.id, i + text) ? 1 : 0
+  await until(() => a.messages.length === taken)
+  assert.ok(taken >= 20)
+  assert.ok(a.messages.every(({ data }) => data.length > 200_000 && data.endsWith(text)))
+})
+
+test('a stream that is not wanted any more: BYE after what was queued', async t => {
+  const a = await startPeer(t, { listen: true })
+  const b = await startPeer(t)
+  await b.peer.connect(a.addr)
+  await linked(a, b)
+  for (let i = 0; i < 10; i++) await b.peer.send(a.peer.id, 'z'.repeat(100_000))
+  await b.peer.destroy()
+  assert.equal(a.messages.length, 10)
+  await until(() => a.left.length === 1)
+})
+
+test('it searches for its own id, offers itself to whom it hears of, and answers offers', async t => {
+  const { addr, peer } = await startPeer(t, { listen: true, times: { tick: 50, search: 200 } })
+  const node = await startNode(t)
+  const raw = await rawStream(node, addr, { hello: { role: 0, link: 1n } })
+  const from = await idOf(peerIdBytes(node.peerId))
+  const control = (kind, test = () => true) =>
+    until(() => raw.frames.find(({ type, body }) => type === 'message' && body.kind === kind && test(body)), `kind ${kind}`)
+  const say = (body, path = [from]) => raw.write(encodeMessage({
+    hop: 0x27020300, nonce: String(Math.random()).slice(2, 14), bodyBytes: encodeBody({ from, to: peer.id, ...body }), path
+  }))
+
+  const search = await control(Kind.FIND, ({ flags }) => flags === Flag.CLOSEST)
+  assert.deepEqual([search.body.to, search.body.payload, search.hop], [peer.id, peer.id, 0x27020300])
+  assert.equal(await verifyMessage(search), true)
+
+  // Nobody has asked this one, and the token is another one.
+  const [near, wrong] = [fromHex('77'.repeat(20)), fromHex('66'.repeat(20))]
+  say({ kind: Kind.FOUND, form: Form.RAW, token: new Uint8Array(16), payload: wrong, from: fromHex('55'.repeat(20)) }, [fromHex('55'.repeat(20))])
+  say({ kind: Kind.FOUND, form: Form.RAW, token: search.body.token, payload: near })
+  const offer = await control(Kind.OFFER)
+  assert.equal(toHex(offer.body.to), toHex(near))
+  assert.equal(offer.body.token.length, 16)
+  assert.equal(await verifyMessage(offer), true)
+  assert.equal((await openRecord(offer.body.record, peer.id)).multiaddrs.length, 1)
+  assert.equal(await openRecord(offer.body.record, near), undefined)
+  await sleep(200)
+  assert.ok(!raw.frames.some(({ body }) => body?.kind === Kind.OFFER && toHex(body.to) === toHex(wrong)))
+  assert.ok(peer.drops['not asked for'] >= 1)
+
+  // An offer from afar gets an answer with the reverse path; one that crosses ours only from the lower id.
+  const far = fromHex('01'.repeat(20))
+  say({ kind: Kind.OFFER, from: far, token: new Uint8Array(16).fill(9) }, [far, fromHex('02'.repeat(20)), from])
+  const answer = await control(Kind.ANSWER)
+  assert.deepEqual(answer.body.token, new Uint8Array(16).fill(9))
+  assert.deepEqual(answer.route.map(toHex), [toHex(from), '02'.repeat(20), '01'.repeat(20)])
+  assert.equal(toHex(answer.body.payload), toHex(encodeAnswer()))
+  assert.ok(answer.body.record)
+  // A linked peer's offer pings the link instead.
+  const pings = raw.frames.filter(({ type }) => type === 'ping').length
+  say({ kind: Kind.OFFER, token: new Uint8Array(16) })
+  await until(() => raw.frames.filter(({ type }) => type === 'ping').length > pings)
+  // To an unproved question from afar the answer is short.
+  say({ kind: Kind.FIND, form: Form.RAW, from: far, payload: peer.id }, [far, from])
+  const found = await control(Kind.FOUND)
+  assert.ok(found.frame.length <= 3 * 130)
+})

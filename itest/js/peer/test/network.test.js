@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { toHex } from '../wire.js'
+import { linked, sleep, startPeer, startRelay, until } from './helpers.js'
+
+const VALUES = [
+  undefined, null, true, 0, -1.5, 1e21, '', 'hi ü 😀', [], [1, [2, null]], {}, { a: 1, b: { c: ['d'] } },
+  new Uint8Array(0), Uint8Array.from({ length: 256 }, (_, i) => i), new Uint8Array(64_000).fill(7), 'x'.repeat(255_000)
+]
+
+test('two peers exchange every type of value through the compiled relay', async t => {
+  const relay = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [relay.addr] })
+  const b = await startPeer(t, { bootstrap: [relay.addr] })
+  await linked(a, b)
+  for (const [from, to] of [[a, b], [b, a]]) {
+    for (const value of VALUES) assert.equal(await from.peer.send(to.peer.id, value), true)
+    await until(() => to.messages.length >= VALUES.length, 'the messages')
+    to.messages.forEach((message, i) => {
+      assert.deepEqual(message.data, VALUES[i])
+      assert.equal(toHex(message.from), from.peer.idHex)
+      assert.equal(message.proved, false)
+      assert.deepEqual(message.path.map(toHex), [from.peer.idHex, relay.id])
+    })
+  }
+  await a.peer.send(a.peer.id, 'self')
+  assert.equal(a.messages.at(-1).data, 'self')
+})
+
+test('values to and from the relay itself', async t => {
+  const relay = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [relay.addr] })
+  await linked(a)
+  for (const value of ['s', { x: [1] }, Uint8Array.of(1, 2), undefined]) await a.peer.send(relay.id, value)
+  await until(() => relay.messages().length === 4, 'the messages')
+  const buffer = { type: 'Buffer', data: [1, 2] }
+  assert.deepEqual(relay.messages().map(({ data }) => data), ['s', { x: [1] }, buffer, undefined])
+  assert.ok(relay.messages().every(({ from, proved }) => from === a.peer.idHex && proved))
+  relay.command({ send: { to: a.peer.idHex, data: { type: 'Buffer', data: [1, 2, 3] } } })
+  relay.command({ send: { to: a.peer.idHex, data: { q: 'ü' } } })
+  await until(() => a.messages.length === 2)
+  assert.deepEqual(a.messages.map(({ data }) => data), [Uint8Array.of(1, 2, 3), { q: 'ü' }])
+  assert.ok(a.messages.every(({ proved }) => proved))
+})
+
+test('limits of sizes are errors that name them', async t => {
+  const a = await startPeer(t)
+  await assert.rejects(a.peer.send('11'.repeat(20), new Uint8Array(64_001)), /MaxPayload/)
+  await assert.rejects(a.peer.send('11'.repeat(20), 'x'.repeat(256_000)), /MaxText/)
+  await assert.rejects(a.peer.send('11'.repeat(20), () => {}), TypeError)
+  await assert.rejects(a.peer.send('00'.repeat(20), 1), TypeError)
+  assert.equal(await a.peer.send('11'.repeat(20), 1), false)
+})
+
+test('it relays between two compiled peers, and shows in their path', async t => {
+  const j = await startPeer(t, { listen: true })
+  const [g, h] = await Promise.all([startRelay(t, 'none', j.addr), startRelay(t, 'none', j.addr)])
+  await until(() => j.peer.peers.length === 2, 'the links')
+  g.command({ send: { to: h.id, data: 'over' } })
+  const message = await until(() => h.messages()[0], 'the message')
+  assert.equal(message.from, g.id)
+  assert.equal(message.data, 'over')
+  // The command line does not tell the path; one of our kind at the other end does.
+  const a = await startPeer(t, { bootstrap: [j.addr] })
+  await until(() => j.peer.peers.length === 3, 'the links')
+  g.command({ send: { to: a.peer.idHex, data: 'and here' } })
+  await until(() => a.messages.length === 1, 'the message')
+  assert.deepEqual(a.messages[0].path.map(toHex), [g.id, j.peer.idHex])
+})
+
+test('it relays between two of its kind that cannot be dialled', async t => {
+  const j = await startPeer(t, { listen: true })
+  const [a, b] = [await startPeer(t, { bootstrap: [j.addr], sign: true }), await startPeer(t, { bootstrap: [j.addr] })]
+  await until(() => j.peer.peers.length === 2, 'the links')
+  await a.peer.send(b.peer.id, 'signed')
+  await b.peer.send(a.peer.id, 'not signed')
+  await until(() => a.messages.length + b.messages.length === 2)
+  assert.equal(b.messages[0].proved, true)
+  assert.deepEqual(b.messages[0].path.map(toHex), [a.peer.idHex, j.peer.idHex])
+  assert.equal(a.messages[0].proved, false)
+})
+
+test('a message crosses two compiled relays that it brought together', async t => {
+  const [r, s] = [await startRelay(t, '0'), await startRelay(t, '0')]
+  const a = await startPeer(t, { bootstrap: [r.addr], links: 0 })
+  const b = await startPeer(t, { bootstrap: [s.addr], links: 0 })
+  const j = await startPeer(t, { listen: true, bootstrap: [r.addr, s.addr] })
+  await linked(a, b)
+  await until(() => j.peer.peers.length >= 2, 'the links')
+  await until(async () => {
+    await a.peer.send(b.peer.id, 'far')
+    await sleep(300)
+    return b.messages.length > 0
+  }, 'the message')
+  const path = b.messages[0].path.map(toHex)
+  assert.equal(path[0], a.peer.idHex)
+  assert.ok(path.includes(r.id) && path.includes(s.id))
+})
+
+test('what a compiled peer signs is proved, what it does not sign is not', async t => {
+  const relay = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [relay.addr] })
+  const [signer, other] = await Promise.all([startRelay(t, '--sign', 'none', relay.addr), startRelay(t, 'none', relay.addr)])
+  await linked(a)
+  for (const from of [signer, other]) {
+    await until(async () => (await from.peers()).length > 0)
+    const n = a.messages.length
+    await until(async () => {
+      from.command({ send: { to: a.peer.idHex, data: 'whose' } })
+      await sleep(300)
+      return a.messages.length > n
+    })
+  }
+  const byOrigin = from => a.messages.find(message => toHex(message.from) === from.id)
+  assert.deepEqual(byOrigin(signer).path.map(toHex), [signer.id, relay.id])
+  assert.equal(byOrigin(signer).proved, true)
+  assert.equal(byOrigin(other).proved, false)
+})
+
+test('connect by an offer: to a compiled relay, to one of its kind, and to one that cannot be dialled', async t => {
+  const relay = await startRelay(t, '0')
+  const far = await startRelay(t, '0', relay.addr)
+  const a = await startPeer(t, { bootstrap: [relay.addr], links: 0 })
+  const b = await startPeer(t, { bootstrap: [relay.addr], links: 0, listen: true })
+  const c = await startPeer(t, { bootstrap: [relay.addr], links: 0 })
+  await linked(a, b, c)
+  await until(async () => (await far.peers()).length > 0)
+  await a.peer.connect(far.id, { timeout: 8_000 })
+  assert.ok(a.came.includes(far.id))
+  await a.peer.connect(b.peer.id, { timeout: 8_000 })
+  assert.ok(a.came.includes(b.peer.idHex))
+  // The offerer can be dialled, the answerer cannot: the answerer dials.
+  await b.peer.connect(c.peer.id, { timeout: 8_000 })
+  assert.ok(b.came.includes(c.peer.idHex))
+  // Neither can be dialled.
+  await assert.rejects(a.peer.connect(c.peer.id, { timeout: 1_000 }), /in time/)
+
+  a.peer.disconnect(b.peer.id)
+  await until(() => a.left.includes(b.peer.idHex) && b.left.includes(a.peer.idHex), 'the end')
+})
+
+test('it finds relays near its own id by itself', async t => {
+  const first = await startRelay(t, '0')
+  const more = await Promise.all([startRelay(t, '0', first.addr), startRelay(t, '0', first.addr), startRelay(t, '0', first.addr)])
+  await until(async () => (await first.peers()).length >= more.length)
+  const a = await startPeer(t, { bootstrap: [first.addr] })
+  await until(() => a.peer.peers.length >= 3, 'three links', 20_000)
+})
+
+test('an own signed message is proved across two relays', async t => {
+  const relay = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [relay.addr], sign: true })
+  const b = await startRelay(t, 'none', relay.addr)
+  await linked(a)
+  await until(async () => (await relay.peers()).length === 2)
+  await a.peer.send(b.id, 'mine')
+  const message = await until(() => b.messages()[0], 'the message')
+  assert.equal(message.proved, true)
+})
+
+test('destroy says goodbye, and the peers hear of it', async t => {
+  const relay = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [relay.addr] })
+  await linked(a)
+  await until(async () => (await relay.peers()).length === 1)
+  await a.peer.destroy()
+  await until(async () => (await relay.peers()).length === 0, 'the end', 3_000)
+})
+
+test('destroy ends also after the node has stopped, and in the midst of a handshake', async t => {
+  const relay = await startRelay(t, '0')
+  for (const stopFirst of [false, true]) {
+    const a = await startPeer(t)
+    const dialled = a.peer.connect(relay.addr).catch(() => {})
+    await sleep(20)
+    if (stopFirst) await a.libp2p.stop()
+    await a.peer.destroy()
+    await a.peer.destroy()
+    await dialled
+    await assert.rejects(a.peer.send(relay.id, 1), /destroyed/)
+  }
+})
+
+test('a bootstrap that is not there does no harm', async t => {
+  const first = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [first.addr.replace(/tcp\/\d+/, 'tcp/9'), first.addr] })
+  await linked(a)
+  assert.deepEqual(a.peer.peers.map(toHex), [first.id])
+})
