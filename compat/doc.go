@@ -46,9 +46,9 @@
 //
 // # Limits
 //
-// A message of legacy JSON has at most 20 entries in its path and 1,000 levels of
-// nesting; text frames have at most 1 MiB. Everything that is malformed is dropped
-// and counted; sixteen such frames end the link.
+// A message of legacy JSON has at most 20 entries in its path, 1,000 levels of nesting
+// and 1,153,433 bytes of text. What is malformed is dropped and counted. It does not end
+// the link, since a JS peer passes on whatever it is sent.
 //
 // # Threat model
 //
