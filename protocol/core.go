@@ -85,10 +85,11 @@ type Action struct {
 	Peer    ID
 }
 
-// A waiting message was sent before the first link was there.
+// A waiting message came before there was a link for it.
 type waiting struct {
-	frame *Frame
-	since time.Duration
+	frame   *Frame
+	since   time.Duration
+	relayed bool // it is somebody else's
 }
 
 // NewCore gives a Core without links.
@@ -214,11 +215,7 @@ func (c *Core) makeUsable(l *link) {
 	if l.newer && !l.native() { // its hello comes before its first message
 		c.overlay.learnedNewer(l)
 	}
-	held := c.waiting
-	c.waiting, c.waitSize = nil, 0
-	for _, w := range held {
-		c.forward(w.frame, nil)
-	}
+	c.sendWaiting()
 }
 
 // end asks for l's close. Frames that it still brings are taken; none goes to it.
@@ -298,6 +295,7 @@ func (c *Core) expireStandIns() {
 		if c.table.get(l.ID) == l {
 			c.leaveTable(l)
 			c.overlay.linkDown(l)
+			c.sendWaiting()
 		}
 	}
 	if len(c.standIns) > 0 {

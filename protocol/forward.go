@@ -22,6 +22,15 @@ func (c *Core) forward(f *Frame, prev *link) error {
 		}
 		f.appendPath(c.self)
 	}
+	return c.pass(f, prev, prev != nil)
+}
+
+// pass sends a message, whose path ends with this peer, to where it goes next. relayed
+// tells that it is somebody else's.
+func (c *Core) pass(f *Frame, prev *link, relayed bool) error {
+	if l := c.table.get(f.Body.To); l != nil && l.ended && l.replaced {
+		return c.wait(f, relayed) // a better link to the receiver is about to take its place
+	}
 	next := c.choose(f, prev)
 	if next.first == nil {
 		if next.busy {
@@ -31,7 +40,7 @@ func (c *Core) forward(f *Frame, prev *link) error {
 		c.stats.Dropped[DropNoRoute]++
 		return nil
 	}
-	if prev != nil {
+	if relayed {
 		if f.Body.Kind.control() {
 			c.stats.ControlPassed++
 		} else {

@@ -89,7 +89,7 @@ func (c *Core) Send(now time.Duration, f *Frame) error {
 		return nil
 	}
 	if !c.connected() {
-		return c.wait(f)
+		return c.wait(f, false)
 	}
 	return c.forward(f, nil)
 }
@@ -99,16 +99,31 @@ func (c *Core) connected() bool {
 	return slices.ContainsFunc(c.table.sorted, func(l *link) bool { return !l.ended })
 }
 
-// wait keeps a message for the first link.
-func (c *Core) wait(f *Frame) error {
+// wait keeps a message for a link: the first one, or the one that is about to take
+// the place of another.
+func (c *Core) wait(f *Frame, relayed bool) error {
 	if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {
 		c.stats.Dropped[DropWaitingFull]++
 		return fmt.Errorf("no link yet, and the messages that wait for one take all the room: %w", ErrQueueFull)
 	}
-	c.waiting = append(c.waiting, waiting{f, c.now})
+	c.waiting = append(c.waiting, waiting{f, c.now, relayed})
 	c.waitSize += f.Size()
 	c.wakeBy(c.now + waitAge)
 	return nil
+}
+
+// sendWaiting sends what waited, as far as there are links now.
+func (c *Core) sendWaiting() {
+	held := c.waiting
+	c.waiting, c.waitSize = nil, 0
+	for _, w := range held {
+		if w.relayed || c.connected() {
+			c.pass(w.frame, nil, w.relayed)
+		} else {
+			c.waiting = append(c.waiting, w)
+			c.waitSize += w.frame.Size()
+		}
+	}
 }
 
 // control sends a message of the overlay's own. by, if not nil, is the link to take.
