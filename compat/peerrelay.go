@@ -151,13 +151,10 @@ func (p *PeerRelay) URL() string {
 	if port == 0 {
 		return ""
 	}
-	host := "127.0.0.1"
-	for i, u := range p.node.URLs() {
-		if i == 0 {
-			return u
-		}
+	if urls := p.node.URLs(); len(urls) > 0 {
+		return urls[0]
 	}
-	return "ws://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
+	return "ws://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
 }
 
 // Connect forms a direct link with the peer that has this id. It does not wait: the

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"time"
 )
 
@@ -30,6 +29,20 @@ type Libp2pReport struct {
 // DialJSLibp2p lets js-libp2p in Node 22 dial a multiaddr, secure and multiplex the
 // connection, identify the host and ping it.
 func DialJSLibp2p(ctx context.Context, multiaddr string) (*Libp2pReport, error) {
+	out, err := runLibp2pNode(ctx, "libp2p.mjs", multiaddr)
+	if err != nil {
+		return nil, fmt.Errorf("itest: js-libp2p to %s: %w", multiaddr, err)
+	}
+	var report Libp2pReport
+	if err := json.Unmarshal(out, &report); err != nil {
+		return nil, fmt.Errorf("itest: js-libp2p to %s: %w: %.200q", multiaddr, err, out)
+	}
+	return &report, nil
+}
+
+// runLibp2pNode runs a Node that js-libp2p works on, in our folder of JavaScript, and
+// gives what it writes to standard output. The error tells what it wrote beside.
+func runLibp2pNode(ctx context.Context, args ...string) ([]byte, error) {
 	dir, err := Install(ctx)
 	if err != nil {
 		return nil, err
@@ -38,7 +51,7 @@ func DialJSLibp2p(ctx context.Context, multiaddr string) (*Libp2pReport, error) 
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, node, filepath.Join(dir, "libp2p.mjs"), multiaddr)
+	cmd := exec.CommandContext(ctx, node, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "NODE_OPTIONS=")
 	cmd.WaitDelay = exitGrace
@@ -46,13 +59,9 @@ func DialJSLibp2p(ctx context.Context, multiaddr string) (*Libp2pReport, error) 
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("itest: js-libp2p to %s: %w\n%s", multiaddr, err, bytes.TrimSpace(stderr.Bytes()))
+		return out, fmt.Errorf("%w\n%s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
-	var report Libp2pReport
-	if err := json.Unmarshal(out, &report); err != nil {
-		return nil, fmt.Errorf("itest: js-libp2p to %s: %w: %.200q", multiaddr, err, out)
-	}
-	return &report, nil
+	return out, nil
 }
 
 // Ping is the round trip that js-libp2p measured.

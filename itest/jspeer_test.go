@@ -1,9 +1,6 @@
 package itest
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
@@ -18,16 +15,7 @@ import (
 func TestJSPeer(t *testing.T) {
 	needNPM(t)
 	ctx := testContext(t)
-	bin, err := Node(ctx, leastLibp2pNode)
-	must(t, err)
-	dir, err := jsDir()
-	must(t, err)
-	cmd := exec.CommandContext(ctx, bin, "--test", "--test-reporter=tap",
-		filepath.Join("peer", "test", "wire.test.js"), filepath.Join("peer", "test", "router.test.js"))
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "NODE_OPTIONS=")
-	cmd.WaitDelay = exitGrace
-	out, err := cmd.CombinedOutput()
+	out, err := runLibp2pNode(ctx, "--test", "--test-reporter=tap", "peer/test/wire.test.js", "peer/test/router.test.js")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -1,11 +1,7 @@
 package itest
 
 import (
-	"bytes"
 	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -18,11 +14,6 @@ import (
 func TestJSLibp2pSpeaksFromTheSpec(t *testing.T) {
 	needNPM(t)
 	ctx := testContext(t)
-	bin, err := Node(ctx, leastLibp2pNode)
-	must(t, err)
-	dir, err := jsDir()
-	must(t, err)
-
 	messages := make(chan protocol.Message, 10)
 	n, err := node.New(node.Options{Listen: true, ListenHost: "127.0.0.1", OnMessage: func(m protocol.Message) { messages <- m }})
 	must(t, err)
@@ -40,15 +31,9 @@ func TestJSLibp2pSpeaksFromTheSpec(t *testing.T) {
 		}
 	}()
 
-	cmd := exec.CommandContext(ctx, bin, filepath.Join(dir, "speaker.mjs"), n.Addrs()[0].String(), n.ID().String())
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "NODE_OPTIONS=")
-	cmd.WaitDelay = exitGrace
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	out, err := runLibp2pNode(ctx, "speaker.mjs", n.Addrs()[0].String(), n.ID().String())
 	if err != nil {
-		t.Fatalf("speaker.mjs: %v\n%s", err, stderr.String())
+		t.Fatalf("speaker.mjs: %v", err)
 	}
 
 	type received struct {
