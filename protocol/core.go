@@ -67,6 +67,7 @@ const (
 	CloseLink                       // write what is queued for Link and a bye of Reason, read to its end; report LinkDown
 	Granted                         // the claim Index may go on to LinkUp
 	Refused                         // the claim Index may not, for Err
+	Signalled                       // hand Frame, a signal, to who makes WebRTC links; Proved says whose word From is
 	PeerUp                          // Peer is linked
 	PeerDown                        // Peer is not linked any more
 )

@@ -321,11 +321,16 @@ func (s *script) frame(w []string) *Frame {
 		b.Kind, b.Form, b.Payload, b.Token = KindOffer, FormNone, nil, []byte("their own token.")
 	case "answer":
 		url, _ := arg(w, "url")
-		b.Kind, b.Form, b.Payload = KindAnswer, FormRaw, AppendAnswer(nil, Answer{WS: url, NoWS: url == ""})
+		b.Kind, b.Form, b.Payload = KindAnswer, FormRaw, AppendAnswer(nil, Answer{WS: url, NoWS: url == "", WRTC: has(w, "wrtc")})
 		if has(w, "no") {
 			b.Form, b.Payload = FormNone, nil
 		}
 		b.Token = s.tokens[b.From]
+	case "signal":
+		b.Kind = KindSignal
+		if has(w, "bytes") {
+			b.Form = FormRaw
+		}
 	case "other":
 		b.Kind, b.Form = KindOther, FormWholeJSON
 	default:
@@ -402,6 +407,12 @@ func (s *script) show(a Action) string {
 		return fmt.Sprintf("granted %d", a.Index)
 	case Refused:
 		return fmt.Sprintf("refused %d: %v", a.Index, a.Err)
+	case Signalled:
+		proved := ""
+		if a.Proved {
+			proved = ", proved"
+		}
+		return fmt.Sprintf("signal %s from %s%s", a.Frame.Body.Payload, shortID(a.Frame.Body.From), proved)
 	case PeerUp:
 		return "peer up " + shortID(a.Peer)
 	case PeerDown:
@@ -442,6 +453,9 @@ func (s *script) showFrame(h LinkHandle, f *Frame) string {
 		} else {
 			a, _ := ParseAnswer(b.Payload)
 			line += fmt.Sprintf(" url=%q record=%q", a.WS, b.Record)
+			if a.WRTC {
+				line += " wrtc"
+			}
 		}
 	default:
 		line += " " + string(b.Payload)

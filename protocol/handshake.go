@@ -14,6 +14,7 @@ type handshake struct {
 	until   time.Duration
 	mine    bool // this peer made the offer
 	dialing bool // it is settled how the link comes to be
+	proved  bool // the peer's messages can be told from forged ones
 	contact *Contact
 }
 
@@ -42,8 +43,8 @@ func (o *overlay) control(l *link, f *Frame, proved bool) {
 		o.onOffer(f, proved)
 	case KindAnswer:
 		ok = o.onAnswer(f, proved)
-	case KindSignal: // only a dialer of WebRTC links would know what to do with it
-		o.c.stats.Dropped[DropUnsupported]++
+	case KindSignal:
+		ok = o.onSignal(f, proved)
 	}
 	if !ok {
 		o.c.stats.Dropped[DropBadControl]++
@@ -243,7 +244,7 @@ func (o *overlay) onOffer(f *Frame, proved bool) {
 		o.c.stats.Dropped[DropQueueFull]++
 		return
 	}
-	h := &handshake{id: b.From, source: b.From, until: o.c.now + dialExpiry}
+	h := &handshake{id: b.From, source: b.From, until: o.c.now + dialExpiry, proved: proved}
 	o.pending = append(o.pending, h)
 	o.wakeTick(h.until)
 	o.answer(f, true)
@@ -284,6 +285,7 @@ func (o *overlay) onAnswer(f *Frame, proved bool) bool {
 			return false
 		}
 	}
+	h.proved = proved
 	contact := Contact{ID: b.From, URL: a.WS, WebRTC: a.WRTC && o.contact.WebRTC, Record: b.Record}
 	if l := o.c.table.get(b.From); l != nil {
 		if l.native() || len(contact.Record) == 0 {
@@ -296,11 +298,13 @@ func (o *overlay) onAnswer(f *Frame, proved bool) bool {
 	case b.Form == FormNone:
 		o.drop(b.From)
 		o.failed(b.From, refuseBackoff)
-	case contact.URL != "" || contact.WebRTC || len(contact.Record) > 0:
+	case contact.URL != "" || len(contact.Record) > 0:
 		o.dial(h, contact)
 	case len(o.contact.Record) > 0 && newer: // it dials
 		h.dialing, h.until = true, o.c.now+dialExpiry
 		o.wakeTick(h.until)
+	case contact.WebRTC:
+		o.dial(h, contact)
 	default: // neither of the two can be dialled, and that will not change soon
 		o.drop(b.From)
 		o.failed(b.From, candLast)
@@ -335,4 +339,23 @@ func (o *overlay) dialFailed(id ID) {
 		o.failed(id, candBackoff)
 		o.soon()
 	}
+}
+
+// onSignal takes what a peer says about a WebRTC connection: one that this peer has
+// answered, or dials. Everybody else is not asked, so that what strangers can start
+// here is bounded by the handshakes.
+func (o *overlay) onSignal(f *Frame, proved bool) bool {
+	b := &f.Body
+	h := o.handshake(b.From)
+	switch {
+	case b.Form != FormJSON:
+		return false
+	case !o.contact.WebRTC:
+		o.c.stats.Dropped[DropUnsupported]++
+	case h == nil, h.mine && !h.dialing, h.proved && !proved, o.linked(b.From):
+		o.c.stats.Dropped[DropUnasked]++
+	default:
+		o.c.do(Action{Type: Signalled, Frame: f, Proved: proved})
+	}
+	return true
 }

@@ -63,9 +63,9 @@ type Link interface {
 	Close() error
 }
 
-// A ControlReader is a Link whose transport meets pings and pongs while a ReadFrame
-// waits for a message. It hands them to the function that it was given, on the
-// goroutine that called ReadFrame, before that returns.
+// A ControlReader is a Link whose transport meets pings and pongs elsewhere than as
+// frames. It hands them to the function that it was given, on the goroutine that called
+// ReadFrame or WriteFrame, before that returns.
 type ControlReader interface {
 	OnControl(func(*Frame))
 }
@@ -88,4 +88,23 @@ type Dialer interface {
 	// serve it. A nil link without an error means that the link will come in
 	// another way.
 	Dial(context.Context, *Router, Contact) (Link, error)
+}
+
+// A Signal is what another peer says about a WebRTC connection that is to be made.
+type Signal struct {
+	From    ID
+	Payload []byte // JSON text
+	Proved  bool   // From has been proved to be who sent it, so it knows the extensions
+}
+
+// A Signaller is a Dialer whose links are agreed on by signals, which go over the
+// overlay like other messages.
+type Signaller interface {
+	Dialer
+
+	// Signal takes a signal of a peer that shakes hands with this one and is not
+	// linked. It must not block and must not keep the router from being closed. It
+	// sends its own signals by Router.Signal, and serves itself the links that it did
+	// not dial.
+	Signal(*Router, Signal)
 }

@@ -238,8 +238,21 @@ func (r *Router) perform(actions []Action) {
 			r.task(func() { r.dial(a.Contact) })
 		case DialBootstrap:
 			r.task(func() { r.dialBootstrap(a.Index) })
+		case Signalled:
+			r.signalled(a.Frame, a.Proved)
 		}
 	}
+}
+
+// signalled hands a signal to the transport that makes links of signals.
+func (r *Router) signalled(f *Frame, proved bool) {
+	for _, d := range r.opts.Dialers {
+		if s, ok := d.(Signaller); ok {
+			s.Signal(r, Signal{From: f.Body.From, Payload: f.Body.Payload, Proved: proved})
+			return
+		}
+	}
+	r.drop(DropUnsupported)
 }
 
 // task runs f on a goroutine that ends soon after ctx is done; Close waits for it.
@@ -580,6 +593,12 @@ func (r *Router) Send(to ID, form Form, payload []byte) error {
 	return r.send(Outgoing{To: to, Form: form, Payload: payload, Sign: r.opts.SignMessages})
 }
 
+// Signal sends a signal about a WebRTC connection to a peer: the JSON text of one
+// value. It never blocks; the error says that it is lost already.
+func (r *Router) Signal(to ID, payload []byte) error {
+	return r.send(Outgoing{To: to, Kind: KindSignal, Form: FormJSON, Payload: payload, Sign: true})
+}
+
 func (r *Router) send(m Outgoing) error {
 	r.mu.Lock()
 	nonce := r.core.Nonce()
@@ -593,7 +612,11 @@ func (r *Router) send(m Outgoing) error {
 			err = ErrClosed
 			return
 		}
-		err = c.Send(now, f)
+		if m.Kind == KindSignal {
+			err = c.Signal(now, f)
+		} else {
+			err = c.Send(now, f)
+		}
 	})
 	return err
 }

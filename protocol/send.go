@@ -145,3 +145,11 @@ func (c *Core) control(by *link, m Outgoing) {
 		c.stats.Dropped[DropQueueFull]++
 	}
 }
+
+// Signal sends a signal about a WebRTC connection. Nothing waits for a first link:
+// without one nobody has asked.
+func (c *Core) Signal(now time.Duration, f *Frame) error {
+	c.now = now
+	c.stats.Control++
+	return c.forward(f, nil)
+}
