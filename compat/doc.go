@@ -3,12 +3,13 @@
 //
 //	JS peer ── legacy JSON on a WebSocket ──┐
 //	JS peer ── legacy JSON on a WebSocket ──┤ Go peer ── /peer-relay/1 ── Go peer
-//	a page  ── legacy JSON on a WebSocket ──┘
+//	a page  ── legacy JSON on a data channel ┘
 //
 // It has three layers: the text of the wire (internal/rawjson), which never decodes a
 // value to encode it again; the legacy JSON message as a protocol.Frame and back
-// (jsonwire.go); and the link over a WebSocket (websocket.go). On top stands
-// PeerRelay, the published API. Only it imports package node.
+// (jsonwire.go); and the links: over a WebSocket (websocket.go), and over a WebRTC data
+// channel (webrtc.go), which the two ends agree on by messages that other peers pass on
+// (signal.go). On top stands PeerRelay, the published API. Only it imports package node.
 //
 // # From JavaScript to Go
 //
@@ -42,18 +43,27 @@
 //     Go has no event loop that holds them back. OnReceive, OnDisconnect and OnError
 //     have no counterpart in JS.
 //   - Every peer that connects is heard. A JS peer with a full bucket leaves it deaf.
-//   - There is no wrtc option yet: links are WebSockets and libp2p streams.
+//   - WebRTC is built in: WRTC says how it is used, not by what. No STUN server is
+//     named unless you name one; the simple-peer of JS asks two that others run.
+//   - A URL or a libp2p address goes before WebRTC, which costs more. JS has it the
+//     other way.
+//   - A dead data channel is noticed within some 5 s. JS keeps it for ever.
 //
 // # Limits
 //
-// A message of legacy JSON has at most 20 entries in its path, 1,000 levels of nesting
-// and 1,153,433 bytes of text. What is malformed is dropped and counted. It does not end
-// the link, since a JS peer passes on whatever it is sent.
+// A message of legacy JSON has at most 20 entries in its path and 1,000 levels of nesting.
+// Over WebSocket it has at most 1,153,433 bytes of text, on a data channel 262,144.
+// Twelve connections are made by WebRTC at a time because others want them, and six of our
+// own; each may take 15 s. What is malformed is dropped and counted. It does not end the
+// link, since a JS peer passes on whatever it is sent.
 //
 // # Threat model
 //
 // A legacy peer proves nothing. It chooses its id, and can claim anybody's as the
 // origin of a message; such messages are not Proved. It cannot take the id of a peer
 // that proves its own by a key, nor, while that one answers pings, of another legacy
-// peer. Relays read and can change what passes through them.
+// peer. Relays read and can change what passes through them, also the signals by which two
+// legacy peers agree on a data channel, with the addresses of both; those between two Go
+// peers are signed. Signals start nothing but after a handshake. ICE sends small UDP
+// packets to the addresses that the other end names, at most 32.
 package compat

@@ -40,6 +40,10 @@ type Options struct {
 	// is made if it is missing. Without it every run has a new id, as in JS.
 	KeyFile string
 
+	// WRTC says how links are made by WebRTC, to pages in browsers and to other peers
+	// that have no port. Its zero value makes them; WRTC.Off does not.
+	WRTC WebRTCOptions
+
 	// Sign signs every message, so that peers that understand it know it to be
 	// this peer's. JS peers ignore signatures.
 	Sign bool
@@ -72,6 +76,7 @@ func (undefined) String() string { return "undefined" }
 // from any goroutine, and from its own handlers.
 type PeerRelay struct {
 	node *node.Node
+	wrtc *WebRTC // nil: there is none
 
 	calls   calls
 	message listeners[Message]
@@ -114,6 +119,16 @@ func New(o Options) (*PeerRelay, error) {
 		}
 		no.Listen, no.Port = true, uint16(*o.Port)
 	}
+	if !o.WRTC.Off {
+		var err error
+		if o.WRTC.Logger == nil {
+			o.WRTC.Logger = o.Logger
+		}
+		if p.wrtc, err = NewWebRTC(o.WRTC); err != nil {
+			return nil, err
+		}
+		no.WebRTC = p.wrtc
+	}
 	var n *node.Node
 	started := make(chan struct{})
 	no.Legacy = legacy{&WebSocket{
@@ -126,6 +141,9 @@ func New(o Options) (*PeerRelay, error) {
 	n, err = node.New(no)
 	close(started)
 	if err != nil {
+		if p.wrtc != nil {
+			p.wrtc.Close()
+		}
 		return nil, err
 	}
 	p.node = n
@@ -218,6 +236,9 @@ func (p *PeerRelay) Destroy(cb ...func()) {
 	p.destroy.Do(func() {
 		go func() { // ends when the node has closed; Close waits for it
 			p.doneErr = p.node.Close()
+			if p.wrtc != nil {
+				p.wrtc.Close()
+			}
 			p.calls.tasks.Wait()
 			close(p.done)
 		}()

@@ -65,8 +65,7 @@ type WebSocket struct {
 	// always.
 	MayDial func(netip.Addr) bool
 
-	texts sync.Pool // *textBuffers: of messages that are being read
-	outs  sync.Pool // *[]byte: of messages that are being written
+	texts textPool
 	packs sync.Pool // gorilla's
 }
 

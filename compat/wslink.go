@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,8 +19,6 @@ const (
 	// maxMessage is the bytes at which a message ends the connection, as it does in
 	// JS. One of more than maxText is skipped: a JS peer may have passed it on.
 	maxMessage = 100 << 20
-	// keepBuffer is the bytes of a buffer above which it is not used again.
-	keepBuffer = 256 << 10
 	// writeTimeout bounds the write of one message to a peer that does not read.
 	writeTimeout = 30 * time.Second
 )
@@ -29,20 +26,12 @@ const (
 // A wsLink is a link over a legacy WebSocket. Each text frame is a message, and is
 // sent as it is written: Flush has nothing to do.
 type wsLink struct {
+	jsonLink
+
 	// Fixed before the link is served.
-	w       *WebSocket
-	conn    Conn
-	ws      *websocket.Conn
-	self    protocol.ID
-	info    protocol.LinkInfo
-	control func(*protocol.Frame)
-
-	// Owned by the reader.
-	next    *protocol.Frame // to be given after the hello that it showed
-	greeted bool
-
-	// Owned by the writer.
-	shown bool // pr.v was written
+	w    *WebSocket
+	conn Conn
+	ws   *websocket.Conn
 
 	mu      sync.Mutex
 	ping    []byte // of the last ping that came, for the pong
@@ -52,12 +41,9 @@ type wsLink struct {
 	closed  bool
 }
 
-// textBuffers are what reading one message takes.
-type textBuffers struct{ text, scratch []byte }
-
 func (w *WebSocket) newLink(c Conn, self protocol.ID, info protocol.LinkInfo) *wsLink {
 	ws := c.WebSocket()
-	l := &wsLink{w: w, conn: c, ws: ws, self: self, info: info}
+	l := &wsLink{jsonLink: jsonLink{self: self, info: info, features: w.Features}, w: w, conn: c, ws: ws}
 	ws.SetReadLimit(maxMessage)
 	ws.SetPingHandler(l.onPing)
 	ws.SetPongHandler(l.onPong)
@@ -66,12 +52,6 @@ func (w *WebSocket) newLink(c Conn, self protocol.ID, info protocol.LinkInfo) *w
 	ws.SetCloseHandler(func(int, string) error { return nil })
 	return l
 }
-
-// Info implements protocol.Link.
-func (l *wsLink) Info() protocol.LinkInfo { return l.info }
-
-// OnControl implements protocol.ControlReader.
-func (l *wsLink) OnControl(f func(*protocol.Frame)) { l.control = f }
 
 // Close implements protocol.Link.
 func (l *wsLink) Close() error { return l.closeWith(websocket.CloseNormalClosure, "") }
@@ -92,38 +72,22 @@ func (l *wsLink) closeWith(code int, reason string) error {
 
 // ReadFrame implements protocol.Link.
 func (l *wsLink) ReadFrame() (*protocol.Frame, error) {
-	if f := l.next; f != nil {
-		l.next = nil
+	if f := l.held(); f != nil {
 		return f, nil
 	}
 	_, r, err := l.ws.NextReader()
 	if err != nil {
 		return l.ended(err)
 	}
-	b, _ := l.w.texts.Get().(*textBuffers)
-	if b == nil {
-		b = &textBuffers{text: make([]byte, 0, readBuffer)}
-	}
-	defer func() {
-		if cap(b.text)+cap(b.scratch) <= keepBuffer {
-			l.w.texts.Put(b)
-		}
-	}()
+	b := l.w.texts.get()
+	defer l.w.texts.put(b)
 	if b.text, err = readText(b.text[:0], r); err != nil {
 		if errors.Is(err, protocol.ErrMalformed) {
 			return nil, err
 		}
 		return l.ended(err)
 	}
-	f, shown, err := parseMessage(b.text, l.self, &b.scratch)
-	if err != nil {
-		return nil, err
-	}
-	if hello := l.hello(f, shown); hello != nil {
-		l.next = f
-		return hello, nil
-	}
-	return f, nil
+	return l.parse(b.text, &b.scratch)
 }
 
 // readText reads a message of at most maxText bytes. Of a longer one gorilla skips
@@ -144,24 +108,6 @@ func readText(b []byte, r io.Reader) ([]byte, error) {
 			return b, err
 		}
 	}
-}
-
-// hello gives the hello that a peer shows with its first findPeers, if this is it:
-// from the peer itself, and not passed on.
-func (l *wsLink) hello(f *protocol.Frame, shown []byte) *protocol.Frame {
-	if shown == nil || l.greeted || f.Body.Kind != protocol.KindFind || f.Body.From != l.info.ID || f.PathLen() != 1 || f.PathAt(0) != l.info.ID {
-		return nil
-	}
-	features, ok := parseShown(shown)
-	if !ok {
-		return nil
-	}
-	hello, err := protocol.NewHello(protocol.Hello{Features: features})
-	if err != nil {
-		return nil // many long names: it is as if it had shown nothing
-	}
-	l.greeted = true
-	return hello
 }
 
 // ended says how the connection ended.
@@ -192,9 +138,7 @@ func (l *wsLink) onPing(payload string) error {
 	l.pings++
 	token := l.pings
 	l.mu.Unlock()
-	if l.control != nil {
-		l.control(protocol.NewPing(token))
-	}
+	l.tell(protocol.NewPing(token))
 	return nil
 }
 
@@ -203,9 +147,7 @@ func (l *wsLink) onPong(payload string) error {
 	if len(payload) == 8 {
 		token = binary.BigEndian.Uint64([]byte(payload))
 	}
-	if l.control != nil {
-		l.control(protocol.NewPong(token))
-	}
+	l.tell(protocol.NewPong(token))
 	return nil
 }
 
@@ -218,7 +160,7 @@ func (l *wsLink) WriteFrame(f *protocol.Frame) error {
 	}
 	switch f.Type {
 	case protocol.FrameMessage:
-		return l.writeMessage(f)
+		return l.writeMessage(f, maxText, l.writeText)
 	case protocol.FramePing:
 		return l.writeControl(websocket.PingMessage, binary.BigEndian.AppendUint64(nil, f.Num))
 	case protocol.FramePong:
@@ -240,18 +182,6 @@ func (l *wsLink) WriteFrame(f *protocol.Frame) error {
 	}
 }
 
-func (l *wsLink) writeMessage(f *protocol.Frame) error {
-	shown := ""
-	if !l.shown && f.Body.Kind == protocol.KindFind && f.Body.To == l.info.ID && f.PathLen() == 1 && f.PathAt(0) == l.self {
-		shown = strings.Join(append([]string{shownVersion}, l.w.Features...), ",")
-	}
-	err := l.writeText(func(b []byte) ([]byte, error) { return appendMessage(b, f, shown, maxText) })
-	if err == nil && shown != "" {
-		l.shown = true
-	}
-	return err
-}
-
 // speak sends this side's hello.
 func (l *wsLink) speak() error {
 	return l.writeText(func(b []byte) ([]byte, error) { return rawjson.AppendID(b, l.self), nil })
@@ -259,22 +189,13 @@ func (l *wsLink) speak() error {
 
 // writeText sends the text that is appended as one message.
 func (l *wsLink) writeText(appendText func([]byte) ([]byte, error)) error {
-	b, _ := l.w.outs.Get().(*[]byte)
-	if b == nil {
-		b = new([]byte)
-	}
-	text, err := appendText((*b)[:0])
-	if *b = text; cap(text) <= keepBuffer {
-		defer l.w.outs.Put(b)
-	}
-	if err != nil {
-		return err
-	}
-	l.ws.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if err := l.ws.WriteMessage(websocket.TextMessage, text); err != nil {
-		return fmt.Errorf("write to %s: %w", l.info.Addr, err)
-	}
-	return nil
+	return l.w.texts.write(appendText, func(text []byte) error {
+		l.ws.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if err := l.ws.WriteMessage(websocket.TextMessage, text); err != nil {
+			return fmt.Errorf("write to %s: %w", l.info.Addr, err)
+		}
+		return nil
+	})
 }
 
 func (l *wsLink) writeControl(kind int, payload []byte) error {

@@ -266,7 +266,7 @@ func TestHelloIsShownOnce(t *testing.T) {
 		return f
 	}
 	a, b := linkPair(t)
-	a.w.Features = []string{"f"}
+	a.features = []string{"f"}
 	frames, _ := read(b)
 	send := func(f *protocol.Frame) { a.WriteFrame(f); a.Flush() }
 	expect := func(want protocol.FrameType) *protocol.Frame {

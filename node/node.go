@@ -57,6 +57,10 @@ type Options struct {
 	// Legacy carries the peers that speak legacy JSON. Nil: there are none.
 	Legacy LegacyTransport
 
+	// WebRTC makes links to peers that are signalled to over the overlay. Nil: there are
+	// none. Close does not close it.
+	WebRTC protocol.Signaller
+
 	// Role is what the node offers to others. The default relays for all; a node that
 	// does not listen can be RoleLeaf.
 	Role protocol.Role
@@ -208,6 +212,9 @@ func (n *Node) mount(h host.Host) error {
 	}
 	if o.Legacy != nil {
 		ro.Dialers = append(ro.Dialers, o.Legacy)
+	}
+	if o.WebRTC != nil {
+		ro.Dialers = append(ro.Dialers, o.WebRTC)
 	}
 	for _, b := range o.Bootstraps {
 		contact, err := parseBootstrap(b, o.Legacy)
@@ -420,7 +427,7 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 
 // updateContact tells the router how others can reach this node.
 func (n *Node) updateContact() {
-	contact := protocol.Contact{ID: n.ID()}
+	contact := protocol.Contact{ID: n.ID(), WebRTC: n.opts.WebRTC != nil}
 	var err error
 	if contact.Record, err = n.makeRecord(); err != nil {
 		n.log.Debug("no peer record", "err", err)

@@ -1,0 +1,452 @@
+package compat
+
+import (
+	"bytes"
+	"context"
+	cryptorand "crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// The signals of simple-peer, each the data of a message of type signal:
+//
+//	{"type":"offer"|"answer","sdp":"v=0…"}
+//	{"candidate":{"candidate":"candidate:…","sdpMLineIndex":0,"sdpMid":"0"}}
+//	{"type":"candidate","candidate":{…}}                     of version 9, read only
+//
+// There is none for the end of the candidates: {"candidate":null} destroys a
+// simple-peer that is not connected yet.
+
+const (
+	// rtcTimeout bounds an attempt, from its first signal to the open channel.
+	rtcTimeout = 15 * time.Second
+	// slotPause is how long the place of an attempt that failed stays taken.
+	slotPause = 500 * time.Millisecond
+	// restTime is how long no attempt of a peer is taken after one of its failed.
+	restTime   = 5 * time.Second
+	maxResting = 1024
+
+	maxOffers     = 6  // connections that are being made at a time because this peer wants them
+	maxAnswers    = 12 // and because others do
+	maxAttempts   = 64 // attempts, with those that wait for a place
+	maxSignals    = 64 // signals of one attempt that wait to be taken
+	maxCandidates = 32 // candidates of one side that are looked at
+
+	maxSignal    = 32 << 10 // bytes of a signal
+	maxCandidate = 1 << 10  // and of a candidate
+)
+
+// A rtcSignal is a signal as it is written.
+type rtcSignal struct {
+	Type      string        `json:"type,omitempty"`
+	SDP       string        `json:"sdp,omitempty"`
+	Candidate *rtcCandidate `json:"candidate,omitempty"`
+
+	proved bool
+}
+
+type rtcCandidate struct {
+	Candidate     string  `json:"candidate"`
+	SDPMLineIndex *uint16 `json:"sdpMLineIndex"`
+	SDPMid        *string `json:"sdpMid"`
+}
+
+var errSignal = fmt.Errorf("%w: no signal of simple-peer's", protocol.ErrMalformed)
+
+// parseSignal reads a signal and refuses what simple-peer would not send.
+func parseSignal(text []byte) (s rtcSignal, err error) {
+	if len(text) > maxSignal {
+		return s, errSignal
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("%w: %v", errSignal, err)
+	}
+	switch {
+	case s.Candidate != nil:
+		if s.SDP != "" || s.Type != "" && s.Type != "candidate" || s.Candidate.Candidate == "" || len(s.Candidate.Candidate) > maxCandidate {
+			return s, errSignal
+		}
+	case s.SDP == "" || s.Type != "offer" && s.Type != "answer":
+		return s, errSignal
+	default:
+		return s, checkSDP(s.SDP)
+	}
+	return s, nil
+}
+
+// checkSDP refuses a session that is for anything but one data channel's transport:
+// for each medium more there would be something to set up.
+func checkSDP(text string) error {
+	var d sdp.SessionDescription
+	if err := d.UnmarshalString(text); err != nil {
+		return fmt.Errorf("%w: %v", errSignal, err)
+	}
+	if len(d.MediaDescriptions) != 1 || d.MediaDescriptions[0].MediaName.Media != "application" {
+		return fmt.Errorf("%w: not one medium, which is for data channels", errSignal)
+	}
+	candidates := 0
+	for _, a := range d.MediaDescriptions[0].Attributes {
+		if a.Key == sdp.AttrKeyCandidate {
+			candidates++
+		}
+	}
+	if candidates > maxCandidates {
+		return fmt.Errorf("%w: %d candidates", errSignal, candidates)
+	}
+	return nil
+}
+
+// text writes a signal as JSON.stringify would.
+func (s rtcSignal) text() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(s)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// An attempt is one try to make a link with a peer.
+type attempt struct {
+	// Fixed from the start.
+	w         *WebRTC
+	r         *protocol.Router
+	id        protocol.ID
+	initiator bool
+	signals   chan rtcSignal
+	cancel    context.CancelCauseFunc
+
+	settled atomic.Bool // an initiator has the answer
+
+	// Owned by the goroutine that makes the connection.
+	early      []webrtc.ICECandidateInit // came before the description
+	candidates int                       // of the peer's that were looked at
+	proved     bool                      // the peer's description was
+}
+
+// errYield ends an attempt of ours for the sake of one of theirs.
+var errYield = errors.New("the peer's offer goes before")
+
+// begin makes an attempt the one with its peer. w.mu is held.
+func (w *WebRTC) begin(ctx context.Context, r *protocol.Router, id protocol.ID, initiator bool) (*attempt, context.Context) {
+	a := &attempt{w: w, r: r, id: id, initiator: initiator, signals: make(chan rtcSignal, maxSignals)}
+	ctx, a.cancel = context.WithCancelCause(ctx)
+	if old := w.attempts[id]; old != nil {
+		old.cancel(errYield)
+	}
+	w.attempts[id] = a
+	return a, ctx
+}
+
+// over forgets an attempt, and lets its peer rest if it failed.
+func (a *attempt) over(err error) {
+	a.cancel(nil)
+	w := a.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.attempts[a.id] == a {
+		delete(w.attempts, a.id)
+	}
+	if err == nil || a.initiator || errors.Is(err, errYield) {
+		return
+	}
+	now := time.Now()
+	if len(w.resting) >= maxResting {
+		maps.DeleteFunc(w.resting, func(_ protocol.ID, until time.Time) bool { return now.After(until) })
+	}
+	if len(w.resting) < maxResting {
+		w.resting[a.id] = now.Add(restTime)
+	}
+}
+
+// CanDial implements protocol.Dialer.
+func (w *WebRTC) CanDial(c protocol.Contact) bool { return c.WebRTC && c.ID != protocol.ID{} }
+
+// Dial implements protocol.Dialer. It takes up to 15 s.
+func (w *WebRTC) Dial(ctx context.Context, r *protocol.Router, c protocol.Contact) (protocol.Link, error) {
+	ctx, cancel := context.WithTimeout(ctx, rtcTimeout)
+	defer cancel()
+	defer context.AfterFunc(w.ctx, cancel)()
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return nil, protocol.ErrClosed
+	}
+	a, ctx := w.begin(ctx, r, c.ID, true)
+	w.mu.Unlock()
+	l, err := a.connect(ctx)
+	a.over(err)
+	switch {
+	case errors.Is(err, errYield):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("connect to %v by WebRTC: %w", c.ID, err)
+	}
+	return l, nil
+}
+
+// Signal implements protocol.Signaller. While an offer of ours is unanswered, that of
+// the peer counts only if its id is the lower one.
+func (w *WebRTC) Signal(r *protocol.Router, s protocol.Signal) {
+	sig, err := parseSignal(s.Payload)
+	if err != nil {
+		w.log.Debug("bad signal", "peer", s.From.Short(), "err", err)
+		return
+	}
+	sig.proved = s.Proved
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a := w.attempts[s.From]
+	if sig.Type == "offer" && a != nil && a.initiator {
+		if a.settled.Load() || s.From.Compare(r.ID()) > 0 {
+			return
+		}
+		a = nil
+	}
+	if a == nil {
+		if w.closed || sig.Type == "answer" || len(w.attempts) >= maxAttempts {
+			return
+		}
+		if until, ok := w.resting[s.From]; ok {
+			if time.Now().Before(until) {
+				return
+			}
+			delete(w.resting, s.From)
+		}
+		var ctx context.Context
+		a, ctx = w.begin(w.ctx, r, s.From, false)
+		w.tasks.Go(func() { a.answer(ctx) }) // ends with the attempt, or with the link that it makes
+	}
+	select {
+	case a.signals <- sig:
+	default: // no simple-peer has so much to say
+	}
+}
+
+// answer makes the link that the peer wants, and serves it.
+func (a *attempt) answer(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, rtcTimeout)
+	defer cancel()
+	l, err := a.connect(ctx)
+	a.over(err)
+	if err != nil {
+		a.w.log.Debug("no WebRTC link", "peer", a.id.Short(), "err", err)
+		return
+	}
+	a.r.Serve(a.w.ctx, l) // it logs why the link ended
+}
+
+// connect makes the connection and the link.
+func (a *attempt) connect(ctx context.Context) (l *rtcLink, err error) {
+	var offer rtcSignal
+	slots := a.w.offers
+	if !a.initiator {
+		slots = a.w.answers
+		if offer, err = a.awaitOffer(ctx); err != nil {
+			return nil, err
+		}
+	}
+	select {
+	case slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() {
+		if err == nil {
+			<-slots
+		} else {
+			time.AfterFunc(slotPause, func() { <-slots })
+		}
+	}()
+	// Nothing is said to a peer that has a link; while the signals fly another one may
+	// come, and then it is the one to keep.
+	release, err := a.r.Claim(ctx, a.info())
+	if err != nil {
+		return nil, err
+	}
+	release()
+	c, err := a.w.connection()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			c.end(err)
+		}
+	}()
+	if a.initiator {
+		err = a.offer(c)
+	} else {
+		err = a.accept(c, offer)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-c.ended:
+			return nil, c.why()
+		case <-c.opened: // what candidates there are must not be sent any more
+			return a.link(ctx, c)
+		case candidate := <-c.candidates:
+			a.sendCandidate(candidate)
+		case s := <-a.signals:
+			if err := a.take(c, s); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// info describes the link as far as it is known.
+func (a *attempt) info() protocol.LinkInfo {
+	info := protocol.LinkInfo{ID: a.id, Kind: protocol.LinkWebRTC, Dialed: a.initiator}
+	if a.proved { // then the peer is one of ours
+		opener := a.id
+		if a.initiator {
+			opener = a.r.ID()
+		}
+		info.Opener = string(opener[:])
+	}
+	return info
+}
+
+// link makes the link of an open channel.
+func (a *attempt) link(ctx context.Context, c *rtcConn) (*rtcLink, error) {
+	info := a.info()
+	info.Addr = c.remote()
+	release, err := a.r.Claim(ctx, info)
+	if err != nil {
+		return nil, err
+	}
+	return a.w.newLink(c, a.r.ID(), info, release), nil
+}
+
+// awaitOffer waits for the offer. Its candidates may have come another way, and sooner.
+func (a *attempt) awaitOffer(ctx context.Context) (rtcSignal, error) {
+	for {
+		select {
+		case s := <-a.signals:
+			if s.Candidate == nil {
+				if s.Type != "offer" {
+					return s, errSignal
+				}
+				return s, nil
+			}
+			a.keep(s.Candidate)
+		case <-ctx.Done():
+			return rtcSignal{}, context.Cause(ctx)
+		}
+	}
+}
+
+// keep holds a candidate back until the peer's description is there.
+func (a *attempt) keep(c *rtcCandidate) {
+	if a.candidates++; a.candidates <= maxCandidates {
+		a.early = append(a.early, c.init())
+	}
+}
+
+func (c *rtcCandidate) init() webrtc.ICECandidateInit {
+	return webrtc.ICECandidateInit{Candidate: c.Candidate, SDPMid: c.SDPMid, SDPMLineIndex: c.SDPMLineIndex}
+}
+
+// offer begins as the initiator.
+func (a *attempt) offer(c *rtcConn) error {
+	var label [20]byte // as long as simple-peer's
+	cryptorand.Read(label[:])
+	channel, err := c.pc.CreateDataChannel(hex.EncodeToString(label[:]), nil)
+	if err != nil {
+		return err
+	}
+	c.adopt(channel)
+	description, err := c.pc.CreateOffer(nil)
+	if err != nil {
+		return err
+	}
+	return a.describe(c, description)
+}
+
+// accept begins as the answerer.
+func (a *attempt) accept(c *rtcConn, offer rtcSignal) error {
+	if err := a.describeRemote(c, offer); err != nil {
+		return err
+	}
+	description, err := c.pc.CreateAnswer(nil)
+	if err != nil {
+		return err
+	}
+	return a.describe(c, description)
+}
+
+// describe sends this side's description, and only then finds candidates.
+func (a *attempt) describe(c *rtcConn, d webrtc.SessionDescription) error {
+	if err := a.send(rtcSignal{Type: d.Type.String(), SDP: d.SDP}); err != nil {
+		return err
+	}
+	return c.pc.SetLocalDescription(d)
+}
+
+// describeRemote takes the peer's description and the candidates that waited for it.
+func (a *attempt) describeRemote(c *rtcConn, s rtcSignal) error {
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.NewSDPType(s.Type), SDP: s.SDP}); err != nil {
+		return err
+	}
+	a.proved = s.proved
+	for _, candidate := range a.early {
+		a.add(c, candidate)
+	}
+	a.early = nil
+	return nil
+}
+
+func (a *attempt) add(c *rtcConn, candidate webrtc.ICECandidateInit) {
+	if err := c.pc.AddICECandidate(candidate); err != nil { // there may be better ones
+		a.w.log.Debug("bad candidate", "peer", a.id.Short(), "err", err)
+	}
+}
+
+// take takes a signal of the peer's while the connection is made.
+func (a *attempt) take(c *rtcConn, s rtcSignal) error {
+	described := !a.initiator || a.settled.Load()
+	switch {
+	case s.Candidate != nil && !described:
+		a.keep(s.Candidate)
+	case s.Candidate != nil:
+		if a.candidates++; a.candidates <= maxCandidates {
+			a.add(c, s.Candidate.init())
+		}
+	case s.Type == "answer" && !described:
+		a.settled.Store(true)
+		return a.describeRemote(c, s)
+	}
+	return nil // a second description is nobody's
+}
+
+func (a *attempt) sendCandidate(c *webrtc.ICECandidate) {
+	// One data channel has one medium, of which pion leaves the name out.
+	line, mid := uint16(0), "0"
+	err := a.send(rtcSignal{Candidate: &rtcCandidate{Candidate: c.ToJSON().Candidate, SDPMLineIndex: &line, SDPMid: &mid}})
+	if err != nil {
+		a.w.log.Debug("candidate not sent", "peer", a.id.Short(), "err", err)
+	}
+}
+
+func (a *attempt) send(s rtcSignal) error {
+	text, err := s.text()
+	if err != nil {
+		return err
+	}
+	return a.r.Signal(a.id, text)
+}
