@@ -25,6 +25,9 @@ type NPMSpec struct {
 
 	// FakeWebRTC makes the peer announce WebRTC, which it cannot use.
 	FakeWebRTC bool
+
+	// WebRTC gives the peer the WebRTC of Chromium, in Node.
+	WebRTC bool
 }
 
 // An NPMPeer is a peer of the npm package in a Driver.
@@ -63,7 +66,13 @@ func NPM() Kind {
 func (d *Driver) Peer(ctx context.Context, spec NPMSpec) (*NPMPeer, error) {
 	p := &NPMPeer{driver: d, name: spec.Name, events: NewLog[Event]("npm peer " + spec.Name)}
 	d.listen("peer", spec.Name, p.event, p.events.End)
-	args := map[string]any{"peer": spec.Name, "bootstrap": spec.Bootstrap, "hold": spec.Hold, "wrtc": spec.FakeWebRTC}
+	args := map[string]any{"peer": spec.Name, "bootstrap": spec.Bootstrap, "hold": spec.Hold}
+	switch {
+	case spec.WebRTC:
+		args["wrtc"] = "real"
+	case spec.FakeWebRTC:
+		args["wrtc"] = "fake"
+	}
 	if spec.Listen {
 		args["port"] = spec.Port
 	}

@@ -41,8 +41,8 @@ module.exports = (emit) => {
       if (peers.has(name)) throw new Error(`a peer ${name} exists`)
       const opts = { bootstrap: bootstrap ?? [] }
       if (port != null) opts.port = port
-      // Enough to be announced ({"wrtc":true}), not to be used.
-      if (wrtc) opts.wrtc = {}
+      // An empty one is enough to be announced ({"wrtc":true}), not to be used.
+      if (wrtc) opts.wrtc = wrtc === 'real' ? require('@roamhq/wrtc') : {}
       const peer = withNodeId(nodeId, () => new PeerRelay(opts))
       peers.set(name, peer)
 
