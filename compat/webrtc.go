@@ -34,6 +34,9 @@ const (
 	channelLow  = 256 << 10
 	// drainTimeout bounds the wait for the last messages to be acknowledged.
 	drainTimeout = time.Second
+	// lingerTime is how long a channel to a JS peer stays open after the last message: it
+	// answers, and a process that writes to a channel that is closing dies of it.
+	lingerTime = 200 * time.Millisecond
 	// A peer from which nothing came for so long is gone. It is asked for a sign of
 	// life after iceKeepAlive.
 	iceDisconnected = 5 * time.Second
@@ -467,7 +470,8 @@ func (l *rtcLink) writeBye(reason protocol.ByeReason) error {
 	l.mu.Lock()
 	l.byed = true
 	l.mu.Unlock()
-	if text := closeText(reason); text != "" && l.info.Opener != "" {
+	js := l.info.Opener == ""
+	if text := closeText(reason); text != "" && !js {
 		if _, err := l.raw.WriteDataChannel([]byte(text), true); err != nil {
 			return err
 		}
@@ -475,6 +479,14 @@ func (l *rtcLink) writeBye(reason protocol.ByeReason) error {
 	l.channel.SetBufferedAmountLowThreshold(0)
 	if err := l.await(0, drainTimeout); err != nil {
 		return err
+	}
+	if js {
+		linger := time.NewTimer(lingerTime)
+		defer linger.Stop()
+		select {
+		case <-linger.C:
+		case <-l.conn.ended:
+		}
 	}
 	return l.raw.Close()
 }

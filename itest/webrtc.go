@@ -43,15 +43,17 @@ type webRTCStage struct {
 	driver  *Driver
 	npm     *NPMPeer
 	events  *Log[Event] // of us
+	atHub   *Log[Event] // of the third peer
 	direct  *Log[Event] // messages to us over one hop
 }
 
 func (s *webRTCStage) play(ctx context.Context) (time.Duration, error) {
-	s.events, s.direct = NewLog[Event]("go peer"), NewLog[Event]("direct messages")
+	s.events, s.atHub, s.direct = NewLog[Event]("go peer"), NewLog[Event]("third peer"), NewLog[Event]("direct messages")
 	var err error
 	if s.hub, err = compat.New(compat.Options{Host: loopback, Port: compat.Port(0), WRTC: compat.WebRTCOptions{Off: true}}); err != nil {
 		return 0, err
 	}
+	s.hub.OnPeer(func(id compat.ID) { s.atHub.Add(Event{Kind: EventPeer, Node: id}) })
 	if s.driver, err = StartDriver(ctx); err != nil {
 		return 0, err
 	}
@@ -97,8 +99,7 @@ func (s *webRTCStage) startNPM(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = s.npm.Events().Wait(ctx, IsPeer(s.hub.ID()))
-	return err
+	return s.joined(ctx, s.npm.Events(), s.npm.ID())
 }
 
 func (s *webRTCStage) startUs(ctx context.Context) (err error) {
@@ -113,7 +114,16 @@ func (s *webRTCStage) startUs(ctx context.Context) (err error) {
 			s.direct.Add(Event{Kind: EventMessage, Node: m.From, Data: m.JSON})
 		}
 	})
-	_, err = s.events.Wait(ctx, IsPeer(s.hub.ID()))
+	return s.joined(ctx, s.events, s.us.ID())
+}
+
+// joined waits until a peer and the third one know each other. An offer to who is not
+// there yet is lost, and the npm package never makes, nor answers, another one.
+func (s *webRTCStage) joined(ctx context.Context, events *Log[Event], id protocol.ID) error {
+	if _, err := events.Wait(ctx, IsPeer(s.hub.ID())); err != nil {
+		return err
+	}
+	_, err := s.atHub.Wait(ctx, IsPeer(id))
 	return err
 }
 
