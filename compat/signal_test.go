@@ -1,0 +1,187 @@
+package compat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/protocoltest"
+)
+
+const testSDP = "v=0\\r\\no=- 1 1 IN IP4 0.0.0.0\\r\\ns=-\\r\\nt=0 0\\r\\n" +
+	"a=fingerprint:sha-256 01:D3:37:09:2C:4A:AD:A6:51:5E:FB:5F:EC:AB:D3:5C:8B:CF:93:B8:A0:A4:8D:C1:93:27:FC:2B:B0:86:9B:3D\\r\\n" +
+	"a=group:BUNDLE 0\\r\\n" + testMedium
+const testMedium = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\\r\\nc=IN IP4 0.0.0.0\\r\\na=setup:actpass\\r\\na=mid:0\\r\\n" +
+	"a=sendrecv\\r\\na=sctp-port:5000\\r\\na=max-message-size:262144\\r\\na=ice-ufrag:abcdefgh\\r\\na=ice-pwd:abcdefghijklmnopqrstuvwxyzabcdef\\r\\n"
+const testCandidate = `"candidate:1 1 udp 2130706431 127.0.0.1 9 typ host"`
+
+func TestParseSignal(t *testing.T) {
+	for _, good := range []string{
+		`{"type":"offer","sdp":"` + testSDP + `"}`,
+		`{"type":"answer","sdp":"` + testSDP + `","more":1}`,
+		`{"candidate":{"candidate":` + testCandidate + `,"sdpMLineIndex":0,"sdpMid":"0"}}`,
+		`{"type":"candidate","candidate":{"candidate":` + testCandidate + `,"sdpMLineIndex":null,"sdpMid":null}}`,
+	} {
+		if _, err := parseSignal([]byte(good)); err != nil {
+			t.Errorf("%.60s: %v", good, err)
+		}
+	}
+	for _, bad := range hostileSignals() {
+		if _, err := parseSignal([]byte(bad)); !errors.Is(err, protocol.ErrMalformed) {
+			t.Errorf("%.60s: %v", bad, err)
+		}
+	}
+}
+
+// hostileSignals are refused before anything is made of them.
+func hostileSignals() []string {
+	return []string{
+		``, `null`, `1`, `"offer"`, `[]`, `{}`, `{`, "\x00\xff", `{"type":1}`,
+		`{"type":"offer"}`, `{"type":"offer","sdp":null}`, `{"type":"offer","sdp":""}`, `{"type":"offer","sdp":{}}`,
+		`{"type":"offer","sdp":"junk"}`, `{"type":"offer","sdp":"v=0\r\n"}`, `{"type":"offer","sdp":"` + strings.Repeat("a=", 1000) + `"}`,
+		`{"type":"pranswer","sdp":"` + testSDP + `"}`, `{"type":"rollback","sdp":"` + testSDP + `"}`, `{"sdp":"` + testSDP + `"}`,
+		`{"type":"offer","sdp":"` + testSDP + testMedium + `"}`,
+		`{"type":"offer","sdp":"` + strings.Replace(testSDP, "m=application", "m=audio", 1) + `"}`,
+		`{"type":"offer","sdp":"` + testSDP + strings.Repeat(`a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n`, maxCandidates+1) + `"}`,
+		`{"type":"offer","sdp":"` + testSDP + strings.Repeat("a=x\\r\\n", maxSignal/7) + `"}`,
+		`{"candidate":null}`, `{"candidate":""}`, `{"candidate":{}}`, `{"candidate":{"candidate":""}}`, `{"candidate":{"candidate":1}}`,
+		`{"candidate":{"candidate":` + testCandidate + `,"sdpMLineIndex":-1}}`, `{"candidate":{"candidate":` + testCandidate + `,"sdpMLineIndex":65536}}`,
+		`{"candidate":{"candidate":` + testCandidate + `,"sdpMid":0}}`, `{"candidate":{"candidate":"` + strings.Repeat("x", maxCandidate+1) + `"}}`,
+		`{"type":"offer","sdp":"` + testSDP + `","candidate":{"candidate":` + testCandidate + `}}`,
+		`{"type":"candidate"}`, `{"type":"renegotiate","renegotiate":true}`, `{"type":"transceiverRequest"}`,
+	}
+}
+
+// Floods of signals by many who were let in cost a bounded number of connections, and
+// what they leave behind goes.
+func TestSignalFlood(t *testing.T) {
+	const sources, times = 100, 5
+	rtc, err := NewWebRTC(WebRTCOptions{Loopback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rtc.Close() })
+	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+	r := n.Router(protocol.Options{ID: idA, NoOverlay: true})
+	signals := append(hostileSignals(),
+		`{"type":"answer","sdp":"`+testSDP+`"}`,
+		`{"candidate":{"candidate":`+testCandidate+`,"sdpMid":"0"}}`,
+		`{"candidate":{"candidate":"candidate:junk","sdpMid":"9"}}`,
+		`{"type":"offer","sdp":"`+strings.Replace(testSDP, "a=ice-ufrag:abcdefgh\\r\\n", "", 1)+`"}`,
+	)
+	endless := `{"type":"offer","sdp":"` + testSDP + `"}` // nobody is there to complete it
+	before := runtime.NumGoroutine()
+	most := 0
+	for range times {
+		for i := range sources {
+			from := protocol.ID{0xee, byte(i)}
+			if i%2 == 0 {
+				rtc.Signal(r, protocol.Signal{From: from, Payload: []byte(endless)})
+			}
+			for _, s := range signals {
+				rtc.Signal(r, protocol.Signal{From: from, Payload: []byte(s)})
+			}
+		}
+		rtc.mu.Lock()
+		if n := len(rtc.attempts); n > maxAttempts {
+			t.Errorf("%d attempts, want at most %d", n, maxAttempts)
+		}
+		rtc.mu.Unlock()
+		most = max(most, runtime.NumGoroutine()-before)
+	}
+	until(t, "all connections that may be made", func() bool { return len(rtc.answers) == maxAnswers })
+	most = max(most, runtime.NumGoroutine()-before)
+	if t.Logf("%d goroutines more", most); most > 500 {
+		t.Errorf("the flood made %d goroutines, want at most 500", most)
+	}
+	// In the flood its own links are made all the same.
+	if _, err := rtc.connection(); err != nil {
+		t.Error(err)
+	}
+	if err := rtc.Close(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the goroutines of before", func() bool { return runtime.NumGoroutine() <= before })
+}
+
+// While our own offer is pending, that of the peer counts only if its id is the lower
+// one; then ours is given up and theirs is answered.
+func TestSignalGlare(t *testing.T) {
+	rtc, err := NewWebRTC(WebRTCOptions{Loopback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rtc.Close() })
+	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+	r := n.Router(protocol.Options{ID: protocol.ID{0x80}, NoOverlay: true})
+	offer := []byte(`{"type":"offer","sdp":"` + testSDP + `"}`)
+	role := func(id protocol.ID) string {
+		rtc.mu.Lock()
+		defer rtc.mu.Unlock()
+		a := rtc.attempts[id]
+		if a == nil {
+			return "none"
+		}
+		return map[bool]string{true: "initiator", false: "answerer"}[a.initiator]
+	}
+	for id, want := range map[protocol.ID]string{{0x40}: "answerer", {0xc0}: "initiator"} {
+		ctx, cancel := context.WithCancel(testContext(t))
+		ended := make(chan error, 1)
+		go func() { // ends with the dial, which is awaited below
+			l, err := rtc.Dial(ctx, r, protocol.Contact{ID: id, WebRTC: true})
+			if l != nil {
+				err = fmt.Errorf("a link %v", l.Info())
+			}
+			ended <- err
+		}()
+		until(t, "our attempt", func() bool { return role(id) == "initiator" })
+		rtc.Signal(r, protocol.Signal{From: id, Payload: offer})
+		if got := role(id); got != want {
+			t.Errorf("to %v we are the %s, want the %s", id, got, want)
+		}
+		if want == "initiator" {
+			cancel()
+			if err := wait(t, "end of the dial", ended); !errors.Is(err, context.Canceled) {
+				t.Errorf("the dial ended by %v", err)
+			}
+			until(t, "no attempt", func() bool { return role(id) == "none" })
+		} else if err := wait(t, "end of the dial", ended); err != nil {
+			t.Errorf("the dial that yielded: %v", err)
+		}
+		cancel()
+	}
+	rtc.Signal(r, protocol.Signal{From: protocol.ID{1}, Payload: []byte(`{"type":"answer","sdp":"` + testSDP + `"}`)})
+	if got := role(protocol.ID{1}); got != "none" {
+		t.Errorf("an answer to nothing makes us the %s", got)
+	}
+}
+
+// After an attempt that failed its peer rests, and one that has a link gets none.
+func TestSignalFails(t *testing.T) {
+	p := newRTCPair(t, nil)
+	junk := []byte(`{"type":"offer","sdp":"` + strings.Replace(testSDP, "a=ice-ufrag:abcdefgh\\r\\n", "", 1) + `"}`)
+	from := protocol.ID{0xee}
+	p.rtc.Signal(p.Router, protocol.Signal{From: from, Payload: junk})
+	resting := func() bool {
+		p.rtc.mu.Lock()
+		defer p.rtc.mu.Unlock()
+		return p.rtc.attempts[from] == nil && p.rtc.resting[from].After(time.Now())
+	}
+	until(t, "rest", resting)
+	p.rtc.Signal(p.Router, protocol.Signal{From: from, Payload: junk})
+	if !resting() {
+		t.Error("a peer that rests begins an attempt")
+	}
+	_, err := p.rtc.Dial(testContext(t), p.Router, protocol.Contact{ID: p.hub.ID(), WebRTC: true})
+	if !errors.Is(err, protocol.ErrDuplicate) {
+		t.Errorf("an attempt to a peer that has a link: %v", err)
+	}
+	if s := p.js.signals(); len(s) > 0 {
+		t.Errorf("signals were sent: %+v", s)
+	}
+}
