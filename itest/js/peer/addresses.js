@@ -74,3 +74,30 @@ export const mayDial = async (address, ranges, lookup = nodeLookup) => {
   if (found === undefined) return address.getComponents().some(({ name }) => name === 'tls' || name === 'wss')
   return found.length > 0 && found.every(ip => allowed(ipRange(ip)))
 }
+
+const isLocalName = name => name === 'localhost' || name.endsWith('.localhost')
+
+/** The range of a URL's host; 'loopback' for localhost, nothing for other names. */
+const hostRange = hostname => {
+  const host = hostname.replace(/^\[(.*)\]$/, '$1')
+  if (isLocalName(host)) return 'loopback'
+  return /^[\d.]+$/.test(host) || host.includes(':') ? ipRange(host) : undefined
+}
+
+/**
+ * Whether a page may dial an address at all: a public one, or one in its own range or in one that
+ * its application named, and over TLS where browsers ask for that.
+ *
+ * @param {import('@multiformats/multiaddr').Multiaddr} address
+ * @param {{ protocol: string, hostname: string }} page
+ * @param {Set<string>} ranges those that the application named
+ */
+export const pageMayDial = (address, page, ranges) => {
+  const host = hostOf(address)
+  if (host === undefined) return false
+  const range = rangeOf(address) ?? (isLocalName(host.value) ? 'loopback' : 'public')
+  if (range !== 'public' && range !== hostRange(page.hostname) && !ranges.has(range)) return false
+  const names = address.getComponents().map(({ name }) => name)
+  // Browsers take loopback for secure.
+  return page.protocol !== 'https:' || range === 'loopback' || !names.includes('ws') || names.includes('tls')
+}

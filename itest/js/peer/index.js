@@ -4,6 +4,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { Emitter } from './emitter.js'
 import { idOf, peerIdBytes, publicKeyBytes, sealRecord, signBody, verifyMessage } from './identity.js'
 import { Link, TIMES, goesFirst } from './link.js'
+import { createNode } from './node.js'
 import { Overlay } from './overlay.js'
 import { Router, isWellFormed, randomNonce } from './router.js'
 import { rangeOf } from './addresses.js'
@@ -35,6 +36,7 @@ const MAX_PENDING_DELIVERIES = 1_024
  */
 export class PeerRelay extends Emitter {
   #libp2p
+  #ownNode
   #id
   #idHex
   #peerIdBytes
@@ -54,13 +56,15 @@ export class PeerRelay extends Emitter {
   #waiting = 0
   #recordCache
   #destroyed = false
+  #ended
 
   /**
-   * Makes a peer of a libp2p node, which has to be started, with identify, and is the caller's to
-   * stop.
+   * Makes a peer, and the libp2p node under it unless there is one already.
    *
-   * @param {object} options
-   * @param {import('@libp2p/interface').Libp2p} options.libp2p
+   * @param {object} [options]
+   * @param {import('@libp2p/interface').Libp2p} [options.libp2p] a started node, with identify, that
+   *   is the caller's to stop; by default a new one, which `destroy` stops
+   * @param {string[]} [options.listen] multiaddrs for a new node to listen on; pages can not
    * @param {string[]} [options.bootstrap] multiaddrs, each ending in /p2p/…, of peers to join by
    * @param {import('@libp2p/interface').PrivateKey} [options.privateKey] the node's key, to sign
    *   with; by default the one that the node holds
@@ -73,18 +77,28 @@ export class PeerRelay extends Emitter {
    *   in strangers' addresses
    * @returns {Promise<PeerRelay>}
    */
-  static async create (options) {
-    const bytes = peerIdBytes(options.libp2p.peerId)
-    const peer = new PeerRelay(options, bytes, await idOf(bytes))
-    await peer.#start()
-    return peer
+  static async create (options = {}) {
+    const bootstrap = (options.bootstrap ?? []).map(text => multiaddr(text))
+    const { listen, privateKey } = options
+    const libp2p = options.libp2p ?? await createNode({ listen, bootstrap, privateKey })
+    const ownNode = libp2p === options.libp2p ? undefined : libp2p
+    try {
+      const bytes = peerIdBytes(libp2p.peerId)
+      const peer = new PeerRelay({ ...options, libp2p, ownNode, bootstrap }, bytes, await idOf(bytes))
+      await peer.#start()
+      return peer
+    } catch (err) {
+      await ownNode?.stop()
+      throw err
+    }
   }
 
   /** @private use `PeerRelay.create` */
-  constructor ({ libp2p, bootstrap = [], privateKey, sign = false, role, links, maxLinks, lookup, times }, bytes, id) {
+  constructor ({ libp2p, ownNode, bootstrap, privateKey, sign = false, role, links, maxLinks, lookup, times }, bytes, id) {
     if (id === undefined) throw new TypeError('use await PeerRelay.create(options)')
     super()
     this.#libp2p = libp2p
+    this.#ownNode = ownNode
     this.#peerIdBytes = bytes
     this.#id = id
     this.#idHex = toHex(id)
@@ -97,7 +111,7 @@ export class PeerRelay extends Emitter {
     if (ours === undefined) throw new TypeError(`no role ${role}`)
     this.#hello = { role: ours, agent: AGENT }
     this.#times = { ...TIMES, ...times }
-    this.#bootstrap = bootstrap.map(text => multiaddr(text))
+    this.#bootstrap = bootstrap
     this.#router = new Router({ id, relays: ours !== Role.LEAF, deliver: (message, link) => this.#take(message, link) })
     this.#overlay = new Overlay({
       id,
@@ -169,9 +183,12 @@ export class PeerRelay extends Emitter {
     this.#router.links.get(idHex)?.end(Bye.UNWANTED)
   }
 
-  /** Ends all links and leaves the libp2p node to its owner. */
-  async destroy () {
-    if (this.#destroyed) return
+  /** Ends all links, and the libp2p node if it is the peer's own. */
+  destroy () {
+    return this.#ended ??= this.#end()
+  }
+
+  async #end () {
     this.#destroyed = true
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
@@ -181,6 +198,7 @@ export class PeerRelay extends Emitter {
     const closed = all.map(link => new Promise(resolve => this.#closers.set(link, resolve)))
     for (const link of all) link.end(Bye.SHUTDOWN)
     await Promise.all(closed)
+    await this.#ownNode?.stop()
   }
 
   // --- links ---------------------------------------------------------------

@@ -1,0 +1,43 @@
+// Bundles what pages load. Prints each file with its size. Needs Node 18.
+//
+//   node bundle.mjs OUTDIR [NAME…]
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
+
+const here = path => fileURLToPath(new URL(path, import.meta.url))
+
+// One bundle a row: the file's name without .js, its entry, and what esbuild has to know of it.
+const bundles = {
+  // The global PeerRelay is the class of our module.
+  peer: {
+    entryPoints: [here('peer/page.js')],
+    alias: { '@multiformats/dns': here('peer/no-dns.js') }
+  }
+}
+
+const [outdir, ...names] = process.argv.slice(2)
+const unknown = names.filter(name => !Object.hasOwn(bundles, name))
+if (outdir === undefined || unknown.length > 0) {
+  console.error(`usage: node bundle.mjs OUTDIR [NAME…], of ${Object.keys(bundles).join(', ')}`)
+  process.exit(2)
+}
+for (const name of names.length > 0 ? names : Object.keys(bundles)) {
+  const outfile = join(outdir, `${name}.js`)
+  await build({
+    bundle: true,
+    format: 'iife',
+    platform: 'browser',
+    target: 'es2022',
+    minify: true,
+    legalComments: 'eof',
+    logLevel: 'warning',
+    outfile,
+    ...bundles[name]
+  })
+  const bytes = readFileSync(outfile)
+  console.log(`${outfile} ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzip`)
+}
