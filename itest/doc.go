@@ -1,5 +1,6 @@
 // Package itest runs real peers that others wrote against ours: the npm package
-// peer-relay@0.0.2 in Node, bare WebSockets, js-libp2p, plain go-libp2p hosts.
+// peer-relay@0.0.2 in Node and in Chromium, bare WebSockets, js-libp2p, plain go-libp2p
+// hosts.
 //
 //	go test, go run ./itest/accept
 //	   │ scenario.go      what happens, whoever plays the parts
@@ -12,7 +13,8 @@
 //	   ├─ raw.go       bare WebSockets ─┼─ driver.go ── process.go ── node js/driver.js
 //	   ├─ tap.go       one in the middle┘
 //	   ├─ gopeer.go    our own binary ─────────────────── process.go ── peer-relay --json
-//	   └─ jslibp2p.go  js-libp2p in Node 22
+//	   ├─ jslibp2p.go  js-libp2p in Node 22
+//	   └─ chromium.go  pages in Chromium
 //
 // Nothing here imports testing: the same helpers serve the tests and the acceptance
 // runs of itest/accept. What the tests need of a *testing.T is in harness_test.go.
