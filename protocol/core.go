@@ -310,7 +310,9 @@ func (c *Core) Written(now time.Duration, h LinkHandle, frames, bytes int) {
 	if l := c.links[h]; l != nil {
 		l.queuedFrames -= frames
 		l.queuedBytes -= bytes
-		if l.pinged { // a ping may lie behind a long queue: as long as that moves, the peer reads
+		// A ping may lie behind a long transfer: as long as that moves, the peer reads. What is
+		// not waited for says nothing, a transport takes it whether the peer is there or not.
+		if l.pinged && l.queuedFrames > 0 {
 			l.pingedAt = now
 		}
 	}

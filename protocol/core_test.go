@@ -173,7 +173,7 @@ func (s *script) run(event string, w []string) {
 		url, _ := arg(w, "url")
 		record, _ := arg(w, "record")
 		s.c.SetContact(Contact{ID: s.c.self, URL: url, Record: []byte(record), WebRTC: has(w, "webrtc")})
-	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [leaf] [opener=O] [value=N] [boot=N]
+	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [boot=N]
 		if err := s.c.LinkUp(s.now, h, s.info(w[1:]), argInt(w, "boot", -1)); err != nil {
 			s.out = append(s.out, fmt.Sprintf("not taken: %v", err))
 		}
@@ -216,6 +216,8 @@ func (s *script) run(event string, w []string) {
 		s.c.links[h].queuedFrames += maxQueueFrames
 	case "empty":
 		s.c.Written(s.now, h, maxQueueFrames, 0)
+	case "written": // one frame left the queue
+		s.c.Written(s.now, h, 1, 0)
 	case "connect":
 		s.c.Connect(s.now, abbreviated(first))
 	case "disconnect":
@@ -272,6 +274,7 @@ func (s *script) wait(d time.Duration) {
 func (s *script) info(w []string) LinkInfo {
 	i := LinkInfo{ID: abbreviated(w[0]), Proved: has(w, "proved"), Dialed: has(w, "dialed")}
 	i.Kind = LinkKind(slices.Index([]string{"webrtc", "ws", "native"}, w[1]))
+	i.WebRTC = has(w, "direct")
 	if has(w, "leaf") {
 		i.Role = RoleLeaf
 	}

@@ -87,9 +87,9 @@
 // otherwise it would carry everybody's messages. It is let go after 30 s and visited
 // again every five minutes or more rarely, so that islands find each other.
 //
-// A link is silent when nothing was heard of it for 20 s and then no answer came to a
-// ping for 3 s in which nothing could be written either: a ping may lie behind a long
-// transfer. Pings overtake what is queued.
+// A link is silent when nothing was heard of it for 20 s, over WebRTC 3 s, and then no
+// answer came to a ping for 3 s in which no queue moved either: a ping may lie behind a
+// long transfer. Pings overtake what is queued.
 //
 // A candidate that does not answer is asked ever more rarely, down to every half hour, and
 // forgotten when nobody tells of it any more. If it were forgotten after some failures, it

@@ -23,6 +23,7 @@ type LinkInfo struct {
 	Kind   LinkKind //
 	Proved bool     // the peer's libp2p key hashes to ID
 	Dialed bool     // this side opened the link
+	WebRTC bool     // it runs over WebRTC, of whatever kind: a dead peer is noticed late there
 
 	// Opener and Value order two links of the same kind between the same two
 	// peers: both ends keep the one with the lower Opener, then the lower Value.

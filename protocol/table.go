@@ -41,7 +41,7 @@ func (l *link) full(size int) bool {
 }
 
 func (l *link) idleLimit() time.Duration {
-	if l.Kind == LinkWebRTC {
+	if l.WebRTC || l.Kind == LinkWebRTC {
 		return pingIdleWebRTC
 	}
 	return pingIdle
