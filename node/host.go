@@ -23,14 +23,16 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 // portAttempts is how often a host that may take any port looks for one that is free
-// in IPv4 and in IPv6.
+// in TCP and in UDP, in IPv4 and in IPv6.
 const portAttempts = 16
 
 // hostOptions are what a host of our own needs. The zero value is a peer that
@@ -45,6 +47,11 @@ type hostOptions struct {
 	Listen     bool
 	ListenHost string
 	Port       uint16
+
+	// NoWebRTCDirect leaves webrtc-direct away, which else is listened to on the UDP port
+	// of the same number, and dialled. QUIC does the same with quic-v1, on that UDP port.
+	NoWebRTCDirect bool
+	QUIC           bool
 
 	// Announce are the addresses that others are told in place of the host's own:
 	// multiaddrs, or ws:// and wss:// URLs without a path.
@@ -82,15 +89,17 @@ type hostOptions struct {
 	FirstMessageTimeout time.Duration
 }
 
-// An ownHost is a libp2p host with one TCP port and nothing else: WebSocket, noise,
-// yamux, identify and ping. It has no circuit relay, asks no router for a port, and
-// cuts no connection that is within its limits.
+// An ownHost is a libp2p host with one port number and nothing else: WebSocket on TCP
+// and webrtc-direct, quic-v1 or both on UDP; noise, yamux, identify and ping. It has no
+// circuit relay, asks no router for a port, and cuts no connection that is within its
+// limits.
 type ownHost struct {
 	host.Host
 
 	// Fixed after newHost.
 	opts      hostOptions
 	front     *front
+	direct    *directTransport // nil: no webrtc-direct
 	announced []ma.Multiaddr
 	log       *slog.Logger
 }
@@ -151,6 +160,13 @@ func newHost(o hostOptions) (*ownHost, error) {
 		libp2p.DisableRelay(),
 		libp2p.AddrsFactory(h.addrsToTell),
 		libp2p.UserAgent(o.UserAgent),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
+	}
+	if !o.NoWebRTCDirect {
+		opts = append(opts, libp2p.Transport(h.newDirect))
+	}
+	if o.QUIC {
+		opts = append(opts, libp2p.Transport(libp2pquic.NewTransport))
 	}
 	if o.Gater != nil {
 		opts = append(opts, libp2p.ConnectionGater(o.Gater))
@@ -163,6 +179,9 @@ func newHost(o hostOptions) (*ownHost, error) {
 	// It closes the resource manager when it fails, and when it is closed.
 	if h.Host, err = libp2p.New(opts...); err != nil {
 		return nil, fmt.Errorf("node: libp2p host: %w", err)
+	}
+	for i, a := range h.announced {
+		h.announced[i] = h.withCertHash(a)
 	}
 	return h, nil
 }
@@ -198,9 +217,10 @@ type swarmListener interface {
 	ListenAddresses() []ma.Multiaddr
 }
 
-// listen opens the port, if the options ask for one. A port that another program
-// has is an error that matches syscall.EADDRINUSE. A machine without IPv6, or
-// without IPv4, is none. It is called at most once.
+// listen opens the port, if the options ask for one: TCP, and UDP of the same number. A
+// port that another program has, be it in UDP alone, is an error that matches
+// syscall.EADDRINUSE: a relay that lacks what it is thought to have would be found out
+// late. A machine without IPv6, or without IPv4, is none. It is called at most once.
 func (h *ownHost) listen() error {
 	if !h.opts.Listen {
 		return nil
@@ -209,13 +229,22 @@ func (h *ownHost) listen() error {
 	if err != nil {
 		return err
 	}
-	for attempt := 1; ; attempt++ {
-		err := h.listenAt(ips, h.opts.Port)
-		// The number that IPv4 gave may be taken in IPv6.
-		if err == nil || h.opts.Port != 0 || attempt == portAttempts || !errors.Is(err, syscall.EADDRINUSE) {
+	attempts := 1
+	if h.opts.Port == 0 {
+		attempts = portAttempts
+	}
+	return whileInUse(attempts, func() error { return h.listenAt(ips, h.opts.Port) })
+}
+
+// whileInUse listens again with another number as long as the one that TCP gave in IPv4 is
+// taken in UDP, or in IPv6.
+func whileInUse(attempts int, listen func() error) (err error) {
+	for range attempts {
+		if err = listen(); !errors.Is(err, syscall.EADDRINUSE) {
 			return err
 		}
 	}
+	return err
 }
 
 // listenAt opens one port for all of ips, or none.
@@ -226,15 +255,13 @@ func (h *ownHost) listenAt(ips []netip.Addr, port uint16) error {
 	}
 	var failed []error
 	for _, ip := range ips {
-		a, err := listenAddr(ip, port)
-		if err != nil {
-			return err
-		}
-		if err := swarm.AddListenAddr(a); isInUse(err) {
+		err := h.listenOn(swarm, ip, port)
+		var inUse *portInUseError
+		if errors.As(err, &inUse) {
 			swarm.ListenClose(swarm.ListenAddresses()...)
-			return &portInUseError{port: port, err: err}
+			return err
 		} else if err != nil {
-			failed = append(failed, fmt.Errorf("node: listening on %s: %w", netip.AddrPortFrom(ip, port), err))
+			failed = append(failed, err)
 			continue
 		}
 		port = h.port()
@@ -245,6 +272,41 @@ func (h *ownHost) listenAt(ips []netip.Addr, port uint16) error {
 	}
 	if err != nil {
 		h.log.Info("listening on a part of the machine's addresses", "err", err)
+	}
+	return nil
+}
+
+// listenOn opens the TCP port of one address, and then the UDP port of that number.
+func (h *ownHost) listenOn(swarm swarmListener, ip netip.Addr, port uint16) error {
+	a, err := listenAddr(net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, port)), plainWS)
+	if err != nil {
+		return err
+	}
+	if err := swarm.AddListenAddr(a); isInUse(err) {
+		return &portInUseError{network: "TCP", port: port, err: err}
+	} else if err != nil {
+		return fmt.Errorf("node: listening on %s: %w", netip.AddrPortFrom(ip, port), err)
+	}
+	if port == 0 {
+		port = h.port()
+	}
+	var over []ma.Multiaddr
+	if h.opts.QUIC {
+		over = append(over, overQUIC) // the first, for webrtc-direct can share its socket
+	}
+	if !h.opts.NoWebRTCDirect {
+		over = append(over, overWebRTC)
+	}
+	for _, suffix := range over {
+		a, err := listenAddr(net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, port)), suffix)
+		if err != nil {
+			return err
+		}
+		if err := swarm.AddListenAddr(a); isInUse(err) {
+			return &portInUseError{network: "UDP", port: port, err: err}
+		} else if err != nil {
+			return fmt.Errorf("node: listening on %s: %w", a, err)
+		}
 	}
 	return nil
 }
@@ -261,15 +323,15 @@ func (h *ownHost) port() uint16 {
 }
 
 // addrs gives every address of the port, without /p2p: the announced ones, then the
-// machine's own, loopback first, IPv4 before IPv6, TLS last. Unlike Addrs it is up to
-// date at once.
+// machine's own, TCP before UDP, loopback first, IPv4 before IPv6, TLS last. Unlike Addrs
+// it is up to date at once.
 func (h *ownHost) addrs() []ma.Multiaddr {
 	own, err := h.Network().InterfaceListenAddresses()
 	if err != nil {
 		own = h.Network().ListenAddresses()
 	}
 	slices.SortFunc(own, func(a, b ma.Multiaddr) int {
-		return cmp.Or(remoteness(a)-remoteness(b), strings.Compare(a.String(), b.String()))
+		return cmp.Or(costOf(a)-costOf(b), remoteness(a)-remoteness(b), strings.Compare(a.String(), b.String()))
 	})
 	return append(slices.Clone(h.announced), h.withTLS(own)...)
 }
@@ -288,12 +350,13 @@ func (h *ownHost) stats() ListenerStats { return h.front.stats() }
 // A portInUseError matches syscall.EADDRINUSE on every system; Windows has a number
 // of its own for it.
 type portInUseError struct {
-	port uint16
-	err  error
+	network string
+	port    uint16
+	err     error
 }
 
 func (e *portInUseError) Error() string {
-	return fmt.Sprintf("node: port %d is in use by another program: %v", e.port, e.err)
+	return fmt.Sprintf("node: %s port %d is in use by another program: %v", e.network, e.port, e.err)
 }
 func (e *portInUseError) Unwrap() error        { return e.err }
 func (e *portInUseError) Is(target error) bool { return target == syscall.EADDRINUSE }
@@ -320,15 +383,19 @@ func listenIPs(host string) ([]netip.Addr, error) {
 	return []netip.Addr{ip.Unmap()}, nil
 }
 
-func listenAddr(ip netip.Addr, port uint16) (ma.Multiaddr, error) {
-	a, err := manet.FromNetAddr(net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, port)))
+func listenAddr(addr net.Addr, over ma.Multiaddr) (ma.Multiaddr, error) {
+	a, err := manet.FromNetAddr(addr)
 	if err != nil {
 		return nil, fmt.Errorf("node: address to listen on: %w", err)
 	}
-	return a.Encapsulate(plainWS), nil
+	return a.Encapsulate(over), nil
 }
 
-var plainWS = ma.StringCast("/ws")
+var (
+	plainWS    = ma.StringCast("/ws")
+	overQUIC   = ma.StringCast("/quic-v1")
+	overWebRTC = ma.StringCast("/webrtc-direct")
+)
 
 // parseAnnounce reads an address that others shall dial: a multiaddr, with or
 // without our own /p2p, or a ws:// or wss:// URL.

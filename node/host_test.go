@@ -81,29 +81,28 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-func TestAnyPortIsOneForBothFamilies(t *testing.T) {
-	h := newTestHost(t, hostOptions{Listen: true})
+func TestAnyPortIsOneForAll(t *testing.T) {
+	h := newTestHost(t, hostOptions{Listen: true, QUIC: true})
 	if err := h.listen(); err != nil {
 		t.Fatal(err)
 	}
 	if h.port() == 0 {
 		t.Fatal("no port")
 	}
-	var families []string
+	var got []string
 	for _, a := range h.Network().ListenAddresses() {
-		if want := fmt.Sprintf("/tcp/%d/ws", h.port()); !strings.HasSuffix(a.String(), want) {
-			t.Errorf("%s does not end in %s", a, want)
+		a, _ = ma.SplitFunc(a, func(c ma.Component) bool { return c.Protocol().Code == ma.P_CERTHASH })
+		got = append(got, a.String())
+	}
+	slices.Sort(got)
+	var want []string
+	for _, ip := range []string{"/ip4/0.0.0.0", "/ip6/::"} {
+		if ip == "/ip4/0.0.0.0" || haveIPv6() {
+			want = append(want, fmt.Sprintf("%s/tcp/%d/ws", ip, h.port()), fmt.Sprintf("%s/udp/%d/quic-v1", ip, h.port()), fmt.Sprintf("%s/udp/%d/webrtc-direct", ip, h.port()))
 		}
-		first, _ := ma.SplitFirst(a)
-		families = append(families, first.Protocol().Name)
 	}
-	slices.Sort(families)
-	want := []string{"ip4"}
-	if haveIPv6() {
-		want = append(want, "ip6")
-	}
-	if !slices.Equal(families, want) {
-		t.Errorf("it listens on %v, want %v", families, want)
+	if !slices.Equal(got, want) {
+		t.Errorf("it listens on %v, want %v", got, want)
 	}
 	loopback := ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/ws", h.port()))
 	if got := h.addrs(); len(got) == 0 || !got[0].Equal(loopback) {
@@ -122,7 +121,7 @@ func TestAnyPortIsOneForBothFamilies(t *testing.T) {
 func TestMissingFamily(t *testing.T) {
 	here, missing := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.0.2.1")
 	for _, ips := range [][]netip.Addr{{here, missing}, {missing, here}} {
-		h := newTestHost(t, hostOptions{})
+		h := newTestHost(t, hostOptions{NoWebRTCDirect: true})
 		if err := h.listenAt(ips, 0); err != nil {
 			t.Errorf("listening on %v: %v", ips, err)
 		}
@@ -245,6 +244,15 @@ func TestNothingOnStderr(t *testing.T) {
 		return
 	}
 	h := startHost(t, hostOptions{AcceptText: echo})
+	overUDP := stockHost(t)
+	connect(t, overUDP, peer.AddrInfo{ID: h.ID(), Addrs: []ma.Multiaddr{addrOf(t, h.addrs(), ma.P_WEBRTC_DIRECT)}})
+	udp, err := net.Dial("udp", h.hostport())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(udp, "junk")
+	udp.Close()
+	overUDP.Close()
 	taken := newTestHost(t, hostOptions{Listen: true, ListenHost: "127.0.0.1", Port: h.port()})
 	if err := taken.listen(); err == nil {
 		t.Error("two hosts on one port")

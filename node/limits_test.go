@@ -46,6 +46,10 @@ func TestLimits(t *testing.T) {
 	if got := open(t, rm, "/ip6/2001:db8::2/tcp/1/ws", 2000, 1); got != 0 {
 		t.Error("a second address of the same IPv6 subnet has a share of its own")
 	}
+	// UDP has no share beside it, nor has another port.
+	if got := open(t, rm, "/ip4/203.0.113.7/udp/2", 2500, 1); got != 0 {
+		t.Error("an address has a share of its own in UDP")
+	}
 	// Ourselves, or our reverse proxy, have all the rest.
 	if got, want := open(t, rm, "/ip4/127.0.0.1/tcp/1/ws", 3000, maxConns), maxConns/2; got != want {
 		t.Errorf("127.0.0.1 has %d connections, want %d", got, want)

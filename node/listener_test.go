@@ -634,6 +634,9 @@ func TestTLS(t *testing.T) {
 
 	var plain, secure []ma.Multiaddr
 	for _, a := range h.addrs() {
+		if _, err := a.ValueForProtocol(ma.P_TCP); err != nil {
+			continue
+		}
 		if _, err := a.ValueForProtocol(ma.P_TLS); err == nil {
 			secure = append(secure, a)
 		} else {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,15 +28,23 @@ import (
 // that listens nowhere and knows nobody.
 type Options struct {
 	// Listen opens a TCP port that serves libp2p over WebSocket, legacy peers if there
-	// is a Legacy transport, and a status page. Port is its number, 0 for any that is
-	// free; ListenHost an IP address or "localhost", "" for every address of the
+	// is a Legacy transport, and a status page, and the UDP port of the same number that
+	// serves libp2p over webrtc-direct. Port is the number, 0 for any that is free in
+	// both; ListenHost an IP address or "localhost", "" for every address of the
 	// machine. A host that was attached has its own ports, and none is opened.
 	Listen     bool
 	Port       uint16
 	ListenHost string
 
+	// NoWebRTCDirect neither listens to webrtc-direct nor dials it. QUIC listens to
+	// quic-v1 also, on the same UDP port, and dials it. An attached host has the
+	// transports that it has.
+	NoWebRTCDirect bool
+	QUIC           bool
+
 	// Announce are the addresses that others are told, multiaddrs or ws:// and wss://
-	// URLs, where the node's own are not the ones to dial: behind a reverse proxy.
+	// URLs, where the node's own are not the ones to dial: behind a reverse proxy. A
+	// multiaddr that ends in /webrtc-direct gets the node's /certhash.
 	Announce []string
 
 	// Bootstraps are peers of the network to join: multiaddrs that end in /p2p/…, and
@@ -140,7 +149,7 @@ func (e optionError) Unwrap() error        { return e.error }
 func (e optionError) Is(target error) bool { return target == ErrOptions }
 
 // New starts a node on a libp2p host of its own. The error matches syscall.EADDRINUSE
-// when another program has the port.
+// when another program has the port, in TCP or in UDP.
 func New(o Options) (*Node, error) {
 	n := newNode(o)
 	key := o.Key
@@ -152,6 +161,7 @@ func New(o Options) (*Node, error) {
 	}
 	ho := hostOptions{
 		Key: key, Listen: o.Listen, ListenHost: o.ListenHost, Port: o.Port, Announce: o.Announce,
+		NoWebRTCDirect: o.NoWebRTCDirect, QUIC: o.QUIC,
 		TLS: o.TLS, TLSClient: o.TLSClient, Gater: o.Gater, MaxConns: o.MaxConns, Metrics: o.Metrics,
 		UserAgent: "peer-relay/" + n.opts.Version, Log: o.Logger,
 		HTTP: newStatusHandler(n.Status, o.ShowPeers),
@@ -351,7 +361,7 @@ func (n *Node) Close() error {
 
 // --- addresses
 
-// Port gives the number of the node's own TCP port, 0 if it has none.
+// Port gives the number of the node's own port, in TCP and in UDP, 0 if it has none.
 func (n *Node) Port() uint16 {
 	if n.own == nil {
 		return 0
@@ -411,9 +421,12 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 	}
 	n.mu.Unlock()
 	addrs := append(n.host.Addrs(), n.listenAddrs()...)
+	addrs = ma.Unique(addrs)
+	// There may be no room for all.
+	slices.SortStableFunc(addrs, func(a, b ma.Multiaddr) int { return costOf(a) - costOf(b) })
 	for s := widest; s > scopeNone; s-- {
 		var told []ma.Multiaddr
-		for _, a := range ma.Unique(addrs) {
+		for _, a := range addrs {
 			if scopeOfAddr(a) >= s {
 				told = append(told, a)
 			}
@@ -457,8 +470,21 @@ func (n *Node) peerDown(id protocol.ID, err error) {
 	n.mu.Lock()
 	delete(n.remotes, id)
 	n.mu.Unlock()
+	if n.own != nil && errors.Is(err, protocol.ErrSilent) {
+		n.task(func(context.Context) { n.hangUp(id) })
+	}
 	if n.opts.OnPeerDown != nil {
 		n.opts.OnPeerDown(id, err)
+	}
+}
+
+// hangUp closes the connections to a peer that is gone. libp2p would take one for good for
+// as long as most of a minute, over webrtc-direct, and try every new stream on it.
+func (n *Node) hangUp(id protocol.ID) {
+	for _, p := range n.host.Network().Peers() {
+		if IDOf(p) == id {
+			n.host.Network().ClosePeer(p)
+		}
 	}
 }
 

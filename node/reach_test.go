@@ -22,13 +22,14 @@ func TestScopes(t *testing.T) {
 	for text, want := range map[string]scope{
 		"ws://localhost:8001": scopeLoopback, "ws://127.0.0.1:8001": scopeLoopback, "ws://[::1]:8001": scopeLoopback,
 		"wss://10.0.0.1": scopePrivate, "wss://relay.example.com": scopePublic, "/ip4/10.0.0.1/tcp/1/ws": scopePrivate,
+		"/ip4/127.0.0.1/udp/1/webrtc-direct": scopeLoopback, "/ip6/fd00::1/udp/1/quic-v1": scopePrivate, "/ip4/8.8.8.8/udp/1/webrtc-direct": scopePublic,
 		"/dns4/localhost/tcp/1/ws": scopeLoopback, "/dns/relay.example.com/tcp/443/tls/ws": scopePublic, "/nonsense": scopeNone,
 	} {
 		if got := scopeOfContact(text); got != want {
 			t.Errorf("%s has scope %d, want %d", text, got, want)
 		}
 	}
-	for text, want := range map[string]scope{"127.0.0.1:80": scopeLoopback, "[fd00::1]:80": scopePrivate, "ws://8.8.8.8": scopePublic} {
+	for text, want := range map[string]scope{"/ip4/10.0.0.1/udp/1": scopePrivate, "127.0.0.1:80": scopeLoopback, "[fd00::1]:80": scopePrivate, "ws://8.8.8.8": scopePublic} {
 		if got := scopeOfRemote(text); got != want {
 			t.Errorf("a link to %s has scope %d, want %d", text, got, want)
 		}

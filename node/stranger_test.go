@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/peer-relay/peer-relay/protocol"
 )
@@ -28,12 +29,17 @@ type stranger struct {
 // meet lets a stranger open a stream to a node and say hello.
 func meet(t *testing.T, n *Node, hello []byte) *stranger {
 	t.Helper()
+	return meetAt(t, n, n.Addrs()[0], hello)
+}
+
+func meetAt(t *testing.T, n *Node, at ma.Multiaddr, hello []byte) *stranger {
+	t.Helper()
 	h, err := libp2p.New(libp2p.NoListenAddrs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.Close() })
-	to, err := peer.AddrInfoFromP2pAddr(n.Addrs()[0])
+	to, err := peer.AddrInfoFromP2pAddr(at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +53,7 @@ func meet(t *testing.T, n *Node, hello []byte) *stranger {
 		t.Fatal(err)
 	}
 	s.SetDeadline(time.Now().Add(patience))
+	t.Cleanup(func() { s.SetDeadline(time.Time{}) })
 	x := &stranger{t: t, id: IDOf(h.ID()), s: s, r: bufio.NewReader(s)}
 	x.write(hello)
 	if got := x.read(); got[0] != 0x0a { // Frame.hello

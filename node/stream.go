@@ -52,6 +52,7 @@ func openStream(ctx context.Context, s network.Stream, hello protocol.Hello) (*s
 	defer stop()
 	s.SetDeadline(time.Now().Add(helloTimeout))
 	theirs, err := l.exchange(hello)
+	s.SetDeadline(time.Time{}) // whatever happened: over WebRTC its timer would outlive the stream
 	if err != nil {
 		s.Reset()
 		if ctx.Err() != nil {
@@ -59,7 +60,6 @@ func openStream(ctx context.Context, s network.Stream, hello protocol.Hello) (*s
 		}
 		return nil, fmt.Errorf("node: hello with %v: %w", s.Conn().RemotePeer(), err)
 	}
-	s.SetDeadline(time.Time{})
 	if theirs.MaxFrame != 0 {
 		l.most = int(min(theirs.MaxFrame, protocol.MaxFrame))
 	}
@@ -73,6 +73,7 @@ func openStream(ctx context.Context, s network.Stream, hello protocol.Hello) (*s
 		Features: theirs.Features,
 		Agent:    theirs.Agent,
 		Addr:     conn.RemoteMultiaddr().String(),
+		WebRTC:   conn.ConnState().Transport == directName,
 	}
 	if l.info.Dialed {
 		l.info.Opener, l.info.Value = string(conn.LocalPeer()), hello.Link
