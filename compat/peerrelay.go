@@ -20,8 +20,8 @@ import (
 // Options are the publication's, and what a Go program may want besides. The zero
 // value is a peer without a port that knows nobody.
 type Options struct {
-	// Port is the TCP port to listen on: nil for none, as a page in a browser has
-	// none, 0 for any that is free. Port(8001) gives the pointer.
+	// Port is the TCP port to listen on, and the UDP port: nil for none, as a page in a
+	// browser has none, 0 for any that is free in both. Port(8001) gives the pointer.
 	Port *int
 
 	// Bootstrap are peers of the network to join: ws:// and wss:// URLs, and
@@ -43,6 +43,11 @@ type Options struct {
 	// WRTC says how links are made by WebRTC, to pages in browsers and to other peers
 	// that have no port. Its zero value makes them; WRTC.Off does not.
 	WRTC WebRTCOptions
+
+	// NoWebRTCDirect does without libp2p's webrtc-direct, by which pages on js-libp2p come
+	// in over UDP; QUIC adds its quic-v1. See node.Options.
+	NoWebRTCDirect bool
+	QUIC           bool
 
 	// Sign signs every message, so that peers that understand it know it to be
 	// this peer's. JS peers ignore signatures.
@@ -105,7 +110,7 @@ func New(o Options) (*PeerRelay, error) {
 	p.message.calls, p.peer.calls, p.down.calls, p.err.calls = &p.calls, &p.calls, &p.calls, &p.calls
 	no := node.Options{
 		ListenHost: o.Host, Announce: o.Announce, Bootstraps: o.Bootstrap, KeyFile: o.KeyFile, SignMessages: o.Sign,
-		ShowPeers: o.ShowPeers, Version: o.Version, Logger: o.Logger,
+		ShowPeers: o.ShowPeers, Version: o.Version, Logger: o.Logger, NoWebRTCDirect: o.NoWebRTCDirect, QUIC: o.QUIC,
 		OnMessage:  p.onMessage,
 		OnPeer:     func(i protocol.LinkInfo) { p.peer.emit(i.ID) },
 		OnPeerDown: func(id protocol.ID, _ error) { p.down.emit(id) },

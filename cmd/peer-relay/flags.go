@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,13 @@ type flags struct {
 	sign      bool
 	showPeers bool
 	verbose   bool
+
+	quic           bool
+	noWebRTCDirect bool
+	noWebRTC       bool
+	ice            list
+	webRTCPorts    portRange
+	webRTCLoopback bool
 }
 
 // A list is a flag that may be given more than once.
@@ -35,6 +43,49 @@ type list []string
 
 func (l *list) String() string     { return strings.Join(*l, " ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
+
+// A portRange is a flag such as 40000-40100; its zero value is every port.
+type portRange struct{ min, max uint16 }
+
+func (r *portRange) String() string {
+	if *r == (portRange{}) {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d", r.min, r.max)
+}
+
+func (r *portRange) Set(s string) error {
+	low, high, _ := strings.Cut(s, "-")
+	a, errA := strconv.ParseUint(low, 10, 16)
+	b, errB := strconv.ParseUint(high, 10, 16)
+	if errA != nil || errB != nil || a == 0 || a > b {
+		return errors.New("want two ports, MIN-MAX")
+	}
+	r.min, r.max = uint16(a), uint16(b)
+	return nil
+}
+
+// iceServers reads STUN and TURN servers: a URL, and for TURN a user's name and password
+// behind it.
+func iceServers(specs []string) (servers []compat.ICEServer, err error) {
+	for _, spec := range specs {
+		parts := strings.SplitN(spec, ",", 3)
+		server := compat.ICEServer{URLs: parts[:1]}
+		switch len(parts) {
+		case 2:
+			return nil, wrongUsage("--ice %q: want URL, or URL,USER,PASSWORD", parts[0])
+		case 3:
+			server.Username, server.Credential = parts[1], parts[2]
+		}
+		try, err := compat.NewWebRTC(compat.WebRTCOptions{ICEServers: []compat.ICEServer{server}})
+		if err != nil {
+			return nil, wrongUsage("--ice %q: %w", parts[0], err)
+		}
+		try.Close()
+		servers = append(servers, server)
+	}
+	return servers, nil
+}
 
 func (f *flags) set() *flag.FlagSet {
 	set := flag.NewFlagSet("peer-relay", flag.ContinueOnError)
@@ -48,6 +99,12 @@ func (f *flags) set() *flag.FlagSet {
 	set.BoolVar(&f.showPeers, "show-peers", false, "let the status page tell the ids of linked peers")
 	set.StringVar(&f.as, "as", "string", "send: what DATA is, `kind` string, json or bytes")
 	set.DurationVar(&f.timeout, "timeout", linkTimeout, "send: how long to wait for a bootstrap to answer, a `duration`")
+	set.BoolVar(&f.quic, "quic", false, "serve and dial libp2p over QUIC (/quic-v1) also, on the same UDP port")
+	set.BoolVar(&f.noWebRTCDirect, "no-webrtc-direct", false, "neither serve nor dial libp2p over WebRTC (/webrtc-direct)")
+	set.BoolVar(&f.noWebRTC, "no-webrtc", false, "make no WebRTC links to legacy peers, such as the npm package's in pages")
+	set.Var(&f.ice, "ice", "a STUN or TURN `server` by which legacy WebRTC gets through NATs, stun:HOST:PORT or\nturn:HOST:PORT,USER,PASSWORD; may be repeated (default: none)")
+	set.Var(&f.webRTCPorts, "webrtc-ports", "the UDP ports for legacy WebRTC, `MIN-MAX` (default: any that is free)")
+	set.BoolVar(&f.webRTCLoopback, "webrtc-loopback", false, "make legacy WebRTC links over the loopback interface also")
 	set.BoolVar(&f.verbose, "verbose", false, "log links, dials and drops on standard error")
 	return set
 }
@@ -82,13 +139,22 @@ func (p *program) printUsage(w io.Writer) {
 }
 
 // options gives what all commands have in common.
-func (p *program) options() compat.Options {
+func (p *program) options() (compat.Options, error) {
+	ice, err := iceServers(p.flags.ice)
+	if err != nil {
+		return compat.Options{}, err
+	}
 	o := compat.Options{
 		Bootstrap: p.flags.bootstrap, Announce: p.flags.announce, Host: p.flags.host, KeyFile: p.flags.key,
 		Sign: p.flags.sign, ShowPeers: p.flags.showPeers, Version: version(),
+		NoWebRTCDirect: p.flags.noWebRTCDirect, QUIC: p.flags.quic,
+		WRTC: compat.WebRTCOptions{
+			Off: p.flags.noWebRTC, ICEServers: ice, Loopback: p.flags.webRTCLoopback,
+			PortMin: p.flags.webRTCPorts.min, PortMax: p.flags.webRTCPorts.max,
+		},
 	}
 	if p.flags.verbose {
 		o.Logger = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return o
+	return o, nil
 }

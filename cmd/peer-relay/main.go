@@ -30,15 +30,16 @@ const usage = `Usage:
   peer-relay version                                    print the version
 
 PORT is a TCP port that serves legacy peers (ws://), libp2p peers (/ws) and a status
-page (http://), 0 for any that is free, or "none" for a peer without a port. BOOTSTRAP
-is a peer of the network to join: a ws:// or wss:// URL, or a multiaddr that ends in
-/p2p/…. All are used, and tried again until they answer.
+page (http://), and the UDP port of that number, which serves libp2p peers in pages
+(/webrtc-direct). It is 0 for any that is free, or "none" for a peer without a port.
+BOOTSTRAP is a peer of the network to join: a ws:// or wss:// URL, or a multiaddr that
+ends in /p2p/…. All are used, and tried again until they answer.
 
 Flags:
 %s
 Exit status: 0 after SIGINT, SIGTERM or the end of standard input (with --json);
-1 failure; 2 a wrong flag, argument, URL, id or key file; 3 the port is in use;
-4 send: no bootstrap answered in time. A second signal ends the program at once.
+1 failure; 2 a wrong flag, argument, URL, id or key file; 3 the port is in use, in TCP
+or in UDP; 4 send: no bootstrap answered in time. A second signal ends the program at once.
 `
 
 // An exitError is an error that has an exit status of its own.

@@ -9,12 +9,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/peer-relay/peer-relay/compat"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,6 +45,12 @@ func TestWrongUsage(t *testing.T) {
 	}
 	defer busy.Close()
 	port := strconv.Itoa(busy.Addr().(*net.TCPAddr).Port)
+	busyUDP, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busyUDP.Close()
+	udpPort := strconv.Itoa(busyUDP.LocalAddr().(*net.UDPAddr).Port)
 	open := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(open, []byte("not a key"), 0o600); err != nil {
 		t.Fatal(err)
@@ -65,7 +74,14 @@ func TestWrongUsage(t *testing.T) {
 		{"0 --announce ftp://example.com", exitUsage, "ftp://example.com"},
 		{"0 --host nowhere.example", exitUsage, "nowhere.example"},
 		{"0 --key " + open, exitUsage, open},
-		{port + " --host 127.0.0.1", exitInUse, port},
+		{"0 --ice example.com", exitUsage, "example.com"},
+		{"0 --ice stun:a:1,user", exitUsage, "stun:a:1"},
+		{"0 --ice turn:a:1", exitUsage, "turn:a:1"},
+		{"0 --webrtc-ports 4000", exitUsage, "MIN-MAX"},
+		{"0 --webrtc-ports 4000-3000", exitUsage, "MIN-MAX"},
+		{"0 --webrtc-ports 0-3000", exitUsage, "MIN-MAX"},
+		{port + " --host 127.0.0.1", exitInUse, "TCP port " + port},
+		{udpPort + " --host 127.0.0.1", exitInUse, "UDP port " + udpPort},
 		{"listen", exitUsage, "--bootstrap"},
 		{"listen --bootstrap ws://127.0.0.1:1 more", exitUsage, "more"},
 		{"send --bootstrap ws://127.0.0.1:1", exitUsage, "want ID"},
@@ -95,6 +111,54 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 	if status, stdout, _ := runOnce(t, "", "version"); status != exitOK || strings.TrimSpace(stdout) == "" {
 		t.Errorf("version: status %d, %q", status, stdout)
+	}
+}
+
+// TestTransports checks what each flag adds to the addresses, and what it leaves away.
+func TestTransports(t *testing.T) {
+	for _, test := range []struct{ args, want string }{
+		{"", "ws webrtc-direct"},
+		{"--quic", "ws quic-v1 webrtc-direct"},
+		{"--no-webrtc-direct", "ws"},
+		{"--quic --no-webrtc-direct", "ws quic-v1"},
+		{"--no-webrtc", "ws webrtc-direct"},
+		{"--ice stun:127.0.0.1:1 --ice turn:127.0.0.1:1,user,pass,word --webrtc-ports 40000-40100 --webrtc-loopback", "ws webrtc-direct"},
+	} {
+		c := startChild(t, append(strings.Fields(test.args), "--host", "127.0.0.1", "0")...)
+		var addrs []string
+		if err := json.Unmarshal(c.ready["addrs"], &addrs); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, a := range addrs {
+			for _, transport := range []string{"ws", "quic-v1", "webrtc-direct"} {
+				if strings.Contains(a, "/"+transport+"/") {
+					got = append(got, transport)
+				}
+			}
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%q listens at %v, want %s", test.args, addrs, test.want)
+		}
+	}
+}
+
+// TestWebRTCFlags checks that the options of legacy WebRTC reach it.
+func TestWebRTCFlags(t *testing.T) {
+	p := &program{stderr: io.Discard}
+	if _, err := p.flags.parse(strings.Fields("0 --no-webrtc --ice stun:a:1 --ice turn:b:2,user,pass,word --webrtc-ports 40000-40100 --webrtc-loopback")); err != nil {
+		t.Fatal(err)
+	}
+	o, err := p.options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := compat.WebRTCOptions{
+		Off: true, Loopback: true, PortMin: 40000, PortMax: 40100,
+		ICEServers: []compat.ICEServer{{URLs: []string{"stun:a:1"}}, {URLs: []string{"turn:b:2"}, Username: "user", Credential: "pass,word"}},
+	}
+	if !reflect.DeepEqual(o.WRTC, want) {
+		t.Errorf("options are %+v, want %+v", o.WRTC, want)
 	}
 }
 

@@ -26,7 +26,11 @@ func (p *program) send(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	peer, err := compat.New(p.options())
+	o, err := p.options()
+	if err != nil {
+		return err
+	}
+	peer, err := compat.New(o)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,10 @@ import (
 
 // serve runs a relay until it is told to stop.
 func (p *program) serve(ctx context.Context, args []string) error {
-	o := p.options()
+	o, err := p.options()
+	if err != nil {
+		return err
+	}
 	if args[0] != "none" {
 		port, err := strconv.ParseUint(args[0], 10, 16)
 		if err != nil {
@@ -30,7 +33,11 @@ func (p *program) listen(ctx context.Context, args []string) error {
 	if len(p.flags.bootstrap) == 0 {
 		return wrongUsage("listen: want --bootstrap, else nobody can send a message")
 	}
-	return p.runPeer(ctx, p.options(), true)
+	o, err := p.options()
+	if err != nil {
+		return err
+	}
+	return p.runPeer(ctx, o, true)
 }
 
 // runPeer runs a peer until ctx is done or, with --json, standard input ends.
