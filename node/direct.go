@@ -39,7 +39,7 @@ type directTransport struct {
 	limits *directLimits
 }
 
-// newDirect is a constructor for libp2p.Transport.
+// newDirect is a constructor for libp2p.Transport. It runs before the host does.
 func (h *ownHost) newDirect(key crypto.PrivKey, psk pnet.PSK, gater connmgr.ConnectionGater, rm network.ResourceManager, listen libp2pwebrtc.ListenUDPFn) (*directTransport, error) {
 	limits := &directLimits{ResourceManager: rm, most: int64(max(1, h.opts.MaxConns/directShare))}
 	t, err := libp2pwebrtc.New(key, psk, gater, limits, listen)
@@ -47,16 +47,19 @@ func (h *ownHost) newDirect(key crypto.PrivKey, psk pnet.PSK, gater connmgr.Conn
 		return nil, err
 	}
 	h.direct = &directTransport{t, limits}
+	for i, a := range h.announced { // nobody has asked for them yet
+		h.announced[i] = h.direct.withCertHash(a)
+	}
 	return h.direct, nil
 }
 
 // withCertHash completes an address of webrtc-direct that was announced without the hash
 // of the certificate, which nobody wants to type.
-func (h *ownHost) withCertHash(a ma.Multiaddr) ma.Multiaddr {
-	if direct, hashes := libp2pwebrtc.IsWebRTCDirectMultiaddr(a); h.direct == nil || !direct || hashes > 0 {
+func (t *directTransport) withCertHash(a ma.Multiaddr) ma.Multiaddr {
+	if direct, hashes := libp2pwebrtc.IsWebRTCDirectMultiaddr(a); !direct || hashes > 0 {
 		return a
 	}
-	if full, ok := h.direct.AddCertHashes(a); ok {
+	if full, ok := t.AddCertHashes(a); ok {
 		return full
 	}
 	return a

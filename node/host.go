@@ -180,9 +180,6 @@ func newHost(o hostOptions) (*ownHost, error) {
 	if h.Host, err = libp2p.New(opts...); err != nil {
 		return nil, fmt.Errorf("node: libp2p host: %w", err)
 	}
-	for i, a := range h.announced {
-		h.announced[i] = h.withCertHash(a)
-	}
 	return h, nil
 }
 
