@@ -333,6 +333,17 @@ func (n *Node) Send(to protocol.ID, payload []byte) error {
 	return n.router.Send(to, protocol.FormRaw, payload)
 }
 
+// ListenPacket opens a datagram socket on a port of this peer, 0 for any that is free.
+// Programs that share the node do not see each other's datagrams.
+func (n *Node) ListenPacket(port uint16) (*protocol.PacketConn, error) {
+	return n.router.ListenPacket(port)
+}
+
+// Dial opens a datagram socket that is connected to a port of another peer.
+func (n *Node) Dial(id protocol.ID, port uint16) (*protocol.PacketConn, error) {
+	return n.router.Dial(id, port)
+}
+
 // Close says goodbye to all peers, stops what New or Attach started, and closes the
 // host if it is the node's own. It takes at most about a second.
 func (n *Node) Close() error {

@@ -138,7 +138,8 @@ func (c *Core) Stats() Stats {
 // Drop counts a message that the shell lost.
 func (c *Core) Drop(reason DropReason) {
 	c.stats.Dropped[reason]++
-	if reason == DropInboxFull {
+	switch reason {
+	case DropInboxFull, DropNoPort, DropSocketFull:
 		c.stats.Delivered--
 	}
 }

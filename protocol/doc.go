@@ -26,13 +26,17 @@
 // sim drives thousands in virtual time; the transcripts in testdata/core show its
 // decisions one by one. The bytes are described in SPEC.md and envelope.proto.
 //
+// Programs that want datagrams have sockets: [Router.ListenPacket] and [Router.Dial] give
+// a [PacketConn], a net.PacketConn whose addresses are a peer's id and a port.
+//
 // # Limits
 //
 // All are constants, in wire.go and params.go. A message is at most [MaxPayload] raw
 // bytes or [MaxText] bytes of JSON, so that every kind of peer can take it, and goes
 // through at most 19 relays. A link queues 4 MiB or 8,192 frames; beyond that Send says
 // ErrQueueFull, and relays drop and count. 256 messages or 1 MiB wait up to a minute for
-// the first link. The application may be 8,192 messages or 16 MiB behind. What has been
+// the first link. The application may be 8,192 messages or 16 MiB behind, the
+// reader of a socket 2,048 datagrams or 4 MiB, all sockets together 64 MiB. What has been
 // seen is remembered for a minute or as long as 64 MiB suffice, what has been delivered
 // for two minutes or as long as 32 MiB do. Nothing here blocks a sender, and no message
 // is promised to arrive: a relay that dies takes along what it holds, and its neighbours

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -85,10 +86,13 @@ type Router struct {
 	wake  chan struct{} // tells run that the core's next wake came nearer
 	tasks sync.WaitGroup
 
+	datagramBytes atomic.Int64 // that wait in sockets
+
 	mu       sync.Mutex
 	core     *Core
 	served   map[LinkHandle]*served
 	claims   map[int]chan error
+	sockets  map[uint16]*PacketConn
 	lastID   uint64
 	wakeAt   time.Duration
 	closed   bool
@@ -141,6 +145,8 @@ func NewRouter(opts Options) (*Router, error) {
 		wake:   make(chan struct{}, 1),
 		served: make(map[LinkHandle]*served),
 		claims: make(map[int]chan error),
+
+		sockets: make(map[uint16]*PacketConn),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	r.core = NewCore(CoreConfig{
@@ -190,7 +196,9 @@ func (r *Router) settle() (later []Action) {
 				s.sayBye(a.Reason, a.Err)
 			}
 		case Deliver:
-			if !r.inbox.putMessage(a.Frame, a.Proved) {
+			if a.Frame.Body.isDatagram() {
+				r.deliverDatagram(a.Frame, a.Proved)
+			} else if !r.inbox.putMessage(a.Frame, a.Proved) {
 				r.core.Drop(DropInboxFull)
 			}
 		case PeerUp:
@@ -654,7 +662,7 @@ func (r *Router) Peers() []LinkInfo {
 	return infos
 }
 
-// Close says goodbye on every link, waits up to 1 s for the answers, and ends all
+// Close closes the sockets, says goodbye on every link, waits up to 1 s for the answers, and ends all
 // that the router started. It waits for a handler that is running, so a handler
 // must not call it. What was not written by then is lost.
 func (r *Router) Close() error {
@@ -665,6 +673,10 @@ func (r *Router) Close() error {
 		return nil
 	}
 	r.closed = true
+	for port, c := range r.sockets {
+		c.shut()
+		delete(r.sockets, port)
+	}
 	r.stopping = make(chan struct{})
 	for _, s := range r.served {
 		s.sayBye(ByeShutdown, ErrClosed)

@@ -23,12 +23,15 @@ const (
 	DropUnasked                       // a control message that nobody asked for
 	DropBadControl                    // a control message that makes no sense
 	DropLinkEnded                     // it stood in the queue of a link that ended
+	DropNoPort                        // a datagram for a port that no socket has
+	DropSocketFull                    // the oldest datagram of a socket that is read too slowly
 	numDropReasons
 )
 
 func (r DropReason) String() string {
 	return [...]string{"duplicate", "loop", "hops", "budget", "no_route", "queue_full", "waiting_full", "expired",
-		"malformed", "unknown", "unsupported", "too_big", "inbox_full", "unencodable", "unasked", "bad_control", "link_ended"}[r]
+		"malformed", "unknown", "unsupported", "too_big", "inbox_full", "unencodable", "unasked", "bad_control", "link_ended",
+		"no_port", "socket_full"}[r]
 }
 
 // Drops counts dropped messages by their reason.
