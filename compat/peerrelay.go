@@ -103,8 +103,14 @@ type Message struct {
 	Path   []protocol.ID   // the peers it went through, its origin first; a hint
 }
 
-// New starts a peer. The error says what is wrong with the options, or that the port
-// is in use, which matches syscall.EADDRINUSE.
+// optionError makes an error one that matches node.ErrOptions.
+type optionError struct{ error }
+
+func (e optionError) Unwrap() error        { return e.error }
+func (e optionError) Is(target error) bool { return target == node.ErrOptions }
+
+// New starts a peer. The error says what is wrong with the options, and matches
+// node.ErrOptions, or that a port is in use, which matches syscall.EADDRINUSE.
 func New(o Options) (*PeerRelay, error) {
 	p := &PeerRelay{done: make(chan struct{})}
 	p.message.calls, p.peer.calls, p.down.calls, p.err.calls = &p.calls, &p.calls, &p.calls, &p.calls
@@ -120,28 +126,33 @@ func New(o Options) (*PeerRelay, error) {
 	}
 	if o.Port != nil {
 		if *o.Port < 0 || *o.Port > math.MaxUint16 {
-			return nil, fmt.Errorf("peer-relay: port %d: want 0 to %d", *o.Port, math.MaxUint16)
+			return nil, optionError{fmt.Errorf("peer-relay: port %d: want 0 to %d", *o.Port, math.MaxUint16)}
 		}
 		no.Listen, no.Port = true, uint16(*o.Port)
 	}
+	var n *node.Node
+	started := make(chan struct{})
+	mayDial := func(addr netip.Addr) bool {
+		<-started // New has given n, or an error
+		return n != nil && n.MayDial(addr)
+	}
 	if !o.WRTC.Off {
-		var err error
+		if err := o.WRTC.check(); err != nil {
+			return nil, optionError{err}
+		}
 		if o.WRTC.Logger == nil {
 			o.WRTC.Logger = o.Logger
 		}
+		if o.WRTC.MayDial == nil {
+			o.WRTC.MayDial = mayDial
+		}
+		var err error
 		if p.wrtc, err = NewWebRTC(o.WRTC); err != nil {
 			return nil, err
 		}
 		no.WebRTC = p.wrtc
 	}
-	var n *node.Node
-	started := make(chan struct{})
-	no.Legacy = legacy{&WebSocket{
-		MayDial: func(addr netip.Addr) bool {
-			<-started // New has given n, or an error
-			return n != nil && n.MayDial(addr)
-		},
-	}}
+	no.Legacy = legacy{&WebSocket{MayDial: mayDial}}
 	var err error
 	n, err = node.New(no)
 	close(started)

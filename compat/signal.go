@@ -9,9 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
@@ -52,6 +55,7 @@ type rtcSignal struct {
 	SDP       string        `json:"sdp,omitempty"`
 	Candidate *rtcCandidate `json:"candidate,omitempty"`
 
+	within []rtcCandidate // candidates that stood in SDP
 	proved bool
 }
 
@@ -79,14 +83,31 @@ func parseSignal(text []byte) (s rtcSignal, err error) {
 	case s.SDP == "" || s.Type != "offer" && s.Type != "answer":
 		return s, errSignal
 	default:
-		return s, checkSDP(s.SDP)
+		s.SDP, s.within = splitSDP(s.SDP)
+		return s, checkSDP(s.SDP, len(s.within))
 	}
 	return s, nil
 }
 
+// splitSDP takes the candidates out of a session, which one that does not trickle has
+// there: they are looked at like all others.
+func splitSDP(text string) (rest string, candidates []rtcCandidate) {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		value, is := strings.CutPrefix(line, "a=candidate:")
+		if !is {
+			b.WriteString(line)
+		} else if len(candidates) <= maxCandidates { // one more is too many
+			first := "0"
+			candidates = append(candidates, rtcCandidate{Candidate: "candidate:" + strings.TrimRight(value, "\r\n"), SDPMid: &first})
+		}
+	}
+	return b.String(), candidates
+}
+
 // checkSDP refuses a session that is for anything but one data channel's transport:
 // for each medium more there would be something to set up.
-func checkSDP(text string) error {
+func checkSDP(text string, candidates int) error {
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(text); err != nil {
 		return fmt.Errorf("%w: %v", errSignal, err)
@@ -94,10 +115,10 @@ func checkSDP(text string) error {
 	if len(d.MediaDescriptions) != 1 || d.MediaDescriptions[0].MediaName.Media != "application" {
 		return fmt.Errorf("%w: not one medium, which is for data channels", errSignal)
 	}
-	candidates := 0
-	for _, a := range d.MediaDescriptions[0].Attributes {
-		if a.Key == sdp.AttrKeyCandidate {
-			candidates++
+	media := d.MediaDescriptions[0]
+	for _, a := range slices.Concat(d.Attributes, media.Attributes) {
+		if a.Key == sdp.AttrKeyCandidate || len(a.Value) > maxCandidate {
+			return fmt.Errorf("%w: attribute %.20q", errSignal, a.Key)
 		}
 	}
 	if candidates > maxCandidates {
@@ -128,9 +149,9 @@ type attempt struct {
 	settled atomic.Bool // an initiator has the answer
 
 	// Owned by the goroutine that makes the connection.
-	early      []webrtc.ICECandidateInit // came before the description
-	candidates int                       // of the peer's that were looked at
-	proved     bool                      // the peer's description was
+	early      []rtcCandidate // came before the description
+	candidates int            // of the peer's that were looked at
+	proved     bool           // the peer's description was
 }
 
 // errYield ends an attempt of ours for the sake of one of theirs.
@@ -354,7 +375,7 @@ func (a *attempt) awaitOffer(ctx context.Context) (rtcSignal, error) {
 // keep holds a candidate back until the peer's description is there.
 func (a *attempt) keep(c *rtcCandidate) {
 	if a.candidates++; a.candidates <= maxCandidates {
-		a.early = append(a.early, c.init())
+		a.early = append(a.early, *c)
 	}
 }
 
@@ -404,6 +425,9 @@ func (a *attempt) describeRemote(c *rtcConn, s rtcSignal) error {
 		return err
 	}
 	a.proved = s.proved
+	for i := range s.within {
+		a.keep(&s.within[i])
+	}
 	for _, candidate := range a.early {
 		a.add(c, candidate)
 	}
@@ -411,11 +435,21 @@ func (a *attempt) describeRemote(c *rtcConn, s rtcSignal) error {
 	return nil
 }
 
-func (a *attempt) add(c *rtcConn, candidate webrtc.ICECandidateInit) {
-	if err := c.pc.AddICECandidate(candidate); err != nil { // there may be better ones
-		a.w.log.Debug("bad candidate", "peer", a.id.Short(), "err", err)
+// add has the connection try a candidate. If it cannot, there may be better ones.
+func (a *attempt) add(c *rtcConn, candidate rtcCandidate) {
+	parsed, err := ice.UnmarshalCandidate(candidate.Candidate)
+	if err == nil && !a.w.reach.Load().tries(parsed) {
+		err = errReach
+	}
+	if err == nil {
+		err = c.pc.AddICECandidate(candidate.init())
+	}
+	if err != nil {
+		a.w.log.Debug("candidate not tried", "peer", a.id.Short(), "err", err)
 	}
 }
+
+var errReach = errors.New("no address to send packets to")
 
 // take takes a signal of the peer's while the connection is made.
 func (a *attempt) take(c *rtcConn, s rtcSignal) error {
@@ -425,7 +459,7 @@ func (a *attempt) take(c *rtcConn, s rtcSignal) error {
 		a.keep(s.Candidate)
 	case s.Candidate != nil:
 		if a.candidates++; a.candidates <= maxCandidates {
-			a.add(c, s.Candidate.init())
+			a.add(c, *s.Candidate)
 		}
 	case s.Type == "answer" && !described:
 		a.settled.Store(true)

@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/datachannel"
@@ -17,6 +21,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/logging"
 	"github.com/pion/sctp"
+	"github.com/pion/stun/v3"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/peer-relay/peer-relay/protocol"
@@ -55,14 +60,24 @@ type WebRTCOptions struct {
 	ICEServers []ICEServer
 
 	// PortMin and PortMax bound the UDP ports that are used, 0 and 0: any that is free.
+	// A connection takes one for each address of this machine.
 	PortMin, PortMax uint16
 
-	// Interface says by their names which network interfaces are used. Nil: all are.
-	Interface func(name string) bool
+	// Port is the one UDP port that all connections share instead, where a firewall has
+	// to be opened for it: nil for none, 0 for any that is free. What ICEServers are
+	// asked about are ports beside it.
+	Port *int
 
-	// Loopback uses the loopback interface also: for peers on one machine that has no
-	// other.
+	// Interfaces are the names of the network interfaces that are used. Nil: all are.
+	Interfaces []string
+
+	// Loopback uses the loopback interface also. PeerRelay does so by itself if its
+	// bootstraps are on this machine.
 	Loopback bool
+
+	// MayDial says whether a private or loopback address that a stranger gave may be
+	// dialled. Nil: none may. PeerRelay sets it.
+	MayDial func(netip.Addr) bool
 
 	// Features are shown to peers that know the extensions: what
 	// protocol.ValidFeature accepts. PeerRelay sets them.
@@ -99,7 +114,12 @@ type WebRTC struct {
 	stop     context.CancelFunc
 	offers   chan struct{} // holds a token for each connection that is being made
 	answers  chan struct{} // likewise, for those that others asked for
+	loopback bool
+	mayDial  func(netip.Addr) bool
+	mux      *portMux // nil: each connection has its own ports
 	texts    textPool
+
+	reach atomic.Pointer[reach] // as of the latest connection
 
 	mu       sync.Mutex
 	closed   bool
@@ -108,16 +128,56 @@ type WebRTC struct {
 	resting  map[protocol.ID]time.Time // until when no attempt of theirs is taken
 }
 
-// NewWebRTC gives a transport. The error says which option is wrong.
+// check finds what is wrong with the options. It starts nothing.
+func (o *WebRTCOptions) check() error {
+	wrong := func(format string, args ...any) error { return fmt.Errorf("peer-relay: WebRTC: "+format, args...) }
+	if (o.PortMin != 0 || o.PortMax != 0) && (o.PortMin == 0 || o.PortMin > o.PortMax) {
+		return wrong("UDP ports %d to %d: want the lower one first, and at least 1", o.PortMin, o.PortMax)
+	}
+	if o.Port != nil && (*o.Port < 0 || *o.Port > math.MaxUint16) {
+		return wrong("UDP port %d: want 0 to %d", *o.Port, math.MaxUint16)
+	}
+	if o.Port != nil && o.PortMax != 0 {
+		return wrong("one UDP port %d, and ports %d to %d: want one or the other", *o.Port, o.PortMin, o.PortMax)
+	}
+	for _, name := range o.Interfaces {
+		if _, err := net.InterfaceByName(name); err != nil {
+			return wrong("network interface %q: %w", name, err)
+		}
+	}
+	for _, server := range o.ICEServers {
+		if len(server.URLs) == 0 {
+			return wrong("an ICE server without a URL")
+		}
+		for _, url := range server.URLs {
+			uri, err := stun.ParseURI(url)
+			if err != nil {
+				return wrong("ICE server %q: %w", url, err)
+			}
+			turn := uri.Scheme == stun.SchemeTypeTURN || uri.Scheme == stun.SchemeTypeTURNS
+			if turn && (server.Username == "" || server.Credential == "") {
+				return wrong("ICE server %q: want a user name and a password for TURN", url)
+			}
+		}
+	}
+	return nil
+}
+
+// NewWebRTC gives a transport. The error says which option is wrong, or matches
+// syscall.EADDRINUSE when another program has the port.
 func NewWebRTC(o WebRTCOptions) (*WebRTC, error) {
 	w := &WebRTC{
-		features: o.Features, log: o.Logger,
+		features: o.Features, log: o.Logger, loopback: o.Loopback, mayDial: o.MayDial,
 		offers: make(chan struct{}, maxOffers), answers: make(chan struct{}, maxAnswers),
 		attempts: make(map[protocol.ID]*attempt), resting: make(map[protocol.ID]time.Time),
 	}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	w.reach.Store(new(reach)) // until there is a connection; MayDial may not be ready yet
 	var s webrtc.SettingEngine
 	s.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
 	s.DetachDataChannels()
@@ -127,26 +187,31 @@ func NewWebRTC(o WebRTCOptions) (*WebRTC, error) {
 	s.SetICETimeouts(iceDisconnected, iceFailed, iceKeepAlive)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	s.DisableActiveTCP(true)
-	s.SetIncludeLoopbackCandidate(o.Loopback)
-	if o.Interface != nil {
-		s.SetInterfaceFilter(o.Interface)
+	s.SetIncludeLoopbackCandidate(true) // the filter decides
+	s.SetIPFilter(func(ip net.IP) bool {
+		addr, ok := netip.AddrFromSlice(ip)
+		return ok && w.reach.Load().has(addr)
+	})
+	var keep func(string) bool
+	if o.Interfaces != nil {
+		names := slices.Clone(o.Interfaces)
+		keep = func(name string) bool { return slices.Contains(names, name) }
+		s.SetInterfaceFilter(keep)
 	}
-	if o.PortMin != 0 || o.PortMax != 0 {
-		if err := s.SetEphemeralUDPPortRange(o.PortMin, o.PortMax); err != nil {
-			return nil, fmt.Errorf("peer-relay: UDP ports %d to %d: %w", o.PortMin, o.PortMax, err)
+	if o.PortMax != 0 {
+		s.SetEphemeralUDPPortRange(o.PortMin, o.PortMax) // check has seen that they are in order
+	}
+	if o.Port != nil {
+		var err error
+		if w.mux, err = w.listenMux(*o.Port, keep, s.LoggerFactory); err != nil {
+			return nil, err
 		}
+		s.SetICEUDPMux(w.mux)
 	}
 	for _, server := range o.ICEServers {
 		w.config.ICEServers = append(w.config.ICEServers, webrtc.ICEServer{URLs: server.URLs, Username: server.Username, Credential: server.Credential})
 	}
 	w.api = webrtc.NewAPI(webrtc.WithSettingEngine(s), webrtc.WithMediaEngine(&webrtc.MediaEngine{}), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
-	try, err := w.api.NewPeerConnection(w.config) // it looks at the servers' URLs
-	if err != nil {
-		return nil, fmt.Errorf("peer-relay: WebRTC: %w", err)
-	}
-	if err := try.GracefulClose(); err != nil {
-		return nil, fmt.Errorf("peer-relay: WebRTC: %w", err)
-	}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	return w, nil
 }
@@ -158,7 +223,18 @@ func (w *WebRTC) Close() error {
 	w.mu.Unlock()
 	w.stop()
 	w.tasks.Wait()
+	if w.mux != nil {
+		return w.mux.Close()
+	}
 	return nil
+}
+
+// Port gives the UDP port that all connections share, 0 if there is none.
+func (w *WebRTC) Port() int {
+	if w.mux == nil {
+		return 0
+	}
+	return w.mux.port
 }
 
 // task runs f on a goroutine that ends soon after ctx is done; Close waits for it.
@@ -195,6 +271,9 @@ var (
 
 // connection makes a PeerConnection. It lives until end.
 func (w *WebRTC) connection() (*rtcConn, error) {
+	if err := w.look(); err != nil {
+		return nil, err
+	}
 	pc, err := w.api.NewPeerConnection(w.config)
 	if err != nil {
 		return nil, err

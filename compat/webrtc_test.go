@@ -27,6 +27,7 @@ type simplePeer struct {
 	mute   bool // nothing is sent by itself
 	greedy bool // what is too large for us is sent all the same
 	socket net.PacketConn
+	ours   WebRTCOptions // of the peer that it meets
 
 	opened   chan *webrtc.DataChannel
 	closed   chan struct{}
@@ -56,21 +57,21 @@ type rtcPair struct {
 
 func newRTCPair(t testing.TB, change func(*simplePeer)) *rtcPair {
 	t.Helper()
-	rtc, err := NewWebRTC(WebRTCOptions{Loopback: true})
+	js := &simplePeer{
+		t: t, opened: make(chan *webrtc.DataChannel, 10), closed: make(chan struct{}, 10),
+		messages: make(chan string, 1000), heard: make(chan rtcSignal, 1000), ours: WebRTCOptions{Loopback: true},
+	}
+	if change != nil {
+		change(js)
+	}
+	t.Cleanup(func() { js.close() })
+	rtc, err := NewWebRTC(js.ours)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { rtc.Close() })
-	p := &rtcPair{rtc: rtc, messages: make(chan protocol.Message, 100), ups: make(chan protocol.LinkInfo, 10), downs: make(chan error, 10),
+	p := &rtcPair{rtc: rtc, js: js, messages: make(chan protocol.Message, 100), ups: make(chan protocol.LinkInfo, 10), downs: make(chan error, 10),
 		links: make(chan *rtcLink, 10), jsMessages: make(chan protocol.Message, 100)}
-	p.js = &simplePeer{
-		t: t, opened: make(chan *webrtc.DataChannel, 10), closed: make(chan struct{}, 10),
-		messages: make(chan string, 1000), heard: make(chan rtcSignal, 1000),
-	}
-	if change != nil {
-		change(p.js)
-	}
-	t.Cleanup(func() { p.js.close() })
 	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 	who := protocoltest.NewIdentity(1).Options()
 	who.NoOverlay, who.Dialers = true, []protocol.Dialer{spy{rtc, p.links}}

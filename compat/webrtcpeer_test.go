@@ -1,9 +1,14 @@
 package compat_test
 
 import (
+	"errors"
+	"net/netip"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -60,21 +65,44 @@ func TestPeersWithoutPorts(t *testing.T) {
 	}
 }
 
+// What is wrong is said before anything is opened, and named.
 func TestWebRTCOptions(t *testing.T) {
-	for name, o := range map[string]compat.WebRTCOptions{
-		"ports":  {PortMin: 2, PortMax: 1},
-		"server": {ICEServers: []compat.ICEServer{{URLs: []string{"http://stun"}}}},
-		"turn":   {ICEServers: []compat.ICEServer{{URLs: []string{"turn:turn.example.com"}}}},
+	turn := func(user string) []compat.ICEServer {
+		return []compat.ICEServer{{URLs: []string{"stun:ok.example.com", "turn:turn.example.com"}, Username: user}}
+	}
+	for want, o := range map[string]compat.WebRTCOptions{
+		"UDP ports 2 to 1":    {PortMin: 2, PortMax: 1},
+		"UDP ports 0 to 5":    {PortMax: 5},
+		"UDP ports 5 to 0":    {PortMin: 5},
+		"UDP port 65536":      {Port: compat.Port(65536)},
+		"UDP port -1":         {Port: compat.Port(-1)},
+		"or the other":        {Port: compat.Port(0), PortMin: 1, PortMax: 2},
+		`interface "nowhere"`: {Interfaces: []string{"nowhere"}},
+		`"http://stun"`:       {ICEServers: []compat.ICEServer{{URLs: []string{"http://stun"}}}},
+		`"stun:"`:             {ICEServers: []compat.ICEServer{{URLs: []string{"stun:"}}}},
+		`""`:                  {ICEServers: []compat.ICEServer{{URLs: []string{""}}}},
+		"without a URL":       {ICEServers: []compat.ICEServer{{}}},
+		"user name":           {ICEServers: turn("")},
+		"password":            {ICEServers: turn("u")},
 	} {
-		if p, err := compat.New(compat.Options{WRTC: o}); err == nil {
+		p, err := compat.New(compat.Options{WRTC: o})
+		if err == nil {
 			p.Close()
-			t.Errorf("%s: no error", name)
 		}
+		if !errors.Is(err, node.ErrOptions) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v", want, err)
+		}
+		if _, err := compat.NewWebRTC(o); err == nil {
+			t.Errorf("%s: no error for the transport alone", want)
+		}
+	}
+	if _, err := compat.New(compat.Options{Port: compat.Port(-1)}); !errors.Is(err, node.ErrOptions) {
+		t.Errorf("a port that is none: %v", err)
 	}
 	for name, o := range map[string]compat.WebRTCOptions{
 		"stun": {ICEServers: []compat.ICEServer{{URLs: []string{"stun:stun.example.com:3478"}}}},
 		"turn": {ICEServers: []compat.ICEServer{{URLs: []string{"turns:turn.example.com"}, Username: "u", Credential: "c"}}},
-		"all":  {PortMin: 40000, PortMax: 40100, Interface: func(string) bool { return false }},
+		"all":  {PortMin: 40000, PortMax: 40100, Interfaces: []string{}},
 	} {
 		w, err := compat.NewWebRTC(o)
 		if err != nil {
@@ -84,5 +112,62 @@ func TestWebRTCOptions(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Errorf("%s: close: %v", name, err)
 		}
+	}
+}
+
+// A port that is taken is an error like the TCP port's, and closing gives it back.
+func TestWebRTCPort(t *testing.T) {
+	w, err := compat.NewWebRTC(compat.WebRTCOptions{Port: compat.Port(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := compat.Options{WRTC: compat.WebRTCOptions{Port: compat.Port(w.Port())}}
+	if p, err := compat.New(same); !errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, node.ErrOptions) {
+		t.Errorf("a second one on the port: %v, %v", p, err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		newPeer(t, same).Close()
+	}
+}
+
+// Peers that have one UDP port each are linked by it, several in one process.
+func TestPeersWithOnePort(t *testing.T) {
+	hub := newPeer(t, compat.Options{Port: compat.Port(0), WRTC: compat.WebRTCOptions{Off: true}})
+	var peers []*compat.PeerRelay
+	for range 4 {
+		peers = append(peers, newPeer(t, compat.Options{Bootstrap: []string{hub.URL()}, WRTC: compat.WebRTCOptions{Port: compat.Port(0)}}))
+	}
+	eventually(t, "links without the hub", func() bool {
+		for _, p := range peers {
+			for _, q := range peers {
+				if k := kinds(p, q); p != q && (len(k) != 1 || k[0] != protocol.LinkWebRTC) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	ports := make(map[netip.AddrPort]protocol.ID)
+	for _, p := range peers {
+		for _, l := range p.Node().Router().Peers() {
+			if l.Kind != protocol.LinkWebRTC {
+				continue
+			}
+			addr, err := netip.ParseAddrPort(l.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			addr = netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port()) // it has several addresses
+			if other, ok := ports[addr]; ok && other != l.ID {
+				t.Errorf("%v and %v have the port %v", other, l.ID, addr)
+			}
+			ports[addr] = l.ID
+		}
+	}
+	if len(ports) != len(peers) {
+		t.Errorf("%d peers have %d ports", len(peers), len(ports))
 	}
 }
