@@ -9,7 +9,8 @@
 // value to encode it again; the legacy JSON message as a protocol.Frame and back
 // (jsonwire.go); and the links: over a WebSocket (websocket.go), and over a WebRTC data
 // channel (webrtc.go), which the two ends agree on by messages that other peers pass on
-// (signal.go). On top stands PeerRelay, the published API. Only it imports package node.
+// (signal.go). On top stands PeerRelay, the published API, and on it Socket, which sends
+// datagrams. Only PeerRelay imports package node.
 //
 // # From JavaScript to Go
 //
@@ -49,10 +50,57 @@
 //     other way.
 //   - A dead data channel is noticed within some 5 s. JS keeps it for ever.
 //
+// # Datagrams
+//
+//	new PeerRelay.Socket(opts)                   compat.NewSocket(compat.Options{…})
+//	socket.peer                                  s.Peer()
+//	socket.address()                             s.Address()
+//	socket.bind([port], [cb])                    s.Bind(port, cb…); port 0 for none
+//	socket.send(buf, offset, length, port, id)   s.Send(buf, offset, length, port, id)
+//	socket.send(buf, port, id)                   s.SendTo(buf, port, id)
+//	socket.send(list, port, id)                  s.SendList(list, port, id)
+//	… without an id                              … with id ""
+//	… with a callback                            … with func(error) at the end
+//	socket.close([cb])                           s.Close(cb…)
+//	socket.on('message', (buf, rinfo))           s.OnMessage(func(buf []byte, rinfo compat.RemoteInfo))
+//	socket.on('listening'), 'error', 'close'     s.OnListening, s.OnError, s.OnClose
+//
+// The publication says that a socket tries to match dgram's. Where the code of the npm
+// package does something else, this one does as it was published:
+//
+//   - Send of offset 6 and length 5 sends five bytes from offset six. In JS the length is
+//     where they end, so that nothing is sent. What the buffer has not is an error.
+//   - SendTo, SendList, and no id: JS names these overloads and throws at them. No id is
+//     "localhost", as in dgram.
+//   - Close without a port to listen on works and there is a close event. JS throws.
+//   - The end of the socket's peer is the end of the socket, with a close event. In JS
+//     the socket hears nothing of it.
+//   - The close event and the callback come when all is freed, in this order. In JS they
+//     come at once.
+//   - RemoteInfo.Address is the sender's id by the envelope. In JS it is whatever the
+//     datagram claims, such as "localhost". The port is only claimed in both.
+//   - Send's error, which its callbacks hear too, says that the datagram is lost already.
+//     JS says nothing, and calls nothing back, for an IP address or a port of localhost that
+//     nobody has.
+//   - What throws in JS is an error that is returned: ErrNotRunning, ErrBound.
+//   - Size is in RemoteInfo, as in dgram; JS leaves it out.
+//   - A message that is no datagram, on which a JS socket ends, reaches s.Peer().OnMessage
+//     alone.
+//   - What dgram has and peers have not, such as multicast, is refused by an error that
+//     matches ErrNotImplemented. JS throws for eight of these calls and lacks the others.
+//
+// Some is as in JS and not as in dgram: a socket receives before it is bound; Send does
+// not bind; several sockets may have one port, since their ids differ, and the last one
+// bound is that of localhost; a port of 0 may be sent to, for some JS sockets have it; the
+// receiver's port is not sent, since a peer has one socket. The sockets that localhost
+// means are those of the process, in a table that is the only state of this package
+// outside of a peer.
+//
 // # Limits
 //
 // A message of legacy JSON has at most 20 entries in its path and 1,000 levels of nesting.
-// Over WebSocket it has at most 1,153,433 bytes of text, on a data channel 262,144.
+// Over WebSocket it has at most 1,153,433 bytes of text, on a data channel 262,144. A
+// datagram has at most 63,900 bytes; 1,024 are kept for a socket that has no listener yet.
 // Twelve connections are made by WebRTC at a time because others want them, and six of our
 // own; each may take 15 s. What is malformed is dropped and counted. It does not end the
 // link, since a JS peer passes on whatever it is sent.

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/node"
@@ -80,8 +81,9 @@ func (undefined) String() string { return "undefined" }
 // A PeerRelay is a peer with the npm package's API. All its methods may be called
 // from any goroutine, and from its own handlers.
 type PeerRelay struct {
-	node *node.Node
-	wrtc *WebRTC // nil: there is none
+	node   *node.Node
+	wrtc   *WebRTC // nil: there is none
+	socket *Socket // whose peer this is; nil: nobody's
 
 	calls   calls
 	message listeners[Message]
@@ -90,6 +92,7 @@ type PeerRelay struct {
 	err     listeners[error]
 
 	destroy sync.Once
+	ending  atomic.Bool   // Destroy was called
 	done    chan struct{} // closed when all is freed
 	doneErr error
 }
@@ -112,21 +115,33 @@ func (e optionError) Is(target error) bool { return target == node.ErrOptions }
 // New starts a peer. The error says what is wrong with the options, and matches
 // node.ErrOptions, or that a port is in use, which matches syscall.EADDRINUSE.
 func New(o Options) (*PeerRelay, error) {
+	p := newPeerRelay()
+	if err := p.start(o); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func newPeerRelay() *PeerRelay {
 	p := &PeerRelay{done: make(chan struct{})}
 	p.message.calls, p.peer.calls, p.down.calls, p.err.calls = &p.calls, &p.calls, &p.calls, &p.calls
+	return p
+}
+
+func (p *PeerRelay) start(o Options) error {
 	no := node.Options{
 		ListenHost: o.Host, Announce: o.Announce, Bootstraps: o.Bootstrap, KeyFile: o.KeyFile, SignMessages: o.Sign,
 		ShowPeers: o.ShowPeers, Version: o.Version, Logger: o.Logger, NoWebRTCDirect: o.NoWebRTCDirect, QUIC: o.QUIC,
 		OnMessage:  p.onMessage,
-		OnPeer:     func(i protocol.LinkInfo) { p.peer.emit(i.ID) },
+		OnPeer:     func(i protocol.LinkInfo) { p.onPeer(i.ID) },
 		OnPeerDown: func(id protocol.ID, _ error) { p.down.emit(id) },
 		OnDialError: func(c protocol.Contact, err error) {
-			p.err.emit(fmt.Errorf("peer-relay: bootstrap %s does not answer, trying again: %w", c.URL, err))
+			p.onError(fmt.Errorf("peer-relay: bootstrap %s does not answer, trying again: %w", c.URL, err))
 		},
 	}
 	if o.Port != nil {
 		if *o.Port < 0 || *o.Port > math.MaxUint16 {
-			return nil, optionError{fmt.Errorf("peer-relay: port %d: want 0 to %d", *o.Port, math.MaxUint16)}
+			return optionError{fmt.Errorf("peer-relay: port %d: want 0 to %d", *o.Port, math.MaxUint16)}
 		}
 		no.Listen, no.Port = true, uint16(*o.Port)
 	}
@@ -138,7 +153,7 @@ func New(o Options) (*PeerRelay, error) {
 	}
 	if !o.WRTC.Off {
 		if err := o.WRTC.check(); err != nil {
-			return nil, optionError{err}
+			return optionError{err}
 		}
 		if o.WRTC.Logger == nil {
 			o.WRTC.Logger = o.Logger
@@ -148,7 +163,7 @@ func New(o Options) (*PeerRelay, error) {
 		}
 		var err error
 		if p.wrtc, err = NewWebRTC(o.WRTC); err != nil {
-			return nil, err
+			return err
 		}
 		no.WebRTC = p.wrtc
 	}
@@ -160,10 +175,10 @@ func New(o Options) (*PeerRelay, error) {
 		if p.wrtc != nil {
 			p.wrtc.Close()
 		}
-		return nil, err
+		return err
 	}
 	p.node = n
-	return p, nil
+	return nil
 }
 
 // legacy is the transport as package node takes it.
@@ -249,22 +264,36 @@ func canonical(text []byte) (protocol.Form, []byte, error) {
 // Destroy ends the peer and frees what it holds. It does not wait; each callback
 // that is given is called when all is freed, however often Destroy was called.
 func (p *PeerRelay) Destroy(cb ...func()) {
-	p.destroy.Do(func() {
-		go func() { // ends when the node has closed; Close waits for it
-			p.doneErr = p.node.Close()
-			if p.wrtc != nil {
-				p.wrtc.Close()
-			}
-			p.calls.tasks.Wait()
-			close(p.done)
-		}()
-	})
+	p.end()
 	for _, f := range cb {
 		go func() { // ends with the callback
 			<-p.done
 			f()
 		}()
 	}
+}
+
+// end starts to end the peer, and reports whether it is the first to do so.
+func (p *PeerRelay) end() (first bool) {
+	p.destroy.Do(func() {
+		first = true
+		p.ending.Store(true)
+		if p.socket != nil {
+			p.socket.leave()
+		}
+		go func() { // ends when the node has closed; Close waits for it
+			p.doneErr = p.node.Close()
+			if p.wrtc != nil {
+				p.wrtc.Close()
+			}
+			p.calls.tasks.Wait()
+			if p.socket != nil {
+				p.socket.closed.emit(struct{}{})
+			}
+			close(p.done)
+		}()
+	})
+	return first
 }
 
 // Close is Destroy that waits. A handler must not call it.
@@ -298,9 +327,29 @@ func (p *PeerRelay) OnDisconnect(f func(id protocol.ID)) { p.down.add(f) }
 // does not answer. What ends a call is that call's own error.
 func (p *PeerRelay) OnError(f func(error)) { p.err.add(f) }
 
+func (p *PeerRelay) onPeer(id protocol.ID) {
+	if p.socket != nil {
+		p.socket.onPeer()
+	}
+	p.peer.emit(id)
+}
+
+func (p *PeerRelay) onError(err error) {
+	if p.socket != nil {
+		p.socket.err.emit(err)
+	}
+	p.err.emit(err)
+}
+
 func (p *PeerRelay) onMessage(m protocol.Message) {
 	if m.Kind != protocol.KindUser {
 		return // legacy data of a type that is not the API's: JS ignores it too
+	}
+	if p.socket != nil {
+		p.socket.onMessage(m)
+		if !p.message.heard() {
+			return // datagrams are kept for the socket's listeners alone
+		}
 	}
 	out := Message{From: m.From, Proved: m.Proved, Path: m.Path}
 	switch m.Form {
@@ -378,6 +427,13 @@ func (l *listeners[E]) add(f func(E)) {
 	if len(l.kept) > 0 {
 		l.calls.tasks.Go(l.drain) // ends when the kept events are given out; Close waits
 	}
+}
+
+// heard reports whether there is a listener.
+func (l *listeners[E]) heard() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.fs) > 0
 }
 
 func (l *listeners[E]) emit(e E) {
