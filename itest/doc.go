@@ -15,6 +15,7 @@
 //	   ├─ gopeer.go    our own binary ─────────────────── process.go ── peer-relay --json
 //	   ├─ jslibp2p.go  js-libp2p in Node 22
 //	   └─ chromium.go  pages in Chromium
+//	bundle.go     the JavaScript of pages; try.go the bundle that package node embeds
 //
 // Nothing here imports testing: the same helpers serve the tests and the acceptance
 // runs of itest/accept. What the tests need of a *testing.T is in harness_test.go.

@@ -28,10 +28,11 @@ import (
 // that listens nowhere and knows nobody.
 type Options struct {
 	// Listen opens a TCP port that serves libp2p over WebSocket, legacy peers if there
-	// is a Legacy transport, and a status page, and the UDP port of the same number that
-	// serves libp2p over webrtc-direct. Port is the number, 0 for any that is free in
-	// both; ListenHost an IP address or "localhost", "" for every address of the
-	// machine. A host that was attached has its own ports, and none is opened.
+	// is a Legacy transport, a status page, and a page that makes a visitor's browser a
+	// peer; and the UDP port of the same number, that serves libp2p over webrtc-direct.
+	// Port is the number, 0 for any that is free in both; ListenHost an IP address or
+	// "localhost", "" for every address of the machine. A host that was attached has its
+	// own ports, and none is opened.
 	Listen     bool
 	Port       uint16
 	ListenHost string
@@ -164,7 +165,13 @@ func New(o Options) (*Node, error) {
 		NoWebRTCDirect: o.NoWebRTCDirect, QUIC: o.QUIC,
 		TLS: o.TLS, TLSClient: o.TLSClient, Gater: o.Gater, MaxConns: o.MaxConns, Metrics: o.Metrics,
 		UserAgent: "peer-relay/" + n.opts.Version, Log: o.Logger,
-		HTTP: newStatusHandler(n.Status, o.ShowPeers),
+	}
+	if o.Listen {
+		try, err := newTryHandler(tryFiles)
+		if err != nil {
+			return nil, err
+		}
+		ho.HTTP = newStatusHandler(n.Status, o.ShowPeers, try)
 	}
 	if o.Legacy != nil {
 		ho.AcceptText = func(c *TextConn) { o.Legacy.AcceptText(n.ctx, n.router, c) }

@@ -44,35 +44,54 @@ type Counter struct {
 
 // newStatusHandler serves the status page at / and the same as JSON at /status.json.
 // A client that does not ask for HTML, as curl, gets / as text. Without showPeers
-// nobody's id is told but the node's own, whatever data gives.
+// nobody's id is told but the node's own, whatever data gives. What try serves is
+// linked to if a visitor can do something there; nil: there is none.
 //
 // The page holds no script, loads nothing, and repeats nothing of the request.
-func newStatusHandler(data func() StatusData, showPeers bool) http.Handler {
-	return &statusHandler{data: data, showPeers: showPeers}
+func newStatusHandler(data func() StatusData, showPeers bool, try *tryHandler) http.Handler {
+	return &statusHandler{data: data, showPeers: showPeers, try: try}
 }
 
 type statusHandler struct {
 	data      func() StatusData
 	showPeers bool
+	try       *tryHandler
+}
+
+// secureHeaders are those of every answer on the port.
+func secureHeaders(header http.Header, policy string) {
+	header.Set("Content-Security-Policy", policy)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Referrer-Policy", "no-referrer")
+}
+
+// isRead refuses what is neither GET nor HEAD.
+func isRead(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return true
+	}
+	w.Header().Set("Allow", "GET, HEAD")
+	http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+	return false
 }
 
 func (s *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.try != nil && (r.URL.Path == "/try" || strings.HasPrefix(r.URL.Path, "/try/")) {
+		s.try.ServeHTTP(w, r)
+		return
+	}
 	header := w.Header()
-	header.Set("Content-Security-Policy", statusPolicy)
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Referrer-Policy", "no-referrer")
+	secureHeaders(header, statusPolicy)
 	header.Set("Cache-Control", "no-store")
 
 	if r.URL.Path != "/" && r.URL.Path != "/status.json" {
 		http.Error(w, "not found", http.StatusNotFound)
 		return
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		header.Set("Allow", "GET, HEAD")
-		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+	if !isRead(w, r) {
 		return
 	}
-	view := statusView{StatusData: s.data()}
+	view := statusView{StatusData: s.data(), Try: s.try != nil && s.try.built}
 	if !s.showPeers {
 		view.Peers = nil
 	}
@@ -119,6 +138,7 @@ func scopeOfViewer(r *http.Request) scope {
 type statusView struct {
 	StatusData
 	Uptime time.Duration `json:"-"`
+	Try    bool          `json:"-"` // there is something to try at /try
 }
 
 func renderJSON(b *bytes.Buffer, v statusView) error {

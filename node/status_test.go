@@ -53,7 +53,7 @@ func TestStatusPage(t *testing.T) {
 		{"/status.json", "*/*", "application/json"},
 	} {
 		for _, showPeers := range []bool{false, true} {
-			h := newStatusHandler(testStatus, showPeers)
+			h := newStatusHandler(testStatus, showPeers, nil)
 			resp := ask(h, "GET", test.path, test.accept)
 			raw, _ := io.ReadAll(resp.Body)
 			body := string(raw)
@@ -89,7 +89,7 @@ func TestStatusJSON(t *testing.T) {
 		Links         int
 		Peers         []string
 	}
-	resp := ask(newStatusHandler(testStatus, true), "GET", "/status.json", "")
+	resp := ask(newStatusHandler(testStatus, true, nil), "GET", "/status.json", "")
 	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
 		t.Fatal(err)
 	}
@@ -97,14 +97,14 @@ func TestStatusJSON(t *testing.T) {
 		got.UptimeSeconds < 3600 || len(got.Counters) != 2 || got.Counters[0].Value != 1234567 || got.Links != 1 || len(got.Peers) != 1 {
 		t.Errorf("got %+v", got)
 	}
-	raw, _ := io.ReadAll(ask(newStatusHandler(func() StatusData { return StatusData{} }, false), "GET", "/status.json", "").Body)
+	raw, _ := io.ReadAll(ask(newStatusHandler(func() StatusData { return StatusData{} }, false, nil), "GET", "/status.json", "").Body)
 	if strings.Contains(string(raw), "null") {
 		t.Errorf("null in\n%s", raw)
 	}
 }
 
 func TestStatusRefuses(t *testing.T) {
-	h := newStatusHandler(func() StatusData { t.Error("asked for data"); return StatusData{} }, true)
+	h := newStatusHandler(func() StatusData { t.Error("asked for data"); return StatusData{} }, true, nil)
 	for _, path := range []string{"/x", "/status", "/status.json/", "//", "/favicon.ico"} {
 		if resp := ask(h, "GET", path, "text/html"); resp.StatusCode != http.StatusNotFound {
 			t.Errorf("GET %s: %s", path, resp.Status)
@@ -120,7 +120,7 @@ func TestStatusRefuses(t *testing.T) {
 
 // The policy allows the page's own style sheet, as a browser hashes it.
 func TestStatusPolicy(t *testing.T) {
-	h := newStatusHandler(testStatus, false)
+	h := newStatusHandler(testStatus, false, nil)
 	for _, path := range []string{"/", "/nowhere"} {
 		resp := ask(h, "GET", path, "text/html")
 		raw, _ := io.ReadAll(resp.Body)
@@ -145,7 +145,7 @@ func TestStatusPolicy(t *testing.T) {
 
 func TestStatusTellsEachNetworkItsOwnAddresses(t *testing.T) {
 	all := []string{"ws://127.0.0.1:8001", "ws://10.0.0.1:8001", "ws://203.0.113.1:8001", "wss://relay.example.com"}
-	h := newStatusHandler(func() StatusData { return StatusData{WebSocket: all, Addrs: []string{"/ip4/10.0.0.1/tcp/1/ws"}} }, false)
+	h := newStatusHandler(func() StatusData { return StatusData{WebSocket: all, Addrs: []string{"/ip4/10.0.0.1/tcp/1/ws"}} }, false, nil)
 	for _, test := range []struct {
 		remote, header string
 		hidden         int // of all, from the front

@@ -10,12 +10,20 @@ import { build } from 'esbuild'
 
 const here = path => fileURLToPath(new URL(path, import.meta.url))
 
+const noDNS = { '@multiformats/dns': here('peer/no-dns.js') }
+
 // One bundle a row: the file's name without .js, its entry, and what esbuild has to know of it.
 const bundles = {
   // The global PeerRelay is the class of our module.
   peer: {
     entryPoints: [here('peer/page.js')],
-    alias: { '@multiformats/dns': here('peer/no-dns.js') }
+    alias: noDNS
+  },
+  // An ES module: the network's part of the page at /try.
+  try: {
+    entryPoints: [here('try.mjs')],
+    alias: noDNS,
+    format: 'esm'
   }
 }
 

@@ -22,6 +22,7 @@ const RETRY_MIN = 1_000
 const RETRY_MAX = 60_000
 const RETRY_JOINED = 5_000
 const CONNECT_TIMEOUT = 20_000
+const REACH_TIMEOUT = 10_000
 const MAX_PENDING_DELIVERIES = 1_024
 
 /**
@@ -156,6 +157,19 @@ export class PeerRelay extends Emitter {
     const to = asId(id)
     if (this.#destroyed) throw new Error('the peer is destroyed')
     return this.#originate({ to, kind: Kind.USER, ...encodeValue(data) })
+  }
+
+  /**
+   * Asks a peer, however far, whether it is there. Peers of every kind answer.
+   *
+   * @param {Uint8Array | string} id
+   * @param {{ timeout?: number }} [options] in milliseconds
+   * @returns {Promise<boolean>}
+   */
+  async reach (id, { timeout = REACH_TIMEOUT } = {}) {
+    const wanted = asId(id)
+    if (this.#destroyed) throw new Error('the peer is destroyed')
+    return equalBytes(wanted, this.#id) || this.#overlay.reach(wanted, timeout)
   }
 
   /**

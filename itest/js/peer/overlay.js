@@ -12,6 +12,7 @@ import {
 const QUERY_EXPIRY = 10_000
 const OFFER_EXPIRY = 6_000
 const SEARCH_EVERY = 30_000
+const REACH_AGAIN = 2_000
 const REFUSED_FOR = 60_000
 const PER_SOURCE = 8
 const MAX_CANDIDATES = 64
@@ -33,6 +34,8 @@ export class Overlay {
   #offers = new Map()
   #refused = new Map()
   #waiting = new Map()
+  /** Who waits for a sign of life, by the id of whom. */
+  #reaching = new Map()
   #dials = 0
   #lookup
   #searchEvery
@@ -119,6 +122,30 @@ export class Overlay {
     }
   }
 
+  /** Asks a peer for whom it is near, and again, until it answers: whether it does in time. */
+  async reach (id, timeout) {
+    const idHex = toHex(id)
+    const waiting = this.#reaching.get(idHex) ?? new Set()
+    this.#reaching.set(idHex, waiting)
+    let answered
+    const answer = new Promise(resolve => { answered = resolve })
+    waiting.add(answered)
+    const ask = () => this.#peer.originate({ to: id, kind: Kind.FIND, form: Form.RAW, token: randomToken(), payload: this.#peer.id })
+      .catch(() => {})
+    // One lost message, where links come and go, is no sign that nobody is there.
+    const again = setInterval(ask, REACH_AGAIN)
+    const over = setTimeout(answered, timeout, false)
+    try {
+      await ask()
+      return await answer
+    } finally {
+      clearInterval(again)
+      clearTimeout(over)
+      waiting.delete(answered)
+      if (waiting.size === 0 && this.#reaching.get(idHex) === waiting) this.#reaching.delete(idHex)
+    }
+  }
+
   // --- what comes ----------------------------------------------------------
 
   async onFind (message, link, proved) {
@@ -134,11 +161,14 @@ export class Overlay {
     await this.#reply(message, { kind: Kind.FOUND, form: Form.RAW, token, payload: concatBytes(found) })
   }
 
-  onFound ({ body: { from, token, payload } }, proved) {
+  onFound ({ body: { from, token, key: signer, payload } }, proved) {
+    // A legacy peer cannot prove its answer; for a sign of life that will do.
+    const reached = proved || signer === undefined ? this.#reaching.get(toHex(from)) : undefined
+    for (const answered of reached ?? []) answered(true)
     const byToken = token === undefined ? undefined : toHex(token)
     const key = byToken !== undefined && this.#questions.has(byToken) ? byToken : toHex(from)
     const question = this.#questions.get(key)
-    if (question === undefined || question.until <= Date.now() || (key !== byToken && !proved)) return false
+    if (question === undefined || question.until <= Date.now() || (key !== byToken && !proved)) return reached !== undefined
     this.#questions.delete(key)
     const until = Date.now() + CANDIDATE_AGE
     const { id: self, router } = this.#peer

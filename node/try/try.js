@@ -1,0 +1,297 @@
+// The page at /try: makes this browser a peer, and shows what comes and goes. The peer
+// itself is in peer.js, a bundle of itest/js/try.mjs. What others send is shown as text
+// only; the page's policy forbids the browser to take any string for HTML.
+
+/** The most bytes of a message's JSON text, as protocol/SPEC.md has it. */
+const MAX_TEXT = 256_000
+/** How many characters of a message are shown, and how many messages. */
+const MAX_SHOWN = 4_000
+const MAX_ENTRIES = 200
+/** How long a peer has to answer whether it is there, in milliseconds, as all times here. */
+const REACH_TIMEOUT = 10_000
+const FETCH_TIMEOUT = 10_000
+const RETRY_MIN = 1_000
+const RETRY_MAX = 15_000
+/** How long a tab waits for the identity that it had before it was loaded again. */
+const IDENTITY_TIMEOUT = 1_000
+const STORED = 'peer-relay-try'
+
+const $ = id => document.getElementById(id)
+
+const setState = (state, text) => {
+  $('state').dataset.state = state
+  $('state').textContent = text
+}
+
+/** Shows what is wrong beside the field that it is about, or nothing. */
+const setProblem = (element, text = '', field) => {
+  element.textContent = text
+  element.hidden = text === ''
+  if (field !== undefined) {
+    if (text === '') field.removeAttribute('aria-invalid')
+    else field.setAttribute('aria-invalid', 'true')
+  }
+}
+
+const element = (name, props, ...children) => {
+  const it = Object.assign(document.createElement(name), props)
+  it.append(...children)
+  return it
+}
+
+const plural = (n, one, many) => `${n.toLocaleString('en')} ${n === 1 ? one : many}`
+
+// --- identity ----------------------------------------------------------------
+
+/** Takes a lock until this page ends; says whether it could. */
+const hold = name => new Promise(resolve => {
+  const forever = new Promise(() => {})
+  navigator.locks.request(name, { signal: AbortSignal.timeout(IDENTITY_TIMEOUT) }, () => {
+    resolve(true)
+    return forever
+  }).catch(() => resolve(false))
+})
+
+/**
+ * The key that this tab had before it was loaded again, so that links to it stay right. A tab
+ * that was duplicated has a copy of it, which the lock keeps it from using: two peers with one id
+ * would take each other's messages.
+ */
+const storedKey = async () => {
+  try {
+    const { key, lock } = JSON.parse(sessionStorage.getItem(STORED)) ?? {}
+    if (key !== undefined && await hold(lock)) return key
+  } catch {
+    // No storage, or something else in it: the peer gets a fresh identity.
+  }
+}
+
+const storeKey = async key => {
+  const lock = `${STORED} ${crypto.randomUUID()}`
+  await hold(lock)
+  try {
+    sessionStorage.setItem(STORED, JSON.stringify({ key, lock }))
+  } catch {
+    // The identity lasts until the page is loaded again.
+  }
+}
+
+// --- joining -----------------------------------------------------------------
+
+/** The WebSocket of a peer at the page's own origin, which may be a proxy's, as a multiaddr. */
+const originAddress = ({ protocol, hostname, port }, peerID) => {
+  const secure = protocol === 'https:'
+  const host = hostname.startsWith('[')
+    ? `/ip6/${hostname.slice(1, -1)}`
+    : `/${/^\d+(\.\d+){3}$/.test(hostname) ? 'ip4' : 'dns'}/${hostname}`
+  return `${host}/tcp/${port || (secure ? 443 : 80)}${secure ? '/tls' : ''}/ws/p2p/${peerID}`
+}
+
+/** Where the node can be dialled from here: as the page was, then by WebRTC. */
+const nodeAddresses = async () => {
+  const answer = await fetch('/status.json', { signal: AbortSignal.timeout(FETCH_TIMEOUT) })
+  if (!answer.ok) throw new Error(`the node answers ${answer.status}`)
+  const { peerID, addrs } = await answer.json()
+  return [originAddress(location, peerID), ...addrs.filter(address => address.includes('/webrtc-direct/'))]
+}
+
+/** Keeps the peer joined to whatever node answers at this origin, and shows how it is. */
+const stayJoined = (peer, toHex) => {
+  let wait = RETRY_MIN
+  let timer
+  let everJoined = false
+
+  const dial = async () => {
+    for (const address of await nodeAddresses()) {
+      if (peer.peers.length > 0) return
+      await peer.connect(address).catch(() => {})
+    }
+  }
+  const look = () => {
+    clearTimeout(timer)
+    const ids = peer.peers.map(toHex)
+    $('peers').replaceChildren(...(ids.length > 0 ? ids : ['nobody yet']).map(id => element('li', { textContent: id })))
+    if (ids.length > 0) {
+      wait = RETRY_MIN
+      everJoined = true
+      setState('joined', `Joined, ${plural(ids.length, 'link', 'links')}`)
+      return
+    }
+    setState('trying', everJoined ? 'Offline, trying again' : 'Connecting')
+    timer = setTimeout(() => {
+      wait = Math.min(2 * wait, RETRY_MAX)
+      dial().catch(() => { everJoined = true }).then(look)
+    }, wait)
+  }
+  peer.on('peer', look)
+  peer.on('disconnect', look)
+  addEventListener('online', () => {
+    wait = RETRY_MIN
+    look()
+  })
+  look()
+}
+
+// --- messages ----------------------------------------------------------------
+
+const hexOf = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
+
+/** What a message says: a string as it is, bytes as text if they are, else in hexadecimal. */
+const describe = data => {
+  if (typeof data === 'string') return { text: data }
+  if (data === undefined) return { text: '(no value)', raw: true }
+  if (!(data instanceof Uint8Array)) return { text: JSON.stringify(data, undefined, 1), raw: true, note: 'JSON' }
+  const note = plural(data.length, 'byte', 'bytes')
+  try {
+    return { text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data), note }
+  } catch {
+    return { text: hexOf(data.subarray(0, MAX_SHOWN / 2 + 1)), raw: true, note: `${note}, in hexadecimal` }
+  }
+}
+
+const cut = text => text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN)}…`
+
+/** Puts a message on top of the list. */
+const show = ({ incoming, id, data, notes = [] }) => {
+  const { text, raw = false, note } = describe(data)
+  const now = new Date()
+  const about = element('p', { className: 'about' },
+    element('span', {}, incoming ? 'From ' : 'To ', element('code', { textContent: id.slice(0, 8), title: id })),
+    element('time', { dateTime: now.toISOString(), textContent: now.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }) }),
+    ...[...notes, ...(note ? [note] : [])].map(textContent => element('span', { textContent })))
+  const reply = element('button', { type: 'button', textContent: incoming ? 'Reply' : 'Again' })
+  reply.setAttribute('aria-label', `${incoming ? 'Reply to' : 'Write again to'} ${id.slice(0, 8)}`)
+  reply.addEventListener('click', () => {
+    $('to').value = id
+    setProblem($('to-problem'), '', $('to'))
+    if (!incoming && $('text').value === '') $('text').value = text
+    $('text').focus()
+  })
+  about.append(reply)
+  const fate = element('p', { className: 'fate', hidden: true })
+  const body = element('p', { className: raw ? 'body raw' : 'body', dir: 'auto', textContent: cut(text) })
+  const entry = element('li', { className: incoming ? 'in' : 'out' }, about, body, fate)
+  entry.dataset.id = id
+  $('none').hidden = true
+  $('log').prepend(entry)
+  while ($('log').children.length > MAX_ENTRIES) $('log').lastChild.remove()
+  return (kind, textContent) => {
+    fate.dataset.fate = kind
+    fate.textContent = textContent
+    fate.hidden = false
+  }
+}
+
+/** What is wrong with an id, or nothing. */
+const idProblem = id => {
+  if (id === '') return 'Who is it for? Paste the id of a peer.'
+  const odd = id.match(/[^0-9a-f]/iu)
+  if (odd !== null) return `An id has 40 hexadecimal digits (0-9, a-f); here is “${odd[0]}”.`
+  if (id.length !== 40) return `An id has 40 hexadecimal digits; this has ${id.length}.`
+  if (/^0+$/.test(id)) return 'The id of zeros is nobody’s.'
+  return ''
+}
+
+const textProblem = text => {
+  if (text === '') return 'Write something first.'
+  const size = new TextEncoder().encode(JSON.stringify(text)).length
+  if (size <= MAX_TEXT) return ''
+  return `The message is too long: ${size.toLocaleString('en')} bytes as it travels, and ${MAX_TEXT.toLocaleString('en')} is the most.`
+}
+
+const send = async (peer, to, text) => {
+  const setFate = show({ incoming: false, id: to, data: text })
+  $('log').firstChild.scrollIntoView({ block: 'nearest' })
+  const isOffline = () => peer.peers.length === 0 && to !== peer.idHex
+  const notSent = () => setFate('bad', isOffline() ? 'Not sent: this page is offline. It is trying again.' : 'Not sent: no peer with this id answers.')
+  if (isOffline()) return notSent()
+  try {
+    setFate('wait', 'Looking for the peer …')
+    // The network promises no delivery and gives no receipts. Who answers now can be reached now.
+    if (!await peer.reach(to, { timeout: REACH_TIMEOUT }) || !await peer.send(to, text)) return notSent()
+    setFate('good', 'Sent. The peer is there.')
+  } catch (err) {
+    setFate('bad', `Not sent: ${err.message}.`)
+  }
+}
+
+// --- the page ----------------------------------------------------------------
+
+const offerCopy = () => {
+  for (const button of document.querySelectorAll('[data-copy]')) {
+    const source = $(button.dataset.copy)
+    button.disabled = false
+    button.addEventListener('click', async () => {
+      try {
+        await navigator.clipboard.writeText(source.href ?? source.textContent)
+        button.textContent = 'Copied'
+      } catch {
+        // Not allowed to: mark it, so that the visitor's own keys copy it.
+        getSelection().selectAllChildren(source)
+        button.textContent = 'Marked'
+      }
+      setTimeout(() => { button.textContent = 'Copy' }, 2_000)
+    })
+  }
+}
+
+const run = async () => {
+  const wanted = new URLSearchParams(location.search).get('to')?.trim()
+  if (wanted) {
+    $('to').value = wanted
+    setProblem($('to-problem'), idProblem(wanted), $('to'))
+  }
+  // Without it there is no crypto.subtle, and so no identity.
+  if (!isSecureContext) {
+    throw new Error('Browsers keep their cryptography for pages that come over https, or from this very machine (http://localhost). Ask for this page in one of those ways')
+  }
+  const { startPeer, toHex } = await import('/try/peer.js')
+  const [address] = await nodeAddresses()
+  const before = await storedKey()
+  const { peer, key } = await startPeer({ key: before, bootstrap: [address] })
+  if (key !== before) await storeKey(key)
+
+  $('id').textContent = peer.idHex
+  const link = new URL('/try', location.href)
+  link.searchParams.set('to', peer.idHex)
+  $('share').href = link.href
+  $('share').textContent = link.href
+  offerCopy()
+
+  peer.on('message', (data, from, { proved, path }) => show({
+    incoming: true,
+    id: toHex(from),
+    data,
+    notes: [proved ? 'sender proved' : 'sender not proved', path.length > 1 ? `over ${plural(path.length - 1, 'relay', 'relays')}` : 'straight']
+  }))
+  stayJoined(peer, toHex)
+
+  const submit = event => {
+    event.preventDefault()
+    const to = $('to').value.trim().toLowerCase()
+    const text = $('text').value
+    setProblem($('to-problem'), idProblem(to), $('to'))
+    setProblem($('text-problem'), textProblem(text), $('text'))
+    const wrong = document.querySelector('[aria-invalid]')
+    if (wrong !== null) {
+      wrong.focus()
+      return
+    }
+    $('text').value = ''
+    send(peer, to, text)
+  }
+  $('form').addEventListener('submit', submit)
+  $('text').addEventListener('keydown', event => {
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit(event)
+  })
+  $('send').disabled = false
+
+  // A goodbye spares the others the wait; a page that comes back from the cache starts anew.
+  addEventListener('pagehide', () => { peer.destroy() })
+  addEventListener('pageshow', event => { if (event.persisted) location.reload() })
+}
+
+run().catch(err => {
+  setState('failed', 'Not joined')
+  setProblem($('problem'), `${err.message}.`)
+})
