@@ -208,7 +208,7 @@ func (p *PeerRelay) URL() string {
 
 // Connect forms a direct link with the peer that has this id. It does not wait: the
 // peer event tells when there is one.
-func (p *PeerRelay) Connect(id protocol.ID) { p.node.Router().Connect(id) }
+func (p *PeerRelay) Connect(id protocol.ID) { p.node.Connect(id) }
 
 // Disconnect ends the direct link with a peer.
 func (p *PeerRelay) Disconnect(id protocol.ID) { p.node.Router().Disconnect(id) }

@@ -71,6 +71,9 @@ type Options struct {
 	// none. Close does not close it.
 	WebRTC protocol.Signaller
 
+	// DHT puts a kad-dht on the host. Nil: there is none.
+	DHT *DHTOptions
+
 	// Role is what the node offers to others. The default relays for all; a node that
 	// does not listen can be RoleLeaf.
 	Role protocol.Role
@@ -134,6 +137,7 @@ type Node struct {
 	ctx         context.Context // done when the node closes
 	stop        context.CancelFunc
 	unsubscribe func() error
+	dht         *directory // nil: there is none
 	tasks       sync.WaitGroup
 
 	mu      sync.Mutex
@@ -190,6 +194,7 @@ func New(o Options) (*Node, error) {
 		return nil, err
 	}
 	n.updateContact()
+	n.startDHT()
 	return n, nil
 }
 
@@ -201,6 +206,7 @@ func Attach(h host.Host, o Options) (*Node, error) {
 		return nil, err
 	}
 	n.updateContact()
+	n.startDHT()
 	return n, nil
 }
 
@@ -249,9 +255,19 @@ func (n *Node) mount(h host.Host) error {
 			return fmt.Errorf("node: public key: %w", err)
 		}
 	}
+	if o.DHT != nil {
+		var err error
+		if n.dht, err = newDirectory(n, *o.DHT); err != nil {
+			n.stop()
+			return err
+		}
+	}
 	router, err := protocol.NewRouter(ro)
 	if err != nil {
 		n.stop()
+		if n.dht != nil {
+			n.dht.close()
+		}
 		return err
 	}
 	n.router = router
@@ -264,6 +280,12 @@ func (n *Node) mount(h host.Host) error {
 		}
 	}
 	return nil
+}
+
+func (n *Node) startDHT() {
+	if n.dht != nil {
+		n.dht.start()
+	}
 }
 
 // parseBootstrap checks that a bootstrap can be dialled at all.
@@ -371,6 +393,9 @@ func (n *Node) Close() error {
 	errs = append(errs, n.router.Close())
 	n.stop()
 	n.tasks.Wait()
+	if n.dht != nil {
+		errs = append(errs, n.dht.close())
+	}
 	if n.own != nil {
 		errs = append(errs, n.own.Close())
 	}
@@ -479,6 +504,9 @@ func (n *Node) peerUp(info protocol.LinkInfo) {
 	n.remotes[info.ID] = scopeOfRemote(info.Addr)
 	n.mu.Unlock()
 	n.updateContact()
+	if n.dht != nil && !info.Proved {
+		n.dht.hold(info.ID, true)
+	}
 	if n.opts.OnPeer != nil {
 		n.opts.OnPeer(info)
 	}
@@ -490,6 +518,9 @@ func (n *Node) peerDown(id protocol.ID, err error) {
 	n.mu.Unlock()
 	if n.own != nil && errors.Is(err, protocol.ErrSilent) {
 		n.task(func(context.Context) { n.hangUp(id) })
+	}
+	if n.dht != nil {
+		n.dht.hold(id, false)
 	}
 	if n.opts.OnPeerDown != nil {
 		n.opts.OnPeerDown(id, err)

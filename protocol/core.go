@@ -422,6 +422,12 @@ func (c *Core) Connect(now time.Duration, id ID) {
 	c.overlay.want(id)
 }
 
+// Suggest names candidates that the application knows of.
+func (c *Core) Suggest(now time.Duration, ids []ID) {
+	c.now = now
+	c.overlay.suggest(ids)
+}
+
 // Disconnect ends the link to a peer and does not seek it again for a while.
 func (c *Core) Disconnect(now time.Duration, id ID) {
 	c.now = now

@@ -139,6 +139,20 @@ func (o *overlay) want(id ID) {
 	}
 }
 
+// suggest learns candidates that the application knows of. Its share of the places is
+// that of any other source.
+func (o *overlay) suggest(ids []ID) {
+	added := false
+	for _, id := range ids {
+		if !o.linked(id) && o.cands[id] == nil && o.learn(id, o.c.self) != nil {
+			added = added || o.useful(id)
+		}
+	}
+	if added {
+		o.soon()
+	}
+}
+
 // learnedNewer notes that a legacy link leads to a peer that knows the extensions:
 // the two will do better over a native link, which the lower of them seeks. Either may
 // be the one that can be dialled.

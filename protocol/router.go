@@ -633,6 +633,28 @@ func (r *Router) send(m Outgoing) error {
 // it has failed six times. It does not wait.
 func (r *Router) Connect(id ID) { r.enter(func(c *Core, now time.Duration) { c.Connect(now, id) }) }
 
+// Introduce dials a peer of which the application knows how to reach it, unless it is
+// linked: once, and beside whatever the overlay does about it. It does not wait.
+func (r *Router) Introduce(contact Contact) {
+	r.mu.Lock()
+	linked := r.core.table.get(contact.ID) != nil
+	r.mu.Unlock()
+	if linked || contact.ID == r.id {
+		return
+	}
+	r.task(func() { // ends with the dial, or with the link that it makes
+		if err := r.dialAny(contact, Sought); err != nil && !errors.Is(err, ErrDuplicate) {
+			r.log.Debug("dial of an introduced peer failed", "peer", contact.ID.Short(), "err", err)
+		}
+	})
+}
+
+// Suggest names peers that the overlay may seek links with, as those do that linked
+// peers tell of.
+func (r *Router) Suggest(ids ...ID) {
+	r.enter(func(c *Core, now time.Duration) { c.Suggest(now, ids) })
+}
+
 // Disconnect ends the direct link to a peer, if there is one, and does not seek it
 // again for a minute.
 func (r *Router) Disconnect(id ID) {

@@ -1,0 +1,411 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	kaddht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/discovery"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/record"
+	routingdiscovery "github.com/libp2p/go-libp2p/p2p/discovery/routing"
+	discoveryutil "github.com/libp2p/go-libp2p/p2p/discovery/util"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// DHTPrefix is the protocol prefix of the DHT that peers of this kind share.
+const DHTPrefix = "/peer-relay"
+
+const (
+	// recordNamespace is where a peer's signed record is kept: under /pr/ and the 20
+	// bytes of its id.
+	recordNamespace = "pr"
+	// rendezvous and gatewayRendezvous are where nodes announce themselves, for who
+	// shares a DHT with many others and seeks this network, or a way to legacy peers.
+	rendezvous        = string(StreamProtocol)
+	gatewayRendezvous = rendezvous + "/gateway"
+
+	// dhtBucket is the bucket size in a DHT of our own. The overlay's links are DHT
+	// connections as well; kad-dht's 20 would keep most of a small network connected.
+	dhtBucket = 8
+	// Connections that carry no link are closed down to dhtConnsLow once there are
+	// more than dhtConnsHigh in all and they are older than dhtConnsGrace.
+	dhtConnsLow   = 48
+	dhtConnsHigh  = 64
+	dhtConnsGrace = 20 * time.Second
+
+	dhtTick       = 2 * time.Second // how often it is looked whether there is something to publish
+	republish     = 6 * time.Hour   // kad-dht forgets after 48 h
+	publishRetry  = 20 * time.Second
+	lookupTimeout = 20 * time.Second
+	maxLookups    = 16   // at a time; for further ids the overlay is asked alone
+	maxHeld       = 4096 // legacy ids that are announced as held here
+	maxProviders  = 4    // of one id that are dialled
+	rendezvousMax = 16   // nodes that one search of the rendezvous gives
+)
+
+// DHTOptions put a kad-dht on the node's host. It turns ids into addresses, which
+// Connect asks for beside the overlay, and gives the overlay candidates. A node that
+// can be dialled is a server of the DHT, another one its client.
+type DHTOptions struct {
+	// Prefix is that of the DHT's protocol, "" is DHTPrefix. With that of another
+	// network, such as "/ipfs", the node joins the DHT of that network.
+	Prefix string
+
+	// Bootstraps are multiaddrs, each with /p2p/…, of peers of the DHT. Peers to which
+	// the node is connected otherwise, and that are in the DHT, need not be named.
+	Bootstraps []string
+
+	// Closed is for a network without public addresses: private and loopback addresses
+	// are told and dialled, and the node is a server wherever it listens.
+	Closed bool
+}
+
+// A directory is the DHT's side of a node.
+type directory struct {
+	// Fixed after newDirectory.
+	n      *Node
+	kad    *kaddht.IpfsDHT
+	disc   *routingdiscovery.RoutingDiscovery
+	own    bool // the DHT is of our kind alone, so that it keeps records
+	closed bool
+
+	lookups chan struct{} // holds a token for each search
+
+	mu        sync.Mutex
+	held      map[protocol.ID]time.Time // legacy ids of links, and when each is to be announced
+	published []byte                    // the record, as it was last put
+	publishAt time.Time                 // when it is to be put again
+}
+
+// newDirectory makes the DHT on the node's host.
+func newDirectory(n *Node, o DHTOptions) (*directory, error) {
+	prefix := o.Prefix
+	if prefix == "" {
+		prefix = DHTPrefix
+	}
+	if prefix[0] != '/' {
+		return nil, optionError{fmt.Errorf("node: DHT prefix %q: want it to begin with a slash", prefix)}
+	}
+	var boots []peer.AddrInfo
+	for _, b := range o.Bootstraps {
+		info, err := parseP2P(b)
+		if err != nil {
+			return nil, optionError{fmt.Errorf("node: DHT bootstrap: %w", err)}
+		}
+		boots = append(boots, *info)
+	}
+	d := &directory{
+		n: n, own: prefix == DHTPrefix, closed: o.Closed,
+		lookups: make(chan struct{}, maxLookups), held: make(map[protocol.ID]time.Time),
+	}
+	mode := kaddht.ModeAuto
+	if o.Closed && n.opts.Listen || n.own != nil && len(n.own.announced) > 0 {
+		mode = kaddht.ModeServer
+	}
+	opts := []kaddht.Option{
+		kaddht.ProtocolPrefix(libp2pprotocol.ID(prefix)), kaddht.Mode(mode), kaddht.BootstrapPeers(boots...),
+		kaddht.AddressFilter(d.filter),
+		kaddht.QueryFilter(func(_ any, info peer.AddrInfo) bool {
+			return len(info.Addrs) == 0 || len(d.filter(info.Addrs)) > 0
+		}),
+	}
+	if d.own {
+		opts = append(opts, kaddht.NamespacedValidator(recordNamespace, recordValidator{}), kaddht.BucketSize(dhtBucket))
+	}
+	kad, err := kaddht.New(n.host, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("node: DHT: %w", err)
+	}
+	d.kad, d.disc = kad, routingdiscovery.NewRoutingDiscovery(kad)
+	return d, nil
+}
+
+// filter leaves the addresses that may be told and dialled.
+func (d *directory) filter(addrs []ma.Multiaddr) []ma.Multiaddr {
+	if d.closed {
+		return addrs
+	}
+	home := d.n.home()
+	return ma.FilterAddrs(addrs, home.has)
+}
+
+// start begins to publish and to look around. It ends with the node, which waits.
+func (d *directory) start() {
+	d.n.task(func(ctx context.Context) {
+		if err := d.kad.Bootstrap(ctx); err != nil {
+			d.n.log.Debug("DHT bootstrap", "err", err)
+		}
+		discoveryutil.Advertise(ctx, d.disc, rendezvous)
+		if d.n.opts.Legacy != nil && d.n.opts.Listen {
+			discoveryutil.Advertise(ctx, d.disc, gatewayRendezvous)
+		}
+		tick := time.NewTicker(dhtTick)
+		defer tick.Stop()
+		for {
+			if d.kad.RoutingTable().Size() > 0 {
+				if !d.n.opts.NoOverlay {
+					d.suggest(ctx)
+				}
+				d.publish(ctx)
+				d.provide(ctx)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	})
+}
+
+func (d *directory) close() error { return d.kad.Close() }
+
+// suggest gives the overlay the peers of the routing table that are of our kind, and
+// seeks some at the rendezvous while there is no link at all.
+func (d *directory) suggest(ctx context.Context) {
+	var ids []protocol.ID
+	for _, p := range d.kad.RoutingTable().ListPeers() {
+		if ours, err := d.n.host.Peerstore().SupportsProtocols(p, StreamProtocol); err == nil && len(ours) > 0 {
+			ids = append(ids, IDOf(p))
+		}
+	}
+	d.n.router.Suggest(ids...)
+	if d.n.router.Stats().Links > 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	infos, err := d.at(ctx, rendezvous)
+	if err != nil {
+		d.n.log.Debug("DHT rendezvous", "err", err)
+	}
+	for _, info := range infos {
+		d.introduce(info)
+	}
+}
+
+// at gives who announced themselves at a rendezvous.
+func (d *directory) at(ctx context.Context, namespace string) (found []peer.AddrInfo, err error) {
+	ctx, cancel := context.WithCancel(ctx) // ends the search when there are enough
+	defer cancel()
+	infos, err := d.disc.FindPeers(ctx, namespace, discovery.Limit(rendezvousMax))
+	if err != nil {
+		return nil, fmt.Errorf("node: DHT: search %s: %w", namespace, err)
+	}
+	for info := range infos {
+		if info.ID != d.n.host.ID() {
+			found = append(found, info)
+		}
+	}
+	return found, nil
+}
+
+// publish puts this node's own record, if it has one that the DHT does not hold yet.
+func (d *directory) publish(ctx context.Context) {
+	rec, err := d.n.makeRecord()
+	if err != nil || rec == nil {
+		return
+	}
+	addrs := recordAddrs(rec)
+	d.mu.Lock()
+	due := time.Now().After(d.publishAt) || !bytes.Equal(addrs, d.published)
+	d.mu.Unlock()
+	if !due {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	next := republish
+	if d.own {
+		id := d.n.ID()
+		err = d.kad.PutValue(ctx, recordKey(id), rec)
+	}
+	if perr := d.kad.Provide(ctx, cidOf(d.n.ID()), true); err != nil || perr != nil {
+		d.n.log.Debug("DHT record not published", "err", errors.Join(err, perr))
+		next = publishRetry
+	}
+	d.mu.Lock()
+	d.published, d.publishAt = addrs, time.Now().Add(next)
+	d.mu.Unlock()
+}
+
+// hold notes that a legacy peer has a link here, or has it no more.
+func (d *directory) hold(id protocol.ID, up bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !up {
+		delete(d.held, id)
+	} else if len(d.held) < maxHeld {
+		d.held[id] = time.Time{}
+	}
+}
+
+// provide announces the legacy peers that are held here.
+func (d *directory) provide(ctx context.Context) {
+	now := time.Now()
+	var due []protocol.ID
+	d.mu.Lock()
+	for id, at := range d.held {
+		if now.After(at) {
+			due = append(due, id)
+			d.held[id] = now.Add(republish)
+		}
+	}
+	d.mu.Unlock()
+	for _, id := range due {
+		one, cancel := context.WithTimeout(ctx, lookupTimeout)
+		err := d.kad.Provide(one, cidOf(id), true)
+		cancel()
+		if err == nil {
+			continue
+		}
+		d.n.log.Debug("DHT: legacy peer not announced", "peer", id.Short(), "err", err)
+		d.mu.Lock()
+		if _, still := d.held[id]; still {
+			d.held[id] = now.Add(publishRetry)
+		}
+		d.mu.Unlock()
+	}
+}
+
+// connect looks an id up, and introduces who has it: the peer itself, or the nodes to
+// which a legacy peer has links.
+func (d *directory) connect(ctx context.Context, id protocol.ID) {
+	select {
+	case d.lookups <- struct{}{}:
+		defer func() { <-d.lookups }()
+	default:
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	var asked sync.WaitGroup
+	if d.own {
+		asked.Go(func() {
+			rec, err := d.kad.GetValue(ctx, recordKey(id))
+			if err != nil {
+				d.n.log.Debug("DHT: no record", "peer", id.Short(), "err", err)
+				return
+			}
+			d.n.router.Introduce(protocol.Contact{ID: id, Record: rec})
+		})
+	}
+	for info := range d.kad.FindProvidersAsync(ctx, cidOf(id), maxProviders) {
+		d.introduce(info)
+	}
+	asked.Wait()
+}
+
+// introduce lets the router dial a peer at one of these addresses.
+func (d *directory) introduce(info peer.AddrInfo) {
+	info.Addrs = d.filter(info.Addrs)
+	if len(info.Addrs) == 0 || info.ID == d.n.host.ID() {
+		return
+	}
+	// The dial tries all that the host knows of.
+	d.n.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.TempAddrTTL)
+	addrs, err := peer.AddrInfoToP2pAddrs(&info)
+	if err != nil {
+		return
+	}
+	d.n.router.Introduce(protocol.Contact{ID: IDOf(info.ID), URL: addrs[0].String()})
+}
+
+func recordKey(id protocol.ID) string { return "/" + recordNamespace + "/" + string(id[:]) }
+
+// cidOf gives the CID under which providers of an id are found: the id is the digest
+// of an identity multihash.
+func cidOf(id protocol.ID) cid.Cid {
+	m, err := multihash.Encode(id[:], multihash.IDENTITY)
+	if err != nil {
+		panic(err) // 20 bytes are never too long
+	}
+	return cid.NewCidV1(cid.Raw, m)
+}
+
+// A recordValidator lets the DHT keep signed peer records under the id that the
+// signer's key hashes to, and of two the newer.
+type recordValidator struct{}
+
+// Validate implements record.Validator of kad-dht.
+func (recordValidator) Validate(key string, value []byte) error {
+	_, err := openKept(key, value)
+	return err
+}
+
+// Select implements record.Validator of kad-dht.
+func (recordValidator) Select(key string, values [][]byte) (int, error) {
+	best, at := uint64(0), -1
+	for i, v := range values {
+		if rec, err := openKept(key, v); err == nil && (at < 0 || rec.Seq > best) {
+			best, at = rec.Seq, i
+		}
+	}
+	if at < 0 {
+		return 0, errors.New("node: DHT: no valid record")
+	}
+	return at, nil
+}
+
+// openKept opens a record that the DHT keeps under a key.
+func openKept(key string, value []byte) (*peer.PeerRecord, error) {
+	if len(value) > protocol.MaxRecord {
+		return nil, fmt.Errorf("node: DHT: a record of %d bytes, at most %d", len(value), protocol.MaxRecord)
+	}
+	var rec peer.PeerRecord
+	envelope, err := record.ConsumeTypedEnvelope(value, &rec)
+	if err != nil {
+		return nil, fmt.Errorf("node: DHT: record: %w", err)
+	}
+	if !rec.PeerID.MatchesPublicKey(envelope.PublicKey) || recordKey(IDOf(rec.PeerID)) != key {
+		return nil, errors.New("node: DHT: record: it is another peer's")
+	}
+	return &rec, nil
+}
+
+// recordAddrs gives what of a record changes when the addresses do.
+func recordAddrs(raw []byte) []byte {
+	var rec peer.PeerRecord
+	if _, err := record.ConsumeTypedEnvelope(raw, &rec); err != nil {
+		return nil
+	}
+	var b []byte
+	for _, a := range rec.Addrs {
+		b = append(append(b, a.Bytes()...), 0)
+	}
+	return b
+}
+
+// --- the node's side
+
+// Connect asks for a direct link to a peer: over the overlay, now and again until
+// there is one or it has failed six times, and beside that once in the DHT, if there
+// is one. It does not wait.
+func (n *Node) Connect(id protocol.ID) {
+	n.router.Connect(id)
+	if n.dht != nil {
+		n.task(func(ctx context.Context) { n.dht.connect(ctx, id) })
+	}
+}
+
+// ErrNoDHT says that the node has none.
+var ErrNoDHT = errors.New("node: there is no DHT")
+
+// Gateways gives nodes that announced in the DHT that they take legacy peers.
+func (n *Node) Gateways(ctx context.Context) ([]peer.AddrInfo, error) {
+	if n.dht == nil {
+		return nil, ErrNoDHT
+	}
+	return n.dht.at(ctx, gatewayRendezvous)
+}

@@ -1,0 +1,141 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"testing"
+
+	"github.com/libp2p/go-libp2p"
+	kaddht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/record"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+func closedDHT(o Options) Options {
+	o = local(o)
+	o.DHT = &DHTOptions{Closed: true}
+	return o
+}
+
+func TestConnectFindsARecordInTheDHT(t *testing.T) {
+	hub := start(t, closedDHT(Options{NoOverlay: true, NoDiscovery: true}))
+	boot := []string{hub.Addrs()[0].String()}
+	// Without an overlay nobody offers a link, and hub relays for nobody: it is full.
+	far := start(t, closedDHT(Options{NoOverlay: true, NoDiscovery: true, Bootstraps: boot}))
+	o, _, peers := inboxOf(closedDHT(Options{NoOverlay: true, NoDiscovery: true}))
+	o.DHT.Bootstraps = boot
+	n := start(t, o)
+
+	eventually(t, "the record of the far node in the DHT", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		v, err := n.dht.kad.GetValue(ctx, recordKey(far.ID()))
+		return err == nil && recordValidator{}.Validate(recordKey(far.ID()), v) == nil
+	})
+	n.Connect(far.ID())
+	if got := receive(t, "peer", peers); got.ID != far.ID() || !got.Proved {
+		t.Errorf("linked to %+v, want %v", got, far.ID())
+	}
+}
+
+func TestForgedRecordsAreRefused(t *testing.T) {
+	sealed := func(of, by host.Host) []byte {
+		t.Helper()
+		rec := peer.PeerRecordFromAddrInfo(peer.AddrInfo{ID: of.ID(), Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/1/ws")}})
+		envelope, err := record.Seal(rec, by.Peerstore().PrivKey(by.ID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := envelope.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	a, b := bareHost(t), bareHost(t)
+	key := recordKey(IDOf(a.ID()))
+	right := sealed(a, a)
+	broken := append([]byte(nil), right...)
+	broken[len(broken)-1] ^= 1
+	for name, test := range map[string]struct {
+		key   string
+		value []byte
+		ok    bool
+	}{
+		"its own":                {key, right, true},
+		"another's":              {key, sealed(b, b), false},
+		"signed by another":      {key, sealed(a, b), false},
+		"changed":                {key, broken, false},
+		"under another id":       {recordKey(IDOf(b.ID())), right, false},
+		"under the whole digest": {"/pr/" + string(digest(a.ID())), right, false},
+		"nothing":                {key, nil, false},
+		"too big":                {key, append(right, make([]byte, protocol.MaxRecord)...), false},
+	} {
+		if err := (recordValidator{}).Validate(test.key, test.value); (err == nil) != test.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	newer := sealed(a, a)
+	if i, err := (recordValidator{}).Select(key, [][]byte{broken, right, newer}); err != nil || i != 2 {
+		t.Errorf("selected %d, %v; want the newest valid one, 2", i, err)
+	}
+	if _, err := (recordValidator{}).Select(key, [][]byte{broken}); err == nil {
+		t.Error("selected a broken record")
+	}
+}
+
+func digest(p peer.ID) []byte {
+	sum := sha256.Sum256([]byte(p))
+	return sum[:]
+}
+
+func bareHost(t *testing.T, opts ...libp2p.Option) host.Host {
+	t.Helper()
+	h, err := libp2p.New(append([]libp2p.Option{libp2p.NoListenAddrs, libp2p.DisableMetrics()}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+func TestNodesMeetInTheDHTOfOthers(t *testing.T) {
+	// A DHT whose hosts know nothing of us.
+	var plain []peer.AddrInfo
+	for range 3 {
+		h := bareHost(t, libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0/ws"))
+		d, err := kaddht.New(h, kaddht.Mode(kaddht.ModeServer), kaddht.ProtocolPrefix("/elsewhere"), kaddht.BootstrapPeers(plain...),
+			kaddht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr { return addrs }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { d.Close() })
+		if err := d.Bootstrap(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		plain = append(plain, peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()})
+	}
+	join := func(at peer.AddrInfo) (Options, chan protocol.LinkInfo) {
+		addrs, err := peer.AddrInfoToP2pAddrs(&at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, _, peers := inboxOf(local(Options{}))
+		o.DHT = &DHTOptions{Prefix: "/elsewhere", Bootstraps: []string{addrs[0].String()}, Closed: true}
+		return o, peers
+	}
+	ao, aPeers := join(plain[0])
+	a := start(t, ao)
+	bo, bPeers := join(plain[2])
+	b := start(t, bo)
+	if got := receive(t, "peer at a", aPeers); got.ID != b.ID() {
+		t.Errorf("a is linked to %v, want %v", got.ID, b.ID())
+	}
+	if got := receive(t, "peer at b", bPeers); got.ID != a.ID() {
+		t.Errorf("b is linked to %v, want %v", got.ID, a.ID())
+	}
+}
