@@ -50,6 +50,10 @@ type Options struct {
 	NoWebRTCDirect bool
 	QUIC           bool
 
+	// DHT puts a kad-dht on the peer's libp2p host, which Connect asks for ids beside
+	// the overlay. Nil: there is none.
+	DHT *node.DHTOptions
+
 	// Sign signs every message, so that peers that understand it know it to be
 	// this peer's. JS peers ignore signatures.
 	Sign bool
@@ -131,7 +135,7 @@ func newPeerRelay() *PeerRelay {
 func (p *PeerRelay) start(o Options) error {
 	no := node.Options{
 		ListenHost: o.Host, Announce: o.Announce, Bootstraps: o.Bootstrap, KeyFile: o.KeyFile, SignMessages: o.Sign,
-		ShowPeers: o.ShowPeers, Version: o.Version, Logger: o.Logger, NoWebRTCDirect: o.NoWebRTCDirect, QUIC: o.QUIC,
+		ShowPeers: o.ShowPeers, Version: o.Version, Logger: o.Logger, NoWebRTCDirect: o.NoWebRTCDirect, QUIC: o.QUIC, DHT: o.DHT,
 		OnMessage:  p.onMessage,
 		OnPeer:     func(i protocol.LinkInfo) { p.onPeer(i.ID) },
 		OnPeerDown: func(id protocol.ID, _ error) { p.down.emit(id) },

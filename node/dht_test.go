@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"testing"
 
 	"github.com/libp2p/go-libp2p"
@@ -137,5 +138,45 @@ func TestNodesMeetInTheDHTOfOthers(t *testing.T) {
 	}
 	if got := receive(t, "peer at b", bPeers); got.ID != a.ID() {
 		t.Errorf("b is linked to %v, want %v", got.ID, a.ID())
+	}
+}
+
+func TestALegacyPeerIsFoundByWhoHoldsIt(t *testing.T) {
+	hub := start(t, closedDHT(Options{NoOverlay: true, NoDiscovery: true}))
+	boot := []string{hub.Addrs()[0].String()}
+	ho := closedDHT(Options{NoOverlay: true, NoDiscovery: true})
+	ho.DHT.Bootstraps = boot
+	holder := start(t, ho)
+	o, _, peers := inboxOf(closedDHT(Options{NoOverlay: true, NoDiscovery: true}))
+	o.DHT.Bootstraps = boot
+	n := start(t, o)
+
+	legacy := protocol.ID{1, 2, 3}
+	holder.peerUp(protocol.LinkInfo{ID: legacy, Kind: protocol.LinkWebSocket, Addr: "127.0.0.1:1"})
+	eventually(t, "the holder is a provider of the legacy id", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		infos, err := n.dht.kad.FindProviders(ctx, cidOf(legacy))
+		return err == nil && len(infos) == 1
+	})
+	n.Connect(legacy)
+	if got := receive(t, "peer", peers); got.ID != holder.ID() {
+		t.Errorf("linked to %v, want the holder %v", got.ID, holder.ID())
+	}
+	holder.peerDown(legacy, nil)
+	if len(holder.dht.held) != 0 {
+		t.Error("the holder still announces a peer that is gone")
+	}
+}
+
+func TestAWrongDHTOptionIsSaid(t *testing.T) {
+	for _, o := range []DHTOptions{{Prefix: "peer-relay"}, {Bootstraps: []string{"/ip4/127.0.0.1/tcp/1/ws"}}, {Bootstraps: []string{"ws://127.0.0.1:1"}}} {
+		n, err := New(Options{DHT: &o})
+		if err == nil {
+			n.Close()
+		}
+		if !errors.Is(err, ErrOptions) {
+			t.Errorf("%+v: %v, want ErrOptions", o, err)
+		}
 	}
 }

@@ -52,7 +52,7 @@ func (n *Node) openTo(ctx context.Context, p peer.ID) (protocol.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: open a stream to %v: %w", p, err)
 	}
-	return openStream(ctx, s, n.hello())
+	return n.openStream(ctx, s)
 }
 
 // parseP2P reads a multiaddr that ends in /p2p/….

@@ -23,6 +23,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	basicconnmgr "github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -75,6 +76,10 @@ type hostOptions struct {
 	// MaxConns is the most inbound connections. 0 is DefaultMaxConns. Connections
 	// beyond are refused; none is cut to make room.
 	MaxConns int
+
+	// TrimIdle cuts connections that carry no link when there are many, as a DHT's
+	// lookups leave behind.
+	TrimIdle bool
 
 	// Metrics takes libp2p's metrics. Nil: they are not collected.
 	Metrics prometheus.Registerer
@@ -147,6 +152,14 @@ func newHost(o hostOptions) (*ownHost, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: resource limits: %w", err)
 	}
+	// libp2p's default one cuts connections above 192.
+	var manager connmgr.ConnManager = connmgr.NullConnMgr{}
+	if o.TrimIdle {
+		if manager, err = basicconnmgr.NewConnManager(dhtConnsLow, dhtConnsHigh, basicconnmgr.WithGracePeriod(dhtConnsGrace)); err != nil {
+			limits.Close()
+			return nil, fmt.Errorf("node: connection manager: %w", err)
+		}
+	}
 	opts := []libp2p.Option{
 		libp2p.Identity(o.Key),
 		libp2p.NoListenAddrs,
@@ -155,8 +168,7 @@ func newHost(o hostOptions) (*ownHost, error) {
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.ResourceManager(limits),
-		// The default one cuts connections above 192.
-		libp2p.ConnectionManager(connmgr.NullConnMgr{}),
+		libp2p.ConnectionManager(manager),
 		libp2p.DisableRelay(),
 		libp2p.AddrsFactory(h.addrsToTell),
 		libp2p.UserAgent(o.UserAgent),

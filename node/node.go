@@ -167,7 +167,7 @@ func New(o Options) (*Node, error) {
 	ho := hostOptions{
 		Key: key, Listen: o.Listen, ListenHost: o.ListenHost, Port: o.Port, Announce: o.Announce,
 		NoWebRTCDirect: o.NoWebRTCDirect, QUIC: o.QUIC,
-		TLS: o.TLS, TLSClient: o.TLSClient, Gater: o.Gater, MaxConns: o.MaxConns, Metrics: o.Metrics,
+		TLS: o.TLS, TLSClient: o.TLSClient, Gater: o.Gater, MaxConns: o.MaxConns, TrimIdle: o.DHT != nil, Metrics: o.Metrics,
 		UserAgent: "peer-relay/" + n.opts.Version, Log: o.Logger,
 	}
 	if o.Listen {
@@ -324,7 +324,7 @@ func verify(key, data, sig []byte) (protocol.ID, bool) {
 // accept serves a stream that another peer opened, on the goroutine that libp2p
 // gives it; Close waits for it by the router.
 func (n *Node) accept(s network.Stream) {
-	link, err := openStream(n.ctx, s, n.hello())
+	link, err := n.openStream(n.ctx, s)
 	if err != nil {
 		n.log.Debug("no link", "err", err)
 		return

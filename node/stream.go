@@ -38,10 +38,24 @@ type streamLink struct {
 	most   int           // bytes of the largest frame that the peer takes
 
 	closing sync.Once
+	release func() // lets the connection be cut again to make room for others
 }
 
-// openStream exchanges HELLOs on a new stream. It owns the stream from the call on.
-func openStream(ctx context.Context, s network.Stream, hello protocol.Hello) (*streamLink, error) {
+// openStream makes a link of a new stream, which keeps its connection from being cut to
+// make room for others, on hosts that do so. It owns the stream from the call on.
+func (n *Node) openStream(ctx context.Context, s network.Stream) (*streamLink, error) {
+	l, err := greet(ctx, s, n.hello())
+	if err != nil {
+		return nil, err
+	}
+	manager, remote, tag := n.host.ConnManager(), s.Conn().RemotePeer(), string(StreamProtocol)+" "+s.ID()
+	manager.Protect(remote, tag)
+	l.release = func() { manager.Unprotect(remote, tag) }
+	return l, nil
+}
+
+// greet exchanges HELLOs on a new stream.
+func greet(ctx context.Context, s network.Stream, hello protocol.Hello) (*streamLink, error) {
 	l := &streamLink{
 		stream: s,
 		r:      bufio.NewReaderSize(s, streamReadBuffer),
@@ -146,6 +160,9 @@ func (l *streamLink) Flush() error {
 // Close ends the stream at once in both directions; after a bye there is nothing
 // left to lose.
 func (l *streamLink) Close() error {
-	l.closing.Do(func() { l.stream.Reset() })
+	l.closing.Do(func() {
+		l.stream.Reset()
+		l.release()
+	})
 	return nil
 }

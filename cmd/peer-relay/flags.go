@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/node"
 )
 
 // linkTimeout is how long send waits for a first link unless --timeout says else.
@@ -30,6 +31,9 @@ type flags struct {
 	showPeers bool
 	verbose   bool
 
+	dht            string
+	dhtBootstrap   list
+	dhtClosed      bool
 	quic           bool
 	noWebRTCDirect bool
 	noWebRTC       bool
@@ -99,6 +103,9 @@ func (f *flags) set() *flag.FlagSet {
 	set.BoolVar(&f.showPeers, "show-peers", false, "let the status page tell the ids of linked peers")
 	set.StringVar(&f.as, "as", "string", "send: what DATA is, `kind` string, json or bytes")
 	set.DurationVar(&f.timeout, "timeout", linkTimeout, "send: how long to wait for a bootstrap to answer, a `duration`")
+	set.StringVar(&f.dht, "dht", "", "join the kad-dht of this protocol `prefix`: "+node.DHTPrefix+" is that of this kind of peers,\nanother prefix that of another network (default: none)")
+	set.Var(&f.dhtBootstrap, "dht-bootstrap", "a peer of the DHT, `multiaddr` with /p2p/…; may be repeated")
+	set.BoolVar(&f.dhtClosed, "dht-closed", false, "the DHT is in a closed network: tell and dial private and loopback addresses there")
 	set.BoolVar(&f.quic, "quic", false, "serve and dial libp2p over QUIC (/quic-v1) also, on the same UDP port")
 	set.BoolVar(&f.noWebRTCDirect, "no-webrtc-direct", false, "neither serve nor dial libp2p over WebRTC (/webrtc-direct)")
 	set.BoolVar(&f.noWebRTC, "no-webrtc", false, "make no WebRTC links to legacy peers, such as the npm package's in pages")
@@ -152,6 +159,12 @@ func (p *program) options() (compat.Options, error) {
 			Off: p.flags.noWebRTC, ICEServers: ice, Loopback: p.flags.webRTCLoopback,
 			PortMin: p.flags.webRTCPorts.min, PortMax: p.flags.webRTCPorts.max,
 		},
+	}
+	switch {
+	case p.flags.dht != "":
+		o.DHT = &node.DHTOptions{Prefix: p.flags.dht, Bootstraps: p.flags.dhtBootstrap, Closed: p.flags.dhtClosed}
+	case len(p.flags.dhtBootstrap) > 0 || p.flags.dhtClosed:
+		return o, wrongUsage("--dht-bootstrap and --dht-closed: want --dht as well, such as --dht %s", node.DHTPrefix)
 	}
 	if p.flags.verbose {
 		o.Logger = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))

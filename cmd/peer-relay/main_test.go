@@ -63,6 +63,8 @@ func TestWrongUsage(t *testing.T) {
 	}{
 		{"", exitUsage, "want a PORT"},
 		{"--frobnicate", exitUsage, "frobnicate"},
+		{"--dht-closed 1", exitUsage, "--dht /peer-relay"},
+		{"--dht peer-relay none", exitUsage, "begin with a slash"},
 		{"8001 --frobnicate", exitUsage, "frobnicate"},
 		{"eight", exitUsage, `"eight"`},
 		{"65536", exitUsage, `"65536"`},
