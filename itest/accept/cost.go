@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/peer-relay/peer-relay/itest"
+)
+
+const (
+	// costRound is how long messages are sent in one round: a hundred and more of the
+	// steps in which the system counts CPU time.
+	costRound = 1500 * time.Millisecond
+
+	// costPatience is how long a start or a round may take. Only a failure takes it.
+	costPatience = 60 * time.Second
+)
+
+// costSizes are the bytes of the messages: JSON strings, with their quotes.
+var costSizes = []int{64, 1 << 10, 16 << 10}
+
+// A costCell is what a relay took for messages of one size, a value for each round.
+type costCell struct {
+	cpu  []float64 // µs per message
+	rate []float64 // messages per second
+}
+
+// cost measures relays side by side: all are started, and take turns in each round.
+func cost(ctx context.Context, opts options, r *report) error {
+	return withBuilt(ctx, itest.BuildRelay, func(ctx context.Context, relay string) (err error) {
+		settings := itest.CostSettings()
+		var stages []*itest.CostStage
+		for _, setting := range settings {
+			starting, cancel := context.WithTimeout(ctx, costPatience)
+			s, err := setting.Start(starting, relay)
+			cancel()
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, s.Close()) }()
+			stages = append(stages, s)
+		}
+		cells := make([][]costCell, len(costSizes))
+		for i := range cells {
+			cells[i] = make([]costCell, len(stages))
+		}
+		for round := range opts.n + 1 { // the first warms up
+			for i, size := range costSizes {
+				for j, stage := range stages {
+					figure, err := costRoundOf(ctx, stage, size)
+					if err != nil {
+						return err
+					}
+					cpu := float64(figure.CPU.Microseconds()) / float64(figure.Messages)
+					rate := float64(figure.Messages) / figure.Took.Seconds()
+					opts.log.Printf("%d/%d %s, %d bytes: %.1f µs, %.0f messages/s", round, opts.n, settings[j].Name, size, cpu, rate)
+					if round > 0 {
+						cell := &cells[i][j]
+						cell.cpu, cell.rate = append(cell.cpu, cpu), append(cell.rate, rate)
+					}
+				}
+			}
+		}
+		costTable(r, settings, cells)
+		return nil
+	})
+}
+
+func costRoundOf(ctx context.Context, stage *itest.CostStage, size int) (itest.CostFigure, error) {
+	ctx, cancel := context.WithTimeout(ctx, costPatience)
+	defer cancel()
+	end := time.Now().Add(costRound)
+	return stage.Round(ctx, size, func(int) bool { return time.Now().Before(end) })
+}
+
+// costTable prints the medians, and how much less CPU time ours takes than the npm
+// package over the same kind of network: data channels for WebRTC.
+func costTable(r *report, settings []itest.CostSetting, cells [][]costCell) {
+	t := r.table("bytes", "relay", "CPU µs/message", "min", "max", "messages/s", "JS takes")
+	for i, size := range costSizes {
+		for j, setting := range settings {
+			c := cells[i][j]
+			times := ""
+			for k, other := range settings {
+				if !setting.JS && other.JS && other.WebRTC() == setting.WebRTC() {
+					times = fmt.Sprintf("%.1f times", middle(cells[i][k].cpu)/middle(c.cpu))
+				}
+			}
+			t.row(size, setting.Name, fmt.Sprintf("%.1f", middle(c.cpu)), fmt.Sprintf("%.1f", slices.Min(c.cpu)), fmt.Sprintf("%.1f", slices.Max(c.cpu)),
+				fmt.Sprintf("%.0f", middle(c.rate)), times)
+		}
+	}
+	r.note("CPU is the user and system time of the relay's process for each message that it passes on, medians of the rounds. At most 64 messages are")
+	r.note("on their way at a time, so that JS loses none; all arrived, once, in order and by way of the relay. No WebSocket compresses.")
+}
+
+// middle gives the median.
+func middle(values []float64) float64 {
+	return slices.Sorted(slices.Values(values))[len(values)/2]
+}

@@ -1,0 +1,58 @@
+package itest
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// TestCost has each relay whose cost is measured pass on a few messages.
+func TestCost(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED, NOTHING WAS TESTED: only Linux tells the CPU time of a process")
+	}
+	needNPM(t)
+	relay, err := BuildRelay(testContext(t), t.TempDir())
+	must(t, err)
+	for _, setting := range CostSettings() {
+		t.Run(setting.Name, func(t *testing.T) {
+			s, err := setting.Start(testContext(t), relay)
+			must(t, err)
+			defer func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			const messages = costWindow * 3 / 2
+			for _, size := range []int{CostLeast, 16 << 10} {
+				got, err := s.Round(testContext(t), size, func(sent int) bool { return sent < messages })
+				must(t, err)
+				if got.Messages != messages || got.Took <= 0 {
+					t.Errorf("%d bytes: %+v", size, got)
+				}
+			}
+		})
+	}
+}
+
+// TestCPUTime looks at the CPU time of this process, which is used up until it shows.
+func TestCPUTime(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED, NOTHING WAS TESTED: only Linux tells the CPU time of a process")
+	}
+	before, err := cpuTime(os.Getpid())
+	must(t, err)
+	deadline := time.Now().Add(patience)
+	for after := before; after == before; {
+		if after, err = cpuTime(os.Getpid()); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it stays at %v", before)
+		}
+	}
+	if _, err := cpuTime(-1); err == nil {
+		t.Error("no process has a negative id, and no error came")
+	}
+}
