@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
 // A WebRTCMeeting is how two peers that nobody can dial come to be linked: one of ours
-// and one of the npm package with a WebRTC, each with a link to a third alone.
+// and one of the npm package with a WebRTC, each with a link to a third alone. Each of
+// the three is a process of its own.
 type WebRTCMeeting struct {
 	Name string
 	js   bool // the npm peer comes later, and so wants the link
@@ -27,9 +27,9 @@ func WebRTCMeetings() []WebRTCMeeting {
 
 // Play starts fresh peers, waits until they are linked, and gives how long that took from
 // when they could know of each other. There must be one link, over which messages go
-// both ways, and still when the third peer is gone.
-func (m WebRTCMeeting) Play(ctx context.Context) (took time.Duration, err error) {
-	s := &webRTCStage{meeting: m}
+// both ways, none of them through the third peer, and still when that one is gone.
+func (m WebRTCMeeting) Play(ctx context.Context, binary string) (took time.Duration, err error) {
+	s := &webRTCStage{meeting: m, binary: binary}
 	took, err = s.play(ctx)
 	if err = errors.Join(err, s.close()); err != nil {
 		return 0, fmt.Errorf("itest: WebRTC, %s: %w%s", m.Name, err, s.story())
@@ -39,21 +39,16 @@ func (m WebRTCMeeting) Play(ctx context.Context) (took time.Duration, err error)
 
 type webRTCStage struct {
 	meeting WebRTCMeeting
-	hub, us *compat.PeerRelay
+	binary  string
+	hub, us *GoPeer
 	driver  *Driver
 	npm     *NPMPeer
-	events  *Log[Event] // of us
-	atHub   *Log[Event] // of the third peer
-	direct  *Log[Event] // messages to us over one hop
 }
 
-func (s *webRTCStage) play(ctx context.Context) (time.Duration, error) {
-	s.events, s.atHub, s.direct = NewLog[Event]("go peer"), NewLog[Event]("third peer"), NewLog[Event]("direct messages")
-	var err error
-	if s.hub, err = compat.New(compat.Options{Host: loopback, Port: compat.Port(0), WRTC: compat.WebRTCOptions{Off: true}}); err != nil {
+func (s *webRTCStage) play(ctx context.Context) (took time.Duration, err error) {
+	if s.hub, err = StartGo(ctx, s.binary, Spec{Name: "third", Listen: true}, "--no-webrtc"); err != nil {
 		return 0, err
 	}
-	s.hub.OnPeer(func(id compat.ID) { s.atHub.Add(Event{Kind: EventPeer, Node: id}) })
 	if s.driver, err = StartDriver(ctx); err != nil {
 		return 0, err
 	}
@@ -70,20 +65,34 @@ func (s *webRTCStage) play(ctx context.Context) (time.Duration, error) {
 	}
 	if s.meeting.both {
 		start = time.Now()
-		s.us.Connect(s.npm.ID())
+		// Both commands are on their way before either is waited for.
+		if err := s.us.write("connect", s.npm.ID()); err != nil {
+			return 0, err
+		}
 		if err := s.npm.Connect(ctx, s.us.ID()); err != nil {
 			return 0, err
 		}
 	}
-	if _, err := s.events.Wait(ctx, IsPeer(s.npm.ID())); err != nil {
+	if _, err := s.us.Events().Wait(ctx, IsPeer(s.npm.ID())); err != nil {
 		return 0, err
 	}
 	if _, err := s.npm.Events().Wait(ctx, IsPeer(s.us.ID())); err != nil {
 		return 0, err
 	}
-	took := time.Since(start)
+	took = time.Since(start)
+	before, err := FetchStatus(ctx, s.hub.URL())
+	if err != nil {
+		return 0, err
+	}
 	if err := s.talk(ctx, "with the third peer"); err != nil {
 		return 0, err
+	}
+	after, err := FetchStatus(ctx, s.hub.URL())
+	if err != nil {
+		return 0, err
+	}
+	if n := after.Counters["forwarded"] - before.Counters["forwarded"]; n != 0 {
+		return 0, fmt.Errorf("the third peer has forwarded %d messages between two that are linked", n)
 	}
 	if err := s.oneLink(ctx); err != nil {
 		return 0, err
@@ -91,7 +100,10 @@ func (s *webRTCStage) play(ctx context.Context) (time.Duration, error) {
 	if err := s.hub.Close(); err != nil {
 		return 0, err
 	}
-	return took, s.talk(ctx, "without the third peer")
+	if err := s.talk(ctx, "without the third peer"); err != nil {
+		return 0, err
+	}
+	return took, s.oneLink(ctx)
 }
 
 func (s *webRTCStage) startNPM(ctx context.Context) (err error) {
@@ -103,18 +115,11 @@ func (s *webRTCStage) startNPM(ctx context.Context) (err error) {
 }
 
 func (s *webRTCStage) startUs(ctx context.Context) (err error) {
-	s.us, err = compat.New(compat.Options{Bootstrap: []string{s.hub.URL()}, WRTC: compat.WebRTCOptions{Loopback: true}})
+	s.us, err = StartGo(ctx, s.binary, Spec{Name: "us", Bootstrap: []string{s.hub.URL()}})
 	if err != nil {
 		return err
 	}
-	s.us.OnPeer(func(id compat.ID) { s.events.Add(Event{Kind: EventPeer, Node: id}) })
-	s.us.OnDisconnect(func(id compat.ID) { s.events.Add(Event{Kind: EventDisconnect, Node: id}) })
-	s.us.OnReceive(func(m compat.Message) {
-		if len(m.Path) == 1 {
-			s.direct.Add(Event{Kind: EventMessage, Node: m.From, Data: m.JSON})
-		}
-	})
-	return s.joined(ctx, s.events, s.us.ID())
+	return s.joined(ctx, s.us.Events(), s.us.ID())
 }
 
 // joined waits until a peer and the third one know each other. An offer to who is not
@@ -123,13 +128,13 @@ func (s *webRTCStage) joined(ctx context.Context, events *Log[Event], id protoco
 	if _, err := events.Wait(ctx, IsPeer(s.hub.ID())); err != nil {
 		return err
 	}
-	_, err := s.atHub.Wait(ctx, IsPeer(id))
+	_, err := s.hub.Events().Wait(ctx, IsPeer(id))
 	return err
 }
 
-// talk sends a message each way. To us it must come straight.
+// talk sends a message each way.
 func (s *webRTCStage) talk(ctx context.Context, text string) error {
-	if err := s.us.Send(s.npm.ID(), text); err != nil {
+	if err := s.us.Send(ctx, s.npm.ID(), text); err != nil {
 		return err
 	}
 	if err := s.npm.Send(ctx, s.us.ID(), text); err != nil {
@@ -143,41 +148,34 @@ func (s *webRTCStage) talk(ctx context.Context, text string) error {
 	if _, err := s.npm.Events().Wait(ctx, is(s.us.ID())); err != nil {
 		return err
 	}
-	_, err := s.direct.Wait(ctx, is(s.npm.ID()))
+	_, err := s.us.Events().Wait(ctx, is(s.npm.ID()))
 	return err
 }
 
 // oneLink checks that neither peer has, or had, another link to the other.
 func (s *webRTCStage) oneLink(ctx context.Context) error {
-	var kinds []protocol.LinkKind
-	for _, l := range s.us.Node().Router().Peers() {
-		if l.ID == s.npm.ID() {
-			kinds = append(kinds, l.Kind)
+	for _, end := range []struct{ peer, other Peer }{{s.us, s.npm}, {s.npm, s.us}} {
+		peers, err := end.peer.Peers(ctx)
+		if err != nil {
+			return err
 		}
-	}
-	if len(kinds) != 1 || kinds[0] != protocol.LinkWebRTC {
-		return fmt.Errorf("the links to the npm peer are %v", kinds)
-	}
-	peers, err := s.npm.Peers(ctx)
-	if err != nil {
-		return err
-	}
-	n := 0
-	for _, id := range peers {
-		if id == s.us.ID() {
-			n++
+		links := 0
+		for _, id := range peers {
+			if id == end.other.ID() {
+				links++
+			}
 		}
-	}
-	ups, downs := s.npm.Events().Count(IsPeer(s.us.ID())), s.npm.Events().Count(IsDisconnect(s.us.ID()))
-	if n != 1 || ups != 1 || downs != 0 || s.events.Count(IsPeer(s.npm.ID())) != 1 || s.events.Count(IsDisconnect(s.npm.ID())) != 0 {
-		return fmt.Errorf("the npm peer has %d links to us, %d came up and %d went down", n, ups, downs)
+		ups, downs := end.peer.Events().Count(IsPeer(end.other.ID())), end.peer.Events().Count(IsDisconnect(end.other.ID()))
+		if links != 1 || ups != 1 || downs != 0 {
+			return fmt.Errorf("%v has %d links to %v, %d came up and %d went down", end.peer.ID(), links, end.other.ID(), ups, downs)
+		}
 	}
 	return nil
 }
 
 func (s *webRTCStage) close() error {
 	var errs []error
-	for _, p := range []*compat.PeerRelay{s.us, s.hub} {
+	for _, p := range []*GoPeer{s.us, s.hub} {
 		if p != nil {
 			errs = append(errs, p.Close())
 		}
@@ -192,7 +190,7 @@ func (s *webRTCStage) close() error {
 func (s *webRTCStage) story() string {
 	text := ""
 	if s.us != nil {
-		text += fmt.Sprintf("\nus %v, dropped %v", s.us.ID(), s.us.Node().Router().Stats().Dropped)
+		text += fmt.Sprintf("\nus %v: %v", s.us.ID(), s.us.Events().All())
 	}
 	if s.npm != nil {
 		text += fmt.Sprintf("\nnpm %v: %v", s.npm.ID(), s.npm.Events().All())

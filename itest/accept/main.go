@@ -51,6 +51,7 @@ func runs() []run {
 		{"values", "-n generated JSON documents from JS peers through two of our relays to JS peers", 100_000, values},
 		{"simultaneous", "two peers dial each other at the same instant, every kind -n times", 100, simultaneous},
 		{"cost", "CPU per message of one relay, ours and the npm package's, over WebRTC and WebSocket, -n rounds of each", 5, cost},
+		{"webrtc", "a peer of ours and an npm peer that nobody can dial are linked by WebRTC: we offer, they offer, both do, -n times each", 20, webrtc},
 		{"overlay", "up to -n production cores in virtual time: delivery, hops, links, talk, repair", 1000, overlay},
 		{"mutations", "take the safeguards of package protocol out one by one: a test must fail each time", 1, mutations},
 	}
