@@ -3,11 +3,9 @@ package itest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,8 +86,8 @@ type CostStage struct {
 	err  error // the first message that was not as it must be
 }
 
-// Start starts the relay, from the binary of BuildRelay or in Node, and the peers, and
-// returns when messages pass.
+// Start starts the relay, our binary or in Node, and the peers, and returns when messages
+// pass.
 func (s CostSetting) Start(ctx context.Context, binary string) (*CostStage, error) {
 	stage := &CostStage{setting: s, probed: make(chan struct{}, 1), window: make(chan struct{}, costWindow), broken: make(chan struct{})}
 	if err := stage.start(ctx, binary); err != nil {
@@ -168,50 +166,28 @@ func (s *CostStage) startJS(ctx context.Context, hub string) (string, error) {
 
 // startGo starts our relay and gives what to bootstrap to.
 func (s *CostStage) startGo(ctx context.Context, binary, hub string) (string, error) {
-	args := []string{"0"}
+	spec := Spec{Name: "relay", Listen: hub == ""}
 	if hub != "" {
-		args = []string{"none", hub}
+		spec.Bootstrap = []string{hub}
 	}
-	first := make(chan []byte, 1)
-	var err error
-	s.proc, err = StartProcess("relay", exec.Command(binary, args...), func(line []byte) {
-		select {
-		case first <- bytes.Clone(line):
-		default:
-		}
-	}, func(error) {})
+	p, err := StartGo(ctx, binary, spec, "--webrtc-loopback")
 	if err != nil {
 		return "", err
 	}
-	s.closers = append(s.closers, s.proc.Close)
-	var ready struct {
-		ID    protocol.ID
-		WS    string
-		Addrs []string
-	}
-	select {
-	case line := <-first:
-		if err := json.Unmarshal(line, &ready); err != nil {
-			return "", fmt.Errorf("the relay's first line %.200q: %w", line, err)
-		}
-	case <-s.proc.Done():
-		return "", s.proc.Close()
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-	s.id = ready.ID
+	s.closers = append(s.closers, p.Close)
+	s.proc, s.id = p.Process(), p.ID()
 	switch s.setting.kind {
 	case protocol.LinkWebRTC:
 		return hub, nil
 	case protocol.LinkWebSocket:
-		return ready.WS, nil
+		return p.URL(), nil
 	}
-	for _, addr := range ready.Addrs {
+	for _, addr := range p.Ready.Addrs {
 		if strings.Contains(addr, s.setting.over) {
 			return addr, nil
 		}
 	}
-	return "", fmt.Errorf("the relay has no address with %q: %v", s.setting.over, ready.Addrs)
+	return "", fmt.Errorf("the relay has no address with %q: %v", s.setting.over, p.Ready.Addrs)
 }
 
 // startEnd starts the sender or the receiver. It makes no links but those that it is

@@ -13,11 +13,10 @@ func TestCost(t *testing.T) {
 		t.Skip("SKIPPED, NOTHING WAS TESTED: only Linux tells the CPU time of a process")
 	}
 	needNPM(t)
-	relay, err := BuildRelay(testContext(t), t.TempDir())
-	must(t, err)
+	binary := goBinary(t)
 	for _, setting := range CostSettings() {
 		t.Run(setting.Name, func(t *testing.T) {
-			s, err := setting.Start(testContext(t), relay)
+			s, err := setting.Start(testContext(t), binary)
 			must(t, err)
 			defer func() {
 				if err := s.Close(); err != nil {

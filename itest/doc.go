@@ -8,7 +8,7 @@
 //	   │ load.go          crowds of npm clients around one node
 //	   │ values.go        generated JSON through two relays
 //	   │ simultaneous.go  two peers that dial each other at the same instant
-//	   │ cost.go          the CPU time of one relay, ours or the npm package's; relay/ is ours
+//	   │ cost.go          the CPU time of one relay, ours or the npm package's
 //	   │ peer.go       Peer, Spec, Kind: a part, and who can play it
 //	   ├─ npmpeer.go   the npm package ─┐
 //	   ├─ raw.go       bare WebSockets ─┼─ driver.go ── process.go ── node js/driver.js

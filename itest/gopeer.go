@@ -20,29 +20,19 @@ import (
 
 // BuildGo builds this module's binary into dir and gives its path.
 func BuildGo(ctx context.Context, dir string) (string, error) {
-	return buildGo(ctx, dir, "./cmd/peer-relay")
-}
-
-// BuildRelay builds the relay whose cost is measured into dir and gives its path.
-func BuildRelay(ctx context.Context, dir string) (string, error) {
-	return buildGo(ctx, dir, "./itest/relay")
-}
-
-// buildGo builds a command of this module.
-func buildGo(ctx context.Context, dir, command string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, filepath.Base(command))
+	path := filepath.Join(dir, "peer-relay")
 	if runtime.GOOS == "windows" {
 		path += ".exe"
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, command)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/peer-relay")
 	cmd.Dir = root
 	cmd.WaitDelay = exitGrace
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("itest: build %s: %w\n%s", filepath.Base(command), err, bytes.TrimSpace(out))
+		return "", fmt.Errorf("itest: build peer-relay: %w\n%s", err, bytes.TrimSpace(out))
 	}
 	return path, nil
 }

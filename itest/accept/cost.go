@@ -30,12 +30,12 @@ type costCell struct {
 
 // cost measures relays side by side: all are started, and take turns in each round.
 func cost(ctx context.Context, opts options, r *report) error {
-	return withBuilt(ctx, itest.BuildRelay, func(ctx context.Context, relay string) (err error) {
+	return withBinary(ctx, func(ctx context.Context, binary string) (err error) {
 		settings := itest.CostSettings()
 		var stages []*itest.CostStage
 		for _, setting := range settings {
 			starting, cancel := context.WithTimeout(ctx, costPatience)
-			s, err := setting.Start(starting, relay)
+			s, err := setting.Start(starting, binary)
 			cancel()
 			if err != nil {
 				return err

@@ -14,11 +14,6 @@ const runTime = 30 * time.Minute
 
 // withBinary builds our binary for the time of do.
 func withBinary(ctx context.Context, do func(ctx context.Context, binary string) error) error {
-	return withBuilt(ctx, itest.BuildGo, do)
-}
-
-// withBuilt does something with what build gives, and with the npm dependencies.
-func withBuilt(ctx context.Context, build func(ctx context.Context, dir string) (string, error), do func(ctx context.Context, binary string) error) error {
 	if _, err := itest.Install(ctx); err != nil {
 		return err
 	}
@@ -27,7 +22,7 @@ func withBuilt(ctx context.Context, build func(ctx context.Context, dir string) 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	binary, err := build(ctx, dir)
+	binary, err := itest.BuildGo(ctx, dir)
 	if err != nil {
 		return err
 	}
