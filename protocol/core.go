@@ -68,6 +68,7 @@ const (
 	Granted                         // the claim Index may go on to LinkUp
 	Refused                         // the claim Index may not, for Err
 	Signalled                       // hand Frame, a signal, to who makes WebRTC links; Proved says whose word From is
+	Found                           // the search Index was answered by IDs, the nearest first
 	PeerUp                          // Peer is linked
 	PeerDown                        // Peer is not linked any more
 )
@@ -84,6 +85,7 @@ type Action struct {
 	Reason  ByeReason
 	Err     error
 	Peer    ID
+	IDs     []ID
 }
 
 // A waiting message came before there was a link for it.
@@ -436,6 +438,16 @@ func (c *Core) Disconnect(now time.Duration, id ID) {
 		c.end(l, ByeNormal)
 	}
 }
+
+// Search asks the network for the peers nearest to an id. index, not 0, is for Found,
+// which comes once, or never. An error means that the search is lost already.
+func (c *Core) Search(now time.Duration, index int, near ID) error {
+	c.now = now
+	return c.overlay.search(index, near)
+}
+
+// EndSearch takes a search back; nothing happens if it was answered.
+func (c *Core) EndSearch(index int) { c.overlay.endSearch(index) }
 
 // DialFailed tells that a Dial came to nothing.
 func (c *Core) DialFailed(now time.Duration, id ID) {

@@ -218,6 +218,12 @@ func (s *script) run(event string, w []string) {
 		s.c.Written(s.now, h, maxQueueFrames, 0)
 	case "written": // one frame left the queue
 		s.c.Written(s.now, h, 1, 0)
+	case "search": // INDEX ID
+		if err := s.c.Search(s.now, number, abbreviated(w[1])); err != nil {
+			s.out = append(s.out, fmt.Sprintf("error: %v", err))
+		}
+	case "endsearch": // INDEX
+		s.c.EndSearch(number)
 	case "connect":
 		s.c.Connect(s.now, abbreviated(first))
 	case "disconnect":
@@ -416,6 +422,8 @@ func (s *script) show(a Action) string {
 			proved = ", proved"
 		}
 		return fmt.Sprintf("signal %s from %s%s", a.Frame.Body.Payload, shortID(a.Frame.Body.From), proved)
+	case Found:
+		return fmt.Sprintf("found %d: %s", a.Index, showIDs(a.IDs))
 	case PeerUp:
 		return "peer up " + shortID(a.Peer)
 	case PeerDown:

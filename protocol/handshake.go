@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -22,6 +23,8 @@ type handshake struct {
 type query struct {
 	token []byte
 	until time.Duration
+	index int // what Search was told, 0: the overlay itself asks
+	near  ID  // what it looks for
 }
 
 // A direct is what a linked peer was asked; it may answer over a later link.
@@ -77,23 +80,72 @@ func (o *overlay) findPeers(l *link, target ID) {
 // findRouted sends a search for this peer's own id through a link. It is answered
 // by the peer that is nearest to it.
 func (o *overlay) findRouted(l *link) {
+	token := o.query(0, o.c.self)
+	o.c.control(l, Outgoing{To: o.c.self, Kind: KindFind, Form: FormRaw, Flags: FlagClosest, Token: token, Payload: o.c.self[:]})
+}
+
+// query notes a search and gives its token.
+func (o *overlay) query(index int, near ID) []byte {
 	token := o.newToken()
 	if len(o.queries) >= maxQueries {
 		o.queries = slices.Delete(o.queries, 0, 1)
 	}
-	o.queries = append(o.queries, query{token, o.c.now + queryExpiry})
-	o.c.control(l, Outgoing{To: o.c.self, Kind: KindFind, Form: FormRaw, Flags: FlagClosest, Token: token, Payload: o.c.self[:]})
+	o.queries = append(o.queries, query{token, o.c.now + queryExpiry, index, near})
+	return token
+}
+
+// search asks the peer that is nearest to an id for those that it knows near it.
+func (o *overlay) search(index int, near ID) error {
+	c, mine := o.c, 0
+	for _, q := range o.queries {
+		if q.index != 0 && q.until > c.now {
+			mine++
+		}
+	}
+	if mine >= maxSearches { // the overlay's own must not be lost for them
+		return fmt.Errorf("%d searches are under way: %w", mine, ErrQueueFull)
+	}
+	f, err := c.NewFrame(Outgoing{To: near, Kind: KindFind, Form: FormRaw, Flags: FlagClosest, Token: o.query(index, near), Payload: near[:], Sign: true}, c.Nonce())
+	if err != nil {
+		return err
+	}
+	if c.isLast(f) {
+		o.found(index, near, nil)
+		return nil
+	}
+	c.stats.Control++
+	return c.forward(f, nil)
+}
+
+// found gives the answer to a search, and what this peer knows itself.
+func (o *overlay) found(index int, near ID, ids []ID) {
+	o.endSearch(index)
+	ids = append(ids, o.c.self)
+	for _, l := range o.c.table.closest(near, maxFound, func(l *link) bool { return !l.ended }) {
+		ids = append(ids, l.ID)
+	}
+	slices.SortFunc(ids, func(a, b ID) int {
+		switch {
+		case near.Closer(a, b):
+			return -1
+		case near.Closer(b, a):
+			return 1
+		}
+		return 0
+	})
+	o.c.do(Action{Type: Found, Index: index, IDs: slices.Compact(ids)})
+}
+
+func (o *overlay) endSearch(index int) {
+	o.queries = slices.DeleteFunc(o.queries, func(q query) bool { return q.index == index })
 }
 
 // answered reports whether a foundPeers answers a question that is open, and closes
 // that. A peer that is proved must prove its answer.
 func (o *overlay) answered(b *Body, proved bool) bool {
-	if len(b.Token) > 0 {
-		i := slices.IndexFunc(o.queries, func(q query) bool { return q.until > o.c.now && bytes.Equal(q.token, b.Token) })
-		if i >= 0 {
-			o.queries = slices.Delete(o.queries, i, i+1)
-			return true
-		}
+	if i := o.asking(b.Token); i >= 0 {
+		o.queries = slices.Delete(o.queries, i, i+1)
+		return true
 	}
 	d, ok := o.asked[b.From]
 	if !ok || d.until <= o.c.now || d.proved && !proved {
@@ -105,6 +157,14 @@ func (o *overlay) answered(b *Body, proved bool) bool {
 		delete(o.asked, b.From)
 	}
 	return true
+}
+
+// asking gives the index of the search that has a token, -1 if none has.
+func (o *overlay) asking(token []byte) int {
+	if len(token) == 0 {
+		return -1
+	}
+	return slices.IndexFunc(o.queries, func(q query) bool { return q.until > o.c.now && bytes.Equal(q.token, token) })
 }
 
 // onFind answers with the nearest of this peer's live links.
@@ -137,6 +197,11 @@ func (o *overlay) onFound(f *Frame, proved bool) bool {
 	ids, err := ParseFound(b.Payload)
 	if err != nil || b.Form != FormRaw {
 		return false
+	}
+	if i := o.asking(b.Token); i >= 0 && o.queries[i].index != 0 {
+		q := o.queries[i]
+		o.found(q.index, q.near, ids)
+		return true
 	}
 	if !o.answered(b, proved) {
 		o.c.stats.Dropped[DropUnasked]++

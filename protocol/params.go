@@ -57,6 +57,7 @@ const (
 	sourceDials   = 1 // and have so many doors knocked at, unless it is a bootstrap
 	maxCandFails  = 6
 	maxQueries    = 64
+	maxSearches   = 32      // of those, for the application
 	maxAsked      = 1 << 14 // peers that were asked directly: as many may join at once
 	answerIDs     = 11      // ids that the rest of a foundPeers is as long as
 	findsPerTick  = 3

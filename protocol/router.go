@@ -92,6 +92,7 @@ type Router struct {
 	core     *Core
 	served   map[LinkHandle]*served
 	claims   map[int]chan error
+	searches map[int]chan []ID
 	sockets  map[uint16]*PacketConn
 	lastID   uint64
 	wakeAt   time.Duration
@@ -146,7 +147,8 @@ func NewRouter(opts Options) (*Router, error) {
 		served: make(map[LinkHandle]*served),
 		claims: make(map[int]chan error),
 
-		sockets: make(map[uint16]*PacketConn),
+		searches: make(map[int]chan []ID),
+		sockets:  make(map[uint16]*PacketConn),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	r.core = NewCore(CoreConfig{
@@ -223,6 +225,11 @@ func (r *Router) settle() (later []Action) {
 			if answer := r.claims[a.Index]; answer != nil {
 				delete(r.claims, a.Index)
 				answer <- a.Err // has room for one
+			}
+		case Found:
+			if answer := r.searches[a.Index]; answer != nil {
+				delete(r.searches, a.Index)
+				answer <- a.IDs // has room for one
 			}
 		default:
 			later = append(later, a)
@@ -627,6 +634,45 @@ func (r *Router) send(m Outgoing) error {
 		}
 	})
 	return err
+}
+
+// Nearest asks the network for the peers that are nearest to an id, which need not be
+// anybody's, and gives up to some 40, the nearest first. It is a stranger's word: the
+// peers are said to be there. The error is the context's if no answer comes within it, or
+// within 10 s; ErrQueueFull if too many ask at once.
+func (r *Router) Nearest(ctx context.Context, id ID) ([]ID, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryExpiry)
+	defer cancel()
+	answer := make(chan []ID, 1)
+	var index int
+	var err error
+	r.enter(func(c *Core, now time.Duration) {
+		r.lastID++
+		index = int(r.lastID)
+		if r.closed {
+			err = ErrClosed
+			return
+		}
+		r.searches[index] = answer
+		err = c.Search(now, index, id)
+	})
+	defer func() {
+		r.mu.Lock()
+		delete(r.searches, index)
+		r.core.EndSearch(index)
+		r.mu.Unlock()
+	}()
+	if err == nil {
+		select {
+		case ids := <-answer:
+			return ids, nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-r.ctx.Done():
+			err = ErrClosed
+		}
+	}
+	return nil, fmt.Errorf("search for %v: %w", id, err)
 }
 
 // Connect asks for a direct link to a peer, now and again until there is one or

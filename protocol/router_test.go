@@ -532,3 +532,40 @@ func TestRouterOverlay(t *testing.T) {
 		}
 	})
 }
+
+// A search ends at the peer that is nearest, and says what it knows.
+func TestRouterNearest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
+		var row []*protocol.Router
+		for i, first := range []byte{0x00, 0x80, 0xc0, 0xe0, 0xf0} {
+			row = append(row, n.Router(protocol.Options{ID: protocol.ID{first, 1}, NoOverlay: true}))
+			if i > 0 {
+				n.Link(row[i-1], row[i])
+			}
+		}
+		time.Sleep(time.Second)
+		ids, err := row[0].Nearest(t.Context(), protocol.ID{0xf0})
+		if err != nil || len(ids) < 2 || ids[0] != row[4].ID() || ids[1] != row[3].ID() {
+			t.Errorf("found %v: %v", ids, err)
+		}
+		if ids, err = row[4].Nearest(t.Context(), protocol.ID{0xf0}); err != nil || len(ids) != 2 || ids[0] != row[4].ID() {
+			t.Errorf("the nearest itself found %v: %v", ids, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), latency)
+		defer cancel()
+		if ids, err = row[0].Nearest(ctx, protocol.ID{0xf0}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("in too short a time found %v: %v", ids, err)
+		}
+		go func() { // ends with the search
+			time.Sleep(latency / 2)
+			row[0].Close()
+		}()
+		if ids, err = row[0].Nearest(t.Context(), protocol.ID{0xf0}); !errors.Is(err, protocol.ErrClosed) {
+			t.Errorf("with the router closed meanwhile found %v: %v", ids, err)
+		}
+		if ids, err = row[0].Nearest(t.Context(), protocol.ID{0xf0}); !errors.Is(err, protocol.ErrClosed) {
+			t.Errorf("with the router closed found %v: %v", ids, err)
+		}
+	})
+}
