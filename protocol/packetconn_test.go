@@ -17,6 +17,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
+	"github.com/peer-relay/peer-relay/protocol/ula"
 )
 
 // patience is how long a test waits for what must happen. Only a failing test waits
@@ -104,6 +105,26 @@ func overlay(t *testing.T) family {
 		dial: func(to net.Addr) (socket, error) {
 			return b.Dial(to.(protocol.Addr).ID, to.(protocol.Addr).Port)
 		},
+	}
+}
+
+// virtual is overlay with addresses for programs that want a *net.UDPAddr.
+func virtual(t *testing.T) family {
+	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+	a, b := n.Router(quiet(1)), n.Router(quiet(2))
+	n.Link(a, b)
+	table := ula.NewTable()
+	wrap := func(c *protocol.PacketConn, err error) (socket, error) {
+		if err != nil {
+			return nil, err
+		}
+		return ula.Wrap(c, table, nil), nil
+	}
+	return family{
+		t: t, most: protocol.MaxDatagram, foreign: protocol.Addr{ID: id(1), Port: 1},
+		here:  func(port int) (socket, error) { return wrap(a.ListenPacket(uint16(port))) },
+		there: func() (socket, error) { return wrap(b.ListenPacket(0)) },
+		dial:  func(to net.Addr) (socket, error) { return wrap(b.Dial(a.ID(), uint16(portOf(to)))) },
 	}
 }
 
@@ -336,16 +357,18 @@ var behaviours = map[string]func(f family) []string{
 	},
 }
 
-// TestPacketConnBehaves compares a socket over the overlay with one of the system's.
+// TestPacketConnBehaves compares sockets over the overlay with one of the system's.
 func TestPacketConnBehaves(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("what is compared with are Linux's sockets")
 	}
 	for name, behaviour := range behaviours {
 		t.Run(name, func(t *testing.T) {
-			want, got := behaviour(udp(t)), behaviour(overlay(t))
-			if !slices.Equal(got, want) {
-				t.Errorf("have\n\t%s\nnet.UDPConn has\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+			want := behaviour(udp(t))
+			for kind, got := range map[string][]string{"PacketConn": behaviour(overlay(t)), "ula.Conn": behaviour(virtual(t))} {
+				if !slices.Equal(got, want) {
+					t.Errorf("%s has\n\t%s\nnet.UDPConn has\n\t%s", kind, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+				}
 			}
 		})
 	}

@@ -1,0 +1,269 @@
+package ula
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+const (
+	maxQuestions = 256 // addresses that are asked for, or were in vain
+	maxHeld      = 8   // datagrams that wait for the answer to one
+	askTimes     = 3   // as RFC 4861 has it,
+	askEvery     = time.Second
+	failedFor    = 10 * time.Second
+)
+
+// A Finder asks the network for peers near an id: [protocol.Router.Nearest].
+type Finder func(ctx context.Context, near protocol.ID) ([]protocol.ID, error)
+
+// A Conn is a datagram socket whose addresses are *net.UDPAddr. It is a net.PacketConn,
+// and a net.Conn if the socket under it is connected, and behaves as that one does. Its
+// errors name peers by their ids, where those are known.
+type Conn struct {
+	// Fixed after Wrap.
+	conn   *protocol.PacketConn
+	table  *Table
+	find   Finder
+	self   protocol.ID
+	local  netip.AddrPort
+	remote netip.AddrPort // the zero AddrPort: not connected
+	ctx    context.Context
+	stop   context.CancelFunc
+	tasks  sync.WaitGroup
+
+	mu            sync.Mutex
+	closed        bool
+	writeDeadline time.Time
+	asked         map[netip.Addr]*question
+	unresolved    uint64
+}
+
+// A question is about an address.
+type question struct {
+	held   []held
+	failed time.Time // when it was given up; zero: it is being asked
+}
+
+// A held datagram waits for the answer.
+type held struct {
+	port    uint16
+	payload []byte
+}
+
+// Stats counts what a Conn did.
+type Stats struct {
+	protocol.PacketStats
+	Unresolved uint64 // datagrams dropped because it was not found out in time whose the address is
+}
+
+var (
+	_ net.PacketConn = (*Conn)(nil)
+	_ net.Conn       = (*Conn)(nil)
+)
+
+// Wrap gives conn, which it takes over, addresses of t. Sockets that share a table know
+// the same peers. find, if not nil, is how peers are found that t does not know.
+func Wrap(conn *protocol.PacketConn, t *Table, find Finder) *Conn {
+	local := conn.LocalAddr().(protocol.Addr)
+	c := &Conn{conn: conn, table: t, find: find, self: local.ID, asked: make(map[netip.Addr]*question)}
+	c.local = netip.AddrPortFrom(t.Add(local.ID, true), local.Port)
+	if remote, ok := conn.RemoteAddr().(protocol.Addr); ok {
+		c.remote = netip.AddrPortFrom(t.Add(remote.ID, false), remote.Port)
+	}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	return c
+}
+
+// ReadFrom implements net.PacketConn. The address is a *net.UDPAddr, which the table knows
+// from now on.
+func (c *Conn) ReadFrom(p []byte) (n int, addr net.Addr, err error) {
+	n, from, proved, err := c.conn.ReadMsg(p)
+	if err != nil {
+		return 0, nil, err
+	}
+	ip := c.table.Add(from.ID, proved)
+	return n, net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, from.Port)), nil
+}
+
+// WriteTo implements net.PacketConn. The address must be a *net.UDPAddr. The error
+// matches ErrUnknown if no peer has it.
+func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
+	to, ok := addr.(*net.UDPAddr)
+	switch {
+	case addr == nil || ok && to == nil:
+		return 0, c.failed(nil, errors.New("missing address"))
+	case !ok:
+		return 0, c.failed(addr, &net.AddrError{Err: "want a *net.UDPAddr, have another type", Addr: addr.String()})
+	case c.remote.IsValid():
+		return 0, c.failed(addr, net.ErrWriteToConnected)
+	case to.Port < 1 || to.Port > 1<<16-1:
+		return 0, c.failed(addr, &net.AddrError{Err: "want a port from 1 to 65535", Addr: addr.String()})
+	}
+	ip, _ := netip.AddrFromSlice(to.IP)
+	if id, ok := c.peer(ip); ok {
+		return c.conn.WriteTo(p, protocol.Addr{ID: id, Port: uint16(to.Port)})
+	}
+	if err := c.hold(p, ip, uint16(to.Port)); err != nil {
+		return 0, c.failed(addr, err)
+	}
+	return len(p), nil
+}
+
+// peer gives who has an address.
+func (c *Conn) peer(ip netip.Addr) (protocol.ID, bool) {
+	if ip == c.local.Addr() { // which the table may have forgotten
+		return c.self, true
+	}
+	return c.table.ID(ip)
+}
+
+// hold keeps a datagram until it is known who has its address.
+func (c *Conn) hold(p []byte, ip netip.Addr, port uint16) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	switch {
+	case c.closed:
+		return net.ErrClosed
+	case !c.writeDeadline.IsZero() && !now.Before(c.writeDeadline):
+		return os.ErrDeadlineExceeded
+	case len(p) > protocol.MaxDatagram:
+		return fmt.Errorf("%w: %d bytes, a datagram has at most %d (%w)", protocol.ErrTooBig, len(p), protocol.MaxDatagram, syscall.EMSGSIZE)
+	case c.find == nil || !ip.Is6() || ip.As16()[0] != prefix:
+		return ErrUnknown
+	}
+	q := c.asked[ip]
+	if q != nil && !q.failed.IsZero() && now.Sub(q.failed) < failedFor {
+		return ErrUnknown
+	}
+	if q == nil || !q.failed.IsZero() {
+		if len(c.asked) >= maxQuestions {
+			maps.DeleteFunc(c.asked, func(_ netip.Addr, q *question) bool { return !q.failed.IsZero() })
+		}
+		if len(c.asked) >= maxQuestions {
+			return fmt.Errorf("%w: too many are asked for at once", ErrUnknown)
+		}
+		q = &question{}
+		c.asked[ip] = q
+		c.tasks.Go(func() { c.resolve(ip, q) }) // ends with the answer or with ctx; Close waits
+	}
+	if len(q.held) >= maxHeld {
+		q.held = q.held[1:]
+		c.unresolved++
+	}
+	q.held = append(q.held, held{port, bytes.Clone(p)})
+	return nil
+}
+
+// resolve asks who has an address and sends what was held for it.
+func (c *Conn) resolve(ip netip.Addr, q *question) {
+	id, ok := c.ask(ip)
+	c.mu.Lock()
+	sent := q.held
+	q.held = nil
+	if ok {
+		delete(c.asked, ip)
+	} else {
+		q.failed = time.Now()
+		c.unresolved += uint64(len(sent))
+		sent = nil
+	}
+	c.mu.Unlock()
+	for _, d := range sent {
+		c.conn.WriteTo(d.payload, protocol.Addr{ID: id, Port: d.port}) // an error means closed: nobody is there to be told
+	}
+}
+
+func (c *Conn) ask(ip netip.Addr) (protocol.ID, bool) {
+	b := ip.As16()
+	var near protocol.ID
+	copy(near[:], b[1:])
+	for range askTimes {
+		ctx, cancel := context.WithTimeout(c.ctx, askEvery)
+		ids, _ := c.find(ctx, near)
+		for _, id := range ids {
+			if AddrOf(id) == ip {
+				c.table.Add(id, false)
+			}
+		}
+		id, ok := c.peer(ip) // or it has sent something meanwhile
+		if !ok {
+			<-ctx.Done()
+		}
+		cancel()
+		if ok || c.ctx.Err() != nil {
+			return id, ok
+		}
+	}
+	return protocol.ID{}, false
+}
+
+func (c *Conn) failed(addr net.Addr, err error) error {
+	return &net.OpError{Op: "write", Net: protocol.Addr{}.Network(), Source: c.LocalAddr(), Addr: addr, Err: err}
+}
+
+// Stats gives the counters.
+func (c *Conn) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Stats{c.conn.Stats(), c.unresolved}
+}
+
+// Read implements net.Conn.
+func (c *Conn) Read(p []byte) (int, error) { return c.conn.Read(p) }
+
+// Write implements net.Conn.
+func (c *Conn) Write(p []byte) (int, error) { return c.conn.Write(p) }
+
+// LocalAddr implements net.PacketConn. It gives a *net.UDPAddr.
+func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.local) }
+
+// RemoteAddr implements net.Conn. It gives a *net.UDPAddr, nil if the socket is not
+// connected.
+func (c *Conn) RemoteAddr() net.Addr {
+	if !c.remote.IsValid() {
+		return nil
+	}
+	return net.UDPAddrFromAddrPort(c.remote)
+}
+
+// SetDeadline implements net.PacketConn.
+func (c *Conn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	c.writeDeadline = t
+	c.mu.Unlock()
+	return c.conn.SetDeadline(t)
+}
+
+// SetReadDeadline implements net.PacketConn.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
+
+// SetWriteDeadline implements net.PacketConn.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	c.writeDeadline = t
+	c.mu.Unlock()
+	return c.conn.SetWriteDeadline(t)
+}
+
+// Close implements net.PacketConn. What is held is lost.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.stop()
+	err := c.conn.Close()
+	c.tasks.Wait()
+	return err
+}

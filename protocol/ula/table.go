@@ -1,0 +1,105 @@
+package ula
+
+import (
+	"container/list"
+	"crypto/sha256"
+	"fmt"
+	"net/netip"
+	"sync"
+	"syscall"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// MaxPeers is how many peers a Table holds.
+const MaxPeers = 1 << 16
+
+// prefix is the first byte of the locally assigned addresses of RFC 4193.
+const prefix = 0xfd
+
+// told is how many bytes of an id stand in its address.
+const told = 15
+
+// ErrUnknown says that a Table has no peer for an address. It wraps
+// syscall.EHOSTUNREACH.
+var ErrUnknown = fmt.Errorf("ula: no peer is known by this address: %w", syscall.EHOSTUNREACH)
+
+// AddrOf gives the address of a peer, the same everywhere.
+func AddrOf(id protocol.ID) netip.Addr { return join(id[:told]) }
+
+func join(b []byte) netip.Addr {
+	a := [16]byte{prefix}
+	copy(a[1:], b)
+	return netip.AddrFrom16(a)
+}
+
+// A Table holds peers by their ids and by their addresses. It may be used by any number
+// of sockets and goroutines.
+type Table struct {
+	mu     sync.Mutex
+	byAddr map[netip.Addr]*list.Element
+	byID   map[protocol.ID]*list.Element
+	used   list.List // of *entry, the latest used first
+}
+
+type entry struct {
+	id     protocol.ID
+	addr   netip.Addr
+	proved bool
+}
+
+// NewTable gives an empty table.
+func NewTable() *Table {
+	return &Table{byAddr: make(map[netip.Addr]*list.Element), byID: make(map[protocol.ID]*list.Element)}
+}
+
+// Add makes a peer known and gives its address in this table, which is AddrOf unless
+// another peer has that already. proved says that the id is not merely claimed.
+func (t *Table) Add(id protocol.ID, proved bool) netip.Addr {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.byID[id]; e != nil {
+		t.used.MoveToFront(e)
+		known := e.Value.(*entry)
+		known.proved = known.proved || proved
+		return known.addr
+	}
+	addr := AddrOf(id)
+	if e := t.byAddr[addr]; e != nil {
+		if holder := e.Value.(*entry); proved && !holder.proved {
+			holder.addr = t.spare(holder.id)
+			t.byAddr[holder.addr] = e
+		} else {
+			addr = t.spare(id)
+		}
+	}
+	if t.used.Len() >= MaxPeers {
+		oldest := t.used.Remove(t.used.Back()).(*entry)
+		delete(t.byAddr, oldest.addr)
+		delete(t.byID, oldest.id)
+	}
+	e := t.used.PushFront(&entry{id, addr, proved})
+	t.byID[id], t.byAddr[addr] = e, e
+	return addr
+}
+
+// spare gives an address for a peer whose own is taken.
+func (t *Table) spare(id protocol.ID) netip.Addr {
+	sum := sha256.Sum256(id[:])
+	for t.byAddr[join(sum[:told])] != nil {
+		sum = sha256.Sum256(sum[:])
+	}
+	return join(sum[:told])
+}
+
+// ID gives the peer that has an address.
+func (t *Table) ID(addr netip.Addr) (protocol.ID, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.byAddr[addr]
+	if e == nil {
+		return protocol.ID{}, false
+	}
+	t.used.MoveToFront(e)
+	return e.Value.(*entry).id, true
+}
