@@ -284,7 +284,7 @@ func TestConnQuestionsAreBounded(t *testing.T) {
 			mu.Unlock()
 			return nil, ctx.Err()
 		})
-		defer c.Close()
+		t.Cleanup(func() { c.Close() })
 		refused := 0
 		for n := range 1000 {
 			if _, err := c.WriteTo(nil, at(protocol.ID{1, byte(n >> 8), byte(n)}, 1)); errors.Is(err, ErrUnknown) {
@@ -294,12 +294,15 @@ func TestConnQuestionsAreBounded(t *testing.T) {
 			}
 		}
 		synctest.Wait()
+		mu.Lock()
 		if most != maxQuestions || refused != 1000-maxQuestions {
 			t.Errorf("%d asked for at once, %d refused", most, refused)
 		}
-		time.Sleep(askTimes * askEvery)
-		synctest.Wait()
+		mu.Unlock()
+		time.Sleep(askTimes*askEvery + time.Millisecond)
 		write(t, c, at(protocol.ID{2}, 1), "there is room again")
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if len(c.asked) != 1 {
 			t.Errorf("%d addresses are remembered", len(c.asked))
 		}
@@ -356,7 +359,7 @@ func TestConnConnected(t *testing.T) {
 // In a network that finds itself, everybody reaches everybody by the address alone.
 func TestConnsInOverlay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const peers = 40
+		const peers = 20
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: 20 * time.Millisecond})
 		var routers []*protocol.Router
 		var conns []*Conn
@@ -367,7 +370,7 @@ func TestConnsInOverlay(t *testing.T) {
 			}
 			routers = append(routers, n.Router(o))
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(30 * time.Second)
 		for _, r := range routers {
 			conns = append(conns, listen(t, r, 6881))
 		}
