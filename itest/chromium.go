@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/chromedp/cdproto/browser"
@@ -208,8 +209,9 @@ type PageServer struct {
 	served chan struct{}
 }
 
-// ServePages serves the files of a folder of scripts, and the pages that URL names.
-func ServePages(dir string) (*PageServer, error) {
+// ServePages serves the scripts in some folders, those in the first ones first, and the
+// pages that URL names.
+func ServePages(dirs ...string) (*PageServer, error) {
 	ln, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
 	if err != nil {
 		return nil, fmt.Errorf("itest: serve pages: %w", err)
@@ -217,7 +219,16 @@ func ServePages(dir string) (*PageServer, error) {
 	// By this name a page is a secure context.
 	s := &PageServer{base: fmt.Sprintf("http://localhost:%d", ln.Addr().(*net.TCPAddr).Port), served: make(chan struct{})}
 	mux := http.NewServeMux()
-	mux.Handle("/js/", http.StripPrefix("/js/", http.FileServer(http.Dir(dir))))
+	mux.HandleFunc("/js/{name}", func(w http.ResponseWriter, r *http.Request) {
+		for _, dir := range dirs {
+			path := filepath.Join(dir, filepath.Base(r.PathValue("name")))
+			if _, err := os.Stat(path); err == nil {
+				http.ServeFile(w, r, path)
+				return
+			}
+		}
+		http.NotFound(w, r)
+	})
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprintln(w, `<!doctype html><title>itest</title><link rel="icon" href="data:,">`)

@@ -7,6 +7,8 @@
 //	   │ first.go         server.js is replaced by our binary
 //	   │ load.go          crowds of npm clients around one node
 //	   │ values.go        generated JSON through two relays
+//	   │ webrtc.go        one of ours and one of the npm package, which nobody can dial
+//	   │ browser.go       pages, and what becomes of them; alone.go is where they play
 //	   │ simultaneous.go  two peers that dial each other at the same instant
 //	   │ cost.go          the CPU time of one relay, ours or the npm package's
 //	   │ peer.go       Peer, Spec, Kind: a part, and who can play it
@@ -15,7 +17,7 @@
 //	   ├─ tap.go       one in the middle┘
 //	   ├─ gopeer.go    our own binary ─────────────────── process.go ── peer-relay --json
 //	   ├─ jslibp2p.go  js-libp2p in Node 22
-//	   └─ chromium.go  pages in Chromium
+//	   └─ pagepeer.go  the npm package in pages of chromium.go
 //	bundle.go     the JavaScript of pages; try.go the bundle that package node embeds
 //
 // Nothing here imports testing: the same helpers serve the tests and the acceptance

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -234,6 +235,16 @@ func (p *GoPeer) Peers(ctx context.Context) ([]protocol.ID, error) {
 func (p *GoPeer) Destroy(ctx context.Context) error {
 	p.proc.EndInput()
 	return p.proc.Wait(ctx)
+}
+
+// Kill ends the peer as kill -9 does, and returns when it is gone.
+func (p *GoPeer) Kill() error {
+	p.proc.EndInput()
+	if err := p.proc.Signal(os.Kill); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("itest: kill %s: %w", p.proc.name, err)
+	}
+	<-p.proc.Done()
+	return nil
 }
 
 // Close implements Peer.

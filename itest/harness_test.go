@@ -37,9 +37,15 @@ var binary struct {
 	err       error
 }
 
+// binaryEnv has the path of our binary in a test process that another one started.
+const binaryEnv = "PEER_RELAY_ITEST_BINARY"
+
 // goBinary gives the path of our binary.
 func goBinary(t *testing.T) string {
 	t.Helper()
+	if path := os.Getenv(binaryEnv); path != "" {
+		return path
+	}
 	binary.once.Do(func() {
 		if binary.dir, binary.err = os.MkdirTemp("", "peer-relay-itest-"); binary.err == nil {
 			binary.path, binary.err = BuildGo(t.Context(), binary.dir)

@@ -56,6 +56,9 @@ type Event struct {
 	// Proved says that the sender of an EventMessage is known to be who it says. Only
 	// our binary tells.
 	Proved bool
+
+	// Path is the way of an EventMessage, its origin first. Only pages tell.
+	Path []protocol.ID
 }
 
 func (e Event) String() string {

@@ -52,6 +52,7 @@ func runs() []run {
 		{"simultaneous", "two peers dial each other at the same instant, every kind -n times", 100, simultaneous},
 		{"cost", "CPU per message of one relay, ours and the npm package's, over WebRTC and WebSocket, -n rounds of each", 5, cost},
 		{"webrtc", "a peer of ours and an npm peer that nobody can dial are linked by WebRTC: we offer, they offer, both do, -n times each", 20, webrtc},
+		{"browser", "npm peers in pages of Chromium and our peers link by WebRTC, lose what they had, send as much as passes, and die; -n times", 5, browser},
 		{"overlay", "up to -n production cores in virtual time: delivery, hops, links, talk, repair", 1000, overlay},
 		{"mutations", "take the safeguards of package protocol out one by one: a test must fail each time", 1, mutations},
 	}
@@ -83,6 +84,11 @@ func accept(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	}
 	for _, r := range runs() {
 		if r.name == args[0] {
+			if inBrowser(r.name) {
+				if done, err := playAlone(ctx, args, stdout, stderr); done || err != nil {
+					return err
+				}
+			}
 			return r.execute(ctx, args[1:], stdout, stderr)
 		}
 	}

@@ -24,6 +24,21 @@ const bundles = {
     entryPoints: [here('try.mjs')],
     alias: noDNS,
     format: 'esm'
+  },
+  // The global PeerRelay is that of the npm package, with a simple-peer that works in
+  // browsers of today.
+  legacy: {
+    entryPoints: [here('node_modules/peer-relay/index.js')],
+    globalName: 'PeerRelay',
+    define: { global: 'globalThis', 'process.env.READABLE_STREAM': 'undefined' },
+    inject: [here('pages/node/globals.js')],
+    alias: {
+      'simple-peer': here('node_modules/simple-peer/index.js'),
+      crypto: here('pages/node/crypto.js'),
+      stream: here('node_modules/readable-stream/readable-browser.js'),
+      util: here('pages/node/util.js'),
+      ws: here('pages/node/ws.js')
+    }
   }
 }
 

@@ -1,0 +1,85 @@
+package itest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+// browserPatience is how long the tests in one browser may take in all.
+const browserPatience = 5 * time.Minute
+
+// alone runs the calling test once more, in a network of its own, and says that it did:
+// then the test is over. See Alone.
+func alone(t *testing.T) bool {
+	t.Helper()
+	needTool(t, "chromium")
+	needNPM(t) // from the network that there is not then
+	ctx, cancel := context.WithTimeout(t.Context(), browserPatience)
+	defer cancel()
+	cmd, err := Alone(ctx, "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1", "-test.timeout="+browserPatience.String())
+	must(t, err)
+	if cmd == nil {
+		return false
+	}
+	cmd.Env = append(cmd.Env, binaryEnv+"="+goBinary(t))
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil:
+		t.Fatalf("in a network of its own: %v\n%s", err, out)
+	case strings.Contains(string(out), "--- SKIP"):
+		t.Skipf("SKIPPED in a network of its own:\n%s", out)
+	case !strings.Contains(string(out), "--- PASS: "+t.Name()):
+		t.Fatalf("in a network of its own it did not run:\n%s", out)
+	}
+	t.Logf("in a network of its own:\n%s", out)
+	return true
+}
+
+// logSteps prints what a play says.
+func logSteps(t *testing.T, steps []Step) {
+	t.Helper()
+	for _, s := range steps {
+		t.Logf("%7v  %s  %s", s.Took.Round(time.Millisecond), s.Name, s.Note)
+	}
+}
+
+// TestBrowser has pages in Chromium play, all in one browser, and kills it at the end.
+func TestBrowser(t *testing.T) {
+	if alone(t) {
+		return
+	}
+	binary := goBinary(t)
+	pages, err := StartPages(testContext(t))
+	must(t, err)
+	t.Cleanup(func() {
+		if err := pages.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, flavours := range [][2]Flavour{{Rebundled, Published2016}, {Rebundled, Rebundled}, {Published2016, Published2016}} {
+		t.Run(flavours[0].Name+" and "+flavours[1].Name, func(t *testing.T) {
+			steps, err := MeetPages(testContext(t), pages, binary, flavours)
+			logSteps(t, steps)
+			must(t, err)
+		})
+	}
+	t.Run("half-open", func(t *testing.T) {
+		steps, err := HalfOpenPage(testContext(t), pages)
+		logSteps(t, steps)
+		must(t, err)
+	})
+	t.Run("big messages", func(t *testing.T) {
+		steps, err := BigMessages(testContext(t), pages)
+		logSteps(t, steps)
+		must(t, err)
+	})
+	for _, end := range PageEnds() {
+		t.Run(end.Name, func(t *testing.T) {
+			noticed, sent, err := end.Play(testContext(t), pages)
+			must(t, err)
+			t.Logf("noticed after %v; of %d messages meanwhile none was lost", noticed.Round(time.Millisecond), sent)
+		})
+	}
+}

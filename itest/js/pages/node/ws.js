@@ -1,0 +1,1 @@
+// A page's WebSocket is a global.
