@@ -13,6 +13,7 @@
 //	   │ cost.go          the CPU time of one relay, ours or the npm package's
 //	   │ peer.go       Peer, Spec, Kind: a part, and who can play it
 //	   ├─ npmpeer.go   the npm package ─┐
+//	   ├─ npmsocket.go  and its sockets ┤
 //	   ├─ raw.go       bare WebSockets ─┼─ driver.go ── process.go ── node js/driver.js
 //	   ├─ tap.go       one in the middle┘
 //	   ├─ gopeer.go    our own binary ─────────────────── process.go ── peer-relay --json

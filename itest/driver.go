@@ -14,8 +14,8 @@ import (
 // leastNode is the Node that js/driver.js needs.
 const leastNode = 18
 
-// A Driver is a Node process (js/driver.js) that hosts any number of npm peers, raw
-// WebSockets and taps.
+// A Driver is a Node process (js/driver.js) that hosts any number of npm peers, their
+// sockets, raw WebSockets and taps.
 type Driver struct {
 	proc *Process
 
@@ -29,7 +29,7 @@ type Driver struct {
 	crash string
 }
 
-// A sinkKey is the kind of thing ("peer", "raw", "tap") and its name.
+// A sinkKey is the kind of thing ("peer", "socket", "raw", "tap") and its name.
 type sinkKey struct{ kind, name string }
 
 type reply struct {
@@ -42,6 +42,7 @@ type driverEvent struct {
 	Event  string
 	Error  string
 	Peer   string
+	Socket string
 	Raw    string
 	Server string
 	Tap    string
@@ -49,6 +50,9 @@ type driverEvent struct {
 	Node       string
 	Text       *string
 	Base64     *string
+	Address    string
+	Port       int
+	Family     string
 	Conn       int
 	Dir        string
 	Binary     bool
@@ -147,6 +151,8 @@ func (d *Driver) line(line []byte) {
 		return
 	case e.Peer != "":
 		key = sinkKey{"peer", e.Peer}
+	case e.Socket != "":
+		key = sinkKey{"socket", e.Socket}
 	case e.Event == "accept":
 		key = sinkKey{"raw", e.Server}
 	case e.Raw != "":

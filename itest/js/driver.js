@@ -29,6 +29,7 @@ process.on('uncaughtExceptionMonitor', (err) => {
 
 const ops = {
   ...require('./peers')(emit),
+  ...require('./sockets')(emit),
   ...require('./raw')(emit),
   ...require('./tap')(emit),
 

@@ -1,0 +1,194 @@
+package itest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/peer-relay/peer-relay/compat"
+)
+
+// goSocket starts a socket of ours in this process. It ends with the test.
+func goSocket(t *testing.T, o compat.Options) (*compat.Socket, *Log[SocketEvent]) {
+	t.Helper()
+	o.Host = loopback
+	s, err := compat.NewSocket(o)
+	must(t, err)
+	t.Cleanup(func() {
+		if err := s.Peer().Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	got := NewLog[SocketEvent]("go socket")
+	s.OnMessage(func(b []byte, r compat.RemoteInfo) {
+		got.Add(SocketEvent{Name: "datagram", Bytes: b, From: SocketAddress(r.SocketAddress)})
+		if r.Size != len(b) || r.Proved {
+			t.Errorf("a datagram of %d bytes from a JS socket has rinfo %+v", len(b), r)
+		}
+	})
+	return s, got
+}
+
+// TestSockets lets a socket of the npm package and one of ours exchange datagrams, each
+// as the other's bootstrap, and over a relay of the other kind.
+func TestSockets(t *testing.T) {
+	d := startDriver(t)
+	ctx := testContext(t)
+	goRelay := goPeer(t, Spec{Name: "go relay", Listen: true})
+	jsRelay := npmPeer(t, d, NPMSpec{Spec: Spec{Name: "js relay", Listen: true}})
+	for i, way := range []string{"to each other from JS", "to each other from Go", "over a Go relay", "over a JS relay"} {
+		var js *NPMSocket
+		var err error
+		name := fmt.Sprint("socket", i)
+		options := compat.Options{Port: compat.Port(0)}
+		switch i {
+		case 0:
+		case 1:
+			js, err = d.Socket(ctx, name)
+			must(t, err)
+			options.Bootstrap = []string{js.URL}
+		case 2:
+			options.Bootstrap = []string{goRelay.URL()}
+		case 3:
+			options.Bootstrap = []string{jsRelay.URL()}
+		}
+		ours, got := goSocket(t, options)
+		if i == 0 {
+			js, err = d.Socket(ctx, name, ours.Peer().URL())
+		} else if js == nil {
+			js, err = d.Socket(ctx, name, options.Bootstrap...)
+		}
+		must(t, err)
+
+		listening := make(chan struct{})
+		must(t, ours.Bind(7000+i, func() { close(listening) }))
+		theirs, err := js.Bind(ctx, 6000+i)
+		must(t, err)
+		select {
+		case <-listening:
+		case <-ctx.Done():
+			t.Fatalf("%s: our socket never listens", way)
+		}
+		mine := SocketAddress(ours.Address())
+		if want := (SocketAddress{js.Address.Address, mine.Family, 6000 + i}); theirs != want || mine.Port != 7000+i {
+			t.Errorf("%s: the JS socket is at %+v, want %+v; ours at %+v", way, theirs, want, mine)
+		}
+
+		r := rand.NewChaCha8([32]byte{byte(i)})
+		payloads := [][]byte{{}, []byte("text ü"), allBytes()}
+		for _, size := range []int{1200, 63_900} {
+			b := make([]byte, size)
+			r.Read(b)
+			payloads = append(payloads, b)
+		}
+		// One after the other, since datagrams may overtake each other.
+		for n, data := range payloads {
+			padded := append([]byte("off"), data...)
+			must(t, js.Send(ctx, padded, 3, len(padded), mine.Port, mine.Address))
+			at, err := got.WaitN(ctx, n+1, IsDatagram)
+			must(t, err)
+			checkDatagram(t, way+" from JS", at[n], theirs, data)
+
+			must(t, ours.Send(padded, 3, len(data), theirs.Port, theirs.Address))
+			at, err = js.Events().WaitN(ctx, n+1, IsDatagram)
+			must(t, err)
+			checkDatagram(t, way+" from Go", at[n], mine, data)
+		}
+		must(t, js.Close(ctx))
+		_, err = js.Events().Wait(ctx, func(e SocketEvent) bool { return e.Name == "close" })
+		must(t, err)
+		must(t, ours.Close())
+	}
+}
+
+func allBytes() []byte {
+	b := make([]byte, 256)
+	for i := range b {
+		b[i] = byte(i)
+	}
+	return b
+}
+
+func checkDatagram(t *testing.T, what string, e SocketEvent, from SocketAddress, data []byte) {
+	t.Helper()
+	if !bytes.Equal(e.Bytes, data) || e.From != from {
+		t.Errorf("%s: %d bytes from %+v, want the %d that were sent, from %+v", what, len(e.Bytes), e.From, len(data), from)
+	}
+}
+
+// TestBittorrentDHT runs bittorrent-dht, unchanged, over sockets of the npm package that
+// know each other through a node of ours: what one of them puts the others get.
+func TestBittorrentDHT(t *testing.T) {
+	const (
+		nodes     = 20
+		wellKnown = 3 // of the nodes
+	)
+	d := startDriver(t)
+	ctx := testContext(t)
+	relay := goPeer(t, Spec{Name: "bootstrap", Listen: true})
+	var sockets [nodes]*NPMSocket
+	var addresses []SocketAddress
+	for i := range sockets {
+		var err error
+		sockets[i], err = d.Socket(ctx, fmt.Sprint("dht", i), relay.URL())
+		must(t, err)
+		addresses = append(addresses, SocketAddress{sockets[i].Address.Address, compat.Family, 6881 + i})
+	}
+	must(t, WaitLinks(ctx, relay.URL(), nodes))
+
+	var dhts [nodes]*NPMDHT
+	inParallel(t, nodes, func(i int) (err error) {
+		// What nodes tell each other of nodes has room for an IPv4 address and none for an
+		// id. So these few are all that most of them ever know.
+		known := slices.DeleteFunc(slices.Clone(addresses[:wellKnown]), func(a SocketAddress) bool { return a == addresses[i] })
+		dhts[i], err = sockets[i].DHT(ctx, addresses[i].Port, known)
+		return err
+	})
+	var texts, hashes [nodes]string
+	inParallel(t, nodes, func(i int) (err error) {
+		texts[i] = fmt.Sprint("value of node ", i)
+		var stored int
+		hashes[i], stored, err = dhts[i].Put(ctx, texts[i])
+		if err == nil && stored == 0 {
+			err = fmt.Errorf("node %d put its value nowhere", i)
+		}
+		return err
+	})
+	var gets, held atomic.Int64
+	for distance := 1; distance < nodes; distance++ {
+		inParallel(t, nodes, func(i int) error {
+			from := (i + distance) % nodes
+			v, err := dhts[i].Get(ctx, hashes[from])
+			if err == nil && (v.Text == nil || *v.Text != texts[from]) {
+				err = fmt.Errorf("node %d does not get what node %d put, but %+v", i, from, v)
+			}
+			gets.Add(1)
+			if v.Held {
+				held.Add(1)
+			}
+			return err
+		})
+	}
+	t.Logf("%d gets, of which %d of what the node held itself", gets.Load(), held.Load())
+	if held.Load() > gets.Load()/2 {
+		t.Error("most gets asked nobody")
+	}
+	inParallel(t, nodes, func(i int) error { return dhts[i].Close(ctx) })
+}
+
+// inParallel calls f with 0 to n-1 at once, and fails the test for an error.
+func inParallel(t *testing.T, n int, f func(int) error) {
+	t.Helper()
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { errs[i] = f(i) })
+	}
+	all.Wait()
+	must(t, errors.Join(errs...))
+}
