@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -37,8 +38,9 @@ type streamLink struct {
 	bye    bool          // likewise: nothing is written after it
 	most   int           // bytes of the largest frame that the peer takes
 
-	closing sync.Once
-	release func() // lets the connection be cut again to make room for others
+	saidBye, heardBye atomic.Bool // the bye is sent; the peer's has come
+	closing           sync.Once
+	release           func() // lets the connection be cut again to make room for others
 }
 
 // openStream makes a link of a new stream, which keeps its connection from being cut to
@@ -125,10 +127,16 @@ func (l *streamLink) ReadFrame() (*protocol.Frame, error) {
 	if errors.Is(err, network.ErrReset) {
 		return nil, io.ErrUnexpectedEOF // the peer died, or ended the link without a bye
 	}
-	if err == nil && f.Type == protocol.FrameHello {
-		return nil, fmt.Errorf("%w: a second hello", protocol.ErrMalformed)
+	if err != nil {
+		return nil, err
 	}
-	return f, err
+	switch f.Type {
+	case protocol.FrameHello:
+		return nil, fmt.Errorf("%w: a second hello", protocol.ErrMalformed)
+	case protocol.FrameBye:
+		l.heardBye.Store(true)
+	}
+	return f, nil
 }
 
 func (l *streamLink) WriteFrame(f *protocol.Frame) error {
@@ -152,16 +160,22 @@ func (l *streamLink) Flush() error {
 		return err
 	}
 	if l.bye {
+		l.saidBye.Store(true)
 		return l.stream.CloseWrite()
 	}
 	return nil
 }
 
-// Close ends the stream at once in both directions; after a bye there is nothing
-// left to lose.
+// Close ends the stream at once in both directions. After both byes there is nothing left
+// to lose here, but a reset could overtake our bye at the other end: js-libp2p throws away
+// what its application has not read yet.
 func (l *streamLink) Close() error {
 	l.closing.Do(func() {
-		l.stream.Reset()
+		if l.saidBye.Load() && l.heardBye.Load() {
+			l.stream.Close()
+		} else {
+			l.stream.Reset()
+		}
 		l.release()
 	})
 	return nil
