@@ -11,6 +11,7 @@
 //	   │ browser.go       pages, and what becomes of them; alone.go is where they play
 //	   │ simultaneous.go  two peers that dial each other at the same instant
 //	   │ cost.go          the CPU time of one relay, ours or the npm package's
+//	   │ gone.go          a linked process is killed
 //	   │ peer.go       Peer, Spec, Kind: a part, and who can play it
 //	   ├─ npmpeer.go   the npm package ─┐
 //	   ├─ npmsocket.go  and its sockets ┤

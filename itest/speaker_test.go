@@ -13,6 +13,12 @@ import (
 // js-libp2p, talk through a node and with it.
 func TestJSLibp2pSpeaksFromTheSpec(t *testing.T) {
 	needNPM(t)
+	for _, transport := range []string{"ws", "webrtc-direct"} {
+		t.Run(transport, func(t *testing.T) { speakFromTheSpec(t, transport) })
+	}
+}
+
+func speakFromTheSpec(t *testing.T, transport string) {
 	ctx := testContext(t)
 	messages := make(chan protocol.Message, 10)
 	n, err := node.New(node.Options{Listen: true, ListenHost: "127.0.0.1", OnMessage: func(m protocol.Message) { messages <- m }})
@@ -31,7 +37,7 @@ func TestJSLibp2pSpeaksFromTheSpec(t *testing.T) {
 		}
 	}()
 
-	out, err := runLibp2pNode(ctx, "speaker.mjs", n.Addrs()[0].String(), n.ID().String())
+	out, err := runLibp2pNode(ctx, "speaker.mjs", AddrOver(n.Addrs(), transport), n.ID().String())
 	if err != nil {
 		t.Fatalf("speaker.mjs: %v", err)
 	}

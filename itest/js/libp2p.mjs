@@ -2,8 +2,10 @@
 // what it saw as one JSON line. Needs Node 22.
 //
 //   node libp2p.mjs /ip4/127.0.0.1/tcp/8001/ws/p2p/12D3…
+//   node libp2p.mjs /ip4/127.0.0.1/udp/8001/webrtc-direct/certhash/uEi…/p2p/12D3…
 
 import { createLibp2p } from 'libp2p'
+import { webRTCDirect } from '@libp2p/webrtc'
 import { webSockets } from '@libp2p/websockets'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
@@ -15,7 +17,7 @@ const TIMEOUT = 30_000
 
 const node = await createLibp2p({
   addresses: { listen: [] },
-  transports: [webSockets()],
+  transports: [webSockets(), webRTCDirect({ rtcConfiguration: { iceServers: [] } })],
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
   services: { identify: identify({ runOnConnectionOpen: false }), ping: ping() }

@@ -1,13 +1,14 @@
 // Speaks /peer-relay/1 from js-libp2p. Written from protocol/SPEC.md alone and sharing no
 // code with the Go peers, it shows that the text is enough. Needs Node 22.
 //
-//   node speaker.mjs /ip4/127.0.0.1/tcp/8001/ws/p2p/12D3… ID-OF-THAT-PEER
+//   node speaker.mjs MULTIADDR ID-OF-THAT-PEER    with a multiaddr over /ws or /webrtc-direct
 //
 // Two leaves, A and B, link to the peer; A messages B through it, and the peer, which is to
 // send back what it gets; A pings it and says goodbye. Prints what happened as one JSON line.
 
 import { createHash, createPublicKey, randomBytes, verify } from 'node:crypto'
 import { createLibp2p } from 'libp2p'
+import { webRTCDirect } from '@libp2p/webrtc'
 import { webSockets } from '@libp2p/websockets'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
@@ -93,7 +94,7 @@ class Peer {
     peer.node = await createLibp2p({
       privateKey: peer.key,
       addresses: { listen: [] },
-      transports: [webSockets()],
+      transports: [webSockets(), webRTCDirect({ rtcConfiguration: { iceServers: [] } })],
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
       services: { identify: identify() }
@@ -126,7 +127,13 @@ class Peer {
   // serve exchanges hellos at once and reads until the link ends.
   async serve (stream, conn) {
     const link = { id: hex(idOf(conn.remotePeer.toMultihash().bytes)), up: false, stream }
-    link.send = (frame) => stream.send(cat(varint(frame.length), frame))
+    link.send = (frame) => {
+      if (!link.ended) stream.send(cat(varint(frame.length), frame)) // nothing follows a bye
+    }
+    link.bye = (reason) => {
+      link.send(bytes(6, reason))
+      link.ended = true
+    }
     link.send(bytes(1, cat(number(2, LEAF), fixed64(3, randomBytes(8)), bytes(5, Buffer.from('speaker/1')))))
     let buf = Buffer.alloc(0)
     for await (const chunk of stream) {
@@ -156,10 +163,12 @@ class Peer {
     } else if (f[5] !== undefined) {
       this.happened('pong', hex(f[5]))
     } else if (f[6] !== undefined) {
-      if (!link.ended) link.send(bytes(6, []))
-      link.ended = true
+      link.bye([])
       this.happened('bye', fields(f[6])[1] ?? 0)
-      await link.stream.close()
+      try {
+        await link.stream.close()
+      } catch { // over WebRTC the other end may have closed it for both, and this throws at once
+      }
     } else if (f[10] !== undefined) {
       await this.message(link, f)
     }
@@ -247,9 +256,12 @@ toPeer.send(fixed64(4, token))
 report.ponged = await waiting === hex(token)
 
 waiting = a.wait('bye')
-toPeer.ended = true
-toPeer.send(bytes(6, number(1, 2))) // shutdown
+toPeer.bye(number(1, 2)) // shutdown
 report.bye = await waiting
+
+waiting = b.wait('bye')
+b.links.get(theirs).bye(number(1, 2))
+await waiting
 
 console.log(JSON.stringify(report))
 await Promise.all([a.node.stop(), b.node.stop()])

@@ -1,0 +1,138 @@
+package itest
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+
+	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// TestJSLibp2pDialsOverWebRTCDirect lets js-libp2p dial, identify and ping a node.
+func TestJSLibp2pDialsOverWebRTCDirect(t *testing.T) {
+	needNPM(t)
+	// With QUIC, which then has the socket; TestJSPeerExchanges is without.
+	n, err := node.New(node.Options{Listen: true, ListenHost: loopback, Version: "itest", QUIC: true})
+	must(t, err)
+	defer n.Close()
+	report, err := DialJSLibp2p(testContext(t), AddrOver(n.Addrs(), "webrtc-direct"))
+	must(t, err)
+	if report.Peer != n.Host().ID().String() || report.Agent != "peer-relay/itest" || report.Ping() <= 0 {
+		t.Errorf("js-libp2p reports %+v", report)
+	}
+	for _, want := range []string{string(ping.ID), string(node.StreamProtocol)} {
+		if !slices.Contains(report.Protocols, want) {
+			t.Errorf("it does not see %s among %v", want, report.Protocols)
+		}
+	}
+}
+
+// TestJSPeerExchanges has two peers of js/peer talk through a node and with it.
+func TestJSPeerExchanges(t *testing.T) {
+	needNPM(t)
+	for _, transport := range []string{"ws", "webrtc-direct"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			jsPeerExchanges(t, transport)
+		})
+	}
+}
+
+func jsPeerExchanges(t *testing.T, transport string) {
+	messages, links := make(chan protocol.Message, 100), make(chan protocol.LinkInfo, 100)
+	n, err := node.New(node.Options{
+		Listen: true, ListenHost: loopback,
+		OnMessage: func(m protocol.Message) { messages <- m },
+		OnPeer:    func(i protocol.LinkInfo) { links <- i },
+	})
+	must(t, err)
+	defer n.Close()
+	ctx := testContext(t)
+	echoing := make(chan struct{})
+	defer func() { <-echoing }()
+	done := make(chan struct{})
+	defer close(done)
+	go func() { // ends with the test, which waits for it
+		defer close(echoing)
+		for {
+			select {
+			case m := <-messages:
+				if err := n.Router().Send(m.From, m.Form, m.Payload); err != nil {
+					t.Errorf("send: %v", err)
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+
+	out, err := runLibp2pNode(ctx, "exchange.mjs", AddrOver(n.Addrs(), transport), n.ID().String())
+	if err != nil {
+		t.Fatalf("exchange.mjs: %v", err)
+	}
+	type received struct {
+		Data   json.RawMessage
+		From   protocol.ID
+		Proved bool
+		Path   []protocol.ID
+	}
+	var r struct {
+		A, B               protocol.ID
+		Peers              [2][]protocol.ID
+		Values             []json.RawMessage
+		AToB, BToA, Echoes []received
+	}
+	if err := json.Unmarshal(out, &r); err != nil {
+		t.Fatalf("%v: %.500s", err, out)
+	}
+	for i, peers := range r.Peers {
+		if !slices.Equal(peers, []protocol.ID{n.ID()}) {
+			t.Errorf("peer %d is linked to %v, want %v", i, peers, n.ID())
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		got    []received
+		from   protocol.ID
+		proved bool
+		path   []protocol.ID
+	}{
+		{"a to b", r.AToB, r.A, false, []protocol.ID{r.A, n.ID()}},
+		{"b to a", r.BToA, r.B, false, []protocol.ID{r.B, n.ID()}},
+		{"echoes", r.Echoes, n.ID(), true, []protocol.ID{n.ID()}},
+	} {
+		if len(test.got) != len(r.Values) {
+			t.Fatalf("%s: %d messages, want %d", test.name, len(test.got), len(r.Values))
+		}
+		for i, m := range test.got {
+			if string(m.Data) != string(r.Values[i]) || m.From != test.from || m.Proved != test.proved || !slices.Equal(m.Path, test.path) {
+				t.Errorf("%s: message %d is %.200s from %v, proved %v, path %v", test.name, i, m.Data, m.From, m.Proved, m.Path)
+			}
+		}
+	}
+	for range 2 {
+		if i := <-links; i.Kind != protocol.LinkNative || i.WebRTC != (transport == "webrtc-direct") {
+			t.Errorf("the link is %+v", i)
+		}
+	}
+}
+
+// TestKilledPeerIsMissed kills a process with which a node has a link. How long it takes
+// until that is noticed, "go run ./itest/accept gone" tells.
+func TestKilledPeerIsMissed(t *testing.T) {
+	path := goBinary(t)
+	for _, g := range Gones() {
+		if !g.Sudden() {
+			continue // takes 23 s
+		}
+		t.Run(g.Name, func(t *testing.T) {
+			t.Parallel() // they wait, most of the time
+			took, err := g.Play(testContext(t), path)
+			must(t, err)
+			t.Log("noticed after", took)
+		})
+	}
+}
