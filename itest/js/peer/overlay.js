@@ -174,10 +174,14 @@ export class Overlay {
     const { id: self, router } = this.#peer
     const ids = []
     for (let at = 0; at < payload.length; at += 20) ids.push(payload.slice(at, at + 20))
-    const fresh = ids.filter(id => !equalBytes(id, self) && id.some(byte => byte !== 0) && !router.links.has(toHex(id)))
-    for (const id of fresh.slice(0, PER_SOURCE)) {
-      if (this.#candidates.size >= MAX_CANDIDATES) break
-      this.#candidates.set(toHex(id), { id, until })
+    const source = toHex(from)
+    let room = PER_SOURCE - [...this.#candidates.values()].filter(candidate => candidate.source === source).length
+    for (const id of ids) {
+      if (room <= 0 || this.#candidates.size >= MAX_CANDIDATES) break
+      const idHex = toHex(id)
+      if (equalBytes(id, self) || id.every(byte => byte === 0) || router.links.has(idHex) || this.#candidates.has(idHex)) continue
+      this.#candidates.set(idHex, { id, source, until })
+      room--
     }
     this.#seek()
     return true

@@ -1,12 +1,10 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { noise } from '@chainsafe/libp2p-noise'
-import { yamux } from '@chainsafe/libp2p-yamux'
-import { identify } from '@libp2p/identify'
-import { webSockets } from '@libp2p/websockets'
-import { createLibp2p } from 'libp2p'
+import { multiaddr } from '@multiformats/multiaddr'
 import { PeerRelay } from '../index.js'
+import { createNode } from '../node.js'
+import { FrameSplitter, MAX_FRAME, PROTOCOL, decodeFrame, encodeHello, withLength } from '../wire.js'
 
 // The Go test that runs this one gives the binary.
 const BINARY = process.env.PEER_RELAY ?? fileURLToPath(new URL('../../../../peer-relay', import.meta.url))
@@ -22,7 +20,7 @@ const atEnd = (t, end) => {
   stacks.get(t).push(end)
 }
 
-export const until = async (check, what = 'it', timeout = 15_000) => {
+export const until = async (check, what = 'it', timeout = 45_000) => {
   const end = Date.now() + timeout
   for (;;) {
     const value = await check()
@@ -34,9 +32,9 @@ export const until = async (check, what = 'it', timeout = 15_000) => {
 
 export const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
 
-/** A compiled peer; it ends with its standard input. */
+/** A compiled peer without legacy links; it ends with its standard input. */
 export const startRelay = async (t, ...args) => {
-  const child = spawn(BINARY, ['--json', '--host', '127.0.0.1', ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(BINARY, ['--json', '--host', '127.0.0.1', '--no-webrtc', ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
   const events = []
   createInterface({ input: child.stdout }).on('line', line => events.push(JSON.parse(line)))
   atEnd(t, async () => {
@@ -47,7 +45,9 @@ export const startRelay = async (t, ...args) => {
   return {
     ...ready,
     events,
-    addr: ready.addrs?.[0],
+    addr: ready.addrs?.find(addr => addr.includes('/ws/')),
+    webRTC: ready.addrs?.find(addr => addr.includes('/webrtc-direct/')),
+    end: () => child.stdin.end(),
     command: object => child.stdin.write(JSON.stringify(object) + '\n'),
     messages: () => events.filter(({ event }) => event === 'message'),
     async peers () {
@@ -58,15 +58,12 @@ export const startRelay = async (t, ...args) => {
   }
 }
 
-export const startNode = async (t, { listen = false } = {}) => {
-  const libp2p = await createLibp2p({
-    addresses: { listen: listen ? ['/ip4/127.0.0.1/tcp/0/ws'] : [] },
-    transports: [webSockets()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
-    connectionGater: { denyDialMultiaddr: () => false },
-    services: { identify: identify() }
-  })
+/** Where peers listen that may be dialled. */
+export const WS = '/ip4/127.0.0.1/tcp/0/ws'
+export const WEBRTC = '/ip4/127.0.0.1/udp/0/webrtc-direct'
+
+export const startNode = async (t, { listen = [] } = {}) => {
+  const libp2p = await createNode({ listen })
   atEnd(t, () => libp2p.stop())
   return libp2p
 }
@@ -81,7 +78,37 @@ export const startPeer = async (t, { listen, ...options } = {}) => {
   peer.on('peer', id => came.push(Buffer.from(id).toString('hex')))
   peer.on('disconnect', id => left.push(Buffer.from(id).toString('hex')))
   atEnd(t, () => peer.destroy())
-  return { peer, libp2p, messages, came, left, addr: libp2p.getMultiaddrs()[0]?.toString() }
+  return { peer, libp2p, messages, came, left, addr: peer.addrs[0] }
 }
 
 export const linked = (...ends) => until(() => ends.every(({ peer }) => peer.peers.length > 0), 'the links')
+
+/** Links are up at both ends. A peer of ours may hear of its link before the relay does. */
+export const linkedTo = async (relay, ...ends) => {
+  await linked(...ends)
+  await until(async () => {
+    const peers = await relay.peers()
+    return ends.every(({ peer }) => peers.includes(peer.idHex))
+  }, "the relay's links")
+}
+
+/** The transports that the links of a peer use. */
+export const linkedBy = ({ libp2p }) => libp2p.getConnections()
+  .filter(({ streams }) => streams.some(({ protocol }) => protocol === PROTOCOL))
+  .map(({ remoteAddr }) => remoteAddr.getComponents().some(({ name }) => name === 'webrtc-direct') ? 'webrtc-direct' : 'ws')
+
+/** The end of a stream that says just what it is told to. */
+export const rawStream = async (node, address, { hello = { role: 1, link: 5n } } = {}) => {
+  const connection = await node.dial(multiaddr(address))
+  const stream = await connection.newStream(PROTOCOL)
+  const splitter = new FrameSplitter()
+  splitter.max = MAX_FRAME
+  const raw = { frames: [], ended: false, reset: false, stream, write: frame => stream.send(withLength(frame)) }
+  stream.addEventListener('message', ({ data }) => { for (const bytes of splitter.push(data.subarray())) raw.frames.push(decodeFrame(bytes)) })
+  stream.addEventListener('remoteCloseWrite', () => { raw.ended = true })
+  stream.addEventListener('close', ({ error }) => { raw.ended = true; raw.reset = error !== undefined })
+  raw.types = () => raw.frames.map(({ type }) => type)
+  raw.byes = () => raw.frames.filter(({ type }) => type === 'bye').map(({ bye }) => bye)
+  if (hello) raw.write(encodeHello(hello))
+  return raw
+}

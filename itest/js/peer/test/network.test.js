@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { PeerRelay } from '../index.js'
 import { toHex } from '../wire.js'
-import { linked, sleep, startPeer, startRelay, until } from './helpers.js'
+import { linked, linkedBy, linkedTo, sleep, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
 
 const VALUES = [
   undefined, null, true, 0, -1.5, 1e21, '', 'hi ü 😀', [], [1, [2, null]], {}, { a: 1, b: { c: ['d'] } },
@@ -12,7 +13,7 @@ test('two peers exchange every type of value through the compiled relay', async 
   const relay = await startRelay(t, '0')
   const a = await startPeer(t, { bootstrap: [relay.addr] })
   const b = await startPeer(t, { bootstrap: [relay.addr] })
-  await linked(a, b)
+  await linkedTo(relay, a, b)
   for (const [from, to] of [[a, b], [b, a]]) {
     for (const value of VALUES) assert.equal(await from.peer.send(to.peer.id, value), true)
     await until(() => to.messages.length >= VALUES.length, 'the messages')
@@ -30,7 +31,7 @@ test('two peers exchange every type of value through the compiled relay', async 
 test('values to and from the relay itself', async t => {
   const relay = await startRelay(t, '0')
   const a = await startPeer(t, { bootstrap: [relay.addr] })
-  await linked(a)
+  await linkedTo(relay, a)
   for (const value of ['s', { x: [1] }, Uint8Array.of(1, 2), undefined]) await a.peer.send(relay.id, value)
   await until(() => relay.messages().length === 4, 'the messages')
   const buffer = { type: 'Buffer', data: [1, 2] }
@@ -53,9 +54,9 @@ test('limits of sizes are errors that name them', async t => {
 })
 
 test('it relays between two compiled peers, and shows in their path', async t => {
-  const j = await startPeer(t, { listen: true })
+  const j = await startPeer(t, { listen: [WS] })
   const [g, h] = await Promise.all([startRelay(t, 'none', j.addr), startRelay(t, 'none', j.addr)])
-  await until(() => j.peer.peers.length === 2, 'the links')
+  await until(async () => j.peer.peers.length === 2 && (await g.peers()).length > 0, 'the links')
   g.command({ send: { to: h.id, data: 'over' } })
   const message = await until(() => h.messages()[0], 'the message')
   assert.equal(message.from, g.id)
@@ -69,9 +70,10 @@ test('it relays between two compiled peers, and shows in their path', async t =>
 })
 
 test('it relays between two of its kind that cannot be dialled', async t => {
-  const j = await startPeer(t, { listen: true })
+  const j = await startPeer(t, { listen: [WS] })
   const [a, b] = [await startPeer(t, { bootstrap: [j.addr], sign: true }), await startPeer(t, { bootstrap: [j.addr] })]
   await until(() => j.peer.peers.length === 2, 'the links')
+  await linked(a, b)
   await a.peer.send(b.peer.id, 'signed')
   await b.peer.send(a.peer.id, 'not signed')
   await until(() => a.messages.length + b.messages.length === 2)
@@ -84,7 +86,7 @@ test('a message crosses two compiled relays that it brought together', async t =
   const [r, s] = [await startRelay(t, '0'), await startRelay(t, '0')]
   const a = await startPeer(t, { bootstrap: [r.addr], links: 0 })
   const b = await startPeer(t, { bootstrap: [s.addr], links: 0 })
-  const j = await startPeer(t, { listen: true, bootstrap: [r.addr, s.addr] })
+  const j = await startPeer(t, { listen: [WS], bootstrap: [r.addr, s.addr] })
   await linked(a, b)
   await until(() => j.peer.peers.length >= 2, 'the links')
   await until(async () => {
@@ -101,7 +103,7 @@ test('what a compiled peer signs is proved, what it does not sign is not', async
   const relay = await startRelay(t, '0')
   const a = await startPeer(t, { bootstrap: [relay.addr] })
   const [signer, other] = await Promise.all([startRelay(t, '--sign', 'none', relay.addr), startRelay(t, 'none', relay.addr)])
-  await linked(a)
+  await linkedTo(relay, a)
   for (const from of [signer, other]) {
     await until(async () => (await from.peers()).length > 0)
     const n = a.messages.length
@@ -121,17 +123,21 @@ test('connect by an offer: to a compiled relay, to one of its kind, and to one t
   const relay = await startRelay(t, '0')
   const far = await startRelay(t, '0', relay.addr)
   const a = await startPeer(t, { bootstrap: [relay.addr], links: 0 })
-  const b = await startPeer(t, { bootstrap: [relay.addr], links: 0, listen: true })
+  const b = await startPeer(t, { bootstrap: [relay.addr], links: 0, listen: [WS] })
   const c = await startPeer(t, { bootstrap: [relay.addr], links: 0 })
-  await linked(a, b, c)
+  await linkedTo(relay, a, b, c)
   await until(async () => (await far.peers()).length > 0)
-  await a.peer.connect(far.id, { timeout: 8_000 })
+  await a.peer.connect(far.id)
   assert.ok(a.came.includes(far.id))
-  await a.peer.connect(b.peer.id, { timeout: 8_000 })
+  await a.peer.connect(b.peer.id)
   assert.ok(a.came.includes(b.peer.idHex))
   // The offerer can be dialled, the answerer cannot: the answerer dials.
-  await b.peer.connect(c.peer.id, { timeout: 8_000 })
+  await b.peer.connect(c.peer.id)
   assert.ok(b.came.includes(c.peer.idHex))
+  const none = await startRelay(t, 'none', relay.addr)
+  await until(async () => (await none.peers()).length > 0)
+  await b.peer.connect(none.id)
+  assert.ok(b.came.includes(none.id))
   // Neither can be dialled.
   await assert.rejects(a.peer.connect(c.peer.id, { timeout: 1_000 }), /in time/)
 
@@ -144,14 +150,14 @@ test('it finds relays near its own id by itself', async t => {
   const more = await Promise.all([startRelay(t, '0', first.addr), startRelay(t, '0', first.addr), startRelay(t, '0', first.addr)])
   await until(async () => (await first.peers()).length >= more.length)
   const a = await startPeer(t, { bootstrap: [first.addr] })
-  await until(() => a.peer.peers.length >= 3, 'three links', 20_000)
+  await until(() => a.peer.peers.length >= 3, 'three links')
 })
 
 test('an own signed message is proved across two relays', async t => {
   const relay = await startRelay(t, '0')
   const a = await startPeer(t, { bootstrap: [relay.addr], sign: true })
   const b = await startRelay(t, 'none', relay.addr)
-  await linked(a)
+  await linkedTo(relay, a)
   await until(async () => (await relay.peers()).length === 2)
   await a.peer.send(b.id, 'mine')
   const message = await until(() => b.messages()[0], 'the message')
@@ -161,10 +167,10 @@ test('an own signed message is proved across two relays', async t => {
 test('destroy says goodbye, and the peers hear of it', async t => {
   const relay = await startRelay(t, '0')
   const a = await startPeer(t, { bootstrap: [relay.addr] })
-  await linked(a)
+  await linkedTo(relay, a)
   await until(async () => (await relay.peers()).length === 1)
   await a.peer.destroy()
-  await until(async () => (await relay.peers()).length === 0, 'the end', 3_000)
+  await until(async () => (await relay.peers()).length === 0, 'the end')
 })
 
 test('destroy ends also after the node has stopped, and in the midst of a handshake', async t => {
@@ -186,4 +192,53 @@ test('a bootstrap that is not there does no harm', async t => {
   const a = await startPeer(t, { bootstrap: [first.addr.replace(/tcp\/\d+/, 'tcp/9'), first.addr] })
   await linked(a)
   assert.deepEqual(a.peer.peers.map(toHex), [first.id])
+})
+
+test('over webrtc-direct: every type of value, and large ones, through the compiled relay', async t => {
+  const relay = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [relay.webRTC] })
+  const b = await startPeer(t, { bootstrap: [relay.addr] })
+  await linkedTo(relay, a, b)
+  assert.deepEqual([linkedBy(a), linkedBy(b)], [['webrtc-direct'], ['ws']])
+  for (const [from, to] of [[a, b], [b, a]]) {
+    for (const value of VALUES) assert.equal(await from.peer.send(to.peer.id, value), true)
+    await until(() => to.messages.length >= VALUES.length, 'the messages')
+    assert.deepEqual(to.messages.map(({ data }) => data), VALUES)
+  }
+  await a.peer.destroy()
+  await until(async () => (await relay.peers()).length === 1, 'the end')
+})
+
+test('over webrtc-direct: it relays between two that only dial', async t => {
+  const j = await startPeer(t, { listen: [WEBRTC] })
+  const [a, g] = [await startPeer(t, { bootstrap: [j.addr] }), await startRelay(t, 'none', j.addr)]
+  await until(async () => j.peer.peers.length === 2 && (await g.peers()).length > 0, 'the links')
+  await linked(a)
+  assert.deepEqual(linkedBy(j), ['webrtc-direct', 'webrtc-direct'])
+  g.command({ send: { to: a.peer.idHex, data: 'there' } })
+  await until(() => a.messages.length === 1, 'the message')
+  await a.peer.send(g.id, 'back')
+  assert.equal((await until(() => g.messages()[0], 'the message')).data, 'back')
+})
+
+test('over webrtc-direct: connect by an offer, where the record names that alone', async t => {
+  const relay = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [relay.addr], links: 0 })
+  const b = await startPeer(t, { bootstrap: [relay.addr], links: 0, listen: [WEBRTC] })
+  await linkedTo(relay, a, b)
+  await a.peer.connect(b.peer.id)
+  assert.ok(linkedBy(a).includes('webrtc-direct'))
+})
+
+test('a peer that makes its own node ends it', async t => {
+  const relay = await startRelay(t, '0')
+  const peer = await PeerRelay.create({ bootstrap: [relay.addr], listen: [WS] })
+  const [addr] = peer.addrs
+  await until(() => peer.peers.length === 1, 'the link')
+  // What was queued is written first.
+  for (let i = 0; i < 3; i++) await peer.send(relay.id, i + 'x'.repeat(100_000))
+  await peer.destroy()
+  await until(() => relay.messages().length === 3, 'the messages')
+  const a = await startPeer(t)
+  await assert.rejects(a.peer.connect(addr))
 })
