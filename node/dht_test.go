@@ -6,7 +6,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/libp2p/go-libp2p"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -57,7 +56,7 @@ func TestForgedRecordsAreRefused(t *testing.T) {
 		}
 		return raw
 	}
-	a, b := bareHost(t), bareHost(t)
+	a, b := stockHost(t), stockHost(t)
 	key := recordKey(IDOf(a.ID()))
 	right := sealed(a, a)
 	broken := append([]byte(nil), right...)
@@ -94,21 +93,14 @@ func digest(p peer.ID) []byte {
 	return sum[:]
 }
 
-func bareHost(t *testing.T, opts ...libp2p.Option) host.Host {
-	t.Helper()
-	h, err := libp2p.New(append([]libp2p.Option{libp2p.NoListenAddrs, libp2p.DisableMetrics()}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.Close() })
-	return h
-}
-
 func TestNodesMeetInTheDHTOfOthers(t *testing.T) {
 	// A DHT whose hosts know nothing of us.
 	var plain []peer.AddrInfo
 	for range 3 {
-		h := bareHost(t, libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0/ws"))
+		h := stockHost(t)
+		if err := h.Network().Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0/ws")); err != nil {
+			t.Fatal(err)
+		}
 		d, err := kaddht.New(h, kaddht.Mode(kaddht.ModeServer), kaddht.ProtocolPrefix("/elsewhere"), kaddht.BootstrapPeers(plain...),
 			kaddht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr { return addrs }))
 		if err != nil {

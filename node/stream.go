@@ -62,7 +62,7 @@ func greet(ctx context.Context, s network.Stream, hello protocol.Hello) (*stream
 		stream: s,
 		r:      bufio.NewReaderSize(s, streamReadBuffer),
 		w:      bufio.NewWriterSize(s, streamWriteBuffer),
-		most:   protocol.MaxFrame,
+		most:   protocol.MaxFrame, release: func() {},
 	}
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	defer stop()
