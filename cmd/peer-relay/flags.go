@@ -38,7 +38,9 @@ type flags struct {
 	noWebRTCDirect bool
 	noWebRTC       bool
 	ice            list
+	webRTCPort     onePort
 	webRTCPorts    portRange
+	interfaces     list
 	webRTCLoopback bool
 }
 
@@ -47,6 +49,25 @@ type list []string
 
 func (l *list) String() string     { return strings.Join(*l, " ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
+
+// An onePort is a flag that is a port, 0 for any; its zero value is none.
+type onePort struct{ number *int }
+
+func (p *onePort) String() string {
+	if p.number == nil {
+		return ""
+	}
+	return strconv.Itoa(*p.number)
+}
+
+func (p *onePort) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		return errors.New("want 0 to 65535")
+	}
+	p.number = compat.Port(int(n))
+	return nil
+}
 
 // A portRange is a flag such as 40000-40100; its zero value is every port.
 type portRange struct{ min, max uint16 }
@@ -110,6 +131,8 @@ func (f *flags) set() *flag.FlagSet {
 	set.BoolVar(&f.noWebRTCDirect, "no-webrtc-direct", false, "neither serve nor dial libp2p over WebRTC (/webrtc-direct)")
 	set.BoolVar(&f.noWebRTC, "no-webrtc", false, "make no WebRTC links to legacy peers, such as the npm package's in pages")
 	set.Var(&f.ice, "ice", "a STUN or TURN `server` by which legacy WebRTC gets through NATs, stun:HOST:PORT or\nturn:HOST:PORT,USER,PASSWORD; may be repeated (default: none)")
+	set.Var(&f.webRTCPort, "webrtc-port", "the one UDP `port` that all legacy WebRTC shares, 0 for any (default: a port for each link)")
+	set.Var(&f.interfaces, "webrtc-interface", "the `name` of a network interface for legacy WebRTC; may be repeated (default: all)")
 	set.Var(&f.webRTCPorts, "webrtc-ports", "the UDP ports for legacy WebRTC, `MIN-MAX` (default: any that is free)")
 	set.BoolVar(&f.webRTCLoopback, "webrtc-loopback", false, "make legacy WebRTC links over the loopback interface also")
 	set.BoolVar(&f.verbose, "verbose", false, "log links, dials and drops on standard error")
@@ -157,6 +180,7 @@ func (p *program) options() (compat.Options, error) {
 		NoWebRTCDirect: p.flags.noWebRTCDirect, QUIC: p.flags.quic,
 		WRTC: compat.WebRTCOptions{
 			Off: p.flags.noWebRTC, ICEServers: ice, Loopback: p.flags.webRTCLoopback,
+			Port: p.flags.webRTCPort.number, Interfaces: p.flags.interfaces,
 			PortMin: p.flags.webRTCPorts.min, PortMax: p.flags.webRTCPorts.max,
 		},
 	}

@@ -79,6 +79,7 @@ func TestWrongUsage(t *testing.T) {
 		{"0 --ice example.com", exitUsage, "example.com"},
 		{"0 --ice stun:a:1,user", exitUsage, "stun:a:1"},
 		{"0 --ice turn:a:1", exitUsage, "turn:a:1"},
+		{"0 --webrtc-port 65536", exitUsage, "65536"},
 		{"0 --webrtc-ports 4000", exitUsage, "MIN-MAX"},
 		{"0 --webrtc-ports 4000-3000", exitUsage, "MIN-MAX"},
 		{"0 --webrtc-ports 0-3000", exitUsage, "MIN-MAX"},
@@ -148,7 +149,7 @@ func TestTransports(t *testing.T) {
 // TestWebRTCFlags checks that the options of legacy WebRTC reach it.
 func TestWebRTCFlags(t *testing.T) {
 	p := &program{stderr: io.Discard}
-	if _, err := p.flags.parse(strings.Fields("0 --no-webrtc --ice stun:a:1 --ice turn:b:2,user,pass,word --webrtc-ports 40000-40100 --webrtc-loopback")); err != nil {
+	if _, err := p.flags.parse(strings.Fields("0 --no-webrtc --ice stun:a:1 --ice turn:b:2,user,pass,word --webrtc-ports 40000-40100 --webrtc-port 0 --webrtc-interface eth0 --webrtc-interface wlan0 --webrtc-loopback")); err != nil {
 		t.Fatal(err)
 	}
 	o, err := p.options()
@@ -156,7 +157,7 @@ func TestWebRTCFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := compat.WebRTCOptions{
-		Off: true, Loopback: true, PortMin: 40000, PortMax: 40100,
+		Off: true, Loopback: true, PortMin: 40000, PortMax: 40100, Port: compat.Port(0), Interfaces: []string{"eth0", "wlan0"},
 		ICEServers: []compat.ICEServer{{URLs: []string{"stun:a:1"}}, {URLs: []string{"turn:b:2"}, Username: "user", Credential: "pass,word"}},
 	}
 	if !reflect.DeepEqual(o.WRTC, want) {
