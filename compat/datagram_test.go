@@ -9,7 +9,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// jsDatagram is what a socket of the npm package sent of the bytes 0, 200 and 255.
+// jsDatagram is what a socket of the npm package makes of the bytes 0, 200 and 255; that it
+// writes so is tested by TestSockets of itest.
 const jsDatagram = `{"buffer":{"type":"Buffer","data":[0,200,255]},"address":"0b00000000000000000000000000000000000000","port":6881}`
 
 func TestDatagramIsWrittenAsJSDoes(t *testing.T) {

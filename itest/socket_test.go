@@ -79,6 +79,8 @@ func TestSockets(t *testing.T) {
 			t.Errorf("%s: the JS socket is at %+v, want %+v; ours at %+v", way, theirs, want, mine)
 		}
 
+		wire := NewLog[string]("what our socket's peer hears")
+		ours.Peer().OnReceive(func(m compat.Message) { wire.Add(string(m.JSON)) })
 		r := rand.NewChaCha8([32]byte{byte(i)})
 		payloads := [][]byte{{}, []byte("text ü"), allBytes()}
 		for _, size := range []int{1200, 63_900} {
@@ -93,6 +95,12 @@ func TestSockets(t *testing.T) {
 			at, err := got.WaitN(ctx, n+1, IsDatagram)
 			must(t, err)
 			checkDatagram(t, way+" from JS", at[n], theirs, data)
+			texts, err := wire.WaitN(ctx, n+1, func(string) bool { return true })
+			must(t, err)
+			want := fmt.Sprintf(`{"buffer":%s,"address":"%s","port":%d}`, BufferText(data), theirs.Address, theirs.Port)
+			if texts[n] != want {
+				t.Errorf("%s: JS writes a datagram of %d bytes as %.200s, want %.200s", way, len(data), texts[n], want)
+			}
 
 			must(t, ours.Send(padded, 3, len(data), theirs.Port, theirs.Address))
 			at, err = js.Events().WaitN(ctx, n+1, IsDatagram)
