@@ -4,11 +4,22 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/chromedp/cdproto/security"
+	"github.com/chromedp/chromedp"
 
 	"github.com/peer-relay/peer-relay/protocol"
 )
@@ -29,21 +40,35 @@ func tryBinary(t *testing.T) string {
 // A tryTab is a tab on /try.
 type tryTab struct {
 	*Page
-	t   *testing.T
-	ctx context.Context
-	id  protocol.ID
+	t  *testing.T
+	id protocol.ID
 }
 
 // openTry opens /try on a node and waits until it has joined the network.
 func openTry(t *testing.T, c *Chromium, name string, at *GoPeer, query string) *tryTab {
 	t.Helper()
-	ctx := testContext(t)
-	p, err := c.Open(ctx, name, strings.Replace(at.PortURL(), "ws://", "http://", 1)+"/try"+query, nil)
-	must(t, err)
-	t.Cleanup(func() { p.Close() })
-	tab := &tryTab{Page: p, t: t, ctx: ctx}
+	tab := openTab(t, c, name, httpURL(at)+"/try"+query)
 	tab.joined()
 	return tab
+}
+
+func openTab(t *testing.T, c *Chromium, name, url string) *tryTab {
+	t.Helper()
+	p, err := c.Open(testContext(t), name, url, nil)
+	must(t, err)
+	t.Cleanup(func() { p.Close() })
+	return &tryTab{Page: p, t: t}
+}
+
+func httpURL(p *GoPeer) string { return strings.Replace(p.PortURL(), "ws://", "http://", 1) }
+
+// startTry starts a node that has /try.
+func startTry(t *testing.T, binary string, spec Spec, flags ...string) *GoPeer {
+	t.Helper()
+	p, err := StartGo(testContext(t), binary, spec, flags...)
+	must(t, err)
+	t.Cleanup(func() { p.Close() })
+	return p
 }
 
 // joined waits for the tab to have a link, and takes its id.
@@ -56,8 +81,9 @@ func (tab *tryTab) joined() {
 // until waits for a JavaScript expression to be true.
 func (tab *tryTab) until(what, js string) {
 	tab.t.Helper()
-	err := Until(tab.ctx, fmt.Sprintf("tab %s: %s", tab.name, what), func() (bool, error) {
-		return Eval[bool](tab.ctx, tab.Page, "Boolean("+js+")")
+	ctx := testContext(tab.t)
+	err := Until(ctx, fmt.Sprintf("tab %s: %s", tab.name, what), func() (bool, error) {
+		return Eval[bool](ctx, tab.Page, "Boolean("+js+")")
 	})
 	if err != nil {
 		shown, evalErr := Eval[string](tab.t.Context(), tab.Page, "document.body.innerText")
@@ -68,7 +94,7 @@ func (tab *tryTab) until(what, js string) {
 // text is what an element shows.
 func (tab *tryTab) text(selector string) string {
 	tab.t.Helper()
-	s, err := Eval[string](tab.ctx, tab.Page, fmt.Sprintf("document.querySelector(%s).textContent", quoteJS(selector)))
+	s, err := Eval[string](testContext(tab.t), tab.Page, fmt.Sprintf("document.querySelector(%s).textContent", quoteJS(selector)))
 	must(tab.t, err)
 	return s
 }
@@ -80,7 +106,7 @@ func (tab *tryTab) send(to, text string) {
 	if to != "" {
 		js += fmt.Sprintf("document.querySelector('#to').value = %s;", quoteJS(to))
 	}
-	must(tab.t, tab.Do(tab.ctx, js+"document.querySelector('#send').click()"))
+	must(tab.t, tab.Do(testContext(tab.t), js+"document.querySelector('#send').click()"))
 }
 
 // shows waits for a message in the list: class "in" or "out", the other peer, its text,
@@ -98,7 +124,7 @@ func (tab *tryTab) refuses(to, text, problem, reason string) {
 	before := tab.entries()
 	tab.send(to, text)
 	shown := tab.text(problem)
-	hidden, err := Eval[bool](tab.ctx, tab.Page, fmt.Sprintf("document.querySelector(%s).hidden", quoteJS(problem)))
+	hidden, err := Eval[bool](testContext(tab.t), tab.Page, fmt.Sprintf("document.querySelector(%s).hidden", quoteJS(problem)))
 	must(tab.t, err)
 	if hidden || !strings.Contains(shown, reason) {
 		tab.t.Errorf("to %.50q, %d bytes: shown is %q, want %q", to, len(text), shown, reason)
@@ -110,7 +136,7 @@ func (tab *tryTab) refuses(to, text, problem, reason string) {
 
 func (tab *tryTab) entries() int {
 	tab.t.Helper()
-	n, err := Eval[int](tab.ctx, tab.Page, "document.querySelectorAll('#log > li').length")
+	n, err := Eval[int](testContext(tab.t), tab.Page, "document.querySelectorAll('#log > li').length")
 	must(tab.t, err)
 	return n
 }
@@ -118,11 +144,11 @@ func (tab *tryTab) entries() int {
 // looksRight takes a screenshot of a window of this size, in which nothing may stick out.
 func (tab *tryTab) looksRight(name string, width, height int64) {
 	tab.t.Helper()
-	must(tab.t, tab.Do(tab.ctx, "scrollTo(0, 0)"))
-	png, err := tab.Screenshot(tab.ctx, width, height)
+	must(tab.t, tab.Do(testContext(tab.t), "scrollTo(0, 0)"))
+	png, err := tab.Screenshot(testContext(tab.t), width, height)
 	must(tab.t, err)
 	must(tab.t, os.WriteFile(filepath.Join(tab.t.ArtifactDir(), tab.name+"-"+name+".png"), png, 0o644))
-	wide, err := Eval[[]int64](tab.ctx, tab.Page, "[innerWidth, document.documentElement.scrollWidth]")
+	wide, err := Eval[[]int64](testContext(tab.t), tab.Page, "[innerWidth, document.documentElement.scrollWidth]")
 	must(tab.t, err)
 	if wide[0] != width || wide[1] > width {
 		tab.t.Errorf("tab %s in a window %d wide is %d wide, of %d", tab.name, width, wide[1], wide[0])
@@ -142,23 +168,22 @@ func quoteJS(s string) string {
 	return string(b)
 }
 
-// TestTry lets visitors of two nodes join the network with their browsers and write to
-// each other. Its screenshots are kept by
+// TestTry lets visitors join the network with their browsers. Its screenshots are kept by
 //
 //	go test ./itest -run '^TestTry$' -artifacts -outputdir DIR
 func TestTry(t *testing.T) {
 	binary := tryBinary(t)
-	ctx := testContext(t)
-	start := func(spec Spec) *GoPeer {
-		p, err := StartGo(ctx, binary, spec)
-		must(t, err)
-		t.Cleanup(func() { p.Close() })
-		return p
-	}
-	a := start(Spec{Name: "A", Listen: true})
-	b := start(Spec{Name: "B", Listen: true, Bootstrap: []string{a.URL()}})
-	must(t, WaitLinks(ctx, a.URL(), 1))
-	if _, page, err := Get(ctx, a.URL(), "/try"); err != nil || !strings.Contains(page, "/try/try.js") {
+	t.Run("talk", func(t *testing.T) { testTryTalk(t, binary) })
+	t.Run("stay", func(t *testing.T) { testTryStay(t, binary) })
+	t.Run("proxies", func(t *testing.T) { testTryProxies(t, binary) })
+}
+
+// testTryTalk lets visitors of two nodes write to each other.
+func testTryTalk(t *testing.T, binary string) {
+	a := startTry(t, binary, Spec{Name: "A", Listen: true})
+	b := startTry(t, binary, Spec{Name: "B", Listen: true, Bootstrap: []string{a.URL()}})
+	must(t, WaitLinks(testContext(t), a.URL(), 1))
+	if _, page, err := Get(testContext(t), a.URL(), "/try"); err != nil || !strings.Contains(page, "/try/try.js") {
 		t.Errorf("the page is %.200q, %v", page, err)
 	}
 
@@ -186,7 +211,7 @@ func TestTry(t *testing.T) {
 	ann.send(cy.id.String(), "hello Cy")
 	ann.shows("out", cy.id, "hello Cy", there)
 	cy.shows("in", ann.id, "hello Cy", "")
-	must(t, cy.Do(ctx, "document.querySelector('#log button').click()")) // Reply
+	must(t, cy.Do(testContext(t), "document.querySelector('#log button').click()")) // Reply
 	cy.send("", "hello from afar")
 	cy.shows("out", ann.id, "hello from afar", there)
 	ann.shows("in", cy.id, "hello from afar", "")
@@ -196,18 +221,18 @@ func TestTry(t *testing.T) {
 
 	// To and from programs of other kinds. What a stranger sends is text, never HTML.
 	ann.send(b.ID().String(), "hello program")
-	e, err := b.Events().Wait(ctx, func(e Event) bool { return e.Kind == EventMessage && e.Node == ann.id })
+	e, err := b.Events().Wait(testContext(t), func(e Event) bool { return e.Kind == EventMessage && e.Node == ann.id })
 	if err != nil || string(e.Data) != `"hello program"` || !e.Proved {
 		t.Errorf("the program got %v, proved %v, %v", e, e.Proved, err)
 	}
 	js := npmPeer(t, startDriver(t), NPMSpec{Spec: Spec{Name: "js", Bootstrap: []string{b.URL()}}})
 	// An npm peer loses messages while its links change: it has both that there are to have.
-	if _, err := js.Events().WaitN(ctx, 2, func(e Event) bool { return e.Kind == EventPeer }); err != nil {
+	if _, err := js.Events().WaitN(testContext(t), 2, func(e Event) bool { return e.Kind == EventPeer }); err != nil {
 		t.Fatal(err)
 	}
 	ann.send(js.ID().String(), "hello JS")
 	ann.shows("out", js.ID(), "hello JS", there)
-	if e, err := js.Events().Wait(ctx, func(e Event) bool { return e.Kind == EventMessage }); err != nil || string(e.Data) != `"hello JS"` || e.Node != ann.id {
+	if e, err := js.Events().Wait(testContext(t), func(e Event) bool { return e.Kind == EventMessage }); err != nil || string(e.Data) != `"hello JS"` || e.Node != ann.id {
 		t.Errorf("the npm peer got %v, %v", e, err)
 	}
 	const markup = `<img src=x onerror="document.title='owned'"><script>alert(1)</script>`
@@ -222,10 +247,10 @@ func TestTry(t *testing.T) {
 		{Undefined{}, "(no value)"},
 		{strings.Repeat("x", 10_000), strings.Repeat("x", 4_000) + "…"},
 	} {
-		must(t, b.Send(ctx, ann.id, m.data))
+		must(t, b.Send(testContext(t), ann.id, m.data))
 		ann.shows("in", b.ID(), m.shown, "")
 	}
-	if n, err := Eval[int](ctx, ann.Page, "document.querySelectorAll('#log img, #log script').length"); n != 0 || err != nil {
+	if n, err := Eval[int](testContext(t), ann.Page, "document.querySelectorAll('#log img, #log script').length"); n != 0 || err != nil {
 		t.Errorf("a message became %d elements, %v", n, err)
 	}
 
@@ -254,4 +279,87 @@ func TestTry(t *testing.T) {
 	ann.noErrors()
 	bob.noErrors()
 	cy.noErrors()
+}
+
+// testTryStay loads a tab again, duplicates it, and lets its node come back as another
+// peer.
+func testTryStay(t *testing.T, binary string) {
+	a := startTry(t, binary, Spec{Name: "A", Listen: true})
+	tab := openTry(t, startChromium(t), "tab", a, "")
+
+	// With a mark to see that it is another document.
+	before := tab.id
+	must(t, tab.Do(testContext(t), "window.old = true; location.reload()"))
+	tab.until("loaded again", "!window.old && document.querySelector('#state')?.dataset.state === 'joined'")
+	if tab.joined(); tab.id != before {
+		t.Errorf("its id was %s and is %s", before, tab.id)
+	}
+	// A window that a page opens begins with a copy of what the page has stored.
+	must(t, tab.Do(testContext(t), "window.copy = open('/try'); 1"))
+	tab.until("its copy has joined", "copy.document.querySelector('#state')?.dataset.state === 'joined'")
+	if id, err := Eval[string](testContext(t), tab.Page, "copy.document.querySelector('#id').textContent"); len(id) != 40 || id == tab.id.String() || err != nil {
+		t.Errorf("the id of a copy of tab %s is %q, %v", tab.id, id, err)
+	}
+	must(t, tab.Do(testContext(t), "copy.close()"))
+	tab.noErrors()
+
+	must(t, a.Destroy(testContext(t)))
+	tab.until("offline", "document.querySelector('#state').dataset.state === 'trying' && document.querySelector('#state').textContent.includes('Offline')")
+	tab.send(a.ID().String(), "is anybody there?")
+	tab.shows("out", a.ID(), "is anybody there?", "this page is offline")
+	port, err := strconv.Atoi(a.PortURL()[strings.LastIndex(a.PortURL(), ":")+1:])
+	must(t, err)
+	other := startTry(t, binary, Spec{Name: "A again", Listen: true, Port: port})
+	if other.ID() == a.ID() {
+		t.Fatal("the node has the same id again")
+	}
+	tab.joined()
+	tab.send(other.ID().String(), "hello again")
+	if _, err := other.Events().Wait(testContext(t), func(e Event) bool { return e.Kind == EventMessage && e.Node == before }); err != nil {
+		t.Error(err)
+	}
+}
+
+// testTryProxies joins through a proxy that speaks TLS for the node, and through
+// one that lets no WebSocket pass, so that WebRTC is left.
+func testTryProxies(t *testing.T, binary string) {
+	a := startTry(t, binary, Spec{Name: "A", Listen: true})
+	c := startChromium(t)
+	target, err := url.Parse(httpURL(a))
+	must(t, err)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+
+	secure := httptest.NewUnstartedServer(proxy)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // the browser has to get used to the certificate
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	tab := openTab(t, c, "tls", "about:blank")
+	must(t, tab.run(testContext(t), chromedp.Steps(
+		func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+			_, err := chromedp.Call(ctx, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
+			return chromedp.Void{}, err
+		},
+		chromedp.Navigate(secure.URL+"/try"))))
+	tab.joined()
+	tab.send(a.ID().String(), "by TLS")
+	tab.shows("out", a.ID(), "by TLS", "Sent.")
+	tab.noErrors()
+
+	var refused atomic.Int64
+	closed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			refused.Add(1)
+			http.Error(w, "no WebSockets here", http.StatusForbidden)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(closed.Close)
+	tab = openTab(t, c, "webrtc", closed.URL+"/try")
+	tab.joined()
+	tab.send(a.ID().String(), "by WebRTC")
+	tab.shows("out", a.ID(), "by WebRTC", "Sent.")
+	if refused.Load() == 0 {
+		t.Error("it tried no WebSocket first")
+	}
 }

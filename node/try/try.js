@@ -155,10 +155,10 @@ const cut = text => text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN
 const show = ({ incoming, id, data, notes = [] }) => {
   const { text, raw = false, note } = describe(data)
   const now = new Date()
-  const about = element('p', { className: 'about' },
+  const about = element('p', { className: 'about' }, element('span', { className: 'facts' },
     element('span', {}, incoming ? 'From ' : 'To ', element('code', { textContent: id.slice(0, 8), title: id })),
     element('time', { dateTime: now.toISOString(), textContent: now.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }) }),
-    ...[...notes, ...(note ? [note] : [])].map(textContent => element('span', { textContent })))
+    ...[...notes, ...(note ? [note] : [])].map(textContent => element('span', { textContent }))))
   const reply = element('button', { type: 'button', textContent: incoming ? 'Reply' : 'Again' })
   reply.setAttribute('aria-label', `${incoming ? 'Reply to' : 'Write again to'} ${id.slice(0, 8)}`)
   reply.addEventListener('click', () => {
@@ -235,6 +235,11 @@ const offerCopy = () => {
   }
 }
 
+const fail = text => {
+  setState('failed', 'Not joined')
+  setProblem($('problem'), text)
+}
+
 const run = async () => {
   const wanted = new URLSearchParams(location.search).get('to')?.trim()
   if (wanted) {
@@ -243,7 +248,8 @@ const run = async () => {
   }
   // Without it there is no crypto.subtle, and so no identity.
   if (!isSecureContext) {
-    throw new Error('Browsers keep their cryptography for pages that come over https, or from this very machine (http://localhost). Ask for this page in one of those ways')
+    fail('Browsers keep their cryptography for pages that come over https://, or from this very machine (http://localhost). Open this page in one of those ways.')
+    return
   }
   const { startPeer, toHex } = await import('/try/peer.js')
   const [address] = await nodeAddresses()
@@ -291,7 +297,4 @@ const run = async () => {
   addEventListener('pageshow', event => { if (event.persisted) location.reload() })
 }
 
-run().catch(err => {
-  setState('failed', 'Not joined')
-  setProblem($('problem'), `${err.message}.`)
-})
+run().catch(err => fail(`This did not work: ${err.message}. Load the page again to try once more.`))
