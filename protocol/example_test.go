@@ -67,3 +67,34 @@ func ExampleID_Closer() {
 	// Output:
 	// true 1 0
 }
+
+// A server on a port of one peer, and a client that is connected to it.
+func ExampleRouter_ListenPacket() {
+	options := protocoltest.NewIdentity(1).Options()
+	r, err := protocol.NewRouter(options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer r.Close() // and its sockets
+	server, err := r.ListenPacket(7)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client, err := r.Dial(r.ID(), 7) // of this peer, or of any other
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client.Write([]byte("hello"))
+	p := make([]byte, protocol.MaxDatagram)
+	n, from, err := server.ReadFrom(p)
+	fmt.Println(string(p[:n]), err, from == client.LocalAddr())
+	server.WriteTo(p[:n], from)
+	n, err = client.Read(p)
+	fmt.Println(string(p[:n]), err)
+	// Output:
+	// hello <nil> true
+	// hello <nil>
+}

@@ -758,3 +758,39 @@ func FuzzParseAddr(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkPacketConn sends datagrams of a QUIC packet's size over one link in memory, a
+// window of 32 at a time, and counts what both ends do.
+func BenchmarkPacketConn(b *testing.B) {
+	n := protocoltest.NewNetwork(b, protocoltest.PipeOptions{})
+	x, y := n.Router(quiet(1)), n.Router(quiet(2))
+	n.Link(x, y)
+	from, err := x.ListenPacket(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	to, err := y.ListenPacket(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	to.SetReadDeadline(time.Now().Add(10 * time.Minute))
+	const window = 32
+	p := make([]byte, 1280)
+	q := make([]byte, len(p))
+	write := func() {
+		if _, err := from.WriteTo(p, to.LocalAddr()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range window {
+		write()
+	}
+	b.SetBytes(int64(len(p)))
+	b.ReportAllocs()
+	for b.Loop() {
+		write()
+		if _, _, err := to.ReadFrom(q); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
