@@ -112,6 +112,24 @@
 // that proves its own by a key, nor, while that one answers pings, of another legacy
 // peer. Relays read and can change what passes through them, also the signals by which two
 // legacy peers agree on a data channel, with the addresses of both; those between two Go
-// peers are signed. Signals start nothing but after a handshake. ICE sends small UDP
-// packets to the addresses that the other end names, at most 32.
+// peers are signed. Signals start nothing but after a handshake.
+//
+// ICE sends small UDP packets to the addresses that the other end names, and the other end
+// may be anybody. At most 32 candidates of an attempt are looked at, in its description or
+// beside it, and with 12 attempts of others at a time these are some 400 addresses in 15 s.
+// None of them is on the loopback interface unless this peer has a bootstrap or listens
+// there alone (or WebRTCOptions.Loopback says so); none is private where this machine has
+// a public address of that family and the peer is not at home in the private network; none
+// has a port below 1024 but 80 and 443 of public addresses; and none is link-local,
+// multicast or broadcast. A peer tells of its own addresses by the same rule, so that
+// whoever relays its signals, and the peer that gets them, see the private address of a
+// machine that has no public one.
+//
+// # The other end of a data channel
+//
+// A JS peer that writes to a channel that is closing dies: simple-peer throws, and nobody
+// catches it. It answers whatever comes last, so this side leaves the channel open for
+// another 200 ms after its last message before it closes it, and a peer that has one link
+// already is never sent a signal. JS never tells that a channel is gone, and keeps sending
+// into it: after a link to a JS peer was lost it is the Go side that notices.
 package compat

@@ -194,7 +194,7 @@ func (w *WebRTC) CanDial(c protocol.Contact) bool { return c.WebRTC && c.ID != p
 
 // Dial implements protocol.Dialer. It takes up to 15 s.
 func (w *WebRTC) Dial(ctx context.Context, r *protocol.Router, c protocol.Contact) (protocol.Link, error) {
-	ctx, cancel := context.WithTimeout(ctx, rtcTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
 	defer context.AfterFunc(w.ctx, cancel)()
 	w.mu.Lock()
@@ -255,7 +255,7 @@ func (w *WebRTC) Signal(r *protocol.Router, s protocol.Signal) {
 
 // answer makes the link that the peer wants, and serves it.
 func (a *attempt) answer(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, rtcTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.w.timeout)
 	defer cancel()
 	l, err := a.connect(ctx)
 	a.over(err)

@@ -116,7 +116,8 @@ type WebRTC struct {
 	answers  chan struct{} // likewise, for those that others asked for
 	loopback bool
 	mayDial  func(netip.Addr) bool
-	mux      *portMux // nil: each connection has its own ports
+	mux      *portMux      // nil: each connection has its own ports
+	timeout  time.Duration // rtcTimeout, but for tests
 	texts    textPool
 
 	reach atomic.Pointer[reach] // as of the latest connection
@@ -167,7 +168,7 @@ func (o *WebRTCOptions) check() error {
 // syscall.EADDRINUSE when another program has the port.
 func NewWebRTC(o WebRTCOptions) (*WebRTC, error) {
 	w := &WebRTC{
-		features: o.Features, log: o.Logger, loopback: o.Loopback, mayDial: o.MayDial,
+		features: o.Features, log: o.Logger, loopback: o.Loopback, mayDial: o.MayDial, timeout: rtcTimeout,
 		offers: make(chan struct{}, maxOffers), answers: make(chan struct{}, maxAnswers),
 		attempts: make(map[protocol.ID]*attempt), resting: make(map[protocol.ID]time.Time),
 	}

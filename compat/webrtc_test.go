@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
@@ -26,6 +27,7 @@ type simplePeer struct {
 	binary bool // messages are sent as bytes
 	mute   bool // nothing is sent by itself
 	greedy bool // what is too large for us is sent all the same
+	silent bool // no signal is answered
 	socket net.PacketConn
 	ours   WebRTCOptions // of the peer that it meets
 
@@ -102,6 +104,9 @@ func (p *simplePeer) CanDial(c protocol.Contact) bool { return c.WebRTC }
 
 // Dial is what JS does with a handshake-answer.
 func (p *simplePeer) Dial(_ context.Context, _ *protocol.Router, c protocol.Contact) (protocol.Link, error) {
+	if p.silent {
+		return nil, nil
+	}
 	p.start(c.ID)
 	channel, err := p.pc.CreateDataChannel(strings.Repeat("ab", 20), nil)
 	if err != nil {
@@ -123,6 +128,9 @@ func (p *simplePeer) Signal(_ *protocol.Router, s protocol.Signal) {
 		return
 	}
 	p.heard <- sig
+	if p.silent {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.pc == nil {
@@ -444,5 +452,57 @@ func TestWebRTCCloses(t *testing.T) {
 	}
 	if _, err := p.rtc.Dial(testContext(t), p.Router, protocol.Contact{ID: idB, WebRTC: true}); !errors.Is(err, protocol.ErrClosed) {
 		t.Errorf("a closed transport dials: %v", err)
+	}
+}
+
+// An offer that nobody answers costs nothing but itself: messages go on by the relay while
+// it hangs and after, and the end of it is final.
+func TestWebRTCUnanswered(t *testing.T) {
+	p := newRTCPair(t, func(p *simplePeer) { p.silent = true })
+	p.rtc.timeout = 500 * time.Millisecond
+	relayed := func(text string) {
+		t.Helper()
+		if err := p.Send(p.js.ID(), protocol.FormJSON, []byte(`"`+text+`"`)); err != nil {
+			t.Fatal(err)
+		}
+		if m := wait(t, text, p.jsMessages); string(m.Payload) != `"`+text+`"` || len(m.Path) != 2 {
+			t.Errorf("%s came by %v, want %s by the hub", m.Payload, m.Path, text)
+		}
+		if err := p.js.Router.Send(p.ID(), protocol.FormJSON, []byte(`"`+text+`"`)); err != nil {
+			t.Fatal(err)
+		}
+		if m := wait(t, text, p.messages); len(m.Path) != 2 {
+			t.Errorf("%s came back by %v", m.Payload, m.Path)
+		}
+	}
+	dialled := make(chan error, 1)
+	go func() { // ends with the attempt, which is awaited below
+		_, err := p.rtc.Dial(testContext(t), p.Router, protocol.Contact{ID: p.js.ID(), WebRTC: true})
+		dialled <- err
+	}()
+	p.js.Connect(p.ID()) // its handshake lets our signals in
+	if s := wait(t, "offer", p.js.heard); s.Type != "offer" {
+		t.Fatalf("heard %+v", s)
+	}
+	relayed("while it hangs")
+	if err := wait(t, "end of the dial", dialled); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the dial ended by %v", err)
+	}
+	until(t, "its place given back", func() bool {
+		p.rtc.mu.Lock()
+		defer p.rtc.mu.Unlock()
+		return len(p.rtc.attempts) == 0 && len(p.rtc.offers) == 0
+	})
+	relayed("after it")
+	if len(p.ups) > 0 {
+		t.Errorf("there is a link: %+v", <-p.ups)
+	}
+	// What comes after all is an answer to nothing.
+	p.js.signal(rtcSignal{Type: "answer", SDP: strings.ReplaceAll(testSDP, `\r\n`, "\r\n")})
+	relayed("after a late answer")
+	p.rtc.mu.Lock()
+	defer p.rtc.mu.Unlock()
+	if len(p.rtc.attempts) > 0 {
+		t.Error("a late answer begins an attempt")
 	}
 }

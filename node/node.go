@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -547,7 +548,7 @@ func (n *Node) Status() StatusData {
 			{"received", stats.Received}, {"sent", stats.Sent}, {"delivered", stats.Delivered},
 			{"forwarded", stats.Forwarded}, {"control", stats.Control}, {"control forwarded", stats.ControlPassed},
 			{"copies", stats.Copies}, {"links opened", stats.LinksOpened}, {"links refused", stats.LinksRefused},
-			{"bad signatures", stats.BadSignatures},
+			{"bad signatures", stats.BadSignatures}, {"goroutines", uint64(runtime.NumGoroutine())},
 		},
 	}
 	for _, a := range n.Addrs() {
