@@ -115,8 +115,8 @@
 // peers are signed. Signals start nothing but after a handshake.
 //
 // ICE sends small UDP packets to the addresses that the other end names, and the other end
-// may be anybody. At most 32 candidates of an attempt are looked at, in its description or
-// beside it, and with 12 attempts of others at a time these are some 400 addresses in 15 s.
+// may be anybody. At most 32 candidates of an attempt are looked at, 6 of them mDNS names,
+// in its description or beside it, and with 12 attempts of others at a time these are some 400 addresses in 15 s.
 // None of them is on the loopback interface unless this peer has a bootstrap or listens
 // there alone (or WebRTCOptions.Loopback says so); none is private where this machine has
 // a public address of that family and the peer is not at home in the private network; none

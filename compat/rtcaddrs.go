@@ -71,8 +71,7 @@ func (r reach) has(addr netip.Addr) bool {
 
 // tries reports whether a candidate of a peer's is tried.
 func (r reach) tries(c ice.Candidate) bool {
-	// pion takes every name that ends so for one of mDNS, and no others.
-	if strings.HasSuffix(c.Address(), ".local") {
+	if isName(c) {
 		return c.NetworkType().IsUDP() && c.Port() >= firstFreePort && (r.loopback || r.private4 || r.private6)
 	}
 	addr, err := netip.ParseAddr(c.Address())
@@ -82,6 +81,10 @@ func (r reach) tries(c ice.Candidate) bool {
 	port := c.Port()
 	return port >= firstFreePort || (port == 80 || port == 443) && isPublic(addr.Unmap())
 }
+
+// isName reports whether a candidate has a name of mDNS for an address. pion takes every
+// name that ends so for one, and no others.
+func isName(c ice.Candidate) bool { return strings.HasSuffix(c.Address(), ".local") }
 
 // firstFreePort is the first port that a program may open without privileges.
 const firstFreePort = 1024

@@ -93,6 +93,33 @@ func TestReachTries(t *testing.T) {
 	}
 }
 
+// A name costs more than an address, so that fewer of them are tried.
+func TestNames(t *testing.T) {
+	w := new(WebRTC)
+	w.reach.Store(&reach{private4: true})
+	a := &attempt{w: w}
+	names, addrs := 0, 0
+	for i := range maxCandidates {
+		name, err := ice.UnmarshalCandidate("candidate:1 1 udp 1 host-" + strconv.Itoa(i) + ".local 40000 typ host")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr, err := ice.UnmarshalCandidate("candidate:1 1 udp 1 10.0.0." + strconv.Itoa(i) + " 40000 typ host")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.tries(name) {
+			names++
+		}
+		if a.tries(addr) {
+			addrs++
+		}
+	}
+	if names != maxNames || addrs != maxCandidates {
+		t.Errorf("%d names and %d addresses are tried, want %d and %d", names, addrs, maxNames, maxCandidates)
+	}
+}
+
 // The shared port has addresses of both families where the machine has them, and none of
 // interfaces that are not to be used.
 func TestPortMuxAddresses(t *testing.T) {

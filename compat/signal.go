@@ -45,6 +45,10 @@ const (
 	maxSignals    = 64 // signals of one attempt that wait to be taken
 	maxCandidates = 32 // candidates of one side that are looked at
 
+	// maxNames is how many of them are mDNS names: for each, one asks the network about it
+	// until the attempt ends. A page has one for each address of its machine.
+	maxNames = 6
+
 	maxSignal    = 32 << 10 // bytes of a signal
 	maxCandidate = 1 << 10  // and of a candidate
 )
@@ -151,6 +155,7 @@ type attempt struct {
 	// Owned by the goroutine that makes the connection.
 	early      []rtcCandidate // came before the description
 	candidates int            // of the peer's that were looked at
+	names      int            // mDNS names among those that are tried
 	proved     bool           // the peer's description was
 }
 
@@ -438,7 +443,7 @@ func (a *attempt) describeRemote(c *rtcConn, s rtcSignal) error {
 // add has the connection try a candidate. If it cannot, there may be better ones.
 func (a *attempt) add(c *rtcConn, candidate rtcCandidate) {
 	parsed, err := ice.UnmarshalCandidate(candidate.Candidate)
-	if err == nil && !a.w.reach.Load().tries(parsed) {
+	if err == nil && !a.tries(parsed) {
 		err = errReach
 	}
 	if err == nil {
@@ -447,6 +452,17 @@ func (a *attempt) add(c *rtcConn, candidate rtcCandidate) {
 	if err != nil {
 		a.w.log.Debug("candidate not tried", "peer", a.id.Short(), "err", err)
 	}
+}
+
+// tries reports whether a candidate of the peer's is tried.
+func (a *attempt) tries(c ice.Candidate) bool {
+	if !a.w.reach.Load().tries(c) {
+		return false
+	}
+	if isName(c) {
+		a.names++
+	}
+	return !isName(c) || a.names <= maxNames
 }
 
 var errReach = errors.New("no address to send packets to")

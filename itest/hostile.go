@@ -34,7 +34,7 @@ const (
 	// other peers and Go's collector take in the meantime.
 	BackTime        = time.Minute
 	slackMemory     = 16 << 20
-	slackGoroutines = 20
+	slackGoroutines = 8
 
 	// sampleEvery is how often the node is looked at during a flood, and how often the
 	// bystanders talk.
