@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -83,34 +84,36 @@ func (x *stranger) read() []byte {
 }
 
 func TestNothingLargerThanThePeerTakes(t *testing.T) {
-	const most = 300 // a signed findPeers has 206
-	o, _, peers := inboxOf(local(Options{}))
-	n := start(t, o)
-	x := meet(t, n, []byte{
-		0x0a, 14,
-		0x19, 1, 2, 3, 4, 5, 6, 7, 8, // link
-		0x22, 3, 0x08, most&0x7f | 0x80, most >> 7, // limits.max_frame
-	})
-	if got := receive(t, "peer", peers); got.ID != x.id {
-		t.Fatalf("linked to %v, want %v", got.ID, x.id)
-	}
-	if err := n.Send(x.id, make([]byte, most)); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Send(x.id, []byte("small enough")); err != nil {
-		t.Fatal(err)
-	}
-	for { // the overlay's own messages come, too
-		f := x.read()
-		if len(f) > most {
-			t.Fatalf("a frame of %d bytes", len(f))
-		}
-		if bytes.Contains(f, []byte("\x7a\x0csmall enough")) { // Body.payload
-			break
-		}
-	}
-	if got := n.Router().Stats().Dropped[protocol.DropUnencodable]; got != 1 {
-		t.Errorf("%d messages dropped as unencodable, want 1", got)
+	for _, test := range []struct{ said, most int }{{9000, 9000}, {200, 8192}} {
+		t.Run(fmt.Sprint(test.said), func(t *testing.T) {
+			o, _, peers := inboxOf(local(Options{}))
+			n := start(t, o)
+			x := meet(t, n, []byte{
+				0x0a, 14,
+				0x19, 1, 2, 3, 4, 5, 6, 7, 8, // link
+				0x22, 3, 0x08, byte(test.said) | 0x80, byte(test.said >> 7), // limits.max_frame
+			})
+			if got := receive(t, "peer", peers); got.ID != x.id {
+				t.Fatalf("linked to %v, want %v", got.ID, x.id)
+			}
+			for _, size := range []int{test.most, test.most - 500} {
+				if err := n.Send(x.id, bytes.Repeat([]byte{'x'}, size)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for { // the overlay's own messages come, too
+				f := x.read()
+				if len(f) > test.most {
+					t.Fatalf("a frame of %d bytes", len(f))
+				}
+				if bytes.Contains(f, bytes.Repeat([]byte{'x'}, test.most-500)) {
+					break
+				}
+			}
+			if got := n.Router().Stats().Dropped[protocol.DropUnencodable]; got != 1 {
+				t.Errorf("%d messages dropped as unencodable, want 1", got)
+			}
+		})
 	}
 }
 

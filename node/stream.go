@@ -23,6 +23,10 @@ const (
 	// helloTimeout bounds the exchange of HELLOs on a new stream.
 	helloTimeout = 10 * time.Second
 
+	// leastMaxFrame is what a peer is taken to take that says it takes less: every
+	// message of the overlay fits.
+	leastMaxFrame = 8192
+
 	streamReadBuffer  = 16 << 10
 	streamWriteBuffer = 32 << 10
 )
@@ -77,7 +81,7 @@ func greet(ctx context.Context, s network.Stream, hello protocol.Hello) (*stream
 		return nil, fmt.Errorf("node: hello with %v: %w", s.Conn().RemotePeer(), err)
 	}
 	if theirs.MaxFrame != 0 {
-		l.most = int(min(theirs.MaxFrame, protocol.MaxFrame))
+		l.most = int(min(max(theirs.MaxFrame, leastMaxFrame), protocol.MaxFrame))
 	}
 	conn := s.Conn()
 	l.info = protocol.LinkInfo{
