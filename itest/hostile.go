@@ -393,7 +393,7 @@ func (s *Siege) each(ctx context.Context, links int, do func(ctx context.Context
 				p, err := s.speak(ctx, s.id(), nil)
 				if err == nil {
 					// Writing ends with the flood, also where the node has stopped reading.
-					release := context.AfterFunc(ctx, func() { p.conn.SetWriteDeadline(time.Unix(1, 0)) })
+					release := context.AfterFunc(ctx, func() { p.conn.NetConn().Close() })
 					do(ctx, p, k)
 					release()
 					p.close()
