@@ -19,6 +19,8 @@ func TestPublicationOfPeerRelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
+	joined := make(chan compat.ID, 100)
+	first.OnPeer(func(id compat.ID) { joined <- id })
 
 	//  * bootstrap - an array of web socket urls to peers already connected to the network
 	//  * wrtc - custom webrtc implementation
@@ -43,6 +45,9 @@ func TestPublicationOfPeerRelay(t *testing.T) {
 	for _, p := range []*compat.PeerRelay{a, b} {
 		awaitValue(t, "the bootstrap's peer event", peers[p], first.ID())
 	}
+	// A message is lost that comes to a relay before the receiver's link does.
+	await(t, "the bootstrap's first peer event", joined)
+	await(t, "the bootstrap's second peer event", joined)
 
 	// peer.id
 	// The peer's id. `id` is 160 bit Buffer.
