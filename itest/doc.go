@@ -9,6 +9,7 @@
 //	   │ values.go        generated JSON through two relays
 //	   │ webrtc.go        one of ours and one of the npm package, which nobody can dial
 //	   │ browser.go       pages, and what becomes of them; alone.go is where they play
+//	   │ mixed.go         one network of Go peers and of pages of both kinds
 //	   │ simultaneous.go  two peers that dial each other at the same instant
 //	   │ cost.go          the CPU time of one relay, ours or the npm package's
 //	   │ gone.go          a linked process is killed

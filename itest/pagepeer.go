@@ -28,6 +28,10 @@ var (
 	Unshimmed2016 = Flavour{"2016 unshimmed", []string{"rtc.js", "bundle.js", "page.js"}}
 )
 
+// JSLibp2p is our module on js-libp2p: not a build of the npm package, but with its API. Its
+// bootstraps are multiaddrs, and its id is by chance.
+var JSLibp2p = Flavour{"js-libp2p", []string{"peer.js", "libp2p.js"}}
+
 // Pages are a browser and a server of pages for it.
 type Pages struct {
 	Chromium *Chromium
@@ -97,6 +101,10 @@ func (p *Pages) Close() error {
 type PageSpec struct {
 	Spec
 	ID protocol.ID
+
+	// Near is the id that a peer on js-libp2p, whose id is that of its key, shares the first
+	// bits with; zero for one by chance.
+	Near protocol.ID
 }
 
 // Peer opens a page with a peer of the npm package.
@@ -107,11 +115,14 @@ func (p *Pages) Peer(ctx context.Context, flavour Flavour, spec PageSpec) (*Page
 	if peer.page, err = p.Chromium.Open(ctx, peer.name, p.Server.URL(flavour.scripts...), peer.heard); err != nil {
 		return nil, err
 	}
-	var nodeID string
+	var nodeID, near string
 	if spec.ID != (protocol.ID{}) {
 		nodeID = spec.ID.String()
 	}
-	args, err := json.Marshal(map[string]any{"bootstrap": append([]string{}, spec.Bootstrap...), "nodeID": nodeID})
+	if spec.Near != (protocol.ID{}) {
+		near = spec.Near.String()
+	}
+	args, err := json.Marshal(map[string]any{"bootstrap": append([]string{}, spec.Bootstrap...), "nodeID": nodeID, "near": near})
 	if err == nil {
 		var id string
 		if id, err = Eval[string](ctx, peer.page, fmt.Sprintf("itest.create(%s)", args)); err == nil {

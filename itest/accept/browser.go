@@ -16,7 +16,7 @@ const noticeLimit = 10 * time.Second
 
 // inBrowser says which runs have pages in Chromium play. They run in a network of their
 // own, where the machine allows it.
-func inBrowser(name string) bool { return slices.Contains([]string{"browser"}, name) }
+func inBrowser(name string) bool { return slices.Contains([]string{"browser", "pages"}, name) }
 
 // playAlone runs this program again in a network of its own, and says that it did.
 func playAlone(ctx context.Context, args []string, stdout, stderr io.Writer) (done bool, err error) {

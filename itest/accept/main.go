@@ -55,6 +55,7 @@ func runs() []run {
 		{"browser", "npm peers in pages of Chromium and our peers link by WebRTC, lose what they had, send as much as passes, and die; -n times", 5, browser},
 		{"gone", "kill -9 a linked process, every kind of link -n times: when is it missed", 10, gone},
 		{"hostile", "peers do to a relay what they should not, 50 inputs and more of -n seconds each: memory, goroutines, and whether it relays", 3, hostile},
+		{"pages", "4 Go peers, 3 pages on js-libp2p and 3 of the npm package: everybody writes to everybody, in -n networks", 5, pages},
 		{"overlay", "up to -n production cores in virtual time: delivery, hops, links, talk, repair", 1000, overlay},
 		{"mutations", "take the safeguards of package protocol out one by one: a test must fail each time", 1, mutations},
 	}

@@ -1,0 +1,38 @@
+// The peer of a page, of the global PeerRelay of our module on js-libp2p: the same as
+// page.js is for the npm package. With more than one bootstrap it relays for others, which
+// a page does not by itself: with one it would be the end of every way.
+window.itest = (() => {
+  const { fromHex, toHex } = PeerRelay
+  const report = (kind, id, more) => itestEmit(JSON.stringify({ kind, node: toHex(id), ...more }))
+  let peer
+
+  // An id is that of a key, which is by chance: to be near another one takes some tries.
+  const nearBits = 6
+  const isNear = (a, b) => {
+    const bits = (id) => parseInt(id.slice(0, 2), 16) >> (8 - nearBits)
+    return b === '' || bits(a) === bits(b)
+  }
+
+  return {
+    async create ({ bootstrap, near }) {
+      for (;;) {
+        peer = await PeerRelay.create({ role: bootstrap.length > 1 ? 'peer' : 'leaf' })
+        if (isNear(peer.idHex, near)) break
+        await peer.destroy()
+      }
+      peer.on('peer', (id) => report('peer', id))
+      peer.on('disconnect', (id) => report('disconnect', id))
+      peer.on('message', (data, from, { path }) => {
+        report('message', from, { text: JSON.stringify(data), path: path.map(toHex) })
+      })
+      for (const address of bootstrap) await peer.connect(address)
+      return peer.idHex
+    },
+
+    send: (to, data) => peer.send(fromHex(to), data),
+    connect: (to) => peer.connect(fromHex(to)),
+    disconnect: (to) => peer.disconnect(fromHex(to)),
+    peers: () => peer.peers.map(toHex),
+    destroy: () => peer.destroy()
+  }
+})()

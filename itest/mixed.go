@@ -1,0 +1,264 @@
+package itest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// resendAfter is how long the mixed network waits for a message before it sends another.
+const resendAfter = 2 * time.Second
+
+// legacyLinks is how many links each page of the npm package has before anybody writes. It
+// may never get more: what it has once sought in vain it does not seek again.
+const legacyLinks = 2
+
+// A Way is how a message went from one peer of the mixed network to another.
+type Way struct {
+	From, To string
+	Path     []string // the names of the sender and of the relays
+	Sends    int      // until one arrived
+	Took     time.Duration
+}
+
+// KindOf gives the kind of a peer of the mixed network by its name: go, js or legacy.
+func KindOf(name string) string { return strings.TrimRight(name, "0123456789") }
+
+// Hops is the number of links that it went over.
+func (w Way) Hops() int { return len(w.Path) }
+
+// A MixedNetwork is four Go peers, three pages on js-libp2p and three pages of the npm
+// package. go1 and go2 have a port, but tell others an address that does not answer: a page
+// on js-libp2p is linked with whom it is bootstrapped to, and with nobody else.
+//
+//	js1 ───── go1 ──────── go2 ───── js2
+//	           └──── js3 ───┘             js3 comes by /webrtc-direct, the others by /ws
+//	go3, legacy2 at go2; go4, legacy1, legacy3 at go1, and all of these by WebRTC
+//
+// js3 has an id near that of js1, and legacy2 and legacy3 have the ids next to that of js2:
+// they are asked first for what is for these.
+type MixedNetwork struct {
+	pages *Pages
+	peers []*member
+	goes  []*compat.PeerRelay
+	tabs  []*PagePeer
+}
+
+// A member is a peer of the mixed network.
+type member struct {
+	name   string
+	id     protocol.ID
+	events *Log[Event]
+	send   func(ctx context.Context, to protocol.ID, text string) error
+}
+
+// deadURL is announced in place of an address: nobody listens there.
+const deadURL = "ws://127.0.0.1:9"
+
+// OpenMixed starts the peers and waits for the links of their bootstraps. Close ends them.
+func OpenMixed(ctx context.Context, p *Pages) (n *MixedNetwork, err error) {
+	n = &MixedNetwork{pages: p}
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("itest: mixed network: %w%s", err, n.story()), n.Close())
+	}
+	return n, nil
+}
+
+func (n *MixedNetwork) open(ctx context.Context) error {
+	relay := func(bootstrap ...string) compat.Options {
+		return compat.Options{Host: loopback, Port: compat.Port(0), Announce: []string{deadURL}, Bootstrap: bootstrap, WRTC: compat.WebRTCOptions{Loopback: true}}
+	}
+	go1, err := n.addGo(ctx, relay())
+	if err != nil {
+		return err
+	}
+	go2, err := n.addGo(ctx, relay(realURL(go1)), go1)
+	if err != nil {
+		return err
+	}
+	if _, err := n.addGo(ctx, compat.Options{Bootstrap: []string{realURL(go2)}, WRTC: compat.WebRTCOptions{Loopback: true}}, go2); err != nil {
+		return err
+	}
+	if _, err := n.addGo(ctx, compat.Options{Bootstrap: []string{realURL(go1)}, WRTC: compat.WebRTCOptions{Loopback: true}}, go1); err != nil {
+		return err
+	}
+	js1, err := n.addPage(ctx, JSLibp2p, PageSpec{Spec: Spec{Name: "js1", Bootstrap: []string{realAddr(go1, "/ws")}}}, 1)
+	if err != nil {
+		return err
+	}
+	js2, err := n.addPage(ctx, JSLibp2p, PageSpec{Spec: Spec{Name: "js2", Bootstrap: []string{realAddr(go2, "/ws")}}}, 1)
+	if err != nil {
+		return err
+	}
+	js3 := PageSpec{Spec: Spec{Name: "js3", Bootstrap: []string{realAddr(go1, "/webrtc-direct"), realAddr(go2, "/webrtc-direct")}}, Near: js1.id}
+	if _, err := n.addPage(ctx, JSLibp2p, js3, 2); err != nil {
+		return err
+	}
+	for i, at := range []*compat.PeerRelay{go1, go2, go1} {
+		spec := PageSpec{Spec: Spec{Name: n.next("legacy"), Bootstrap: []string{realURL(at)}}}
+		if i > 0 {
+			spec.ID = js2.id
+			spec.ID[len(spec.ID)-1] ^= byte(i)
+		}
+		if _, err := n.addPage(ctx, Rebundled, spec, 1); err != nil {
+			return err
+		}
+	}
+	// They find each other, and the Go peers, through their bootstraps.
+	for _, page := range n.peers[len(n.peers)-3:] {
+		if _, err := page.events.WaitN(ctx, legacyLinks, IsKind(EventPeer)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next names the next peer of a kind.
+func (n *MixedNetwork) next(kind string) string {
+	i := 1
+	for _, m := range n.peers {
+		if KindOf(m.name) == kind {
+			i++
+		}
+	}
+	return fmt.Sprintf("%s%d", kind, i)
+}
+
+// realURL is where a peer listens, whatever it tells others.
+func realURL(p *compat.PeerRelay) string {
+	return fmt.Sprintf("ws://%s:%d", loopback, p.Node().Port())
+}
+
+// portAddr gives the multiaddr of a peer's own port for a transport.
+func realAddr(p *compat.PeerRelay, transport string) string {
+	for _, a := range p.Node().Addrs() {
+		if s := a.String(); strings.HasPrefix(s, "/ip4/"+loopback+"/") && strings.Contains(s, fmt.Sprintf("/%d/", p.Node().Port())) && strings.Contains(s, transport+"/") {
+			return s
+		}
+	}
+	return ""
+}
+
+// addGo starts a Go peer and waits for its links to others.
+func (n *MixedNetwork) addGo(ctx context.Context, o compat.Options, to ...*compat.PeerRelay) (*compat.PeerRelay, error) {
+	p, err := compat.New(o)
+	if err != nil {
+		return nil, err
+	}
+	n.goes = append(n.goes, p)
+	m := &member{name: n.next("go"), id: p.ID(), send: func(_ context.Context, to protocol.ID, text string) error { return p.Send(to, text) }}
+	m.events = NewLog[Event](m.name)
+	n.peers = append(n.peers, m)
+	wireGo(p, m.events)
+	for _, other := range to {
+		if _, err := m.events.Wait(ctx, IsPeer(other.ID())); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// addPage opens a page and waits until it has so many links.
+func (n *MixedNetwork) addPage(ctx context.Context, flavour Flavour, spec PageSpec, links int) (*member, error) {
+	p, err := n.pages.Peer(ctx, flavour, spec)
+	if err != nil {
+		return nil, err
+	}
+	m := &member{name: spec.Name, id: p.ID(), events: p.Events(), send: func(ctx context.Context, to protocol.ID, text string) error { return p.Send(ctx, to, text) }}
+	n.peers = append(n.peers, m)
+	n.tabs = append(n.tabs, p)
+	_, err = m.events.WaitN(ctx, links, IsKind(EventPeer))
+	return m, err
+}
+
+// Talk has every peer write to every other one, and gives the ways that the messages took.
+// The pages of the npm package begin: once
+// somebody has written to them, they answer by the way that it came.
+func (n *MixedNetwork) Talk(ctx context.Context) (ways []Way, err error) {
+	for _, from := range slices.Backward(n.peers) {
+		for _, to := range n.peers {
+			if from == to {
+				continue
+			}
+			way, err := n.talk(ctx, from, to)
+			if err != nil {
+				return ways, fmt.Errorf("itest: mixed network: from %s to %s: %w%s", from.name, to.name, err, n.story())
+			}
+			ways = append(ways, way)
+		}
+	}
+	return ways, nil
+}
+
+func (n *MixedNetwork) talk(ctx context.Context, from, to *member) (way Way, err error) {
+	start := time.Now()
+	way = Way{From: from.name, To: to.name}
+	text := fmt.Sprintf("from %s to %s", from.name, to.name)
+	for {
+		way.Sends++
+		if err := from.send(ctx, to.id, text); err != nil {
+			return way, err
+		}
+		waiting, cancel := context.WithTimeout(ctx, resendAfter)
+		e, err := to.events.Wait(waiting, func(e Event) bool {
+			return e.Kind == EventMessage && e.Node == from.id && string(e.Data) == fmt.Sprintf("%q", text)
+		})
+		cancel()
+		if err == nil {
+			way.Took = time.Since(start)
+			for _, id := range e.Path {
+				way.Path = append(way.Path, n.nameOf(id))
+			}
+			return way, nil
+		}
+		if ctx.Err() != nil || waiting.Err() == nil {
+			return way, err
+		}
+	}
+}
+
+func (n *MixedNetwork) nameOf(id protocol.ID) string {
+	for _, m := range n.peers {
+		if m.id == id {
+			return m.name
+		}
+	}
+	return id.String()
+}
+
+// story tells who saw what, for a failure.
+func (n *MixedNetwork) story() string {
+	text := ""
+	for _, m := range n.peers {
+		text += fmt.Sprintf("\n%s %v:", m.name, m.id)
+		for _, e := range m.events.All() {
+			if e.Kind != EventMessage {
+				text += fmt.Sprintf(" %s %s", e.Kind, n.nameOf(e.Node))
+			}
+		}
+	}
+	for _, p := range n.tabs {
+		if errs := p.page.Errors.All(); len(errs) > 0 {
+			text += fmt.Sprintf("\nerrors of %s: %q", p.name, errs)
+		}
+	}
+	return text
+}
+
+// Close ends the peers.
+func (n *MixedNetwork) Close() error {
+	var errs []error
+	for _, p := range n.tabs {
+		errs = append(errs, p.Close())
+	}
+	for _, p := range n.goes {
+		errs = append(errs, p.Close())
+	}
+	return errors.Join(errs...)
+}
