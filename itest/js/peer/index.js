@@ -298,6 +298,7 @@ export class PeerRelay extends Emitter {
       peerId,
       selfPeerId: this.#peerIdBytes,
       opened,
+      webRTC: connection.remoteAddr.getComponents().some(({ name }) => name === 'webrtc-direct'),
       hello: this.#hello,
       times: this.#times,
       handlers: {

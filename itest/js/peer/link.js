@@ -8,6 +8,7 @@ import {
 export const TIMES = Object.freeze({
   hello: 10_000,
   pingIdle: 20_000,
+  pingIdleWebRTC: 3_000,
   pingAnswer: 3_000,
   bye: 1_000,
   drain: 10_000
@@ -43,6 +44,7 @@ export class Link {
   #stream
   #handlers
   #times
+  #pingIdle
   #splitter = new FrameSplitter()
   #ours
   #theirs
@@ -65,12 +67,13 @@ export class Link {
    * @param {{ role, agent, features }} init.hello what is ours to say
    * @param {{ up, message, down, closed, drop }} init.handlers
    */
-  constructor ({ stream, id, idHex, peerId, selfPeerId, opened, hello, handlers, times = TIMES }) {
+  constructor ({ stream, id, idHex, peerId, selfPeerId, opened, webRTC = false, hello, handlers, times = TIMES }) {
     Object.assign(this, { id, idHex, peerId, opened })
     this.opener = opened ? selfPeerId : peerId
     this.#stream = stream
     this.#handlers = handlers
     this.#times = times
+    this.#pingIdle = webRTC ? times.pingIdleWebRTC : times.pingIdle
     this.#ours = { ...hello, link: hello.link ?? random64() }
   }
 
@@ -272,7 +275,7 @@ export class Link {
     if (this.state !== 'up') return
     const due = this.#pinged
       ? this.#lastWrite + this.#times.pingAnswer
-      : this.#lastRead + this.#times.pingIdle
+      : this.#lastRead + this.#pingIdle
     const wait = due - Date.now()
     if (wait > 0) {
       this.#timer = setTimeout(() => this.#watch(), wait)

@@ -6,7 +6,7 @@ import {
 } from '../wire.js'
 import { FULL_HOP } from '../router.js'
 import { idOf, openRecord, peerIdBytes, verifyMessage } from '../identity.js'
-import { linked, rawStream, sleep, startNode, startPeer, startRelay, until, WS } from './helpers.js'
+import { linked, rawStream, sleep, startNode, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
 
 /** Both implementations have to do the same. */
 const both = (name, run, times) => {
@@ -209,6 +209,18 @@ test('a silent peer is asked, then left with BYE(SILENT)', async t => {
   await until(() => raw.byes().length > 0)
   assert.deepEqual(raw.byes(), [Bye.SILENT])
   assert.deepEqual(came, left)
+})
+
+test('a silent peer is asked sooner over webrtc-direct', async t => {
+  const times = { pingIdle: 60_000, pingIdleWebRTC: 200 }
+  const overWebRTC = await startPeer(t, { listen: [WEBRTC], times })
+  const asked = await rawStream(await startNode(t), overWebRTC.addr)
+  await until(() => asked.frames.some(({ type }) => type === 'ping'), 'the PING')
+  const overWS = await startPeer(t, { listen: [WS], times })
+  const left = await rawStream(await startNode(t), overWS.addr)
+  const again = await rawStream(await startNode(t), overWebRTC.addr)
+  await until(() => again.frames.some(({ type }) => type === 'ping'), 'the PING')
+  assert.ok(!left.frames.some(({ type }) => type === 'ping'))
 })
 
 test('no HELLO in time resets', async t => {
