@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import { multiaddr } from '@multiformats/multiaddr'
+import { idOf, publicKeyBytes } from '../identity.js'
 import { PeerRelay } from '../index.js'
 import { createNode } from '../node.js'
 import { FrameSplitter, MAX_FRAME, PROTOCOL, decodeFrame, encodeHello, withLength } from '../wire.js'
@@ -62,14 +64,14 @@ export const startRelay = async (t, ...args) => {
 export const WS = '/ip4/127.0.0.1/tcp/0/ws'
 export const WEBRTC = '/ip4/127.0.0.1/udp/0/webrtc-direct'
 
-export const startNode = async (t, { listen = [] } = {}) => {
-  const libp2p = await createNode({ listen })
+export const startNode = async (t, { listen = [], privateKey } = {}) => {
+  const libp2p = await createNode({ listen, privateKey })
   atEnd(t, () => libp2p.stop())
   return libp2p
 }
 
-export const startPeer = async (t, { listen, ...options } = {}) => {
-  const libp2p = await startNode(t, { listen })
+export const startPeer = async (t, { listen, privateKey, ...options } = {}) => {
+  const libp2p = await startNode(t, { listen, privateKey })
   const peer = await PeerRelay.create({ libp2p, ...options })
   const messages = []
   const came = []
@@ -79,6 +81,17 @@ export const startPeer = async (t, { listen, ...options } = {}) => {
   peer.on('disconnect', id => left.push(Buffer.from(id).toString('hex')))
   atEnd(t, () => peer.destroy())
   return { peer, libp2p, messages, came, left, addr: peer.addrs[0] }
+}
+
+/** A key whose id is nearer to one id than to another, both in hex. */
+export const keyNearer = async (near, far) => {
+  for (;;) {
+    const key = await generateKeyPair('Ed25519')
+    const publicKey = publicKeyBytes(key)
+    const id = await idOf(Uint8Array.of(0, publicKey.length, ...publicKey)) // an identity multihash is the peer id
+    const [x, y] = [near, far].map(other => Buffer.from(other, 'hex').map((byte, i) => byte ^ id[i]))
+    if (Buffer.compare(x, y) < 0) return key
+  }
 }
 
 export const linked = (...ends) => until(() => ends.every(({ peer }) => peer.peers.length > 0), 'the links')
