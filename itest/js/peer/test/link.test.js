@@ -183,7 +183,8 @@ for (const [what, times, end] of [
     await until(() => a.peer.peers.length === 1, 'the link')
     raw.stream.pause()
     const id = a.peer.peers[0]
-    for (let i = 0; i < 20; i++) await a.peer.send(id, 'x'.repeat(200_000))
+    // Until the window, which grows, and the queue behind it are full.
+    await until(async () => !await a.peer.send(id, 'x'.repeat(200_000)) || raw.reset, 'a full queue')
     end(a.peer)
     await until(() => raw.reset, 'the reset')
     assert.equal(a.peer.peers.length, 0)
