@@ -140,6 +140,7 @@ type Node struct {
 	unsubscribe func() error
 	dht         *directory // nil: there is none
 	tasks       sync.WaitGroup
+	streams     streams
 
 	mu      sync.Mutex
 	closed  bool
@@ -220,6 +221,7 @@ func newNode(o Options) *Node {
 	}
 	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]scope)}
 	n.ctx, n.stop = context.WithCancel(context.Background())
+	n.streams.node = n
 	return n
 }
 
@@ -391,6 +393,7 @@ func (n *Node) Close() error {
 	if n.unsubscribe != nil {
 		errs = append(errs, n.unsubscribe())
 	}
+	n.streams.close()
 	errs = append(errs, n.router.Close())
 	n.stop()
 	n.tasks.Wait()

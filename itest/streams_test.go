@@ -1,0 +1,250 @@
+package itest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	cryptorand "crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+
+	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// A jsAndGo is two nodes with two relays between: near, a JS relay, our binary, far.
+// Nobody makes any other link.
+type jsAndGo struct {
+	near, far *node.Node
+	tap       *Tap // between near and the JS relay; nil: there is none
+}
+
+func startJSAndGo(t *testing.T, tapped bool) jsAndGo {
+	t.Helper()
+	d := startDriver(t)
+	ctx := testContext(t)
+	js := npmPeer(t, d, NPMSpec{Spec: Spec{Name: "js relay", Listen: true}, Hold: true})
+	relay := goPeer(t, Spec{Name: "go relay", Listen: true, Bootstrap: []string{js.URL()}})
+	var ends jsAndGo
+	url := js.URL()
+	if tapped {
+		var err error
+		ends.tap, err = d.Tap(ctx, "tap", url)
+		must(t, err)
+		url = ends.tap.URL
+	}
+	end := func(bootstrap string, at Peer) *node.Node {
+		n, err := node.New(node.Options{Bootstraps: []string{bootstrap}, Legacy: dialOnly{&compat.WebSocket{}}, NoOverlay: true, NoDiscovery: true})
+		must(t, err)
+		_, err = at.Events().Wait(ctx, IsPeer(n.ID()))
+		must(t, err)
+		must(t, Until(ctx, "the relay to be linked", func() (bool, error) { return len(n.Router().Peers()) == 1, nil }))
+		t.Cleanup(func() {
+			if links := n.Router().Peers(); len(links) != 1 || links[0].ID != at.ID() {
+				t.Errorf("a node has links to %v, want its relay alone", links)
+			}
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return n
+	}
+	ends.near = end(url, js)
+	ends.far = end(relay.Ready.Addrs[0], relay)
+	return ends
+}
+
+// A lossy socket drops some of what is sent.
+type lossy struct {
+	*protocol.PacketConn
+	percent int
+
+	mu            sync.Mutex
+	random        *rand.Rand
+	sent, dropped int
+}
+
+func (c *lossy) WriteTo(p []byte, addr net.Addr) (int, error) {
+	c.mu.Lock()
+	drop := c.random.IntN(100) < c.percent
+	c.sent++
+	if drop {
+		c.dropped++
+	}
+	c.mu.Unlock()
+	if drop {
+		return len(p), nil
+	}
+	return c.PacketConn.WriteTo(p, addr)
+}
+
+// There are no buffers to be set, which quic-go else complains of.
+func (*lossy) SetReadBuffer(int) error  { return nil }
+func (*lossy) SetWriteBuffer(int) error { return nil }
+
+// TestHTTP3 has quic-go's HTTP/3 server and client on two sockets.
+func TestHTTP3(t *testing.T) {
+	ends := startJSAndGo(t, false)
+	for _, percent := range []int{0, 1} {
+		t.Run(strconv.Itoa(percent)+" percent lost", func(t *testing.T) { fetchHTTP3(t, ends, percent) })
+	}
+}
+
+func fetchHTTP3(t *testing.T, ends jsAndGo, percent int) {
+	const size = 10_000_000
+	serverSocket, err := ends.far.ListenPacket(443)
+	must(t, err)
+	defer serverSocket.Close()
+	clientSocket, err := ends.near.ListenPacket(0)
+	must(t, err)
+	defer clientSocket.Close()
+	server := &lossy{PacketConn: serverSocket, percent: percent, random: rand.New(rand.NewPCG(1, uint64(percent)))}
+	client := &lossy{PacketConn: clientSocket, percent: percent, random: rand.New(rand.NewPCG(2, uint64(percent)))}
+
+	cert, pool := selfSigned(t, "far.example")
+	config := &quic.Config{DisablePathMTUDiscovery: true, MaxIdleTimeout: patience}
+	serverTransport := &quic.Transport{Conn: server}
+	defer serverTransport.Close()
+	listener, err := serverTransport.ListenEarly(http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}}), config)
+	must(t, err)
+	h3 := &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		io.CopyN(w, seedSource(10), size) // the client misses what does not arrive
+	})}
+	served := make(chan error, 1)
+	go func() { served <- h3.ServeListener(listener) }() // until the server is closed
+	defer func() {
+		h3.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("the server ended: %v", err)
+		}
+	}()
+
+	clientTransport := &quic.Transport{Conn: client}
+	defer clientTransport.Close()
+	tripper := &http3.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: pool}, QUICConfig: config,
+		Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+			return clientTransport.DialEarly(ctx, server.LocalAddr(), tc, qc)
+		},
+	}
+	defer tripper.Close()
+	request, err := http.NewRequestWithContext(testContext(t), http.MethodGet, "https://far.example/", nil)
+	must(t, err)
+	response, err := tripper.RoundTrip(request)
+	must(t, err)
+	defer response.Body.Close()
+	got, want := sha256.New(), sha256.New()
+	n, err := io.Copy(got, response.Body)
+	must(t, err)
+	io.CopyN(want, seedSource(10), size)
+	if n != size || !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
+		t.Errorf("%d bytes came of %d, or others", n, size)
+	}
+	for _, c := range []*lossy{server, client} {
+		c.mu.Lock()
+		t.Logf("%d datagrams sent, %d dropped on purpose; socket: %+v", c.sent, c.dropped, c.Stats())
+		if (c.dropped > 0) != (percent > 0) {
+			t.Errorf("%d datagrams of %d were dropped on purpose", c.dropped, c.sent)
+		}
+		c.mu.Unlock()
+	}
+}
+
+// selfSigned makes a certificate for a name.
+func selfSigned(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
+	must(t, err)
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		DNSNames: []string{name}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(cryptorand.Reader, template, template, key.Public(), key)
+	must(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	must(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
+}
+
+// TestStreamThroughJSRelay has an echo over a stream, and reads on the way what a relay
+// can: of a datagram all, of a stream nothing.
+func TestStreamThroughJSRelay(t *testing.T) {
+	ends := startJSAndGo(t, true)
+	ctx := testContext(t)
+	const plain = "whoever reads this may know it"
+	digits := strings.Trim(bytesText([]byte(plain)), "[]") // as JSON writes a Buffer
+	read := func() int {
+		return ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, digits) || strings.Contains(f.Text, plain) })
+	}
+
+	server, err := ends.far.ListenPacket(7)
+	must(t, err)
+	defer server.Close()
+	client, err := ends.near.Dial(ends.far.ID(), 7)
+	must(t, err)
+	defer client.Close()
+	_, err = client.Write([]byte(plain))
+	must(t, err)
+	must(t, server.SetReadDeadline(time.Now().Add(patience)))
+	_, _, err = server.ReadFrom(make([]byte, 100))
+	must(t, err)
+	if n := read(); n != 1 {
+		t.Fatalf("the relay could read %d frames with what one datagram says", n)
+	}
+
+	l, err := ends.far.Listen()
+	must(t, err)
+	echoed := make(chan error, 1)
+	go func() { // ends with the stream, or the node
+		c, err := l.AcceptStream()
+		if err == nil {
+			_, err = io.Copy(c, c)
+			err = errors.Join(err, c.Close())
+		}
+		echoed <- err
+	}()
+	c, err := ends.near.DialStream(ctx, ends.far.ID())
+	must(t, err)
+	defer c.Close()
+	must(t, c.SetDeadline(time.Now().Add(patience)))
+	want := []byte(strings.Repeat(plain, 5000))
+	wrote := make(chan error, 1)
+	go func() { // ends with the stream
+		_, err := c.Write(want)
+		wrote <- errors.Join(err, c.CloseWrite())
+	}()
+	got, err := io.ReadAll(c)
+	must(t, err)
+	must(t, <-wrote)
+	must(t, <-echoed)
+	if !bytes.Equal(got, want) {
+		t.Errorf("%d bytes came back of %d, or others", len(got), len(want))
+	}
+	if n := read(); n != 1 {
+		t.Errorf("the relay could read %d frames with what a stream says", n-1)
+	}
+	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(node.StreamPort)+",") }); frames < len(want)/1452 {
+		t.Errorf("only %d frames went by the relay", frames)
+	}
+}

@@ -1,0 +1,352 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	"github.com/quic-go/quic-go"
+	"golang.org/x/net/nettest"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+var _ interface{ CloseWrite() error } = (*StreamConn)(nil) // as half-closing programs ask for it
+
+// overRelay starts two nodes that listen nowhere, so that all between them goes by a relay.
+func overRelay(t *testing.T) (a, b *Node) {
+	t.Helper()
+	relay := start(t, local(Options{}))
+	var nodes [2]*Node
+	for i := range nodes {
+		o, _, peers := inboxOf(Options{Bootstraps: []string{relay.Addrs()[0].String()}})
+		nodes[i] = start(t, o)
+		receive(t, "link to the relay", peers)
+	}
+	return nodes[0], nodes[1]
+}
+
+func streamContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func listenStreams(t *testing.T, n *Node) *StreamListener {
+	t.Helper()
+	l, err := n.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// openStream gives both ends of a stream from one node to another.
+func openStream(t *testing.T, from *Node, l *StreamListener) (dialled, accepted *StreamConn) {
+	t.Helper()
+	dialled, err := from.DialStream(streamContext(t), l.streams.node.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if accepted, err = l.AcceptStream(); err != nil {
+		t.Fatal(err)
+	}
+	return dialled, accepted
+}
+
+func connections(n *Node) int {
+	n.streams.mu.Lock()
+	defer n.streams.mu.Unlock()
+	return len(n.streams.peers)
+}
+
+func TestStreamsConform(t *testing.T) {
+	a, b := overRelay(t)
+	l := listenStreams(t, b)
+	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
+		d, err := a.DialStream(t.Context(), b.ID())
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		accepted, err := l.Accept()
+		return d, accepted, func() { d.Close(); accepted.Close() }, err
+	})
+	if n := connections(a); n != 1 {
+		t.Errorf("there are %d connections for the streams of one peer", n)
+	}
+}
+
+func TestStreamTellsBothEnds(t *testing.T) {
+	a, b := overRelay(t)
+	d, c := openStream(t, a, listenStreams(t, b))
+	defer d.Close()
+	defer c.Close()
+	if d.RemoteID() != b.ID() || c.RemoteID() != a.ID() || c.RemotePeer() != a.Host().ID() {
+		t.Errorf("the ends are told to be %v and %v (%v)", d.RemoteID(), c.RemoteID(), c.RemotePeer())
+	}
+	if want := (protocol.Addr{ID: a.ID(), Port: StreamPort}); c.RemoteAddr() != want || d.LocalAddr() != want {
+		t.Errorf("the addresses of a are told to be %v and %v, want %v", c.RemoteAddr(), d.LocalAddr(), want)
+	}
+	// In the other direction on the same connection.
+	e, _ := openStream(t, b, listenStreams(t, a))
+	defer e.Close()
+	if n, m := connections(a), connections(b); n != 1 || m != 1 {
+		t.Errorf("there are %d and %d connections, want one", n, m)
+	}
+}
+
+func TestStreamHalfClose(t *testing.T) {
+	a, b := overRelay(t)
+	d, c := openStream(t, a, listenStreams(t, b))
+	defer c.Close()
+	question, answer := bytes.Repeat([]byte("?"), 100_000), []byte("answer")
+	if _, err := d.Write(question); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Write([]byte("more")); !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("a write after CloseWrite: %v", err)
+	}
+	if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, question) {
+		t.Fatalf("read %d bytes of %d: %v", len(got), len(question), err)
+	}
+	if _, err := c.Write(answer); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if got, err := io.ReadAll(d); err != nil || !bytes.Equal(got, answer) {
+		t.Fatalf("read %q: %v", got, err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := d.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the second Close: %v", err)
+	}
+	if _, err := d.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a read after Close: %v", err)
+	}
+	if err := d.SetDeadline(time.Now()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a deadline after Close: %v", err)
+	}
+}
+
+// A side that closes without reading resets the one that writes to it.
+func TestStreamReset(t *testing.T) {
+	a, b := overRelay(t)
+	d, c := openStream(t, a, listenStreams(t, b))
+	defer d.Close()
+	c.Close()
+	d.SetDeadline(time.Now().Add(patience))
+	var err error
+	for err == nil {
+		_, err = d.Write(make([]byte, 1000))
+	}
+	if !errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a write to who has closed: %v", err)
+	}
+}
+
+func TestStreamDialFails(t *testing.T) {
+	a, b := overRelay(t)
+	ctx := streamContext(t)
+	l := listenStreams(t, b)
+	if _, err := b.Listen(); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a second listener: %v", err)
+	}
+	waits := make(chan error, 1)
+	go func() {
+		_, err := l.Accept()
+		waits <- err
+	}()
+	l.Close()
+	if err := receive(t, "end of Accept", waits); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept ended by %v", err)
+	}
+	if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the second Close: %v", err)
+	}
+	if _, err := a.DialStream(ctx, b.ID()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("with the listener closed: %v", err)
+	}
+	if _, err := a.DialStream(ctx, protocol.ID{}); err == nil {
+		t.Error("the zero id was dialled")
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := a.DialStream(cancelled, protocol.ID{1}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled dial: %v", err)
+	}
+	if _, err := a.DialStream(cancelled, b.ID()); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled dial of a peer with a connection: %v", err)
+	}
+	// As if nothing had been.
+	d, c := openStream(t, a, listenStreams(t, b))
+	d.Close()
+	c.Close()
+}
+
+// More streams than wait for Accept are refused, and none of them is lost.
+func TestStreamBacklog(t *testing.T) {
+	a, b := overRelay(t)
+	l := listenStreams(t, b)
+	for range maxStreamBacklog {
+		c, err := a.DialStream(streamContext(t), b.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	if _, err := a.DialStream(streamContext(t), b.ID()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("one too many: %v", err)
+	}
+	for range maxStreamBacklog {
+		c, err := l.AcceptStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+}
+
+func TestIdleStreamConnectionEnds(t *testing.T) {
+	a, b := overRelay(t)
+	l := listenStreams(t, b)
+	d, c := openStream(t, a, l)
+	at := d.peer
+	at.endIfIdle() // early: it has a stream
+	if _, err := d.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	c.Close()
+	c.peer.endIfIdle()
+	// a does not know yet, or does: a new stream comes about either way.
+	d, c = openStream(t, a, l)
+	defer d.Close()
+	defer c.Close()
+	if d.peer == at {
+		t.Error("the stream is on a connection that was closed")
+	}
+	eventually(t, "the idle connection to be gone at both ends", func() bool { return connections(a) == 1 && connections(b) == 1 })
+}
+
+// A peer that starts anew is reachable at once: its stateless reset tells.
+func TestStreamsAfterRestart(t *testing.T) {
+	relay := start(t, local(Options{}))
+	boot := []string{relay.Addrs()[0].String()}
+	ao, _, aPeers := inboxOf(Options{Bootstraps: boot})
+	a := start(t, ao)
+	receive(t, "link to the relay", aPeers)
+	bo, _, bPeers := inboxOf(Options{Bootstraps: boot, KeyFile: t.TempDir() + "/key"})
+	b := start(t, bo)
+	receive(t, "link to the relay", bPeers)
+	d, _ := openStream(t, a, listenStreams(t, b))
+	defer d.Close()
+	b.streams.mu.Lock() // as if it had crashed: a hears nothing of the end
+	b.streams.socket.Close()
+	b.streams.mu.Unlock()
+	b.Close()
+
+	b = start(t, bo)
+	receive(t, "link to the relay", bPeers)
+	l := listenStreams(t, b)
+	e, _ := openStream(t, a, l)
+	defer e.Close()
+	if _, err := d.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the stream of before: %v", err)
+	}
+}
+
+func TestStreamsEndWithNode(t *testing.T) {
+	a, b := overRelay(t)
+	d, c := openStream(t, a, listenStreams(t, b))
+	defer c.Close()
+	l := listenStreams(t, a)
+	ends := map[string]func() error{
+		"read":   func() error { _, err := d.Read(make([]byte, 1)); return err },
+		"write":  func() error { _, err := d.Write(make([]byte, 2*streamConnWindow)); return err },
+		"accept": func() error { _, err := l.Accept(); return err },
+		"dial":   func() error { _, err := a.DialStream(context.Background(), protocol.ID{1}); return err },
+	}
+	type end struct {
+		what string
+		err  error
+	}
+	ended := make(chan end, len(ends))
+	for what, f := range ends {
+		go func() { ended <- end{what, f()} }()
+	}
+	eventually(t, "the dial to begin", func() bool {
+		a.streams.mu.Lock()
+		defer a.streams.mu.Unlock()
+		return len(a.streams.dialing) == 1
+	})
+	a.Close()
+	for range ends {
+		if e := receive(t, "end", ended); !errors.Is(e.err, net.ErrClosed) {
+			t.Errorf("%s: %v", e.what, e.err)
+		}
+	}
+	if _, err := a.DialStream(context.Background(), b.ID()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a dial after Close: %v", err)
+	}
+	if _, err := a.Listen(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("listen after Close: %v", err)
+	}
+	if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a read at the other end: %v", err)
+	}
+}
+
+func TestStreamProvesPeer(t *testing.T) {
+	a, b := overRelay(t)
+	l := listenStreams(t, b)
+	d, c := openStream(t, a, l) // a's transport is there
+	defer d.Close()
+	defer c.Close()
+	// Somebody sits at the address that is dialled who is not that peer.
+	if _, err := a.streams.connect(streamAddr(b.ID()), protocol.ID{1}); !errors.Is(err, ErrWrongPeer) {
+		t.Errorf("another peer answered: %v", err)
+	}
+	// Somebody dials from an address whose id is not its key's.
+	key, err := LoadKey(t.TempDir() + "/key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := libp2ptls.NewIdentity(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func(change func(*tls.Config)) error {
+		conf := (&streams{identity: identity}).tls(b.ID())
+		change(conf)
+		conn, err := a.streams.transport.Dial(streamContext(t), streamAddr(b.ID()), conf, a.streams.config)
+		if err != nil {
+			return err
+		}
+		<-conn.Context().Done()
+		return context.Cause(conn.Context())
+	}
+	var app *quic.ApplicationError
+	if err := dial(func(*tls.Config) {}); !errors.As(err, &app) || !app.Remote || app.ErrorCode != streamBad {
+		t.Errorf("a foreign key: %v", err)
+	}
+	var refused *quic.TransportError
+	if err := dial(func(c *tls.Config) { c.Certificates = nil }); !errors.As(err, &refused) || !refused.Remote {
+		t.Errorf("no key: %v", err)
+	}
+}
