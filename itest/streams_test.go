@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
@@ -36,13 +38,20 @@ type jsAndGo struct {
 	tap       *Tap // between near and the JS relay; nil: there is none
 }
 
-func startJSAndGo(t *testing.T, tapped bool) jsAndGo {
+// dialThis dials legacy peers at one address, whomever else it hears of.
+type dialThis struct {
+	dialOnly
+	url string
+}
+
+func (d dialThis) CanDial(c protocol.Contact) bool { return c.URL == d.url && d.dialOnly.CanDial(c) }
+
+func startJSAndGo(t *testing.T, tapped bool) (ends jsAndGo) {
 	t.Helper()
 	d := startDriver(t)
 	ctx := testContext(t)
 	js := npmPeer(t, d, NPMSpec{Spec: Spec{Name: "js relay", Listen: true}, Hold: true})
 	relay := goPeer(t, Spec{Name: "go relay", Listen: true, Bootstrap: []string{js.URL()}})
-	var ends jsAndGo
 	url := js.URL()
 	if tapped {
 		var err error
@@ -50,24 +59,30 @@ func startJSAndGo(t *testing.T, tapped bool) jsAndGo {
 		must(t, err)
 		url = ends.tap.URL
 	}
-	end := func(bootstrap string, at Peer) *node.Node {
-		n, err := node.New(node.Options{Bootstraps: []string{bootstrap}, Legacy: dialOnly{&compat.WebSocket{}}, NoOverlay: true, NoDiscovery: true})
-		must(t, err)
-		_, err = at.Events().Wait(ctx, IsPeer(n.ID()))
+	linked := func(n *node.Node, to Peer) {
+		_, err := to.Events().Wait(ctx, IsPeer(n.ID()))
 		must(t, err)
 		must(t, Until(ctx, "the relay to be linked", func() (bool, error) { return len(n.Router().Peers()) == 1, nil }))
 		t.Cleanup(func() {
-			if links := n.Router().Peers(); len(links) != 1 || links[0].ID != at.ID() {
-				t.Errorf("a node has links to %v, want its relay alone", links)
+			if links := n.Router().Peers(); len(links) != 1 || links[0].ID != to.ID() {
+				t.Errorf("a node has %d links, want one, to its relay", len(links))
 			}
 			if err := n.Close(); err != nil {
 				t.Error(err)
 			}
 		})
-		return n
 	}
-	ends.near = end(url, js)
-	ends.far = end(relay.Ready.Addrs[0], relay)
+	// The host has no transport by which it could dial our relay past the JS one.
+	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.Transport(tcp.NewTCPTransport))
+	must(t, err)
+	t.Cleanup(func() { h.Close() })
+	ends.near, err = node.Attach(h, node.Options{Bootstraps: []string{url}, NoOverlay: true,
+		Legacy: dialThis{dialOnly{&compat.WebSocket{}}, url}})
+	must(t, err)
+	linked(ends.near, js)
+	ends.far, err = node.New(node.Options{Bootstraps: relay.Ready.Addrs[:1], NoOverlay: true, NoDiscovery: true})
+	must(t, err)
+	linked(ends.far, relay)
 	return ends
 }
 

@@ -3,7 +3,10 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
+	"net"
+	"net/http"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -45,4 +48,54 @@ func ExampleAttach() {
 	// Output:
 	// true
 	// hello true
+}
+
+// Two nodes that listen nowhere speak HTTP over a relay, which cannot read it.
+func ExampleNode_DialStream() {
+	relay, err := node.New(node.Options{Listen: true, ListenHost: "127.0.0.1"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer relay.Close()
+	var nodes [2]*node.Node
+	for i := range nodes {
+		if nodes[i], err = node.New(node.Options{Bootstraps: []string{relay.Addrs()[0].String()}}); err != nil {
+			log.Fatal(err)
+		}
+		defer nodes[i].Close()
+	}
+	client, server := nodes[0], nodes[1]
+
+	streams, err := server.Listen()
+	if err != nil {
+		log.Fatal(err)
+	}
+	web := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		addr, err := protocol.ParseAddr(r.RemoteAddr) // whose id is proved
+		fmt.Fprint(w, err == nil && addr.ID == client.ID())
+	})}
+	defer web.Close()
+	go web.Serve(streams) // until Close
+
+	browser := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		id, err := protocol.ParseID(host)
+		if err != nil {
+			return nil, err
+		}
+		return client.DialStream(ctx, id)
+	}}}
+	defer browser.CloseIdleConnections()
+	page, err := browser.Get("http://" + server.ID().String() + "/")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer page.Body.Close()
+	text, err := io.ReadAll(page.Body)
+	fmt.Println(string(text), err)
+	// Output:
+	// true <nil>
 }

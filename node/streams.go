@@ -140,7 +140,7 @@ func (n *Node) Listen() (*StreamListener, error) {
 //
 // It returns when the other node has the stream for its listener to accept. The context
 // ends the call and not the stream. The errors are *net.OpError; they match
-// syscall.ECONNREFUSED if nobody accepts there, syscall.ETIMEDOUT if nobody answers
+// syscall.ECONNREFUSED if nobody accepts there, or too many wait, syscall.ETIMEDOUT if nobody answers
 // within 20 seconds, which is also what a node without any use of streams does,
 // ErrWrongPeer, and net.ErrClosed after Close.
 func (n *Node) DialStream(ctx context.Context, id protocol.ID) (*StreamConn, error) {
@@ -559,6 +559,7 @@ func connError(err error) error {
 	var (
 		app       *quic.ApplicationError
 		stream    *quic.StreamError
+		transport *quic.TransportError
 		idle      *quic.IdleTimeoutError
 		handshake *quic.HandshakeTimeoutError
 	)
@@ -569,6 +570,8 @@ func connError(err error) error {
 		if stream.Remote && stream.ErrorCode == streamRefused {
 			return syscall.ECONNREFUSED
 		}
+	case errors.As(err, &transport) && transport.Remote && transport.ErrorCode == quic.ConnectionRefused:
+		return syscall.ECONNREFUSED
 	case errors.As(err, &idle), errors.As(err, &handshake):
 		return fmt.Errorf("the peer says nothing: %w", syscall.ETIMEDOUT)
 	case errors.As(err, &app) && !app.Remote, errors.Is(err, quic.ErrTransportClosed):

@@ -219,6 +219,39 @@ func TestStreamBacklog(t *testing.T) {
 	}
 }
 
+// Many who dial have to show that they are where they say, and too many are turned away.
+func TestStreamPeersAreLimited(t *testing.T) {
+	a, b := overRelay(t)
+	l := listenStreams(t, b)
+	b.streams.incoming.Add(maxStreamPeers)
+	if _, err := a.DialStream(streamContext(t), b.ID()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("one too many: %v", err)
+	}
+	b.streams.incoming.Add(fewStreamPeers - maxStreamPeers)
+	d, c := openStream(t, a, l)
+	if n := b.streams.incoming.Load(); n != fewStreamPeers+1 {
+		t.Errorf("%d connections are counted, want %d", n, fewStreamPeers+1)
+	}
+	d.Close()
+	c.Close()
+	d.peer.endIfIdle()
+	eventually(t, "the connection to be counted no more", func() bool { return b.streams.incoming.Load() == fewStreamPeers })
+}
+
+// A node may dial itself, as it may send to itself.
+func TestStreamToOneself(t *testing.T) {
+	a := start(t, local(Options{}))
+	d, c := openStream(t, a, listenStreams(t, a))
+	defer d.Close()
+	defer c.Close()
+	if _, err := d.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestIdleStreamConnectionEnds(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)
