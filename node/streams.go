@@ -459,9 +459,8 @@ func (s *streams) dial(ctx context.Context, id protocol.ID) (*StreamConn, error)
 		if err != nil {
 			return nil, err
 		}
-		c, err := p.openStream(ctx)
-		// A connection that was there may have been about to end.
-		if err == nil || fresh || p.conn.Context().Err() == nil || ctx.Err() != nil {
+		c, ended, err := p.openStream(ctx)
+		if !ended || fresh { // one that was there may have been about to end
 			return c, err
 		}
 		s.mu.Lock()
@@ -520,37 +519,40 @@ func (s *streams) connect(to protocol.Addr, want protocol.ID) (*streamPeer, erro
 	return p, err
 }
 
-// openStream opens a stream and waits until the peer has it.
-func (p *streamPeer) openStream(ctx context.Context) (*StreamConn, error) {
+// openStream opens a stream and waits until the peer has it. It also tells whether it
+// failed because the connection has ended.
+func (p *streamPeer) openStream(ctx context.Context) (c *StreamConn, ended bool, err error) {
 	if !p.acquire() {
-		return nil, net.ErrClosed
+		return nil, true, net.ErrClosed
 	}
 	stream, err := p.conn.OpenStreamSync(ctx)
 	if err != nil {
 		p.release()
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, false, ctx.Err()
 		}
-		return nil, connError(err)
+		return nil, true, connError(err)
 	}
-	c := &StreamConn{peer: p, stream: stream}
+	c = &StreamConn{peer: p, stream: stream}
 	stop := context.AfterFunc(ctx, func() { stream.SetDeadline(past) })
 	var version [1]byte
 	if _, err = stream.Write([]byte{0: streamVersion, streamHeader - 1: 0}); err == nil {
 		_, err = io.ReadFull(stream, version[:])
 	}
+	var refused *quic.StreamError
 	switch {
 	case !stop():
 		err = ctx.Err()
 	case err != nil:
+		ended = err != io.EOF && !errors.As(err, &refused) // which ended the stream alone
 		err = connError(err)
 	case version[0] != streamVersion:
 		err = fmt.Errorf("the peer speaks version %d of streams: %w", version[0], syscall.EPROTO)
 	default:
-		return c, nil
+		return c, false, nil
 	}
 	c.reset(streamDone)
-	return nil, err
+	return nil, ended, err
 }
 
 // connError puts what quic-go says in the terms of package net. Most of its errors match
@@ -564,7 +566,7 @@ func connError(err error) error {
 		handshake *quic.HandshakeTimeoutError
 	)
 	switch {
-	case err == io.EOF, errors.Is(err, ErrWrongPeer):
+	case errors.Is(err, ErrWrongPeer):
 		return err
 	case errors.As(err, &stream):
 		if stream.Remote && stream.ErrorCode == streamRefused {
