@@ -102,8 +102,9 @@
 // Over WebSocket it has at most 1,153,433 bytes of text, on a data channel 262,144. A
 // datagram has at most 63,900 bytes; 1,024 are kept for a socket that has no listener yet.
 // Twelve connections are made by WebRTC at a time because others want them, and six of our
-// own; each may take 15 s. What is malformed is dropped and counted. It does not end the
-// link, since a JS peer passes on whatever it is sent.
+// own; each may take 15 s. 512 of those that others wanted are alive at a time, links
+// among them; no offer is answered beyond that. What is malformed is dropped and counted.
+// It does not end the link, since a JS peer passes on whatever it is sent.
 //
 // # Threat model
 //

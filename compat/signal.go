@@ -39,18 +39,20 @@ const (
 	restTime   = 5 * time.Second
 	maxResting = 1024
 
-	maxOffers     = 6  // connections that are being made at a time because this peer wants them
-	maxAnswers    = 12 // and because others do
-	maxAttempts   = 64 // attempts, with those that wait for a place
-	maxSignals    = 64 // signals of one attempt that wait to be taken
-	maxCandidates = 32 // candidates of one side that are looked at
+	maxOffers     = 6   // connections that are being made at a time because this peer wants them
+	maxAnswers    = 12  // and because others do
+	maxRTCLinks   = 512 // connections that others wanted, from their making to their end
+	maxAttempts   = 64  // attempts, with those that wait for a place
+	maxSignals    = 64  // signals of one attempt that wait to be taken, one description among them
+	maxCandidates = 32  // candidates of one side that are looked at
 
 	// maxNames is how many of them are mDNS names: for each, one asks the network about it
 	// until the attempt ends. A page has one for each address of its machine.
 	maxNames = 6
 
 	maxSignal    = 32 << 10 // bytes of a signal
-	maxCandidate = 1 << 10  // and of a candidate
+	maxCandidate = 1 << 10  // of a candidate
+	maxMid       = 64       // and of the name of its medium; real ones have one
 )
 
 // A rtcSignal is a signal as it is written.
@@ -82,6 +84,9 @@ func parseSignal(text []byte) (s rtcSignal, err error) {
 	switch {
 	case s.Candidate != nil:
 		if s.SDP != "" || s.Type != "" && s.Type != "candidate" || s.Candidate.Candidate == "" || len(s.Candidate.Candidate) > maxCandidate {
+			return s, errSignal
+		}
+		if mid := s.Candidate.SDPMid; mid != nil && len(*mid) > maxMid {
 			return s, errSignal
 		}
 	case s.SDP == "" || s.Type != "offer" && s.Type != "answer":
@@ -151,6 +156,8 @@ type attempt struct {
 	cancel    context.CancelCauseFunc
 
 	settled atomic.Bool // an initiator has the answer
+
+	described bool // the peer's description is or was among signals; guarded by w.mu
 
 	// Owned by the goroutine that makes the connection.
 	early      []rtcCandidate // came before the description
@@ -252,8 +259,13 @@ func (w *WebRTC) Signal(r *protocol.Router, s protocol.Signal) {
 		a, ctx = w.begin(w.ctx, r, s.From, false)
 		w.tasks.Go(func() { a.answer(ctx) }) // ends with the attempt, or with the link that it makes
 	}
+	// An attempt that waits for its place takes nothing: what is large must not pile up.
+	if sig.Candidate == nil && a.described {
+		return
+	}
 	select {
 	case a.signals <- sig:
+		a.described = a.described || sig.Candidate == nil
 	default: // no simple-peer has so much to say
 	}
 }
@@ -295,12 +307,12 @@ func (a *attempt) connect(ctx context.Context) (l *rtcLink, err error) {
 	}()
 	// Nothing is said to a peer that has a link; while the signals fly another one may
 	// come, and then it is the one to keep.
-	release, err := a.r.Claim(ctx, a.info())
+	release, err := a.claim(ctx, a.info())
 	if err != nil {
 		return nil, err
 	}
 	release()
-	c, err := a.w.connection()
+	c, err := a.w.connection(!a.initiator)
 	if err != nil {
 		return nil, err
 	}
@@ -335,6 +347,15 @@ func (a *attempt) connect(ctx context.Context) (l *rtcLink, err error) {
 	}
 }
 
+// claim asks for the place of the link. An attempt that ends meanwhile says why: that it
+// yields is no failure.
+func (a *attempt) claim(ctx context.Context, info protocol.LinkInfo) (release func(), err error) {
+	if release, err = a.r.Claim(ctx, info); err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return release, err
+}
+
 // info describes the link as far as it is known.
 func (a *attempt) info() protocol.LinkInfo {
 	info := protocol.LinkInfo{ID: a.id, Kind: protocol.LinkWebRTC, Dialed: a.initiator}
@@ -352,7 +373,7 @@ func (a *attempt) info() protocol.LinkInfo {
 func (a *attempt) link(ctx context.Context, c *rtcConn) (*rtcLink, error) {
 	info := a.info()
 	info.Addr = c.remote()
-	release, err := a.r.Claim(ctx, info)
+	release, err := a.claim(ctx, info)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func hostileSignals() []string {
 		`{"type":"offer","sdp":"` + testSDP + strings.Repeat("a=x\\r\\n", maxSignal/7) + `"}`,
 		`{"candidate":null}`, `{"candidate":""}`, `{"candidate":{}}`, `{"candidate":{"candidate":""}}`, `{"candidate":{"candidate":1}}`,
 		`{"candidate":{"candidate":` + testCandidate + `,"sdpMLineIndex":-1}}`, `{"candidate":{"candidate":` + testCandidate + `,"sdpMLineIndex":65536}}`,
-		`{"candidate":{"candidate":` + testCandidate + `,"sdpMid":0}}`, `{"candidate":{"candidate":"` + strings.Repeat("x", maxCandidate+1) + `"}}`,
+		`{"candidate":{"candidate":` + testCandidate + `,"sdpMid":0}}`, `{"candidate":{"candidate":` + testCandidate + `,"sdpMid":"` + strings.Repeat("0", maxMid+1) + `"}}`, `{"candidate":{"candidate":"` + strings.Repeat("x", maxCandidate+1) + `"}}`,
 		`{"type":"offer","sdp":"` + testSDP + `","candidate":{"candidate":` + testCandidate + `}}`,
 		`{"type":"candidate"}`, `{"type":"renegotiate","renegotiate":true}`, `{"type":"transceiverRequest"}`,
 	}
@@ -100,7 +100,7 @@ func TestSignalFlood(t *testing.T) {
 		t.Errorf("the flood made %d goroutines, want at most 500", most)
 	}
 	// In the flood its own links are made all the same.
-	if _, err := rtc.connection(); err != nil {
+	if _, err := rtc.connection(false); err != nil {
 		t.Error(err)
 	}
 	if err := rtc.Close(); err != nil {
@@ -183,5 +183,77 @@ func TestSignalFails(t *testing.T) {
 	}
 	if s := p.js.signals(); len(s) > 0 {
 		t.Errorf("signals were sent: %+v", s)
+	}
+}
+
+// When there are as many connections as others may have, an offer is refused before
+// anything is made or said, and a connection that has ended leaves its place.
+func TestSignalLinks(t *testing.T) {
+	p := newRTCPair(t, nil)
+	for range maxRTCLinks {
+		p.rtc.links <- struct{}{}
+	}
+	p.js.Connect(p.ID())
+	until(t, "the offer refused", func() bool {
+		p.rtc.mu.Lock()
+		defer p.rtc.mu.Unlock()
+		return !p.rtc.resting[p.js.ID()].IsZero()
+	})
+	if s := p.js.signals(); len(s) > 0 {
+		t.Errorf("it was answered: %+v", s)
+	}
+	if _, err := p.rtc.connection(true); !errors.Is(err, errLinks) {
+		t.Errorf("one more connection: %v", err)
+	}
+	own, err := p.rtc.connection(false)
+	if err != nil {
+		t.Fatalf("one of our own: %v", err)
+	}
+	own.end(errLinks)
+	<-p.rtc.links
+	last, err := p.rtc.connection(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.rtc.links); n != maxRTCLinks {
+		t.Errorf("%d places are taken, want %d", n, maxRTCLinks)
+	}
+	last.end(errLinks)
+	until(t, "its place given back", func() bool { return len(p.rtc.links) == maxRTCLinks-1 })
+}
+
+// Of what is said to an attempt that waits for its place, one description is kept.
+func TestSignalWaits(t *testing.T) {
+	p := newRTCPair(t, nil)
+	for range maxAnswers {
+		p.rtc.answers <- struct{}{}
+	}
+	from := protocol.ID{0xee}
+	signal := func(text string) {
+		p.rtc.Signal(p.Router, protocol.Signal{From: from, Payload: []byte(text)})
+	}
+	signal(`{"type":"offer","sdp":"` + testSDP + `"}`)
+	p.rtc.mu.Lock()
+	a := p.rtc.attempts[from]
+	p.rtc.mu.Unlock()
+	until(t, "the offer taken", func() bool { return len(a.signals) == 0 })
+	for range 5 {
+		signal(`{"type":"offer","sdp":"` + testSDP + `"}`)
+		signal(`{"type":"answer","sdp":"` + testSDP + `"}`)
+	}
+	signal(`{"candidate":{"candidate":` + testCandidate + `,"sdpMid":"0"}}`)
+	if n := len(a.signals); n != 1 {
+		t.Errorf("%d signals wait, want the candidate alone", n)
+	}
+}
+
+// An attempt that ends while it waits for its claim ends for the reason that it was given.
+func TestSignalYields(t *testing.T) {
+	p := newRTCPair(t, nil)
+	ctx, cancel := context.WithCancelCause(testContext(t))
+	cancel(errYield)
+	a := &attempt{w: p.rtc, r: p.Router, id: p.hub.ID()} // which has a link
+	if _, err := a.claim(ctx, a.info()); !errors.Is(err, errYield) {
+		t.Errorf("the claim failed by %v, want %v", err, errYield)
 	}
 }

@@ -114,6 +114,7 @@ type WebRTC struct {
 	stop     context.CancelFunc
 	offers   chan struct{} // holds a token for each connection that is being made
 	answers  chan struct{} // likewise, for those that others asked for
+	links    chan struct{} // and for all of these, until they have ended
 	loopback bool
 	mayDial  func(netip.Addr) bool
 	mux      *portMux      // nil: each connection has its own ports
@@ -169,7 +170,7 @@ func (o *WebRTCOptions) check() error {
 func NewWebRTC(o WebRTCOptions) (*WebRTC, error) {
 	w := &WebRTC{
 		features: o.Features, log: o.Logger, loopback: o.Loopback, mayDial: o.MayDial, timeout: rtcTimeout,
-		offers: make(chan struct{}, maxOffers), answers: make(chan struct{}, maxAnswers),
+		offers: make(chan struct{}, maxOffers), answers: make(chan struct{}, maxAnswers), links: make(chan struct{}, maxRTCLinks),
 		attempts: make(map[protocol.ID]*attempt), resting: make(map[protocol.ID]time.Time),
 	}
 	if w.log == nil {
@@ -267,11 +268,27 @@ type rtcConn struct {
 
 var (
 	errChannels = errors.New("the peer opened a second data channel")
+	errLinks    = fmt.Errorf("there are %d connections that others wanted", maxRTCLinks)
 	past        = time.Unix(1, 0)
 )
 
-// connection makes a PeerConnection. It lives until end.
-func (w *WebRTC) connection() (*rtcConn, error) {
+// connection makes a PeerConnection. It lives until end. There is a bound of those that
+// others wanted: each costs sockets, goroutines and the memory of its queues.
+func (w *WebRTC) connection(wanted bool) (_ *rtcConn, err error) {
+	leave := func() {}
+	if wanted {
+		select {
+		case w.links <- struct{}{}:
+			leave = func() { <-w.links }
+		default:
+			return nil, errLinks
+		}
+	}
+	defer func() {
+		if err != nil {
+			leave()
+		}
+	}()
 	if err := w.look(); err != nil {
 		return nil, err
 	}
@@ -314,6 +331,7 @@ func (w *WebRTC) connection() (*rtcConn, error) {
 			c.end(protocol.ErrClosed)
 		}
 		pc.GracefulClose()
+		leave()
 	}) {
 		pc.GracefulClose()
 		return nil, protocol.ErrClosed
