@@ -100,7 +100,8 @@
 //
 // A message of legacy JSON has at most 20 entries in its path and 1,000 levels of nesting.
 // Over WebSocket it has at most 1,153,433 bytes of text, on a data channel 262,144. A
-// datagram has at most 63,900 bytes; 1,024 are kept for a socket that has no listener yet.
+// datagram has at most 63,900 bytes. What comes before the first listener is kept for it, up
+// to 1,024 messages or datagrams and 1 MiB of them; the rest is dropped.
 // Twelve connections are made by WebRTC at a time because others want them, and six of our
 // own; each may take 15 s. 512 of those that others wanted are alive at a time, links
 // among them; no offer is answered beyond that. What is malformed is dropped and counted.

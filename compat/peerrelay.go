@@ -90,7 +90,7 @@ type PeerRelay struct {
 	socket *Socket // whose peer this is; nil: nobody's
 
 	calls   calls
-	message listeners[Message]
+	message listeners[*incoming]
 	peer    listeners[protocol.ID]
 	down    listeners[protocol.ID]
 	err     listeners[error]
@@ -128,6 +128,7 @@ func New(o Options) (*PeerRelay, error) {
 
 func newPeerRelay() *PeerRelay {
 	p := &PeerRelay{done: make(chan struct{})}
+	p.message.size = func(i *incoming) int { return len(i.m.Payload) + len(i.m.Extra) }
 	p.message.calls, p.peer.calls, p.down.calls, p.err.calls = &p.calls, &p.calls, &p.calls, &p.calls
 	return p
 }
@@ -149,10 +150,11 @@ func (p *PeerRelay) start(o Options) error {
 		}
 		no.Listen, no.Port = true, uint16(*o.Port)
 	}
-	var n *node.Node
-	started := make(chan struct{})
+	// A dial may ask while the node is being made. It must not wait: should that fail, the
+	// node's end waits for the dial.
+	var made atomic.Pointer[node.Node]
 	mayDial := func(addr netip.Addr) bool {
-		<-started // New has given n, or an error
+		n := made.Load()
 		return n != nil && n.MayDial(addr)
 	}
 	if !o.WRTC.Off {
@@ -172,9 +174,7 @@ func (p *PeerRelay) start(o Options) error {
 		no.WebRTC = p.wrtc
 	}
 	no.Legacy = legacy{&WebSocket{MayDial: mayDial}}
-	var err error
-	n, err = node.New(no)
-	close(started)
+	n, err := node.New(no)
 	if err != nil {
 		if p.wrtc != nil {
 			p.wrtc.Close()
@@ -182,6 +182,7 @@ func (p *PeerRelay) start(o Options) error {
 		return err
 	}
 	p.node = n
+	made.Store(n)
 	return nil
 }
 
@@ -313,13 +314,19 @@ func (p *PeerRelay) Close() error {
 // half a surrogate pair in a string becomes U+FFFD: OnReceive has the text itself.
 //
 // Listeners are called one at a time. What happens before the first one of a kind is
-// added is kept for it, up to 1,024 events.
+// added is kept for it, up to 1,024 events, and of messages up to 1 MiB.
 func (p *PeerRelay) OnMessage(f func(data any, from protocol.ID)) {
-	p.message.add(func(m Message) { f(m.Data, m.From) })
+	p.OnReceive(func(m Message) { f(m.Data, m.From) })
 }
 
 // OnReceive adds a listener for the same messages that hears all about them.
-func (p *PeerRelay) OnReceive(f func(Message)) { p.message.add(f) }
+func (p *PeerRelay) OnReceive(f func(Message)) {
+	p.message.add(func(i *incoming) {
+		if i.open() {
+			f(i.opened)
+		}
+	})
+}
 
 // OnPeer adds a listener for peers that have been directly linked.
 func (p *PeerRelay) OnPeer(f func(id protocol.ID)) { p.peer.add(f) }
@@ -355,22 +362,41 @@ func (p *PeerRelay) onMessage(m protocol.Message) {
 			return // datagrams are kept for the socket's listeners alone
 		}
 	}
-	out := Message{From: m.From, Proved: m.Proved, Path: m.Path}
-	switch m.Form {
+	p.message.emit(&incoming{m: m})
+}
+
+// An incoming is a message as it waits for listeners: a value may take forty times the
+// room of its text. They hear it one at a time, so nothing guards it.
+type incoming struct {
+	m      protocol.Message
+	done   bool // open was called
+	good   bool // and there is something to hear
+	opened Message
+}
+
+// open decodes the message for its first listener, and reports whether it can be heard.
+func (i *incoming) open() bool {
+	if i.done {
+		return i.good
+	}
+	i.done = true
+	out := Message{From: i.m.From, Proved: i.m.Proved, Path: i.m.Path}
+	switch i.m.Form {
 	case protocol.FormNone:
 		out.Data = Undefined
 	case protocol.FormRaw:
-		out.Data, out.JSON = m.Payload, rawjson.AppendBuffer(nil, m.Payload)
+		out.Data, out.JSON = i.m.Payload, rawjson.AppendBuffer(nil, i.m.Payload)
 	case protocol.FormJSON:
-		data, err := decode(m.Payload)
+		data, err := decode(i.m.Payload)
 		if err != nil {
-			return // a native peer said JSON and sent none
+			return false // a native peer said JSON and sent none
 		}
-		out.Data, out.JSON = data, m.Payload
+		out.Data, out.JSON = data, i.m.Payload
 	default:
-		return
+		return false
 	}
-	p.message.emit(out)
+	i.opened, i.good = out, true
+	return true
 }
 
 // decode reads JSON as JSON.parse does, as far as Go's types can hold it.
@@ -405,8 +431,11 @@ func floats(v any) any {
 	return v
 }
 
-// maxKept is how many events wait for the first listener of their kind.
-const maxKept = 1024
+// Events of one kind that wait for their first listener. What comes then is dropped.
+const (
+	maxKept      = 1024
+	maxKeptBytes = 1 << 20 // that listeners.size counts
+)
 
 // calls are the calls of a peer's handlers: one at a time, whatever they hear.
 type calls struct {
@@ -418,10 +447,12 @@ type calls struct {
 // they were added.
 type listeners[E any] struct {
 	calls *calls
+	size  func(E) int // bytes that an event holds; nil: few
 
-	mu   sync.Mutex
-	fs   []func(E)
-	kept []E
+	mu    sync.Mutex
+	fs    []func(E)
+	kept  []E
+	bytes int // that kept holds
 }
 
 func (l *listeners[E]) add(f func(E)) {
@@ -441,10 +472,12 @@ func (l *listeners[E]) heard() bool {
 }
 
 func (l *listeners[E]) emit(e E) {
+	size := l.sizeOf(e)
 	l.mu.Lock()
 	heard := len(l.fs) > 0
-	if heard || len(l.kept) < maxKept {
+	if heard || len(l.kept) < maxKept && l.bytes+size <= maxKeptBytes {
 		l.kept = append(l.kept, e)
+		l.bytes += size
 	}
 	l.mu.Unlock()
 	if heard {
@@ -452,7 +485,15 @@ func (l *listeners[E]) emit(e E) {
 	}
 }
 
+func (l *listeners[E]) sizeOf(e E) int {
+	if l.size == nil {
+		return 0
+	}
+	return l.size(e)
+}
+
 func (l *listeners[E]) drain() {
+	var none E
 	l.calls.now.Lock()
 	defer l.calls.now.Unlock()
 	for {
@@ -462,7 +503,9 @@ func (l *listeners[E]) drain() {
 			return
 		}
 		e, fs := l.kept[0], l.fs
+		l.kept[0] = none // the array may live on
 		l.kept = l.kept[1:]
+		l.bytes -= l.sizeOf(e)
 		l.mu.Unlock()
 		for _, f := range fs {
 			f(e)

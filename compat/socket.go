@@ -22,7 +22,7 @@ import (
 // The port is the sender's. None of the receiver's is sent: every socket has a peer, and
 // so an id, of its own.
 
-// MaxDatagram is how many bytes a datagram may have: as many as fit in a message,
+// MaxDatagram is how many bytes a datagram may have, in both directions: as many as fit in a message,
 // whatever they are. It is enough for what is sent over UDP (QUIC's 1,200, DNS's 4,096).
 const MaxDatagram = 63_900
 
@@ -87,6 +87,8 @@ type datagram struct {
 	from   RemoteInfo
 }
 
+func datagramSize(d datagram) int { return len(d.buffer) }
+
 type bindState uint8
 
 const (
@@ -100,6 +102,7 @@ const (
 func NewSocket(o Options) (*Socket, error) {
 	p := newPeerRelay()
 	s := &Socket{peer: p}
+	s.message.size = datagramSize
 	s.message.calls, s.listening.calls, s.err.calls, s.closed.calls = &p.calls, &p.calls, &p.calls, &p.calls
 	p.socket = s
 	if err := p.start(o); err != nil {
@@ -318,13 +321,13 @@ func parseBuffer(text []byte) (buffer []byte, ok bool) {
 }
 
 // onMessage takes a message that came for the peer. What is no datagram ends a JS socket;
-// here the peer's listeners alone hear of it.
+// here the peer's listeners alone hear of it, as of one that is too large.
 func (s *Socket) onMessage(m protocol.Message) {
 	if m.Form != protocol.FormJSON || s.peer.ending.Load() {
 		return
 	}
 	buffer, port, ok := parseDatagram(m.Payload)
-	if !ok {
+	if !ok || len(buffer) > MaxDatagram {
 		return
 	}
 	s.message.emit(datagram{buffer, RemoteInfo{
