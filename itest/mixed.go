@@ -48,6 +48,8 @@ type MixedNetwork struct {
 	peers []*member
 	goes  []*compat.PeerRelay
 	tabs  []*PagePeer
+
+	written int // messages
 }
 
 // A member is a peer of the mixed network.
@@ -113,6 +115,46 @@ func (n *MixedNetwork) open(ctx context.Context) error {
 	// They find each other, and the Go peers, through their bootstraps.
 	for _, page := range n.peers[len(n.peers)-3:] {
 		if _, err := page.events.WaitN(ctx, legacyLinks, IsKind(EventPeer)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TalkOverPages leaves go4 the links that it has to legacy pages, and has it write to
+// every other peer but these.
+func (n *MixedNetwork) TalkOverPages(ctx context.Context) (ways []Way, err error) {
+	p := n.goes[3]
+	m := n.peers[slices.IndexFunc(n.peers, func(m *member) bool { return m.id == p.ID() })]
+	if err := n.behindPages(ctx, p, m); err != nil {
+		return nil, fmt.Errorf("itest: mixed network: %s behind pages: %w%s", m.name, err, n.story())
+	}
+	for _, to := range n.peers {
+		if to == m || KindOf(to.name) == "legacy" {
+			continue
+		}
+		way, err := n.talk(ctx, m, to)
+		if err != nil {
+			return ways, fmt.Errorf("itest: mixed network: from %s behind pages to %s: %w%s", m.name, to.name, err, n.story())
+		}
+		ways = append(ways, way)
+	}
+	return ways, nil
+}
+
+func (n *MixedNetwork) behindPages(ctx context.Context, p *compat.PeerRelay, m *member) error {
+	if _, err := m.events.Wait(ctx, func(e Event) bool {
+		return e.Kind == EventPeer && KindOf(n.nameOf(e.Node)) == "legacy"
+	}); err != nil {
+		return err
+	}
+	for _, other := range n.goes {
+		linked := slices.ContainsFunc(p.Node().Router().Peers(), func(i protocol.LinkInfo) bool { return i.ID == other.ID() })
+		p.Disconnect(other.ID())
+		if !linked {
+			continue
+		}
+		if _, err := m.events.Wait(ctx, func(e Event) bool { return e.Kind == EventDisconnect && e.Node == other.ID() }); err != nil {
 			return err
 		}
 	}
@@ -199,7 +241,8 @@ func (n *MixedNetwork) Talk(ctx context.Context) (ways []Way, err error) {
 func (n *MixedNetwork) talk(ctx context.Context, from, to *member) (way Way, err error) {
 	start := time.Now()
 	way = Way{From: from.name, To: to.name}
-	text := fmt.Sprintf("from %s to %s", from.name, to.name)
+	n.written++
+	text := fmt.Sprintf("message %d, from %s to %s", n.written, from.name, to.name)
 	for {
 		way.Sends++
 		if err := from.send(ctx, to.id, text); err != nil {

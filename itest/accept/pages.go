@@ -17,51 +17,55 @@ const farWays = 30
 // everybody to everybody, in -n networks.
 func pages(ctx context.Context, opts options, r *report) error {
 	return withPages(ctx, func(p *itest.Pages) error {
-		relayed := make(map[string]int) // by kind
 		for round := 1; round <= opts.n; round++ {
 			playing, stop := context.WithTimeout(ctx, playTime)
-			ways, err := mixed(playing, p)
+			ways, beyond, err := mixed(playing, p)
 			stop()
 			t := r.table("from", "to", "links", "took", "sent", "path")
 			far, atOnce := 0, 0
-			for _, w := range ways {
+			relayed := make(map[string]int) // by kind
+			for i, w := range append(ways, beyond...) {
 				t.row(w.From, w.To, w.Hops(), w.Took.Round(time.Millisecond), w.Sends, strings.Join(append(w.Path, w.To), " > "))
-				if w.Hops() > 1 {
+				if i < len(ways) && w.Hops() > 1 {
 					far++
 				}
-				if w.Sends == 1 {
+				if i < len(ways) && w.Sends == 1 {
 					atOnce++
 				}
 				for _, relay := range w.Path[1:] {
 					relayed[itest.KindOf(relay)]++
 				}
 			}
-			said := fmt.Sprintf("network %d: %d pairs delivered, %d at the first send, %d over two links or more", round, len(ways), atOnce, far)
+			said := fmt.Sprintf("network %d: %d pairs delivered, %d at the first send, %d over two links or more; then %d from behind pages; relayed by kind %v", round, len(ways), atOnce, far, len(beyond), relayed)
 			r.note("%s", said)
 			opts.log.Print(said)
 			if err == nil && far < farWays {
 				err = fmt.Errorf("%d pairs went over two links or more, want %d", far, farWays)
 			}
+			for _, kind := range []string{"go", "js", "legacy"} {
+				if err == nil && relayed[kind] == 0 {
+					err = fmt.Errorf("no %s peer has relayed", kind)
+				}
+			}
 			if err != nil {
 				return fmt.Errorf("network %d: %w", round, err)
-			}
-		}
-		r.note("relayed by kind: %v", relayed)
-		for _, kind := range []string{"go", "js", "legacy"} {
-			if relayed[kind] == 0 {
-				return fmt.Errorf("no %s peer has relayed", kind)
 			}
 		}
 		return nil
 	})
 }
 
-// mixed has everybody in one network write to everybody.
-func mixed(ctx context.Context, p *itest.Pages) (ways []itest.Way, err error) {
+// mixed has everybody in one network write to everybody, and then a Go peer that is left
+// with links to legacy pages alone.
+func mixed(ctx context.Context, p *itest.Pages) (ways, beyond []itest.Way, err error) {
 	n, err := itest.OpenMixed(ctx, p)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	return n.Talk(ctx)
+	if ways, err = n.Talk(ctx); err != nil {
+		return ways, nil, err
+	}
+	beyond, err = n.TalkOverPages(ctx)
+	return ways, beyond, err
 }
