@@ -292,3 +292,22 @@ func TestSilentPeerIsHungUpOn(t *testing.T) {
 		return n.Host().Network().Connectedness(x.s.Conn().LocalPeer()) != network.Connected
 	})
 }
+
+func TestALegacyPeerThatClaimsAnIDHangsUpOnNobody(t *testing.T) {
+	a, b := start(t, local(Options{NoOverlay: true, NoDiscovery: true})), start(t, local(Options{NoOverlay: true, NoDiscovery: true}))
+	connect(t, a.Host(), peer.AddrInfo{ID: b.Host().ID(), Addrs: b.Host().Addrs()})
+	claimed := protocol.LinkInfo{ID: b.ID(), Kind: protocol.LinkWebSocket, Addr: "127.0.0.1:1"}
+	a.peerUp(claimed)
+	a.peerDown(b.ID(), protocol.ErrSilent)
+	a.tasks.Wait() // without discovery there is no task but that which hangs up
+	if got := a.Host().Network().Connectedness(b.Host().ID()); got != network.Connected {
+		t.Errorf("the peer whose id was claimed is %v", got)
+	}
+	claimed.Kind, claimed.Proved = protocol.LinkNative, true
+	a.peerUp(claimed)
+	a.peerDown(b.ID(), protocol.ErrSilent)
+	a.tasks.Wait()
+	if got := a.Host().Network().Connectedness(b.Host().ID()); got == network.Connected {
+		t.Error("a silent peer that had proved its id is still connected")
+	}
+}

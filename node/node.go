@@ -144,7 +144,13 @@ type Node struct {
 
 	mu      sync.Mutex
 	closed  bool
-	remotes map[protocol.ID]scope // of the linked peers
+	remotes map[protocol.ID]remote // of the linked peers
+}
+
+// A remote is what the node keeps of a linked peer.
+type remote struct {
+	scope scope
+	known bool // the peer proved its id, on a stream of the host
 }
 
 // ErrOptions is matched by errors of New and Attach that say which option is wrong.
@@ -219,7 +225,7 @@ func newNode(o Options) *Node {
 	if o.Version == "" {
 		o.Version = "dev"
 	}
-	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]scope)}
+	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]remote)}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.streams.node = n
 	return n
@@ -463,8 +469,8 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 		widest = max(widest, scopeOfContact(b))
 	}
 	n.mu.Lock()
-	for _, s := range n.remotes {
-		widest = max(widest, s)
+	for _, r := range n.remotes {
+		widest = max(widest, r.scope)
 	}
 	n.mu.Unlock()
 	addrs := append(n.host.Addrs(), n.listenAddrs()...)
@@ -505,7 +511,7 @@ func (n *Node) updateContact() {
 
 func (n *Node) peerUp(info protocol.LinkInfo) {
 	n.mu.Lock()
-	n.remotes[info.ID] = scopeOfRemote(info.Addr)
+	n.remotes[info.ID] = remote{scope: scopeOfRemote(info.Addr), known: info.Proved && info.Kind == protocol.LinkNative}
 	n.mu.Unlock()
 	n.updateContact()
 	if n.dht != nil && !info.Proved {
@@ -518,9 +524,11 @@ func (n *Node) peerUp(info protocol.LinkInfo) {
 
 func (n *Node) peerDown(id protocol.ID, err error) {
 	n.mu.Lock()
+	known := n.remotes[id].known
 	delete(n.remotes, id)
 	n.mu.Unlock()
-	if n.own != nil && errors.Is(err, protocol.ErrSilent) {
+	// Who merely claimed the id and fell silent must not cost the peer its connections.
+	if n.own != nil && known && errors.Is(err, protocol.ErrSilent) {
 		n.task(func(context.Context) { n.hangUp(id) })
 	}
 	if n.dht != nil {
