@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +45,7 @@ const (
 	dhtConnsHigh  = 64
 	dhtConnsGrace = 20 * time.Second
 
+	kadSuffix     = "/kad/1.0.0"    // of the protocol that kad-dht puts on the host
 	dhtTick       = 2 * time.Second // how often it is looked whether there is something to publish
 	republish     = 6 * time.Hour   // kad-dht forgets after 48 h
 	publishRetry  = 20 * time.Second
@@ -77,6 +79,7 @@ type directory struct {
 	n      *Node
 	kad    *kaddht.IpfsDHT
 	disc   *routingdiscovery.RoutingDiscovery
+	proto  libp2pprotocol.ID
 	own    bool // the DHT is of our kind alone, so that it keeps records
 	closed bool
 
@@ -105,12 +108,16 @@ func newDirectory(n *Node, o DHTOptions) (*directory, error) {
 		}
 		boots = append(boots, *info)
 	}
+	proto := libp2pprotocol.ID(prefix + kadSuffix)
+	if slices.Contains(n.host.Mux().Protocols(), proto) {
+		return nil, optionError{fmt.Errorf("node: DHT prefix %q: the host has a DHT of it already", prefix)}
+	}
 	d := &directory{
-		n: n, own: prefix == DHTPrefix, closed: o.Closed,
+		n: n, proto: proto, own: prefix == DHTPrefix, closed: o.Closed,
 		lookups: make(chan struct{}, maxLookups), held: make(map[protocol.ID]time.Time),
 	}
-	mode := kaddht.ModeAuto
-	if o.Closed && n.opts.Listen || n.own != nil && len(n.own.announced) > 0 {
+	mode := kaddht.ModeAuto // a server as soon as hosts that offer AutoNAT say that it can be dialled
+	if d.serves() {
 		mode = kaddht.ModeServer
 	}
 	opts := []kaddht.Option{
@@ -131,13 +138,24 @@ func newDirectory(n *Node, o DHTOptions) (*directory, error) {
 	return d, nil
 }
 
-// filter leaves the addresses that may be told and dialled.
-func (d *directory) filter(addrs []ma.Multiaddr) []ma.Multiaddr {
-	if d.closed {
-		return addrs
+// serves reports whether the node is a server of the DHT whatever others say: in a DHT of
+// our own nobody offers AutoNAT.
+func (d *directory) serves() bool {
+	own := d.n.own
+	if own == nil {
+		listen, err := d.n.host.Network().InterfaceListenAddresses()
+		return err == nil && len(d.filter(listen)) > 0 && (d.closed || d.own)
 	}
-	home := d.n.home()
-	return ma.FilterAddrs(addrs, home.has)
+	return d.n.opts.Listen && (d.closed || len(d.filter(own.announced)) > 0 || d.own && own.listensPublicly())
+}
+
+// filter leaves the addresses that may be told to the DHT, and dialled if they were found
+// there: anybody can read and write it.
+func (d *directory) filter(addrs []ma.Multiaddr) []ma.Multiaddr {
+	return ma.FilterAddrs(addrs, func(a ma.Multiaddr) bool {
+		s := scopeOfAddr(a)
+		return s == scopePublic || d.closed && s != scopeNone
+	})
 }
 
 // start begins to publish and to look around. It ends with the node, which waits.
@@ -169,7 +187,12 @@ func (d *directory) start() {
 	})
 }
 
-func (d *directory) close() error { return d.kad.Close() }
+func (d *directory) close() error {
+	err := d.kad.Close()
+	// kad-dht leaves its handler, and the host may live on.
+	d.n.host.RemoveStreamHandler(d.proto)
+	return err
+}
 
 // suggest gives the overlay the peers of the routing table that are of our kind, and
 // seeks some at the rendezvous while there is no link at all.
@@ -213,7 +236,7 @@ func (d *directory) at(ctx context.Context, namespace string) (found []peer.Addr
 
 // publish puts this node's own record, if it has one that the DHT does not hold yet.
 func (d *directory) publish(ctx context.Context) {
-	rec, err := d.n.makeRecord()
+	rec, err := d.n.makeRecord(d.filter(d.n.toldAddrs()))
 	if err != nil || rec == nil {
 		return
 	}
@@ -298,7 +321,9 @@ func (d *directory) connect(ctx context.Context, id protocol.ID) {
 				d.n.log.Debug("DHT: no record", "peer", id.Short(), "err", err)
 				return
 			}
-			d.n.router.Introduce(protocol.Contact{ID: id, Record: rec})
+			if kept, err := openKept(recordKey(id), rec); err == nil {
+				d.introduce(peer.AddrInfo{ID: kept.PeerID, Addrs: kept.Addrs})
+			}
 		})
 	}
 	for info := range d.kad.FindProvidersAsync(ctx, cidOf(id), maxProviders) {
@@ -310,6 +335,7 @@ func (d *directory) connect(ctx context.Context, id protocol.ID) {
 // introduce lets the router dial a peer at one of these addresses.
 func (d *directory) introduce(info peer.AddrInfo) {
 	info.Addrs = d.filter(info.Addrs)
+	info.Addrs = info.Addrs[:min(len(info.Addrs), maxRecordAddrs)]
 	if len(info.Addrs) == 0 || info.ID == d.n.host.ID() {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"testing"
 
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
@@ -169,6 +170,56 @@ func TestAWrongDHTOptionIsSaid(t *testing.T) {
 		}
 		if !errors.Is(err, ErrOptions) {
 			t.Errorf("%+v: %v, want ErrOptions", o, err)
+		}
+	}
+}
+
+func TestPrivateAddressesStayOutOfAnOpenDHT(t *testing.T) {
+	public, private := ma.StringCast("/ip4/203.0.114.1/tcp/1/ws"), ma.StringCast("/ip4/192.168.1.1/tcp/1/ws")
+	all := append([]ma.Multiaddr{public, private}, ma.StringCast("/ip4/127.0.0.1/tcp/1/ws"), ma.StringCast("/ip4/0.0.0.0/tcp/1/ws"))
+	o := local(Options{})
+	o.DHT = &DHTOptions{}
+	n := start(t, o)
+	if got := n.dht.filter(all); len(got) != 1 || !got[0].Equal(public) {
+		t.Errorf("%v of %v may be told, want %v", got, all, public)
+	}
+	if got := n.dht.kad.FilteredAddrs(); len(got) > 0 {
+		t.Errorf("the DHT tells %v of a node that listens on loopback", got)
+	}
+	if n.home()[scopePrivate] {
+		t.Error("a node without private addresses is at home in private networks")
+	}
+	closed := start(t, closedDHT(Options{}))
+	if got := closed.dht.filter(all); len(got) != 3 {
+		t.Errorf("closed: %v of %v may be told, want 3", got, all)
+	}
+	if got := closed.home(); got != (home{scopeLoopback: true, scopePrivate: true, scopePublic: true}) {
+		t.Errorf("closed: at home in %v", got)
+	}
+}
+
+func TestTheDHTLeavesAnAttachedHost(t *testing.T) {
+	h := stockHost(t)
+	if err := h.Network().Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0/ws")); err != nil {
+		t.Fatal(err)
+	}
+	before := len(h.Mux().Protocols())
+	for range 2 {
+		n, err := Attach(h, Options{DHT: &DHTOptions{Closed: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(h.Mux().Protocols(), n.dht.proto) {
+			t.Errorf("protocols %v: want that of the DHT", h.Mux().Protocols())
+		}
+		if _, err := Attach(h, Options{DHT: &DHTOptions{}}); !errors.Is(err, ErrOptions) {
+			t.Errorf("a second DHT on the host: %v, want ErrOptions", err)
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if after := h.Mux().Protocols(); len(after) != before {
+			t.Errorf("protocols left: %v", after)
 		}
 	}
 }

@@ -93,15 +93,10 @@ func (n *Node) openRecord(c protocol.Contact) (*peer.AddrInfo, error) {
 	return info, nil
 }
 
-// makeRecord signs the addresses that this peer tells others, nil if it has none.
-func (n *Node) makeRecord() ([]byte, error) {
+// makeRecord signs addresses of this peer, as many as there is room for; nil if there are none.
+func (n *Node) makeRecord(addrs []ma.Multiaddr) ([]byte, error) {
 	key := n.key
-	var addrs []ma.Multiaddr
-	for _, a := range n.toldAddrs() {
-		if len(addrs) < maxRecordAddrs {
-			addrs = append(addrs, a)
-		}
-	}
+	addrs = addrs[:min(len(addrs), maxRecordAddrs)]
 	if key == nil || len(addrs) == 0 {
 		return nil, nil
 	}

@@ -392,6 +392,32 @@ func listenIPs(host string) ([]netip.Addr, error) {
 	return []netip.Addr{ip.Unmap()}, nil
 }
 
+// listensPublicly reports whether an address at which the host is to listen is public.
+func (h *ownHost) listensPublicly() bool {
+	ips, err := listenIPs(h.opts.ListenHost)
+	if err != nil {
+		return false // listen says so
+	}
+	for _, ip := range ips {
+		if scopeOf(ip) == scopePublic {
+			return true
+		}
+		if !ip.IsUnspecified() {
+			continue
+		}
+		addrs, err := net.InterfaceAddrs()
+		if err != nil {
+			return false
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap().Is4() == ip.Is4() && scopeOf(p.Addr()) == scopePublic {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func listenAddr(addr net.Addr, over ma.Multiaddr) (ma.Multiaddr, error) {
 	a, err := manet.FromNetAddr(addr)
 	if err != nil {

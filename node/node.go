@@ -455,7 +455,16 @@ func (n *Node) URLs() (urls []string) {
 	return urls
 }
 
-func (n *Node) home() home { return newHome(n.listenAddrs(), n.opts.Bootstraps) }
+func (n *Node) home() home {
+	bootstraps := n.opts.Bootstraps
+	if d := n.opts.DHT; d != nil {
+		if d.Closed {
+			return home{scopeLoopback: true, scopePrivate: true, scopePublic: true}
+		}
+		bootstraps = slices.Concat(bootstraps, d.Bootstraps)
+	}
+	return newHome(n.listenAddrs(), bootstraps)
+}
 
 // toldAddrs gives the addresses to tell other peers: those that were announced, else
 // those of the widest scope in which this node has peers. A node all of whose peers
@@ -495,7 +504,7 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 func (n *Node) updateContact() {
 	contact := protocol.Contact{ID: n.ID(), WebRTC: n.opts.WebRTC != nil}
 	var err error
-	if contact.Record, err = n.makeRecord(); err != nil {
+	if contact.Record, err = n.makeRecord(n.toldAddrs()); err != nil {
 		n.log.Debug("no peer record", "err", err)
 	}
 	if n.opts.Legacy != nil {

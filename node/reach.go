@@ -35,8 +35,8 @@ func scopeOf(ip netip.Addr) scope {
 // sharedSpace lies behind the NATs of providers (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// scopeOfAddr gives the scope of a multiaddr. A name counts as public: what it
-// resolves to is looked at when it is dialled.
+// scopeOfAddr gives the scope of a multiaddr. A name counts as public. What it
+// resolves to is looked at when a URL is dialled; libp2p dials it unseen.
 func scopeOfAddr(a ma.Multiaddr) scope {
 	if ip, err := manet.ToIP(a); err == nil {
 		addr, _ := netip.AddrFromSlice(ip)
@@ -77,7 +77,7 @@ func scopeOfContact(s string) scope {
 }
 
 // home is the set of scopes in which this peer is at home: those of its bootstraps
-// and of the addresses that it listens on. What strangers say about addresses in
+// and of the addresses that it listens on; all of them in a closed network. What strangers say about addresses in
 // other scopes is not dialled, so that nobody can make this peer knock at doors of
 // a network that it merely can reach.
 type home [scopePublic + 1]bool
