@@ -2,6 +2,7 @@ package itest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,33 @@ func TestBrowser(t *testing.T) {
 		steps, err := BigMessages(testContext(t), pages)
 		logSteps(t, steps)
 		must(t, err)
+	})
+	t.Run("mixed network", func(t *testing.T) {
+		n, err := OpenMixed(testContext(t), pages)
+		must(t, err)
+		defer func() {
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		ways, err := n.Talk(testContext(t))
+		must(t, err)
+		beyond, err := n.TalkOverPages(testContext(t))
+		must(t, err)
+		relayed := make(map[string]int) // by kind
+		far := 0
+		for i, w := range slices.Concat(ways, beyond) {
+			if i < len(ways) && w.Hops() > 1 {
+				far++
+			}
+			for _, relay := range w.Path[1:] {
+				relayed[KindOf(relay)]++
+			}
+		}
+		t.Logf("%d pairs, %d of them over two links or more; relayed by kind %v", len(ways), far, relayed)
+		if len(ways) != 90 || far < 30 || relayed["go"] == 0 || relayed["js"] == 0 || relayed["legacy"] == 0 {
+			t.Error("want 90 pairs, 30 of them over two links or more, and every kind to relay")
+		}
 	})
 	for _, end := range PageEnds() {
 		t.Run(end.Name, func(t *testing.T) {
