@@ -118,14 +118,22 @@
 //
 // ICE sends small UDP packets to the addresses that the other end names, and the other end
 // may be anybody. At most 32 candidates of an attempt are looked at, 6 of them mDNS names,
-// in its description or beside it, and with 12 attempts of others at a time these are some 400 addresses in 15 s.
-// None of them is on the loopback interface unless this peer has a bootstrap or listens
+// in its description or beside it, and with 18 attempts at a time these are some 600
+// addresses. An attempt takes its place for up to 15 s, but who breaks it off has the place
+// free after half a second: under many ids, each after a handshake, that makes at most 36
+// attempts and 1,152 addresses a second. One that becomes a link leaves its place at once,
+// and of these it is the number that is bounded.
+//
+// None of the addresses is on the loopback interface unless this peer has a bootstrap or listens
 // there alone (or WebRTCOptions.Loopback says so); none is private where this machine has
 // a public address of that family and the peer is not at home in the private network; none
 // has a port below 1024 but 80 and 443 of public addresses; and none is link-local,
-// multicast or broadcast. A peer tells of its own addresses by the same rule, so that
-// whoever relays its signals, and the peer that gets them, see the private address of a
-// machine that has no public one.
+// multicast or broadcast. An mDNS name is asked for in the networks of this machine, once a
+// second until there is an answer or the connection ends, also while it is a link; who
+// answers there is believed, whatever the address.
+//
+// A peer tells of its own addresses by the same rule, so that whoever relays its signals,
+// and the peer that gets them, see the private address of a machine that has no public one.
 //
 // # The other end of a data channel
 //

@@ -21,6 +21,9 @@ import (
 //	.local (mDNS)     as private, or as loopback: it is a page on one of them
 //	all others        never: unspecified, multicast, link-local, broadcast
 //
+// The address for a .local name is pion's to find and use, and is not looked at here: a
+// machine of this network that answers for the name can have any address tried.
+//
 // Ports below 1024 are tried as browsers do: 80 and 443 alone, and these at public
 // addresses only.
 

@@ -46,8 +46,9 @@ const (
 	maxSignals    = 64  // signals of one attempt that wait to be taken, one description among them
 	maxCandidates = 32  // candidates of one side that are looked at
 
-	// maxNames is how many of them are mDNS names: for each, one asks the network about it
-	// until the attempt ends. A page has one for each address of its machine.
+	// maxNames is how many of them are mDNS names. For each, pion asks the network once a
+	// second until it has an answer or the connection ends, which may be a link by then.
+	// A page has one for each address of its machine.
 	maxNames = 6
 
 	maxSignal    = 32 << 10 // bytes of a signal

@@ -68,7 +68,9 @@ type WebRTCOptions struct {
 	// asked about are ports beside it.
 	Port *int
 
-	// Interfaces are the names of the network interfaces that are used. Nil: all are.
+	// Interfaces are the names of the network interfaces whose addresses are told and used.
+	// Nil: all are. It does not bind what ICEServers are for: they are asked by whichever
+	// interface the system chooses, and the address that they see is told.
 	Interfaces []string
 
 	// Loopback uses the loopback interface also. PeerRelay does so by itself if its
@@ -80,7 +82,7 @@ type WebRTCOptions struct {
 	MayDial func(netip.Addr) bool
 
 	// Features are shown to peers that know the extensions: what
-	// protocol.ValidFeature accepts. PeerRelay sets them.
+	// protocol.ValidFeature accepts. Nil: none are, also not by PeerRelay.
 	Features []string
 
 	// Logger hears of attempts at debug level. Nil: nobody does. PeerRelay sets it.
@@ -103,7 +105,8 @@ type ICEServer struct {
 //	both            send candidates while they are found, until the channel is open
 //
 // A link has no hello, the ids are those of the signals. It ends when nothing came
-// from the peer for 5 s, and its messages are taken back to the relays.
+// from the peer for 5 s. What was written to it until then may be lost; later messages go
+// by relays.
 type WebRTC struct {
 	// Fixed after NewWebRTC.
 	api      *webrtc.API
