@@ -10,14 +10,16 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	datastore "github.com/ipfs/go-datastore"
+	dssync "github.com/ipfs/go-datastore/sync"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
+	dhtrecord "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/discovery"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/record"
 	routingdiscovery "github.com/libp2p/go-libp2p/p2p/discovery/routing"
-	discoveryutil "github.com/libp2p/go-libp2p/p2p/discovery/util"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
 
@@ -49,11 +51,18 @@ const (
 	dhtTick       = 2 * time.Second // how often it is looked whether there is something to publish
 	republish     = 6 * time.Hour   // kad-dht forgets after 48 h
 	publishRetry  = 20 * time.Second
+	seekMin       = 5 * time.Second // between searches of the rendezvous, doubling to seekMax
+	seekMax       = 5 * time.Minute
 	lookupTimeout = 20 * time.Second
 	maxLookups    = 16   // at a time; for further ids the overlay is asked alone
 	maxHeld       = 4096 // legacy ids that are announced as held here
+	maxProvides   = 8    // of them in one tick, so that all else has its turn
 	maxProviders  = 4    // of one id that are dialled
 	rendezvousMax = 16   // nodes that one search of the rendezvous gives
+
+	// What strangers may have a server of the DHT keep, until it expires.
+	maxKeptProviders = 16 << 10
+	maxKeptRecords   = 4 << 10
 )
 
 // DHTOptions put a kad-dht on the node's host. It turns ids into addresses, which
@@ -85,10 +94,21 @@ type directory struct {
 
 	lookups chan struct{} // holds a token for each search
 
+	// Of the goroutine of start.
+	adverts  []advert
+	seekAt   time.Time     // when the rendezvous is searched again
+	seekWait time.Duration // the last wait
+
 	mu        sync.Mutex
 	held      map[protocol.ID]time.Time // legacy ids of links, and when each is to be announced
 	published []byte                    // the record, as it was last put
 	publishAt time.Time                 // when it is to be put again
+}
+
+// An advert is a rendezvous at which the node announces itself, and when it does so again.
+type advert struct {
+	namespace string
+	at        time.Time
 }
 
 // newDirectory makes the DHT on the node's host.
@@ -123,12 +143,15 @@ func newDirectory(n *Node, o DHTOptions) (*directory, error) {
 	opts := []kaddht.Option{
 		kaddht.ProtocolPrefix(libp2pprotocol.ID(prefix)), kaddht.Mode(mode), kaddht.BootstrapPeers(boots...),
 		kaddht.AddressFilter(d.filter),
+		kaddht.ProviderDatastore(newBoundedStore(maxKeptProviders)), kaddht.ValueDatastore(newBoundedStore(maxKeptRecords)),
 		kaddht.QueryFilter(func(_ any, info peer.AddrInfo) bool {
 			return len(info.Addrs) == 0 || len(d.filter(info.Addrs)) > 0
 		}),
 	}
 	if d.own {
-		opts = append(opts, kaddht.NamespacedValidator(recordNamespace, recordValidator{}), kaddht.BucketSize(dhtBucket))
+		// Records of our kind alone: neither /pk nor /ipns.
+		validator := dhtrecord.NamespacedValidator{recordNamespace: recordValidator{}}
+		opts = append(opts, kaddht.Validator(validator), kaddht.BucketSize(dhtBucket))
 	}
 	kad, err := kaddht.New(n.host, opts...)
 	if err != nil {
@@ -149,6 +172,53 @@ func (d *directory) serves() bool {
 	return d.n.opts.Listen && (d.closed || len(d.filter(own.announced)) > 0 || d.own && own.listensPublicly())
 }
 
+// A boundedStore keeps no more than so many keys, in memory. A key beyond is refused, and
+// kad-dht tells so to who wanted it kept.
+type boundedStore struct {
+	datastore.Batching
+	max int
+
+	mu   sync.Mutex // held to write
+	keys int
+}
+
+func newBoundedStore(max int) *boundedStore {
+	return &boundedStore{Batching: dssync.MutexWrap(datastore.NewMapDatastore()), max: max}
+}
+
+var errStoreFull = errors.New("node: DHT: the store is full")
+
+func (s *boundedStore) Put(ctx context.Context, key datastore.Key, value []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	has, err := s.Has(ctx, key)
+	switch {
+	case err != nil:
+		return err
+	case !has && s.keys >= s.max:
+		return errStoreFull
+	case !has:
+		s.keys++
+	}
+	return s.Batching.Put(ctx, key, value)
+}
+
+func (s *boundedStore) Delete(ctx context.Context, key datastore.Key) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if has, err := s.Has(ctx, key); err != nil {
+		return err
+	} else if has {
+		s.keys--
+	}
+	return s.Batching.Delete(ctx, key)
+}
+
+// Batch gives a batch that is bounded like all else.
+func (s *boundedStore) Batch(context.Context) (datastore.Batch, error) {
+	return datastore.NewBasicBatch(s), nil
+}
+
 // filter leaves the addresses that may be told to the DHT, and dialled if they were found
 // there: anybody can read and write it.
 func (d *directory) filter(addrs []ma.Multiaddr) []ma.Multiaddr {
@@ -164,9 +234,9 @@ func (d *directory) start() {
 		if err := d.kad.Bootstrap(ctx); err != nil {
 			d.n.log.Debug("DHT bootstrap", "err", err)
 		}
-		discoveryutil.Advertise(ctx, d.disc, rendezvous)
+		d.adverts = []advert{{namespace: rendezvous}}
 		if d.n.opts.Legacy != nil && d.n.opts.Listen {
-			discoveryutil.Advertise(ctx, d.disc, gatewayRendezvous)
+			d.adverts = append(d.adverts, advert{namespace: gatewayRendezvous})
 		}
 		tick := time.NewTicker(dhtTick)
 		defer tick.Stop()
@@ -175,8 +245,11 @@ func (d *directory) start() {
 				if !d.n.opts.NoOverlay {
 					d.suggest(ctx)
 				}
-				d.publish(ctx)
-				d.provide(ctx)
+				if len(d.kad.FilteredAddrs()) > 0 { // else nobody would keep it
+					d.publish(ctx)
+					d.advertise(ctx)
+					d.provide(ctx)
+				}
 			}
 			select {
 			case <-ctx.Done():
@@ -195,7 +268,7 @@ func (d *directory) close() error {
 }
 
 // suggest gives the overlay the peers of the routing table that are of our kind, and
-// seeks some at the rendezvous while there is no link at all.
+// seeks some at the rendezvous, ever less often, while there is no link at all.
 func (d *directory) suggest(ctx context.Context) {
 	var ids []protocol.ID
 	for _, p := range d.kad.RoutingTable().ListPeers() {
@@ -205,8 +278,16 @@ func (d *directory) suggest(ctx context.Context) {
 	}
 	d.n.router.Suggest(ids...)
 	if d.n.router.Stats().Links > 0 {
+		d.seekAt, d.seekWait = time.Time{}, 0
 		return
 	}
+	if time.Now().Before(d.seekAt) {
+		return
+	}
+	defer func() { // the wait begins when the search has ended
+		d.seekWait = min(max(2*d.seekWait, seekMin), seekMax)
+		d.seekAt = time.Now().Add(d.seekWait)
+	}()
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	infos, err := d.at(ctx, rendezvous)
@@ -263,6 +344,24 @@ func (d *directory) publish(ctx context.Context) {
 	d.mu.Unlock()
 }
 
+// advertise announces the node at each rendezvous at which that is due.
+func (d *directory) advertise(ctx context.Context) {
+	for i := range d.adverts {
+		a := &d.adverts[i]
+		if time.Now().Before(a.at) {
+			continue
+		}
+		one, cancel := context.WithTimeout(ctx, lookupTimeout)
+		ttl, err := d.disc.Advertise(one, a.namespace)
+		cancel()
+		if err != nil {
+			d.n.log.Debug("DHT: not announced", "rendezvous", a.namespace, "err", err)
+			ttl = publishRetry
+		}
+		a.at = time.Now().Add(ttl)
+	}
+}
+
 // hold notes that a legacy peer has a link here, or has it no more.
 func (d *directory) hold(id protocol.ID, up bool) {
 	d.mu.Lock()
@@ -274,13 +373,13 @@ func (d *directory) hold(id protocol.ID, up bool) {
 	}
 }
 
-// provide announces the legacy peers that are held here.
+// provide announces legacy peers that are held here, some in each tick.
 func (d *directory) provide(ctx context.Context) {
 	now := time.Now()
 	var due []protocol.ID
 	d.mu.Lock()
 	for id, at := range d.held {
-		if now.After(at) {
+		if now.After(at) && len(due) < maxProvides {
 			due = append(due, id)
 			d.held[id] = now.Add(republish)
 		}

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"testing"
 
+	datastore "github.com/ipfs/go-datastore"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
+	dhtrecord "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/record"
@@ -221,5 +223,47 @@ func TestTheDHTLeavesAnAttachedHost(t *testing.T) {
 		if after := h.Mux().Protocols(); len(after) != before {
 			t.Errorf("protocols left: %v", after)
 		}
+	}
+}
+
+func TestABoundedStoreRefusesWhatIsTooMuch(t *testing.T) {
+	ctx, s := t.Context(), newBoundedStore(2)
+	a, b, c := datastore.NewKey("a"), datastore.NewKey("b"), datastore.NewKey("c")
+	for _, key := range []datastore.Key{a, b, b} {
+		if err := s.Put(ctx, key, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Put(ctx, c, nil); !errors.Is(err, errStoreFull) {
+		t.Errorf("a third key: %v, want it to be full", err)
+	}
+	batch, err := s.Batch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(batch.Put(ctx, c, nil), batch.Commit(ctx)); !errors.Is(err, errStoreFull) {
+		t.Errorf("a third key in a batch: %v, want it to be full", err)
+	}
+	for range 2 {
+		if err := s.Delete(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Put(ctx, c, nil); err != nil {
+		t.Errorf("after one of two was deleted: %v", err)
+	}
+	if err := s.Put(ctx, a, nil); !errors.Is(err, errStoreFull) {
+		t.Errorf("what was deleted twice made room twice: %v", err)
+	}
+}
+
+func TestOurDHTKeepsRecordsOfOurKindAlone(t *testing.T) {
+	n := start(t, closedDHT(Options{}))
+	key, err := n.key.GetPublic().Raw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.dht.kad.Validator.Validate("/pk/"+string(n.Host().ID()), key); !errors.Is(err, dhtrecord.ErrInvalidRecordType) {
+		t.Errorf("a public key: %v, want ErrInvalidRecordType", err)
 	}
 }

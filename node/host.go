@@ -74,7 +74,7 @@ type hostOptions struct {
 	// Gater may turn connections away, legacy ones too. Nil lets everybody in.
 	Gater connmgr.ConnectionGater
 	// MaxConns is the most inbound connections. 0 is DefaultMaxConns. Connections
-	// beyond are refused; none is cut to make room.
+	// beyond are refused; none that carries a link is cut to make room.
 	MaxConns int
 
 	// TrimIdle cuts connections that carry no link when there are many, as a DHT's
@@ -97,7 +97,7 @@ type hostOptions struct {
 // An ownHost is a libp2p host with one port number and nothing else: WebSocket on TCP
 // and webrtc-direct, quic-v1 or both on UDP; noise, yamux, identify and ping. It has no
 // circuit relay, asks no router for a port, and cuts no connection that is within its
-// limits.
+// limits, but for idle ones with TrimIdle.
 type ownHost struct {
 	host.Host
 
@@ -190,7 +190,7 @@ func newHost(o hostOptions) (*ownHost, error) {
 	}
 	// It closes the resource manager when it fails, and when it is closed.
 	if h.Host, err = libp2p.New(opts...); err != nil {
-		return nil, fmt.Errorf("node: libp2p host: %w", err)
+		return nil, errors.Join(fmt.Errorf("node: libp2p host: %w", err), manager.Close())
 	}
 	return h, nil
 }

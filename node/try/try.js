@@ -254,7 +254,12 @@ const run = async () => {
   const { startPeer, toHex } = await import('/try/peer.js')
   const [address] = await nodeAddresses()
   const before = await storedKey()
-  const { peer, key } = await startPeer({ key: before, bootstrap: [address] })
+  const start = key => startPeer({ key, bootstrap: [address] })
+  // What was stored may be no key any more: an identity is lost then, not the page for good.
+  const { peer, key } = await start(before).catch(err => {
+    if (before === undefined) throw err
+    return start()
+  })
   if (key !== before) await storeKey(key)
 
   $('id').textContent = peer.idHex
