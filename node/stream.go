@@ -165,7 +165,10 @@ func (l *streamLink) Flush() error {
 	}
 	if l.bye {
 		l.saidBye.Store(true)
-		return l.stream.CloseWrite()
+		// A peer that said bye itself may have read ours and closed by now: QUIC says so.
+		if err := l.stream.CloseWrite(); err != nil && !l.heardBye.Load() {
+			return err
+		}
 	}
 	return nil
 }
