@@ -434,8 +434,14 @@ func (c *Core) Suggest(now time.Duration, ids []ID) {
 func (c *Core) Disconnect(now time.Duration, id ID) {
 	c.now = now
 	c.overlay.disconnect(id)
-	if l := c.table.get(id); l != nil {
-		c.end(l, ByeNormal)
+	for _, l := range slices.Clone(c.order) {
+		if l.ID == id {
+			c.end(l, ByeNormal)
+		}
+	}
+	if l := c.table.get(id); l != nil { // it was replaced, and what was to take its place is ended too
+		c.standIns = slices.DeleteFunc(c.standIns, func(s standIn) bool { return s.link == l })
+		c.leaveTable(l)
 	}
 }
 
