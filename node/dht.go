@@ -1,11 +1,11 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +18,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/libp2p/go-libp2p/core/record"
 	routingdiscovery "github.com/libp2p/go-libp2p/p2p/discovery/routing"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
@@ -33,6 +32,7 @@ const (
 	// recordNamespace is where a peer's signed record is kept: under /pr/ and the 20
 	// bytes of its id.
 	recordNamespace = "pr"
+	recordPrefix    = "/" + recordNamespace + "/"
 	// rendezvous and gatewayRendezvous are where nodes announce themselves, for who
 	// shares a DHT with many others and seeks this network, or a way to legacy peers.
 	rendezvous        = string(StreamProtocol)
@@ -99,10 +99,11 @@ type directory struct {
 	seekAt   time.Time     // when the rendezvous is searched again
 	seekWait time.Duration // the last wait
 
-	mu        sync.Mutex
-	held      map[protocol.ID]time.Time // legacy ids of links, and when each is to be announced
-	published []byte                    // the record, as it was last put
-	publishAt time.Time                 // when it is to be put again
+	published []ma.Multiaddr // what the record told when it was last put
+	publishAt time.Time      // when it is to be put again
+
+	mu   sync.Mutex
+	held map[protocol.ID]time.Time // legacy ids of links, and when each is to be announced
 }
 
 // An advert is a rendezvous at which the node announces itself, and when it does so again.
@@ -317,15 +318,12 @@ func (d *directory) at(ctx context.Context, namespace string) (found []peer.Addr
 
 // publish puts this node's own record, if it has one that the DHT does not hold yet.
 func (d *directory) publish(ctx context.Context) {
-	rec, err := d.n.makeRecord(d.filter(d.n.toldAddrs()))
-	if err != nil || rec == nil {
+	addrs := d.filter(d.n.toldAddrs())
+	if time.Now().Before(d.publishAt) && slices.EqualFunc(addrs, d.published, ma.Multiaddr.Equal) {
 		return
 	}
-	addrs := recordAddrs(rec)
-	d.mu.Lock()
-	due := time.Now().After(d.publishAt) || !bytes.Equal(addrs, d.published)
-	d.mu.Unlock()
-	if !due {
+	rec, err := d.n.makeRecord(addrs)
+	if err != nil || rec == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -339,9 +337,7 @@ func (d *directory) publish(ctx context.Context) {
 		d.n.log.Debug("DHT record not published", "err", errors.Join(err, perr))
 		next = publishRetry
 	}
-	d.mu.Lock()
 	d.published, d.publishAt = addrs, time.Now().Add(next)
-	d.mu.Unlock()
 }
 
 // advertise announces the node at each rendezvous at which that is due.
@@ -447,7 +443,7 @@ func (d *directory) introduce(info peer.AddrInfo) {
 	d.n.router.Introduce(protocol.Contact{ID: IDOf(info.ID), URL: addrs[0].String()})
 }
 
-func recordKey(id protocol.ID) string { return "/" + recordNamespace + "/" + string(id[:]) }
+func recordKey(id protocol.ID) string { return recordPrefix + string(id[:]) }
 
 // cidOf gives the CID under which providers of an id are found: the id is the digest
 // of an identity multihash.
@@ -488,28 +484,11 @@ func openKept(key string, value []byte) (*peer.PeerRecord, error) {
 	if len(value) > protocol.MaxRecord {
 		return nil, fmt.Errorf("node: DHT: a record of %d bytes, at most %d", len(value), protocol.MaxRecord)
 	}
-	var rec peer.PeerRecord
-	envelope, err := record.ConsumeTypedEnvelope(value, &rec)
-	if err != nil {
-		return nil, fmt.Errorf("node: DHT: record: %w", err)
+	id, ok := strings.CutPrefix(key, recordPrefix)
+	if !ok || len(id) != protocol.IDSize {
+		return nil, errors.New("node: DHT: the key of a record is no id")
 	}
-	if !rec.PeerID.MatchesPublicKey(envelope.PublicKey) || recordKey(IDOf(rec.PeerID)) != key {
-		return nil, errors.New("node: DHT: record: it is another peer's")
-	}
-	return &rec, nil
-}
-
-// recordAddrs gives what of a record changes when the addresses do.
-func recordAddrs(raw []byte) []byte {
-	var rec peer.PeerRecord
-	if _, err := record.ConsumeTypedEnvelope(raw, &rec); err != nil {
-		return nil
-	}
-	var b []byte
-	for _, a := range rec.Addrs {
-		b = append(append(b, a.Bytes()...), 0)
-	}
-	return b
+	return checkRecord(value, protocol.ID([]byte(id)))
 }
 
 // --- the node's side

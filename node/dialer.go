@@ -72,13 +72,9 @@ var errNoAddrs = errors.New("node: the record has no address that may be dialled
 
 // openRecord checks a signed peer record against the id that it came with.
 func (n *Node) openRecord(c protocol.Contact) (*peer.AddrInfo, error) {
-	var rec peer.PeerRecord
-	envelope, err := record.ConsumeTypedEnvelope(c.Record, &rec)
+	rec, err := checkRecord(c.Record, c.ID)
 	if err != nil {
-		return nil, fmt.Errorf("node: peer record: %w", err)
-	}
-	if !rec.PeerID.MatchesPublicKey(envelope.PublicKey) || IDOf(rec.PeerID) != c.ID {
-		return nil, errors.New("node: peer record: it is another peer's")
+		return nil, err
 	}
 	info := &peer.AddrInfo{ID: rec.PeerID}
 	home := n.home()
@@ -91,6 +87,19 @@ func (n *Node) openRecord(c protocol.Contact) (*peer.AddrInfo, error) {
 		return nil, errNoAddrs
 	}
 	return info, nil
+}
+
+// checkRecord opens a signed peer record, which must be that of the peer with an id.
+func checkRecord(raw []byte, id protocol.ID) (*peer.PeerRecord, error) {
+	var rec peer.PeerRecord
+	envelope, err := record.ConsumeTypedEnvelope(raw, &rec)
+	if err != nil {
+		return nil, fmt.Errorf("node: peer record: %w", err)
+	}
+	if !rec.PeerID.MatchesPublicKey(envelope.PublicKey) || IDOf(rec.PeerID) != id {
+		return nil, errors.New("node: peer record: it is another peer's")
+	}
+	return &rec, nil
 }
 
 // makeRecord signs addresses of this peer, as many as there is room for; nil if there are none.
