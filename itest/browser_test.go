@@ -88,16 +88,7 @@ func TestBrowser(t *testing.T) {
 		must(t, err)
 		beyond, err := n.TalkOverPages(testContext(t))
 		must(t, err)
-		relayed := make(map[string]int) // by kind
-		far := 0
-		for i, w := range slices.Concat(ways, beyond) {
-			if i < len(ways) && w.Hops() > 1 {
-				far++
-			}
-			for _, relay := range w.Path[1:] {
-				relayed[KindOf(relay)]++
-			}
-		}
+		far, relayed := FarWays(ways), Relayed(slices.Concat(ways, beyond))
 		t.Logf("%d pairs, %d of them over two links or more; relayed by kind %v", len(ways), far, relayed)
 		if len(ways) != 90 || far < 30 || relayed["go"] == 0 || relayed["js"] == 0 || relayed["legacy"] == 0 {
 			t.Error("want 90 pairs, 30 of them over two links or more, and every kind to relay")

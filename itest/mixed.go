@@ -33,6 +33,27 @@ func KindOf(name string) string { return strings.TrimRight(name, "0123456789") }
 // Hops is the number of links that it went over.
 func (w Way) Hops() int { return len(w.Path) }
 
+// FarWays counts those that went over two links or more.
+func FarWays(ways []Way) (far int) {
+	for _, w := range ways {
+		if w.Hops() > 1 {
+			far++
+		}
+	}
+	return far
+}
+
+// Relayed counts how often each kind of peer has relayed.
+func Relayed(ways []Way) map[string]int {
+	relayed := make(map[string]int)
+	for _, w := range ways {
+		for _, relay := range w.Path[1:] {
+			relayed[KindOf(relay)]++
+		}
+	}
+	return relayed
+}
+
 // A MixedNetwork is four Go peers, three pages on js-libp2p and three pages of the npm
 // package. go1 and go2 have a port, but tell others an address that does not answer: a page
 // on js-libp2p is linked with whom it is bootstrapped to, and with nobody else.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,18 +23,14 @@ func pages(ctx context.Context, opts options, r *report) error {
 			ways, beyond, err := mixed(playing, p)
 			stop()
 			t := r.table("from", "to", "links", "took", "sent", "path")
-			far, atOnce := 0, 0
-			relayed := make(map[string]int) // by kind
-			for i, w := range append(ways, beyond...) {
+			all := slices.Concat(ways, beyond)
+			for _, w := range all {
 				t.row(w.From, w.To, w.Hops(), w.Took.Round(time.Millisecond), w.Sends, strings.Join(append(w.Path, w.To), " > "))
-				if i < len(ways) && w.Hops() > 1 {
-					far++
-				}
-				if i < len(ways) && w.Sends == 1 {
+			}
+			far, relayed, atOnce := itest.FarWays(ways), itest.Relayed(all), 0
+			for _, w := range ways {
+				if w.Sends == 1 {
 					atOnce++
-				}
-				for _, relay := range w.Path[1:] {
-					relayed[itest.KindOf(relay)]++
 				}
 			}
 			said := fmt.Sprintf("network %d: %d pairs delivered, %d at the first send, %d over two links or more; then %d from behind pages; relayed by kind %v", round, len(ways), atOnce, far, len(beyond), relayed)
