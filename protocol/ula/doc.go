@@ -28,9 +28,10 @@
 // # Threats
 //
 // Nobody finds a key whose id begins as another one's does. But who has no key claims
-// whatever id it likes, also one that begins so. The first peer to come by an address
-// keeps it, unless the id of the second one is proved and its own is not; who comes too
-// late gets another address of the same kind, which only this table knows. Who fills the
-// table with ids that do not exist makes it forget others: a reply to those may be
-// refused.
+// whatever id it likes, also one that begins so. Of two peers with one address that one
+// has it whose id is proved, else the one that came first; the other has an address of
+// the same kind that only this table knows. A proof that comes late moves both: what a
+// program then writes to the address that it knew goes to the proved one, or nowhere. Who
+// fills the table with ids that do not exist makes it forget others: a reply to those may
+// be refused.
 package ula

@@ -53,34 +53,45 @@ func NewTable() *Table {
 	return &Table{byAddr: make(map[netip.Addr]*list.Element), byID: make(map[protocol.ID]*list.Element)}
 }
 
-// Add makes a peer known and gives its address in this table, which is AddrOf unless
-// another peer has that already. proved says that the id is not merely claimed.
+// Add makes a peer known and gives its address in this table. That is AddrOf, unless
+// another peer has that already. proved says that the id is not merely claimed: such a
+// peer takes its address from one whose id is not proved, now or whenever the proof
+// comes; both have another address from then on.
 func (t *Table) Add(id protocol.ID, proved bool) netip.Addr {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.byID[id]; e != nil {
-		t.used.MoveToFront(e)
-		known := e.Value.(*entry)
-		known.proved = known.proved || proved
-		return known.addr
-	}
-	addr := AddrOf(id)
-	if e := t.byAddr[addr]; e != nil {
-		if holder := e.Value.(*entry); proved && !holder.proved {
-			holder.addr = t.spare(holder.id)
-			t.byAddr[holder.addr] = e
-		} else {
-			addr = t.spare(id)
+	e := t.byID[id]
+	if e == nil {
+		if t.used.Len() >= MaxPeers {
+			oldest := t.used.Remove(t.used.Back()).(*entry)
+			delete(t.byAddr, oldest.addr)
+			delete(t.byID, oldest.id)
 		}
+		e = t.used.PushFront(&entry{id: id})
+		t.byID[id] = e
 	}
-	if t.used.Len() >= MaxPeers {
-		oldest := t.used.Remove(t.used.Back()).(*entry)
-		delete(t.byAddr, oldest.addr)
-		delete(t.byID, oldest.id)
+	t.used.MoveToFront(e)
+	peer := e.Value.(*entry)
+	peer.proved = peer.proved || proved
+	own := AddrOf(id)
+	if holder := t.byAddr[own]; holder == nil {
+		t.move(e, own) // perhaps back: who had it was forgotten
+	} else if other := holder.Value.(*entry); other.id != id && peer.proved && !other.proved {
+		t.move(holder, t.spare(other.id))
+		t.move(e, own)
+	} else if !peer.addr.IsValid() {
+		t.move(e, t.spare(id))
 	}
-	e := t.used.PushFront(&entry{id, addr, proved})
-	t.byID[id], t.byAddr[addr] = e, e
-	return addr
+	return peer.addr
+}
+
+// move gives a peer an address that nobody has, and nobody the one that it had: what is
+// written there must not reach another.
+func (t *Table) move(e *list.Element, addr netip.Addr) {
+	peer := e.Value.(*entry)
+	delete(t.byAddr, peer.addr)
+	peer.addr = addr
+	t.byAddr[addr] = e
 }
 
 // spare gives an address for a peer whose own is taken.

@@ -84,7 +84,7 @@ func TestTableCollisions(t *testing.T) {
 	}
 	table.check(t, map[protocol.ID]netip.Addr{ids[0]: moved, ids[1]: second, ids[2]: third, ids[3]: fourth})
 
-	// A proof that comes later counts as well.
+	// A proof that comes later counts as well, for who has the address and for who has not.
 	table = NewTable()
 	table.Add(ids[0], false)
 	table.Add(ids[0], true)
@@ -92,6 +92,20 @@ func TestTableCollisions(t *testing.T) {
 	if got := table.Add(ids[0], false); got != AddrOf(ids[0]) {
 		t.Errorf("who was proved in time has %v", got)
 	}
+	table = NewTable()
+	table.Add(ids[0], false)
+	other := table.Add(ids[1], false)
+	if got := table.Add(ids[1], true); got != AddrOf(ids[1]) {
+		t.Errorf("who was proved at last has %v", got)
+	}
+	moved = table.Add(ids[0], true) // too late
+	if moved == AddrOf(ids[0]) || moved == other {
+		t.Errorf("who only claimed the address has %v, the other had %v", moved, other)
+	}
+	if id, ok := table.ID(other); ok {
+		t.Errorf("what was the address of %v is that of %v", ids[1], id)
+	}
+	table.check(t, map[protocol.ID]netip.Addr{ids[0]: moved, ids[1]: AddrOf(ids[1])})
 }
 
 // A full table forgets what was not used for the longest time.
@@ -111,6 +125,18 @@ func TestTableIsBounded(t *testing.T) {
 		if want := n < 2 || n >= 12; ok != want || ok && got != id(n) {
 			t.Errorf("peer %d is known: %v as %v", n, ok, got)
 		}
+	}
+	// An address that was forgotten is free for whoever is told to have it.
+	twin := id(50)
+	twin[protocol.IDSize-1]++
+	if table.Add(twin, false) == AddrOf(twin) {
+		t.Error("an address was given twice")
+	}
+	for n := range MaxPeers - 1 {
+		table.Add(id(MaxPeers+20+n), false)
+	}
+	if _, ok := table.ID(AddrOf(twin)); ok || table.Add(twin, false) != AddrOf(twin) {
+		t.Error("an address that nobody has any more cannot be had")
 	}
 	if table.used.Len() != MaxPeers || len(table.byID) != MaxPeers || len(table.byAddr) != MaxPeers {
 		t.Errorf("%d peers", table.used.Len())
