@@ -12,6 +12,7 @@
 //	   │ mixed.go         one network of Go peers and of pages of both kinds
 //	   │ simultaneous.go  two peers that dial each other at the same instant
 //	   │ cost.go          the CPU time of one relay, ours or the npm package's
+//	   │ bulk.go          much data over one relay; bulkpart.go is the processes that move it
 //	   │ gone.go          a linked process is killed
 //	   │ peer.go       Peer, Spec, Kind: a part, and who can play it
 //	   ├─ npmpeer.go   the npm package ─┐

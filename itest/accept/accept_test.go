@@ -54,6 +54,29 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestBulkTable(t *testing.T) {
+	settings := itest.BulkSettings()[:1]
+	f := itest.BulkFigure{Took: 4 * time.Second}
+	for part := range itest.BulkParts {
+		f.CPU[part] = time.Duration(part+1) * time.Second
+		f.Tenth[part], f.Most[part] = 20<<20, 30<<20
+	}
+	cells := make([]bulkCell, 1)
+	cells[0].add(f, 2e9)
+	r := &report{}
+	if err := bulkTable(r, settings, cells); err != nil {
+		t.Error(err)
+	}
+	if got, want := strings.Join(r.tables[0].rows[0][1:], "|"), "500|500|500|3.0|3.0|3.0|0.5|1.0|1.5||30, +10|30, +10|30, +10"; got != want {
+		t.Errorf("the row is %s, want %s", got, want)
+	}
+	f.Most[itest.BulkRelay] = f.Tenth[itest.BulkRelay] + bulkGrowth + 1
+	cells[0].add(f, 2e9)
+	if err := bulkTable(&report{}, settings, cells); err == nil {
+		t.Error("the memory of the relay grew too much, and no error came")
+	}
+}
+
 func TestRuns(t *testing.T) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := itest.LookTool(tool); err != nil {

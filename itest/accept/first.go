@@ -17,6 +17,11 @@ func withBinary(ctx context.Context, do func(ctx context.Context, binary string)
 	if _, err := itest.Install(ctx); err != nil {
 		return err
 	}
+	return withGo(ctx, do)
+}
+
+// withGo builds our binary for as long as do runs.
+func withGo(ctx context.Context, do func(ctx context.Context, binary string) error) error {
 	dir, err := os.MkdirTemp("", "peer-relay-accept-")
 	if err != nil {
 		return err

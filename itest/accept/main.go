@@ -39,6 +39,7 @@ type options struct {
 	n       int
 	workers int
 	seed    uint64
+	bytes   int64       // of one stream
 	log     *log.Logger // progress
 }
 
@@ -51,6 +52,7 @@ func runs() []run {
 		{"values", "-n generated JSON documents from JS peers through two of our relays to JS peers", 100_000, values},
 		{"simultaneous", "two peers dial each other at the same instant, every kind -n times", 100, simultaneous},
 		{"cost", "CPU per message of one relay, ours and the npm package's, over WebRTC and WebSocket, -n rounds of each", 5, cost},
+		{"bulk", "1 GB (-bytes) over a stream through one relay, beside circuit-relay-v2, quic-go and TCP, in -n rounds: speed, CPU, memory", 3, bulk},
 		{"webrtc", "a peer of ours and an npm peer that nobody can dial are linked by WebRTC: we offer, they offer, both do, -n times each", 20, webrtc},
 		{"browser", "npm peers in pages of Chromium and our peers link by WebRTC, lose what they had, send as much as passes, and die; -n times", 5, browser},
 		{"gone", "kill -9 a linked process, every kind of link -n times: when is it missed", 10, gone},
@@ -65,6 +67,9 @@ func runs() []run {
 var errUsage = errors.New("usage")
 
 func main() {
+	if status, played := itest.PlayBulk(); played {
+		os.Exit(status)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := accept(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -106,6 +111,7 @@ func (r run) execute(ctx context.Context, args []string, stdout, stderr io.Write
 	flags.IntVar(&opts.n, "n", r.n, "how many times, or how much, by the run")
 	flags.IntVar(&opts.workers, "j", 1, "how many at the same time, where that leaves the result as it is")
 	flags.Uint64Var(&opts.seed, "seed", 0, "the seed, 0 for one by chance")
+	flags.Int64Var(&opts.bytes, "bytes", 1e9, "of one stream, where streams are measured")
 	out := flags.String("o", "", "the file for the table (default itest/accept/out/NAME.txt)")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -113,8 +119,8 @@ func (r run) execute(ctx context.Context, args []string, stdout, stderr io.Write
 		}
 		return errUsage
 	}
-	if flags.NArg() > 0 || opts.n < 1 || opts.workers < 1 {
-		fmt.Fprintf(stderr, "accept %s: want flags only, -n and -j at least 1\n", r.name)
+	if flags.NArg() > 0 || opts.n < 1 || opts.workers < 1 || opts.bytes < 1 {
+		fmt.Fprintf(stderr, "accept %s: want flags only, -n, -j and -bytes at least 1\n", r.name)
 		return errUsage
 	}
 	if opts.seed == 0 {
