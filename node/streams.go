@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,9 +26,11 @@ import (
 // Streams are QUIC over a datagram socket, one QUIC connection for all streams between
 // two peers. Both present the certificate of libp2p's TLS handshake, so that each knows
 // the other's key, and by that its id. On every stream the side that opened it sends
-// streamHeader bytes first: streamVersion and then zeros. The other answers with the byte
-// streamVersion once it has room for the stream among those that wait for Accept. What
-// follows is the application's.
+// streamHeader bytes first: streamVersion, what the stream is for, and then zeros. The
+// other answers with the byte streamVersion. To forData it does so once it has room for
+// the stream among those that wait for Accept, and what follows is the application's. To
+// forIdle it does so if it has no other stream on this connection, which may be closed
+// then, and else resets the stream.
 
 // StreamPort is the datagram port by which nodes have streams ("PR" in ASCII).
 const StreamPort = 'P'<<8 | 'R'
@@ -37,6 +40,7 @@ const (
 	maxStreams       = 256 // that a peer may have opened to us at a time
 	maxStreamBacklog = 128 // that wait for Accept
 	maxStreamPeers   = 512 // connections that others opened, or are opening
+	maxStreamConns   = 4   // of those, by one peer, once it is proved; one more ends its oldest
 	fewStreamPeers   = 64  // from so many on, who opens one has to show first that it gets what is sent to its id
 
 	streamWindow     = 4 << 20 // most bytes on their way or unread, of a stream,
@@ -46,7 +50,7 @@ const (
 	streamHandshake = 10 * time.Second // within which a peer must answer each step of opening a stream
 	streamKeepAlive = 10 * time.Second
 	streamSilence   = 30 * time.Second // after which a peer that says nothing is gone
-	streamIdle      = 30 * time.Second // after which a connection without streams is closed
+	streamIdle      = 30 * time.Second // after which a connection is closed on which neither side has a stream
 )
 
 // How a stream begins. The header is longer than there is use for, because a peer that
@@ -54,6 +58,9 @@ const (
 const (
 	streamVersion = 1
 	streamHeader  = 32
+
+	forData = 0 // a stream for who accepts
+	forIdle = 1 // the question whether the connection may be closed
 )
 
 // streamALPN keeps these connections apart from what else libp2p's certificates are for.
@@ -62,13 +69,21 @@ const streamALPN = "peer-relay-stream/1"
 // Why a stream or a connection was ended.
 const (
 	streamDone    = 0 // in order: closed by the application, or idle
-	streamRefused = 1 // nobody accepts, or too many wait for it
+	streamRefused = 1 // nobody accepts, too many wait for it, or the peer has too many connections
 	streamBad     = 2 // the other side broke the rules
 )
 
 // ErrWrongPeer is matched by the error of DialStream when who answers cannot prove to be
 // the peer that was dialled.
 var ErrWrongPeer = errors.New("node: another peer answers")
+
+// errPeerSilent is syscall.ETIMEDOUT, as which it counts as a timeout of package net.
+var errPeerSilent error = silentError{fmt.Errorf("the peer says nothing: %w", syscall.ETIMEDOUT)}
+
+type silentError struct{ error }
+
+func (e silentError) Unwrap() error { return e.error }
+func (silentError) Timeout() bool   { return true }
 
 var errNoStreamKey = errors.New("node: the host does not give its private key, which streams need")
 
@@ -77,6 +92,8 @@ type StreamListener struct {
 	streams *streams
 	backlog chan *StreamConn
 	done    chan struct{} // closed by Close
+
+	reserved int // places in backlog for streams that are being answered; guarded by streams.mu
 }
 
 var _ net.Listener = (*StreamListener)(nil)
@@ -94,13 +111,13 @@ type streams struct {
 	incoming atomic.Int64 // connections that others opened, or are opening
 	tasks    sync.WaitGroup
 
-	mu        sync.Mutex
-	closed    bool
-	listener  *StreamListener // nil: nobody accepts
-	accepting bool            // a task takes connections, until the node closes
-	peers     map[*streamPeer]struct{}
-	current   map[protocol.ID]*streamPeer // on which to open streams: the latest
-	dialing   map[protocol.ID]*streamDial
+	mu       sync.Mutex
+	closed   bool
+	listener *StreamListener // nil: nobody accepts
+	accepted uint64          // connections that others opened so far
+	peers    map[*streamPeer]struct{}
+	current  map[protocol.ID]*streamPeer // on which to open streams: the latest
+	dialing  map[protocol.ID]*streamDial
 }
 
 // A streamPeer is a QUIC connection with a peer.
@@ -109,6 +126,9 @@ type streamPeer struct {
 	conn    *quic.Conn
 	id      protocol.ID
 	peerID  peer.ID
+
+	accepted bool   // the peer opened it,
+	number   uint64 // after so many others; fixed by add
 
 	// Guarded by streams.mu.
 	open int
@@ -139,10 +159,12 @@ func (n *Node) Listen() (*StreamListener, error) {
 // ends, and when how much is sent. All streams to a node share one connection.
 //
 // It returns when the other node has the stream for its listener to accept. The context
-// ends the call and not the stream. The errors are *net.OpError; they match
-// syscall.ECONNREFUSED if nobody accepts there, or too many wait, syscall.ETIMEDOUT if nobody answers
-// within 20 seconds, which is also what a node without any use of streams does,
-// ErrWrongPeer, and net.ErrClosed after Close.
+// ends the call and not the stream. While there are 256 streams that this node has opened
+// to the other and that either has not closed, it waits. The errors are *net.OpError; they
+// match syscall.ECONNREFUSED if nobody accepts there, or too many wait, syscall.ETIMEDOUT
+// if nobody answers, which takes 10 to 20 seconds and is also what an id does that no node
+// has, or one that never called Listen or DialStream, ErrWrongPeer, and net.ErrClosed after
+// Close.
 func (n *Node) DialStream(ctx context.Context, id protocol.ID) (*StreamConn, error) {
 	s := &n.streams
 	c, err := s.dial(ctx, id)
@@ -253,9 +275,16 @@ func (s *streams) start() error {
 			return ctx, nil
 		},
 	}
+	// Also when nobody accepts: who opens a stream is told so, and need not guess it.
+	ql, err := s.transport.Listen(s.tls(protocol.ID{}), s.config)
+	if err != nil {
+		s.transport = nil
+		return errors.Join(err, socket.Close())
+	}
 	s.peers = make(map[*streamPeer]struct{})
 	s.current = make(map[protocol.ID]*streamPeer)
 	s.dialing = make(map[protocol.ID]*streamDial)
+	s.tasks.Go(func() { s.accept(ql) }) // ends when close closes the transport
 	return nil
 }
 
@@ -296,14 +325,6 @@ func (s *streams) listen() (*StreamListener, error) {
 	if s.listener != nil {
 		return nil, fmt.Errorf("somebody accepts streams already: %w", syscall.EADDRINUSE)
 	}
-	if !s.accepting {
-		ql, err := s.transport.Listen(s.tls(protocol.ID{}), s.config)
-		if err != nil {
-			return nil, err
-		}
-		s.accepting = true
-		s.tasks.Go(func() { s.accept(ql) })
-	}
 	s.listener = &StreamListener{streams: s, backlog: make(chan *StreamConn, maxStreamBacklog), done: make(chan struct{})}
 	return s.listener, nil
 }
@@ -330,7 +351,7 @@ func (s *streams) add(conn *quic.Conn, accepted bool) (*streamPeer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &streamPeer{streams: s, conn: conn, id: IDOf(peerID), peerID: peerID}
+	p := &streamPeer{streams: s, conn: conn, id: IDOf(peerID), peerID: peerID, accepted: accepted}
 	if from, ok := conn.RemoteAddr().(protocol.Addr); accepted && (!ok || from.ID != p.id) {
 		return nil, fmt.Errorf("%w: %v", ErrWrongPeer, p.id)
 	}
@@ -339,11 +360,34 @@ func (s *streams) add(conn *quic.Conn, accepted bool) (*streamPeer, error) {
 	if s.closed {
 		return nil, net.ErrClosed
 	}
+	if accepted {
+		s.trim(p.id)
+		p.number = s.accepted
+		s.accepted++
+	}
 	s.peers[p] = struct{}{}
 	s.current[p.id] = p // the older one may be to what the peer was before it started anew
-	p.idle = time.AfterFunc(streamIdle, p.endIfIdle)
+	p.idle = time.AfterFunc(streamIdle, p.onIdle)
 	s.tasks.Go(p.serve)
 	return p, nil
+}
+
+// trim makes room for a connection that a peer opened; s.mu is held.
+func (s *streams) trim(id protocol.ID) {
+	var oldest *streamPeer
+	n := 0
+	for p := range s.peers {
+		if p.id != id || !p.accepted {
+			continue
+		}
+		if n++; oldest == nil || p.number < oldest.number {
+			oldest = p
+		}
+	}
+	if n >= maxStreamConns {
+		oldest.remove()
+		s.tasks.Go(func() { oldest.conn.CloseWithError(streamRefused, "too many connections") })
+	}
 }
 
 // serve takes the streams that the peer opens, until the connection ends.
@@ -399,16 +443,70 @@ func (p *streamPeer) release() {
 	}
 }
 
-// endIfIdle closes a connection that nobody has used for a while. A stream that the peer
-// opens at this moment it opens again on the next connection.
-func (p *streamPeer) endIfIdle() {
+// onIdle is called when this side has had no stream for a while.
+func (p *streamPeer) onIdle() {
 	s := p.streams
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.peers[p]; ok && p.open == 0 && !s.closed {
-		p.remove()
-		s.tasks.Go(func() { p.conn.CloseWithError(streamDone, "idle") })
+	if p.idles() {
+		s.tasks.Go(p.endIfIdle) // ends after streamHandshake, or with the connection
 	}
+}
+
+// idles reports whether the connection is in use and this side has no stream on it; s.mu
+// is held.
+func (p *streamPeer) idles() bool {
+	_, ok := p.streams.peers[p]
+	return ok && p.open == 0 && !p.streams.closed
+}
+
+// endIfIdle closes the connection if the other side has no stream on it either: with the
+// connection it would lose what it has yet to read of one that this side has closed. A
+// stream that is opened at this moment is opened again on the next connection.
+func (p *streamPeer) endIfIdle() {
+	end := p.askIfIdle()
+	s := p.streams
+	s.mu.Lock()
+	switch {
+	case !p.idles():
+		end = false
+	case end:
+		p.remove()
+	default:
+		p.idle.Reset(streamIdle)
+	}
+	s.mu.Unlock()
+	if end {
+		p.conn.CloseWithError(streamDone, "idle")
+	}
+}
+
+// askIfIdle asks the other side.
+func (p *streamPeer) askIfIdle() bool {
+	stream, err := p.conn.OpenStream()
+	if err != nil {
+		return false // it has all the streams that it may have, or the connection has ended
+	}
+	defer stream.CancelRead(streamDone)
+	defer stream.Close()
+	stream.SetDeadline(time.Now().Add(streamHandshake))
+	return begin(stream, forIdle) == nil
+}
+
+// begin sends the header of a stream and waits for the answer.
+func begin(stream *quic.Stream, what byte) error {
+	header := [streamHeader]byte{streamVersion, what}
+	if _, err := stream.Write(header[:]); err != nil {
+		return err
+	}
+	var version [1]byte
+	if _, err := io.ReadFull(stream, version[:]); err != nil {
+		return err
+	}
+	if version[0] != streamVersion {
+		return fmt.Errorf("the peer speaks version %d of streams: %w", version[0], syscall.EPROTO)
+	}
+	return nil
 }
 
 // admit takes a stream that the peer opened.
@@ -421,31 +519,64 @@ func (p *streamPeer) admit(stream *quic.Stream) {
 		c.reset(streamBad)
 		return
 	}
-	s.mu.Lock()
-	l := s.listener
-	s.mu.Unlock()
-	if l == nil || len(l.backlog) == cap(l.backlog) {
-		c.reset(streamRefused)
-		return
-	}
-	if _, err := stream.Write([]byte{streamVersion}); err != nil {
-		c.reset(streamBad)
-		return
-	}
-	stream.SetDeadline(time.Time{})
-	s.mu.Lock()
-	put := false
-	if s.listener == l {
-		select {
-		case l.backlog <- c:
-			put = true
-		default:
+	answer := []byte{streamVersion}
+	switch header[1] {
+	case forData:
+		l := s.reserve()
+		if l == nil {
+			c.reset(streamRefused)
+			return
 		}
+		_, err := stream.Write(answer)
+		if err == nil {
+			stream.SetDeadline(time.Time{})
+		}
+		if !s.hand(l, c, err == nil) {
+			c.reset(streamRefused)
+		}
+	case forIdle:
+		if !p.alone() {
+			c.reset(streamRefused)
+			return
+		}
+		stream.Write(answer) // an error means that it is closed already
+		c.Close()
+	default:
+		c.reset(streamBad)
 	}
-	s.mu.Unlock()
-	if !put {
-		c.reset(streamRefused)
+}
+
+// reserve gives the listener, with a place for a stream that waits for Accept; nil if there
+// is none.
+func (s *streams) reserve() *StreamListener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.listener
+	if l == nil || len(l.backlog)+l.reserved >= cap(l.backlog) {
+		return nil
 	}
+	l.reserved++
+	return l
+}
+
+// hand uses the place for a stream, or gives it back. It reports whether the stream waits
+// there.
+func (s *streams) hand(l *StreamListener, c *StreamConn, good bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.reserved--
+	if !good || s.listener != l {
+		return false
+	}
+	l.backlog <- c // has room
+	return true
+}
+
+// alone reports whether there is one stream on the connection.
+func (p *streamPeer) alone() bool {
+	p.streams.mu.Lock()
+	defer p.streams.mu.Unlock()
+	return p.open == 1
 }
 
 // --- opening
@@ -534,22 +665,22 @@ func (p *streamPeer) openStream(ctx context.Context) (c *StreamConn, ended bool,
 		return nil, true, connError(err)
 	}
 	c = &StreamConn{peer: p, stream: stream}
+	stream.SetDeadline(time.Now().Add(p.streams.config.HandshakeIdleTimeout))
 	stop := context.AfterFunc(ctx, func() { stream.SetDeadline(past) })
-	var version [1]byte
-	if _, err = stream.Write([]byte{0: streamVersion, streamHeader - 1: 0}); err == nil {
-		_, err = io.ReadFull(stream, version[:])
-	}
+	err = begin(stream, forData)
 	var refused *quic.StreamError
 	switch {
 	case !stop():
 		err = ctx.Err()
-	case err != nil:
+	case err == nil:
+		stream.SetDeadline(time.Time{})
+		return c, false, nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = errPeerSilent
+	case errors.Is(err, syscall.EPROTO):
+	default:
 		ended = err != io.EOF && !errors.As(err, &refused) // which ended the stream alone
 		err = connError(err)
-	case version[0] != streamVersion:
-		err = fmt.Errorf("the peer speaks version %d of streams: %w", version[0], syscall.EPROTO)
-	default:
-		return c, false, nil
 	}
 	c.reset(streamDone)
 	return nil, ended, err
@@ -575,8 +706,8 @@ func connError(err error) error {
 	case errors.As(err, &transport) && transport.Remote && transport.ErrorCode == quic.ConnectionRefused:
 		return syscall.ECONNREFUSED
 	case errors.As(err, &idle), errors.As(err, &handshake):
-		return fmt.Errorf("the peer says nothing: %w", syscall.ETIMEDOUT)
-	case errors.As(err, &app) && !app.Remote, errors.Is(err, quic.ErrTransportClosed):
+		return errPeerSilent
+	case errors.As(err, &app) && !app.Remote && app.ErrorCode == streamDone, errors.Is(err, quic.ErrTransportClosed):
 		return net.ErrClosed
 	}
 	return fmt.Errorf("%w (%v)", syscall.ECONNRESET, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -196,19 +197,34 @@ func TestStreamDialFails(t *testing.T) {
 	c.Close()
 }
 
-// More streams than wait for Accept are refused, and none of them is lost.
+// More streams than wait for Accept are refused, and none that was not is lost.
 func TestStreamBacklog(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)
-	for range maxStreamBacklog {
-		c, err := a.DialStream(streamContext(t), b.ID())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
+	type dialled struct {
+		conn *StreamConn
+		err  error
 	}
-	if _, err := a.DialStream(streamContext(t), b.ID()); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("one too many: %v", err)
+	dials := make(chan dialled)
+	ctx := streamContext(t)
+	for range maxStreams - 1 {
+		go func() { // ends with the dial
+			c, err := a.DialStream(ctx, b.ID())
+			dials <- dialled{c, err}
+		}()
+	}
+	opened := 0
+	for range maxStreams - 1 {
+		switch d := <-dials; {
+		case d.err == nil:
+			opened++
+			defer d.conn.Close()
+		case !errors.Is(d.err, syscall.ECONNREFUSED):
+			t.Errorf("one too many: %v", d.err)
+		}
+	}
+	if opened != maxStreamBacklog {
+		t.Errorf("%d were opened, want the %d that may wait", opened, maxStreamBacklog)
 	}
 	for range maxStreamBacklog {
 		c, err := l.AcceptStream()
@@ -216,6 +232,63 @@ func TestStreamBacklog(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+	}
+	d, c := openStream(t, a, l)
+	d.Close()
+	c.Close()
+}
+
+// However many streams are wanted at once, they take turns.
+func TestThousandStreams(t *testing.T) {
+	a, b := overRelay(t)
+	l := listenStreams(t, b)
+	go func() { // ends with the listener
+		for {
+			c, err := l.AcceptStream()
+			if err != nil {
+				return
+			}
+			go func() { // ends with the stream
+				io.Copy(c, c)
+				c.Close()
+			}()
+		}
+	}()
+	ctx := streamContext(t)
+	errs := make(chan error)
+	for i := range 1000 {
+		go func() { // ends with its echo
+			errs <- func() error {
+				c, err := a.DialStream(ctx, b.ID())
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				want := fmt.Sprint("stream ", i)
+				if _, err := io.WriteString(c, want); err != nil {
+					return err
+				}
+				if err := c.CloseWrite(); err != nil {
+					return err
+				}
+				got, err := io.ReadAll(c)
+				if err == nil && string(got) != want {
+					err = fmt.Errorf("sent %q, came back %q", want, got)
+				}
+				return err
+			}()
+		}()
+	}
+	failed := 0
+	for range 1000 {
+		if err := <-errs; err != nil {
+			if failed++; failed < 5 {
+				t.Error(err)
+			}
+		}
+	}
+	if failed > 0 {
+		t.Errorf("%d failed", failed)
 	}
 }
 
@@ -275,6 +348,85 @@ func TestIdleStreamConnectionEnds(t *testing.T) {
 		t.Error("the stream is on a connection that was closed")
 	}
 	eventually(t, "the idle connection to be gone at both ends", func() bool { return connections(a) == 1 && connections(b) == 1 })
+}
+
+// What was written before Close is there to be read for as long as the reader likes.
+func TestClosedStreamIsReadLate(t *testing.T) {
+	a, b := overRelay(t)
+	d, c := openStream(t, a, listenStreams(t, b))
+	defer c.Close()
+	want := bytes.Repeat([]byte("late"), 50_000)
+	if _, err := d.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	for range 3 {
+		d.peer.endIfIdle()
+	}
+	got, err := io.ReadAll(c)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("read %d bytes of %d: %v", len(got), len(want), err)
+	}
+	// And then it ends, whichever side asks.
+	c.Close()
+	c.peer.endIfIdle()
+	d.peer.endIfIdle()
+	eventually(t, "the connection to be gone at both ends", func() bool { return connections(a)+connections(b) == 0 })
+}
+
+// A peer that is gone without a word is given up by a dial long before its connection is.
+func TestStreamDialOfWhoSaysNothing(t *testing.T) {
+	a, b := overRelay(t)
+	d, c := openStream(t, a, listenStreams(t, b))
+	defer d.Close()
+	defer c.Close()
+	b.streams.socket.Close()
+	a.streams.config.HandshakeIdleTimeout = 100 * time.Millisecond
+	for who, id := range map[string]protocol.ID{"with a connection": b.ID(), "without one": {1}} {
+		_, err := a.DialStream(streamContext(t), id)
+		var timeout net.Error
+		if !errors.Is(err, syscall.ETIMEDOUT) || !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Errorf("the dial of a silent peer %s: %v", who, err)
+		}
+	}
+}
+
+// Who only dials refuses streams, too, and does not let those who open them wait.
+func TestStreamToWhoOnlyDials(t *testing.T) {
+	a, b := overRelay(t)
+	d, c := openStream(t, a, listenStreams(t, b))
+	d.Close()
+	c.Close()
+	d.peer.endIfIdle()
+	eventually(t, "the connection to be gone at both ends", func() bool { return connections(a)+connections(b) == 0 })
+	if _, err := b.DialStream(streamContext(t), a.ID()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("nobody accepts there: %v", err)
+	}
+}
+
+// One peer has few connections, however many it opens, and the latest of them.
+func TestStreamConnectionsOfOnePeer(t *testing.T) {
+	a, b := overRelay(t)
+	l := listenStreams(t, b)
+	d, c := openStream(t, a, l)
+	defer d.Close()
+	defer c.Close()
+	for range 2 * maxStreamConns {
+		p, err := a.streams.connect(streamAddr(b.ID()), b.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, _, err := p.openStream(streamContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+	}
+	c.SetReadDeadline(time.Now().Add(patience))
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the first connection: %v", err)
+	}
+	eventually(t, "the older connections to be gone", func() bool { return connections(a) == maxStreamConns && connections(b) == maxStreamConns })
 }
 
 // A peer that starts anew is reachable at once: its stateless reset tells.
