@@ -59,6 +59,10 @@ func TestNoDatagramIsAMessage(t *testing.T) {
 			send(FormRaw, extra)
 		}
 		send(FormJSON, `{"dgram":"1,2"}`)
+		// No socket sends one that is larger, so that no reader has room for it.
+		if err := r.send(Outgoing{To: r.ID(), Form: FormRaw, Payload: make([]byte, MaxDatagram+1), Extra: []byte(`{"dgram":"1,2"}`)}); err != nil {
+			t.Fatal(err)
+		}
 		for _, extra := range notDatagrams {
 			send(FormRaw, extra)
 		}
@@ -66,7 +70,7 @@ func TestNoDatagramIsAMessage(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(notDatagrams) {
 			t.Errorf("OnMessage got %q", got)
 		}
-		if s := r.Stats(); s.Dropped[DropNoPort] != uint64(len(notPorts)+1) || s.Delivered != uint64(len(notDatagrams)) {
+		if s := r.Stats(); s.Dropped[DropNoPort] != uint64(len(notPorts)+2) || s.Delivered != uint64(len(notDatagrams)) {
 			t.Errorf("delivered %d, dropped %v", s.Delivered, s.Dropped)
 		}
 		if s := c.Stats(); s.Received != 0 {

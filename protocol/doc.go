@@ -36,7 +36,8 @@
 // through at most 19 relays. A link queues 4 MiB or 8,192 frames; beyond that Send says
 // ErrQueueFull, and relays drop and count. 256 messages or 1 MiB wait up to a minute for
 // the first link. The application may be 8,192 messages or 16 MiB behind, the
-// reader of a socket 2,048 datagrams or 4 MiB, all sockets together 64 MiB. What has been
+// reader of a socket 2,048 datagrams or 4 MiB, all sockets together 64 MiB, of which each
+// has 64 KiB whatever the others hold. What has been
 // seen is remembered for a minute or as long as 64 MiB suffice, what has been delivered
 // for two minutes or as long as 32 MiB do. Nothing here blocks a sender, and no message
 // is promised to arrive: a relay that dies takes along what it holds, and its neighbours

@@ -33,7 +33,8 @@ const (
 
 	maxSocket    = 2048     // datagrams that wait for one socket's reader,
 	socketBytes  = 4 << 20  // their bytes,
-	socketsBytes = 64 << 20 // and those of all sockets of a router together
+	socketsBytes = 64 << 20 // and those of all sockets of a router together,
+	socketShare  = 64 << 10 // of which each has so many, or one datagram, whatever the others hold
 )
 
 var dgramStart = []byte(`{"dgram":"`)
@@ -234,7 +235,7 @@ func (c *PacketConn) connected() bool { return c.remote != Addr{} }
 func (r *Router) deliverDatagram(f *Frame, proved bool) {
 	from, to, ok := parsePorts(f.Body.Extra)
 	c := r.sockets[to]
-	if !ok || c == nil || f.Body.Form != FormRaw {
+	if !ok || c == nil || f.Body.Form != FormRaw || len(f.Body.Payload) > MaxDatagram {
 		r.core.Drop(DropNoPort)
 		return
 	}
@@ -255,7 +256,7 @@ func (c *PacketConn) put(d datagram) (dropped int) {
 	defer c.mu.Unlock()
 	all := &c.router.datagramBytes
 	for c.queue.len() > 0 && (c.queue.len() >= maxSocket || c.queue.bytes+d.size > socketBytes ||
-		all.Load()+int64(d.size) > socketsBytes) { // there is room for one, whatever others hold
+		c.queue.bytes+d.size > socketShare && all.Load()+int64(d.size) > socketsBytes) {
 		all.Add(-int64(c.queue.take().size))
 		dropped++
 	}
