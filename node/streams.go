@@ -175,7 +175,13 @@ func (n *Node) DialStream(ctx context.Context, id protocol.ID) (*StreamConn, err
 }
 
 // Accept implements net.Listener. It gives a *StreamConn.
-func (l *StreamListener) Accept() (net.Conn, error) { return l.AcceptStream() }
+func (l *StreamListener) Accept() (net.Conn, error) {
+	c, err := l.AcceptStream()
+	if err != nil {
+		return nil, err // and no net.Conn that holds a nil
+	}
+	return c, nil
+}
 
 // AcceptStream waits for a stream.
 func (l *StreamListener) AcceptStream() (*StreamConn, error) {

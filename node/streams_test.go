@@ -166,8 +166,11 @@ func TestStreamDialFails(t *testing.T) {
 		t.Errorf("a second listener: %v", err)
 	}
 	waits := make(chan error, 1)
-	go func() {
-		_, err := l.Accept()
+	go func() { // ends with the listener
+		c, err := l.Accept()
+		if c != nil {
+			t.Errorf("Accept gives %v and an error", c)
+		}
 		waits <- err
 	}()
 	l.Close()
