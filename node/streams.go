@@ -37,11 +37,11 @@ const StreamPort = 'P'<<8 | 'R'
 
 // The limits of streams.
 const (
-	maxStreams       = 256 // that a peer may have opened to us at a time
-	maxStreamBacklog = 128 // that wait for Accept
-	maxStreamPeers   = 512 // connections that others opened, or are opening
-	maxStreamConns   = 4   // of those, by one peer, once it is proved; one more ends its oldest
-	fewStreamPeers   = 64  // from so many on, who opens one has to show first that it gets what is sent to its id
+	maxStreams       = 256  // that a peer may have opened to us at a time
+	maxStreamBacklog = 1024 // that wait for Accept: more than one peer can bring
+	maxStreamPeers   = 512  // connections that others opened, or are opening
+	maxStreamConns   = 3    // of those, by one peer, once it is proved; one more ends its oldest
+	fewStreamPeers   = 64   // from so many on, who opens one has to show first that it gets what is sent to its id
 
 	streamWindow     = 4 << 20 // most bytes on their way or unread, of a stream,
 	streamConnWindow = 8 << 20 // and of all streams with one peer; both start at 512 KiB
