@@ -89,7 +89,24 @@ func (b *Body) HasUnknown() bool { return b.unknown }
 // Fields that a parsed Body had and this version does not know are lost, so a relay
 // never calls it.
 func (b *Body) Encode() error {
-	raw := make([]byte, 0, 128+len(b.Key)+len(b.Extra)+len(b.Record)+len(b.Payload))
+	raw, err := b.appendHead(make([]byte, 0, headRoom+len(b.Key)+len(b.Extra)+len(b.Record)+len(b.Payload)))
+	if err != nil {
+		return err
+	}
+	full, err := ParseBody(append(raw, b.Payload...))
+	if err != nil {
+		return err
+	}
+	*b = full
+	return nil
+}
+
+// headRoom is about the most that appendHead writes beside a key, an extra and a record.
+const headRoom = 128
+
+// appendHead lays out all that comes before the bytes of the payload: the other fields,
+// and the payload's tag and length.
+func (b *Body) appendHead(raw []byte) ([]byte, error) {
 	if b.To != (ID{}) {
 		raw = appendBytes(raw, fieldTo, b.To[:])
 	}
@@ -103,12 +120,21 @@ func (b *Body) Encode() error {
 	raw = appendOptional(raw, fieldExtra, b.Extra)
 	raw = appendOptional(raw, fieldRecord, b.Record)
 	raw = appendOptional(raw, fieldToken, b.Token)
-	full, err := joinBody(raw, b.Form, b.Payload)
-	if err != nil {
-		return err
+	return appendPayloadHead(raw, b.Form, len(b.Payload))
+}
+
+// appendPayloadHead lays out what stands before the bytes of a payload of so many.
+func appendPayloadHead(raw []byte, form Form, size int) ([]byte, error) {
+	switch {
+	case form != FormNone:
+		raw = protowire.AppendVarint(protowire.AppendTag(raw, fieldPayload, protowire.BytesType), uint64(size))
+	case size > 0:
+		return nil, malformed("a payload without a form")
 	}
-	*b = full
-	return nil
+	if len(raw)+size > MaxBody {
+		return nil, fmt.Errorf("%w: the body has %d bytes, want at most %d", ErrTooBig, len(raw)+size, MaxBody)
+	}
+	return raw, nil
 }
 
 // JoinBody makes the Body that has this head and this payload. A gateway calls it
@@ -118,21 +144,11 @@ func (b *Body) Encode() error {
 func JoinBody(head []byte, form Form, payload []byte) (Body, error) {
 	raw := make([]byte, len(head), len(head)+len(payload)+protowire.SizeTag(fieldPayload)+lengthPrefix)
 	copy(raw, head)
-	return joinBody(raw, form, payload)
-}
-
-// joinBody takes head over.
-func joinBody(head []byte, form Form, payload []byte) (Body, error) {
-	switch {
-	case form != FormNone:
-		head = appendBytes(head, fieldPayload, payload)
-	case len(payload) > 0:
-		return Body{}, malformed("a payload without a form")
+	raw, err := appendPayloadHead(raw, form, len(payload))
+	if err != nil {
+		return Body{}, err
 	}
-	if len(head) > MaxBody {
-		return Body{}, fmt.Errorf("%w: the body has %d bytes, want at most %d", ErrTooBig, len(head), MaxBody)
-	}
-	b, err := ParseBody(head)
+	b, err := ParseBody(append(raw, payload...))
 	if err == nil && b.Form != form {
 		err = malformed("the head says form %d, want %d", b.Form, form)
 	}

@@ -133,23 +133,29 @@ type MessageFrame struct {
 // NewMessage lays a message frame out. It refuses what a reader would refuse, and
 // a message that would outgrow MaxFrame before its path is full, or when a relay
 // gives it back in a NACK.
-func NewMessage(m MessageFrame) (*Frame, error) {
-	b := layOut(m, nil)
+func NewMessage(m MessageFrame) (*Frame, error) { return messageOf(m, m.Body.raw, nil) }
+
+// messageOf is NewMessage with the body in two parts.
+func messageOf(m MessageFrame, head, payload []byte) (*Frame, error) {
+	b := layOut(m, head, payload, nil)
 	if most := len(b) - lengthPrefix + (MaxPath-len(m.Path))*pathEntry + nackHead; most > MaxFrame {
 		return nil, fmt.Errorf("%w: the frame can grow to %d bytes, want at most %d", ErrTooBig, most, MaxFrame)
 	}
 	return parseFrame(b)
 }
 
-// layOut writes the canonical form: unknown fields before the path, the path last.
-func layOut(m MessageFrame, unknown []byte) []byte {
-	size := lengthPrefix + 5 + 2 + len(m.Nonce) + 4 + len(m.Body.raw) + 3 + len(m.Sig) + len(unknown) +
+// layOut writes the canonical form: unknown fields before the path, the path last. head
+// and payload are the body.
+func layOut(m MessageFrame, head, payload, unknown []byte) []byte {
+	body := len(head) + len(payload)
+	size := lengthPrefix + 5 + 2 + len(m.Nonce) + 4 + body + 3 + len(m.Sig) + len(unknown) +
 		pathEntry*(len(m.Route)+len(m.Targets)+len(m.Path)+1)
 	b := make([]byte, lengthPrefix, size)
 	b = protowire.AppendTag(b, fieldHop, protowire.Fixed32Type)
 	b = protowire.AppendFixed32(b, uint32(m.Hop))
 	b = appendBytes(b, fieldNonce, m.Nonce)
-	b = appendBytes(b, fieldBody, m.Body.raw)
+	b = protowire.AppendVarint(protowire.AppendTag(b, fieldBody, protowire.BytesType), uint64(body))
+	b = append(append(b, head...), payload...)
 	b = appendIDs(b, fieldRoute, m.Route)
 	b = appendOptional(b, fieldSig, m.Sig)
 	b = appendIDs(b, fieldTargets, m.Targets)
@@ -373,7 +379,7 @@ func (f *Frame) regroup() (*Frame, error) {
 		}
 		rest = next
 	}
-	return parseFrame(layOut(m, unknown))
+	return parseFrame(layOut(m, m.Body.raw, nil, unknown))
 }
 
 // ValidNonce reports whether nonce is 1 to MaxNonce printable ASCII characters.

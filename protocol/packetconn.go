@@ -39,6 +39,9 @@ const (
 
 var dgramStart = []byte(`{"dgram":"`)
 
+// maxPorts is the most bytes of the extra of a datagram that we send.
+const maxPorts = len(`{"dgram":"65535,65535"}`)
+
 // appendPorts writes the extra of a datagram.
 func appendPorts(b []byte, from, to uint16) []byte {
 	b = strconv.AppendUint(append(b, dgramStart...), uint64(from), 10)
@@ -356,7 +359,7 @@ func (c *PacketConn) write(p []byte, to Addr) (int, error) {
 		return 0, c.failed("write", to, err)
 	}
 	err := c.router.send(Outgoing{To: to.ID, Form: FormRaw, Payload: p, Sign: c.router.opts.SignMessages,
-		Extra: appendPorts(nil, c.local.Port, to.Port)})
+		Extra: appendPorts(make([]byte, 0, maxPorts), c.local.Port, to.Port)})
 	full := errors.Is(err, ErrQueueFull)
 	if err != nil && !full {
 		return 0, c.failed("write", to, err)

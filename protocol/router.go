@@ -212,13 +212,13 @@ func (r *Router) settle() (later []Action) {
 				})
 			}
 		case PeerDown:
-			var why error
+			peer, why := a.Peer, error(nil) // a itself would be allocated, for each action
 			if s := r.served[a.Link]; s != nil {
 				why = s.reason
 			}
 			r.inbox.put(func() {
 				if r.opts.OnPeerDown != nil {
-					r.opts.OnPeerDown(a.Peer, why)
+					r.opts.OnPeerDown(peer, why)
 				}
 			})
 		case Granted, Refused:

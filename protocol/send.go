@@ -31,24 +31,27 @@ func (c *Core) NewFrame(m Outgoing, nonce uint64) (*Frame, error) {
 	}
 	body := Body{To: m.To, From: c.self, Kind: m.Kind, Form: m.Form, Flags: m.Flags, Extra: m.Extra,
 		Record: m.Record, Token: m.Token, Payload: m.Payload}
-	sign := m.Sign && c.cfg.Sign != nil
-	if sign {
-		body.Key = c.cfg.Key
-	}
-	if err := body.Encode(); err != nil {
-		return nil, err
-	}
-	msg := MessageFrame{Hop: NewHop(), Nonce: strconv.AppendUint(nil, nonce, 10), Body: body, Path: []ID{c.self}}
-	if sign {
-		var err error
-		if msg.Sig, err = c.cfg.Sign(signedBytes(body.raw)); err != nil {
-			return nil, fmt.Errorf("peer-relay: sign a message: %w", err)
-		}
-	}
 	if len(m.Route) > MaxRoute {
 		m.Route = m.Route[:MaxRoute]
 	}
-	msg.Route = m.Route
+	msg := MessageFrame{Hop: NewHop(), Nonce: strconv.AppendUint(make([]byte, 0, MaxNonce), nonce, 10), Path: []ID{c.self}, Route: m.Route}
+	if !m.Sign || c.cfg.Sign == nil {
+		var room [2 * headRoom]byte // on the stack, unless the fields are long
+		head, err := body.appendHead(room[:0])
+		if err != nil {
+			return nil, err
+		}
+		return messageOf(msg, head, m.Payload)
+	}
+	body.Key = c.cfg.Key
+	err := body.Encode()
+	if err != nil {
+		return nil, err
+	}
+	if msg.Sig, err = c.cfg.Sign(signedBytes(body.raw)); err != nil {
+		return nil, fmt.Errorf("peer-relay: sign a message: %w", err)
+	}
+	msg.Body = body
 	return NewMessage(msg)
 }
 
