@@ -183,6 +183,15 @@ func (p *Page) Do(ctx context.Context, js string) error {
 	return err
 }
 
+// Reload loads the page again, as a user does, and returns when that is done: what is
+// evaluated after it finds the new document.
+func (p *Page) Reload(ctx context.Context) error {
+	if err := p.run(ctx, chromedp.Reload()); err != nil {
+		return fmt.Errorf("itest: page %s: reload: %w", p.name, err)
+	}
+	return nil
+}
+
 // Screenshot gives a PNG of the page as a window of this size shows it.
 func (p *Page) Screenshot(ctx context.Context, width, height int64) ([]byte, error) {
 	if err := p.run(ctx, chromedp.EmulateViewport(width, height)); err != nil {

@@ -86,7 +86,7 @@ func (tab *tryTab) until(what, js string) {
 		return Eval[bool](ctx, tab.Page, "Boolean("+js+")")
 	})
 	if err != nil {
-		shown, evalErr := Eval[string](tab.t.Context(), tab.Page, "document.body.innerText")
+		shown, evalErr := Eval[string](tab.t.Context(), tab.Page, "document.body?.innerText ?? 'no body'")
 		tab.t.Fatalf("%v; errors %q; it shows %q %v", err, tab.Errors.All(), shown, evalErr)
 	}
 }
@@ -289,8 +289,11 @@ func testTryStay(t *testing.T, binary string) {
 
 	// With a mark to see that it is another document.
 	before := tab.id
-	must(t, tab.Do(testContext(t), "window.old = true; location.reload()"))
-	tab.until("loaded again", "!window.old && document.querySelector('#state')?.dataset.state === 'joined'")
+	must(t, tab.Do(testContext(t), "window.old = true"))
+	must(t, tab.Reload(testContext(t)))
+	if old, err := Eval[bool](testContext(t), tab.Page, "'old' in window"); old || err != nil {
+		t.Fatalf("it was loaded again, and is the old document: %v, %v", old, err)
+	}
 	if tab.joined(); tab.id != before {
 		t.Errorf("its id was %s and is %s", before, tab.id)
 	}
