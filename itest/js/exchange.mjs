@@ -5,16 +5,25 @@
 
 import { PeerRelay, toHex } from './peer/index.js'
 
-const TIMEOUT = 60_000
+const TIMEOUT = 100_000
 const VALUES = [null, 1.5, 'hi ü 😀', { a: [1, { b: null }] }, 'x'.repeat(100_000)]
 
-const deadline = setTimeout(() => { throw new Error('not done in time') }, TIMEOUT)
 const [bootstrap, theirs] = process.argv.slice(2)
+const peers = {}
+const steps = []
+const step = (what) => { steps.push(`${Math.round(performance.now())} ms: ${what}`) }
+const deadline = setTimeout(() => {
+  const held = Object.entries(peers).map(([name, { peer, came }]) =>
+    `${name} ${peer.idHex} has links to [${peer.peers.map(toHex)}], ${came.length} messages and the drops ${JSON.stringify(peer.drops)}`)
+  throw new Error([`not done in ${TIMEOUT} ms`, ...steps, ...held].join('\n'))
+}, TIMEOUT)
 
 // start gives a peer that has a link, and what comes to it.
-const start = async () => {
+const start = async (name) => {
+  step(`${name} starts`)
   const peer = await PeerRelay.create({ bootstrap: [bootstrap] })
   const came = []
+  peers[name] = { peer, came }
   let wake = () => {}
   peer.on('message', (data, from, { proved, path }) => {
     came.push({ data, from: toHex(from), proved, path: path.map(toHex) })
@@ -24,19 +33,31 @@ const start = async () => {
     while (came.length < n) await new Promise((resolve) => { wake = resolve })
     return came.splice(0, n)
   }
-  if (peer.peers.length === 0) await new Promise((resolve) => peer.on('peer', resolve))
+  step(`${name} joins`)
+  if (peer.peers.length === 0) await new Promise((resolve) => peer.once('peer', resolve))
   return { peer, got, peers: peer.peers.map(toHex) }
 }
 
-const [a, b] = [await start(), await start()]
+// exchange sends all values to a peer, and waits for as many messages. A link is up at the end
+// that has the other's HELLO: that the receiver has one does not say that the node has it too, and
+// what the node cannot pass on then is lost.
+const exchange = async (what, sender, to, receiver) => {
+  step(`${what}: reaches`)
+  if (!await sender.peer.reach(to, { timeout: TIMEOUT })) throw new Error(`${what}: it is not there`)
+  step(`${what}: sends`)
+  const sent = []
+  for (const value of VALUES) sent.push(await sender.peer.send(to, value))
+  step(`${what}: waits for ${VALUES.length} messages; a link took ${sent}`)
+  return receiver.got(VALUES.length)
+}
+
+const [a, b] = [await start('a'), await start('b')]
 const report = { a: a.peer.idHex, b: b.peer.idHex, peers: [a.peers, b.peers], values: VALUES }
-for (const value of VALUES) await a.peer.send(b.peer.id, value)
-report.aToB = await b.got(VALUES.length)
-for (const value of VALUES) await b.peer.send(a.peer.id, value)
-report.bToA = await a.got(VALUES.length)
-for (const value of VALUES) await a.peer.send(theirs, value)
-report.echoes = await a.got(VALUES.length)
+report.aToB = await exchange('a to b', a, b.peer.id, b)
+report.bToA = await exchange('b to a', b, a.peer.id, a)
+report.echoes = await exchange('a to the node and back', a, theirs, a)
 
 console.log(JSON.stringify(report))
+step('ends')
 await Promise.all([a.peer.destroy(), b.peer.destroy()])
 clearTimeout(deadline)
