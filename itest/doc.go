@@ -14,6 +14,7 @@
 //	   │ cost.go          the CPU time of one relay, ours or the npm package's
 //	   │ bulk.go          much data over one relay; bulkpart.go is the processes that move it
 //	   │ gone.go          a linked process is killed
+//	   │ dht.go           a hundred hosts that share a kad-dht, in the processes of fleet.go
 //	   │ peer.go       Peer, Spec, Kind: a part, and who can play it
 //	   ├─ npmpeer.go   the npm package ─┐
 //	   ├─ npmsocket.go  and its sockets ┤

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if status, played := PlayBulk(); played {
 		os.Exit(status)
 	}
+	if status, played := PlayFleet(); played {
+		os.Exit(status)
+	}
 	// The timer of a read deadline that libp2p sets, for identify and ping, on a stream of
 	// webrtc-direct: it runs out although the connection was closed before.
 	leftover := goleak.IgnoreTopFunction("github.com/pion/sctp.(*Stream).SetReadDeadline.func1")

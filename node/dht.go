@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -19,6 +20,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	routingdiscovery "github.com/libp2p/go-libp2p/p2p/discovery/routing"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
 
@@ -41,10 +43,11 @@ const (
 	// dhtBucket is the bucket size in a DHT of our own. The overlay's links are DHT
 	// connections as well; kad-dht's 20 would keep most of a small network connected.
 	dhtBucket = 8
-	// Connections that carry no link are closed down to dhtConnsLow once there are
-	// more than dhtConnsHigh in all and they are older than dhtConnsGrace.
-	dhtConnsLow   = 48
-	dhtConnsHigh  = 64
+	// Connections older than dhtConnsGrace are closed once there are more than dhtConnsHigh
+	// in all, down to dhtConnsLow beside those that carry a link or are to one of the 16
+	// peers that kad-dht protects.
+	dhtConnsLow   = 8
+	dhtConnsHigh  = 32
 	dhtConnsGrace = 20 * time.Second
 
 	kadSuffix     = "/kad/1.0.0"    // of the protocol that kad-dht puts on the host
@@ -54,6 +57,7 @@ const (
 	seekMin       = 5 * time.Second // between searches of the rendezvous, doubling to seekMax
 	seekMax       = 5 * time.Minute
 	lookupTimeout = 20 * time.Second
+	joinPoll      = 20 * time.Millisecond
 	maxLookups    = 16   // at a time; for further ids the overlay is asked alone
 	maxHeld       = 4096 // legacy ids that are announced as held here
 	maxProvides   = 8    // of them in one tick, so that all else has its turn
@@ -93,6 +97,7 @@ type directory struct {
 	closed bool
 
 	lookups chan struct{} // holds a token for each search
+	puts    atomic.Uint64 // how often the node's own record was published
 
 	// Of the goroutine of start.
 	adverts  []advert
@@ -261,6 +266,11 @@ func (d *directory) start() {
 	})
 }
 
+// counters are what the status page tells of the DHT.
+func (d *directory) counters() []Counter {
+	return []Counter{{"DHT peers", uint64(d.kad.RoutingTable().Size())}, {"DHT records published", d.puts.Load()}}
+}
+
 func (d *directory) close() error {
 	err := d.kad.Close()
 	// kad-dht leaves its handler, and the host may live on.
@@ -295,8 +305,9 @@ func (d *directory) suggest(ctx context.Context) {
 	if err != nil {
 		d.n.log.Debug("DHT rendezvous", "err", err)
 	}
+	tried := make(map[string]bool)
 	for _, info := range infos {
-		d.introduce(info)
+		d.introduce(info, tried)
 	}
 }
 
@@ -336,6 +347,8 @@ func (d *directory) publish(ctx context.Context) {
 	if perr := d.kad.Provide(ctx, cidOf(d.n.ID()), true); err != nil || perr != nil {
 		d.n.log.Debug("DHT record not published", "err", errors.Join(err, perr))
 		next = publishRetry
+	} else {
+		d.puts.Add(1)
 	}
 	d.published, d.publishAt = addrs, time.Now().Add(next)
 }
@@ -398,7 +411,8 @@ func (d *directory) provide(ctx context.Context) {
 }
 
 // connect looks an id up, and introduces who has it: the peer itself, or the nodes to
-// which a legacy peer has links.
+// which a legacy peer has links. What is found is dialled as it comes, and no address
+// twice: a record that is stale costs one failed dial.
 func (d *directory) connect(ctx context.Context, id protocol.ID) {
 	select {
 	case d.lookups <- struct{}{}:
@@ -406,41 +420,87 @@ func (d *directory) connect(ctx context.Context, id protocol.ID) {
 	default:
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout) // ends the searches also
 	defer cancel()
-	var asked sync.WaitGroup
+	tried := make(map[string]bool)
+	defer func() { d.n.log.Debug("DHT: search ended", "peer", id.Short(), "addresses", len(tried)) }()
+	if !d.joined(ctx) || d.n.linked(id) {
+		return
+	}
+	var records <-chan []byte
 	if d.own {
-		asked.Go(func() {
-			rec, err := d.kad.GetValue(ctx, recordKey(id))
-			if err != nil {
-				d.n.log.Debug("DHT: no record", "peer", id.Short(), "err", err)
-				return
-			}
-			if kept, err := openKept(recordKey(id), rec); err == nil {
-				d.introduce(peer.AddrInfo{ID: kept.PeerID, Addrs: kept.Addrs})
-			}
-		})
+		var err error
+		if records, err = d.kad.SearchValue(ctx, recordKey(id)); err != nil {
+			d.n.log.Debug("DHT: no record", "peer", id.Short(), "err", err)
+		}
 	}
-	for info := range d.kad.FindProvidersAsync(ctx, cidOf(id), maxProviders) {
-		d.introduce(info)
+	seeking, proved := context.WithCancel(ctx)
+	defer proved()
+	providers := d.kad.FindProvidersAsync(seeking, cidOf(id), maxProviders)
+	for records != nil || providers != nil {
+		select {
+		case rec, ok := <-records:
+			if !ok {
+				records = nil
+			} else if kept, err := openKept(recordKey(id), rec); err == nil {
+				// The id is this peer's: nobody else holds it.
+				proved()
+				providers = nil
+				d.introduce(peer.AddrInfo{ID: kept.PeerID, Addrs: kept.Addrs}, tried)
+			}
+		case info, ok := <-providers:
+			if !ok {
+				providers = nil
+			} else {
+				d.introduce(info, tried)
+			}
+		}
 	}
-	asked.Wait()
 }
 
-// introduce lets the router dial a peer at one of these addresses.
-func (d *directory) introduce(info peer.AddrInfo) {
-	info.Addrs = d.filter(info.Addrs)
-	info.Addrs = info.Addrs[:min(len(info.Addrs), maxRecordAddrs)]
-	if len(info.Addrs) == 0 || info.ID == d.n.host.ID() {
+// joined waits until the node knows a peer of the DHT: asked before, it finds nothing.
+func (d *directory) joined(ctx context.Context) bool {
+	tick := time.NewTicker(joinPoll)
+	defer tick.Stop()
+	for d.kad.RoutingTable().Size() == 0 {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+// introduce lets the router dial a peer at those of its addresses that were not tried yet,
+// nor dialled in vain a moment ago by kad-dht itself.
+func (d *directory) introduce(info peer.AddrInfo, tried map[string]bool) {
+	backoff := func(peer.ID, ma.Multiaddr) bool { return false }
+	if s, ok := d.n.host.Network().(*swarm.Swarm); ok {
+		backoff = s.Backoff().Backoff
+	}
+	if info.ID == d.n.host.ID() {
+		return
+	}
+	var addrs []ma.Multiaddr
+	for _, a := range d.filter(info.Addrs) {
+		if at := string(info.ID) + a.String(); len(addrs) < maxRecordAddrs && !tried[at] && !backoff(info.ID, a) {
+			tried[at] = true
+			addrs = append(addrs, a)
+		}
+	}
+	if len(addrs) == 0 {
 		return
 	}
 	// The dial tries all that the host knows of.
-	d.n.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.TempAddrTTL)
-	addrs, err := peer.AddrInfoToP2pAddrs(&info)
+	d.n.host.Peerstore().AddAddrs(info.ID, addrs, peerstore.TempAddrTTL)
+	info.Addrs = addrs[:1]
+	named, err := peer.AddrInfoToP2pAddrs(&info)
 	if err != nil {
 		return
 	}
-	d.n.router.Introduce(protocol.Contact{ID: IDOf(info.ID), URL: addrs[0].String()})
+	d.n.log.Debug("DHT: found", "peer", IDOf(info.ID).Short())
+	d.n.router.Introduce(protocol.Contact{ID: IDOf(info.ID), URL: named[0].String()})
 }
 
 func recordKey(id protocol.ID) string { return recordPrefix + string(id[:]) }

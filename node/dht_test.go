@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	datastore "github.com/ipfs/go-datastore"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
@@ -42,6 +43,144 @@ func TestConnectFindsARecordInTheDHT(t *testing.T) {
 	n.Connect(far.ID())
 	if got := receive(t, "peer", peers); got.ID != far.ID() || !got.Proved {
 		t.Errorf("linked to %+v, want %v", got, far.ID())
+	}
+}
+
+// What a newcomer asks for before it knows a peer of the DHT is not asked in vain.
+func TestConnectWaitsForTheDHT(t *testing.T) {
+	hub := start(t, closedDHT(Options{NoOverlay: true, NoDiscovery: true}))
+	boot := []string{hub.Addrs()[0].String()}
+	far := start(t, closedDHT(Options{NoOverlay: true, NoDiscovery: true, Bootstraps: boot}))
+	eventually(t, "the record of the far node at the hub", func() bool {
+		v, err := hub.dht.kad.GetValue(t.Context(), recordKey(far.ID()))
+		return err == nil && len(v) > 0
+	})
+	o, _, peers := inboxOf(closedDHT(Options{NoOverlay: true, NoDiscovery: true}))
+	o.DHT.Bootstraps = boot
+	n := start(t, o)
+	n.Connect(far.ID())
+	if got := receive(t, "peer", peers); got.ID != far.ID() {
+		t.Errorf("linked to %v, want %v", got.ID, far.ID())
+	}
+}
+
+// mounted gives a node with a DHT whose loop does not run and whose host does not listen,
+// so that a test can take their steps.
+func mounted(t *testing.T, o Options) *Node {
+	t.Helper()
+	n := newNode(o)
+	var err error
+	if n.own, err = newHost(hostOptions{Listen: o.Listen, ListenHost: o.ListenHost, Announce: o.Announce}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.mount(n.own); err != nil {
+		n.own.Close()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return n
+}
+
+func TestAServerOfTheDHTCanBeDialled(t *testing.T) {
+	const public, wss = "203.0.114.1", "wss://relay.example.com"
+	for _, test := range []struct {
+		name string
+		o    Options
+		dht  DHTOptions
+		want kaddht.ModeOpt
+	}{
+		{"public", Options{Listen: true, ListenHost: public}, DHTOptions{}, kaddht.ModeServer},
+		{"public, another DHT", Options{Listen: true, ListenHost: public}, DHTOptions{Prefix: "/acme"}, kaddht.ModeAuto},
+		{"announced", Options{Listen: true, ListenHost: "127.0.0.1", Announce: []string{wss}}, DHTOptions{}, kaddht.ModeServer},
+		{"announced, another DHT", Options{Listen: true, ListenHost: "127.0.0.1", Announce: []string{wss}}, DHTOptions{Prefix: "/acme"}, kaddht.ModeServer},
+		{"announced in private", Options{Listen: true, ListenHost: "127.0.0.1", Announce: []string{"ws://192.168.1.1:8001"}}, DHTOptions{}, kaddht.ModeAuto},
+		{"private", Options{Listen: true, ListenHost: "127.0.0.1"}, DHTOptions{}, kaddht.ModeAuto},
+		{"private and closed", Options{Listen: true, ListenHost: "127.0.0.1"}, DHTOptions{Closed: true}, kaddht.ModeServer},
+		{"no port", Options{}, DHTOptions{Closed: true}, kaddht.ModeAuto},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.o.DHT = &test.dht
+			if got := mounted(t, test.o).dht.kad.Mode(); got != test.want {
+				t.Errorf("mode %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTheRendezvousIsSearchedEverLessOften(t *testing.T) {
+	ctx := t.Context()
+	n := mounted(t, Options{DHT: &DHTOptions{Closed: true}})
+	d := n.dht
+	for wait := seekMin; wait <= 2*seekMax; wait *= 2 {
+		d.suggest(ctx)
+		at := d.seekAt
+		if d.seekWait != min(wait, seekMax) || !at.After(time.Now().Add(d.seekWait/2)) {
+			t.Fatalf("the next search after %v, at %v; want %v", d.seekWait, at, min(wait, seekMax))
+		}
+		if d.suggest(ctx); d.seekAt != at {
+			t.Fatal("it searched again at once")
+		}
+		d.seekAt = time.Now() // the wait is over
+	}
+	// While there is a link nothing is sought; after it all begins anew.
+	other := start(t, local(Options{}))
+	n.router.Introduce(protocol.Contact{ID: other.ID(), URL: other.Addrs()[0].String()})
+	eventually(t, "a link", func() bool { return n.router.Stats().Links == 1 })
+	if d.suggest(ctx); !d.seekAt.IsZero() || d.seekWait != 0 {
+		t.Errorf("with a link it searches at %v, after %v", d.seekAt, d.seekWait)
+	}
+}
+
+func TestLegacyPeersAreAnnouncedSomeAtATime(t *testing.T) {
+	d := mounted(t, Options{DHT: &DHTOptions{Closed: true}}).dht
+	for i := range maxHeld + 1 {
+		d.hold(protocol.ID{0: byte(i), 1: byte(i >> 8), 2: 1}, true)
+	}
+	if len(d.held) != maxHeld {
+		t.Errorf("%d are held, want %d", len(d.held), maxHeld)
+	}
+	for i := 1; i <= 3; i++ {
+		d.provide(t.Context())
+		begun := 0
+		for _, at := range d.held {
+			if !at.IsZero() {
+				begun++
+			}
+		}
+		if begun != i*maxProvides {
+			t.Errorf("after %d ticks %d were announced, want %d", i, begun, i*maxProvides)
+		}
+	}
+}
+
+// noLegacy is a legacy transport that nobody uses.
+type noLegacy struct{}
+
+func (noLegacy) CanDial(protocol.Contact) bool { return false }
+func (noLegacy) Dial(context.Context, *protocol.Router, protocol.Contact) (protocol.Link, error) {
+	return nil, errors.ErrUnsupported
+}
+func (noLegacy) AcceptText(context.Context, *protocol.Router, *TextConn) {}
+
+func TestGatewaysAreFound(t *testing.T) {
+	hub := start(t, closedDHT(Options{}))
+	boot := []string{hub.Addrs()[0].String()}
+	gateway := start(t, closedDHT(Options{Bootstraps: boot, Legacy: noLegacy{}}))
+	var infos []peer.AddrInfo
+	eventually(t, "the gateway has announced itself", func() bool {
+		var err error
+		infos, err = hub.Gateways(t.Context())
+		return err == nil && len(infos) > 0
+	})
+	if len(infos) != 1 || infos[0].ID != gateway.Host().ID() || len(infos[0].Addrs) == 0 {
+		t.Errorf("gateways: %v, want %v", infos, gateway.Host().ID())
+	}
+	if _, err := start(t, Options{}).Gateways(t.Context()); !errors.Is(err, ErrNoDHT) {
+		t.Errorf("without a DHT: %v, want ErrNoDHT", err)
 	}
 }
 

@@ -548,6 +548,14 @@ func (n *Node) peerDown(id protocol.ID, err error) {
 	}
 }
 
+// linked reports whether there is a link to a peer.
+func (n *Node) linked(id protocol.ID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, yes := n.remotes[id]
+	return yes
+}
+
 // hangUp closes the connections to a peer that is gone. libp2p would take one for good for
 // as long as most of a minute, over webrtc-direct, and try every new stream on it.
 func (n *Node) hangUp(id protocol.ID) {
@@ -570,6 +578,9 @@ func (n *Node) Status() StatusData {
 			{"copies", stats.Copies}, {"links opened", stats.LinksOpened}, {"links refused", stats.LinksRefused},
 			{"bad signatures", stats.BadSignatures}, {"goroutines", uint64(runtime.NumGoroutine())},
 		},
+	}
+	if n.dht != nil {
+		d.Counters = append(d.Counters, n.dht.counters()...)
 	}
 	for _, a := range n.Addrs() {
 		d.Addrs = append(d.Addrs, a.String())

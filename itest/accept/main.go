@@ -58,6 +58,7 @@ func runs() []run {
 		{"gone", "kill -9 a linked process, every kind of link -n times: when is it missed", 10, gone},
 		{"hostile", "peers do to a relay what they should not, 50 inputs and more of -n seconds each: memory, goroutines, and whether it relays", 3, hostile},
 		{"pages", "4 Go peers, 3 pages on js-libp2p and 3 of the npm package: everybody writes to everybody, in -n networks", 5, pages},
+		{"dht", "100 hosts in 10 processes share a kad-dht: -n newcomers of each kind connect to any id; stale and forged records; a DHT of others", 100, dht},
 		{"overlay", "up to -n production cores in virtual time: delivery, hops, links, talk, repair", 1000, overlay},
 		{"mutations", "take the safeguards of package protocol out one by one: a test must fail each time", 1, mutations},
 	}
@@ -68,6 +69,9 @@ var errUsage = errors.New("usage")
 
 func main() {
 	if status, played := itest.PlayBulk(); played {
+		os.Exit(status)
+	}
+	if status, played := itest.PlayFleet(); played {
 		os.Exit(status)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -1,0 +1,98 @@
+package itest
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+func TestNewcomersFindAnybodyInTheDHT(t *testing.T) {
+	ctx := testContext(t)
+	n, err := OpenDHTNetwork(ctx, 2, FleetSpec{Hosts: 2})
+	must(t, err)
+	defer func() { must(t, n.Close()) }()
+	states, err := n.Settle(ctx, 0, 1, func([]FleetState) {})
+	must(t, err)
+	for i, s := range states {
+		if s.Links != len(states)-1 || s.Published == 0 {
+			t.Errorf("host %d has %+v", i, s)
+		}
+	}
+	at := n.Hosts[0]
+	for _, c := range []Newcomer{{Overlay: true}, {DHT: true, Listen: true}, {DHT: true}, {Overlay: true, DHT: true}} {
+		for _, to := range n.Hosts[1:] {
+			_, err := c.Join(ctx, at, to)
+			must(t, err)
+		}
+	}
+}
+
+func TestAStaleRecordIsDialledOnce(t *testing.T) {
+	ctx := testContext(t)
+	server, err := node.New(node.Options{Listen: true, ListenHost: loopback, DHT: &node.DHTOptions{Closed: true}})
+	must(t, err)
+	defer func() { must(t, server.Close()) }()
+	at := FleetHost{ID: server.ID(), Peer: server.Host().ID(), Addr: server.Addrs()[0].String()}
+	client, err := NewKadClient()
+	must(t, err)
+	defer func() { must(t, client.Close()) }()
+	decoy, err := NewDecoy("0")
+	must(t, err)
+	defer func() { must(t, decoy.Close()) }()
+	_, gone, err := Forgeries(at, decoy.Addr())
+	must(t, err)
+	if taken, err := client.Put(ctx, at, gone); err != nil || !taken {
+		t.Fatalf("the record is taken: %v, %v", taken, err)
+	}
+	figure, err := Stale(ctx, at, FleetHost{ID: gone.ID, Peer: gone.Peer}, 0)
+	must(t, err)
+	if figure != (StaleFigure{Found: 1, Dials: 1}) || decoy.Dials() != 1 {
+		t.Errorf("it costs %+v, and %d dials arrive", figure, decoy.Dials())
+	}
+}
+
+func TestForgedRecordsAreNeitherKeptNorBelieved(t *testing.T) {
+	ctx := testContext(t)
+	server, err := node.New(node.Options{Listen: true, ListenHost: loopback, DHT: &node.DHTOptions{Closed: true}})
+	must(t, err)
+	defer func() { must(t, server.Close()) }()
+	at := FleetHost{ID: server.ID(), Peer: server.Host().ID(), Addr: server.Addrs()[0].String()}
+	client, err := NewKadClient()
+	must(t, err)
+	defer func() { must(t, client.Close()) }()
+	decoy, err := NewDecoy("0")
+	must(t, err)
+	defer func() { must(t, decoy.Close()) }()
+	forged, right, err := Forgeries(at, decoy.Addr())
+	must(t, err)
+	for _, f := range append(forged, right) {
+		t.Run(f.Name, func(t *testing.T) {
+			want := f.Name == right.Name
+			taken, err := client.Put(ctx, at, f)
+			must(t, err)
+			kept, err := client.Kept(ctx, at, f.Key)
+			must(t, err)
+			if taken != want || bytes.Equal(kept, f.Value) != want {
+				t.Errorf("taken: %v, kept: %x; want %v", taken, kept, want)
+			}
+			if f.ID == (protocol.ID{}) {
+				return
+			}
+			lie, err := Lie(ctx, f, decoy)
+			must(t, err)
+			if lie.Asked == 0 || (lie.Found > 0) != want {
+				t.Errorf("a newcomer asked a liar %d times and believed it %d times; want %v", lie.Asked, lie.Found, want)
+			}
+		})
+	}
+}
+
+func TestOursShareTheDHTOfPlainHosts(t *testing.T) {
+	figure, err := ShareDHT(testContext(t), goBinary(t), "/acme", 3, 2)
+	must(t, err)
+	if len(figure.Found) != 6 || len(figure.After) != 3 {
+		t.Errorf("plain hosts found ours: %+v", figure)
+	}
+}

@@ -1,0 +1,299 @@
+package itest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+
+	"github.com/libp2p/go-libp2p"
+	kaddht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// fleetEnv is set in a process that is to be a fleet.
+const fleetEnv = "PEER_RELAY_ITEST_FLEET"
+
+// A FleetSpec says which hosts a process runs. All listen on 127.0.0.1 and are servers of
+// a kad-dht, if they have one.
+type FleetSpec struct {
+	Name   string
+	Hosts  int
+	Prefix string // of the DHT, "" is ours
+
+	// Bootstrap is the one address that the hosts know, with /p2p/…; the first of them if
+	// there is none.
+	Bootstrap string
+
+	// Plain hosts are stock libp2p ones with go-libp2p-kad-dht as it comes, which know
+	// nothing of peer-relay. The others are nodes.
+	Plain bool
+	// NoDHT are nodes that have the overlay alone.
+	NoDHT bool
+}
+
+// A FleetHost is a host of a fleet.
+type FleetHost struct {
+	ID   protocol.ID
+	Peer peer.ID
+	Addr string // with /p2p/…
+}
+
+// Info gives the host as libp2p names it.
+func (h FleetHost) Info() (*peer.AddrInfo, error) { return peer.AddrInfoFromString(h.Addr) }
+
+// A FleetState is what a host of a fleet has at a moment. Of plain hosts there are no
+// links, and nothing is published.
+type FleetState struct {
+	Links     int
+	Opened    uint64 // links, ever
+	Conns     int    // peers with a libp2p connection
+	Table     int    // peers in the DHT's routing table
+	Published uint64 // how often its own record was put into the DHT
+}
+
+// A Fleet is a process of this program that runs some hosts.
+type Fleet struct {
+	proc  *Process
+	lines *Log[json.RawMessage]
+	asked int // lines that were waited for
+
+	Hosts []FleetHost
+}
+
+// PlayFleet is the fleet, in a process that was started to be one. A program that starts
+// fleets calls it first, and exits with the status if there was one.
+func PlayFleet() (status int, played bool) {
+	if os.Getenv(fleetEnv) == "" {
+		return 0, false
+	}
+	if err := runFleet(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1, true
+	}
+	return 0, true
+}
+
+// StartFleet starts a fleet, and returns when its hosts listen. Its methods are for one
+// goroutine.
+func StartFleet(ctx context.Context, spec FleetSpec) (*Fleet, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("itest: start a fleet: %w", err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), fleetEnv+"=1")
+	f := &Fleet{lines: NewLog[json.RawMessage](spec.Name)}
+	f.proc, err = StartProcess(spec.Name, cmd, func(line []byte) { f.lines.Add(append(json.RawMessage(nil), line...)) }, func(err error) {
+		if err == nil {
+			err = errors.New("itest: it has ended")
+		}
+		f.lines.End(err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := f.ask(ctx, spec, &f.Hosts); err != nil {
+		return nil, errors.Join(err, f.proc.Close())
+	}
+	return f, nil
+}
+
+// ask writes one line and reads its answer.
+func (f *Fleet) ask(ctx context.Context, question, answer any) error {
+	line, err := json.Marshal(question)
+	if err != nil {
+		return fmt.Errorf("itest: fleet: %w", err)
+	}
+	if err := f.proc.WriteLine(line); err != nil {
+		return err
+	}
+	lines, err := f.lines.Next(ctx, f.asked)
+	if err != nil {
+		return err
+	}
+	f.asked++
+	if err := json.Unmarshal(lines[0], answer); err != nil {
+		return fmt.Errorf("itest: fleet: %w: %.200q", err, lines[0])
+	}
+	return nil
+}
+
+// State asks for what each of the hosts has.
+func (f *Fleet) State(ctx context.Context) (states []FleetState, err error) {
+	err = f.ask(ctx, "state", &states)
+	return states, err
+}
+
+// Kill ends the process as kill -9 does, and returns when it is gone.
+func (f *Fleet) Kill() error {
+	f.proc.EndInput()
+	if err := f.proc.Signal(os.Kill); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("itest: kill: %w", err)
+	}
+	<-f.proc.Done()
+	return nil
+}
+
+// Close ends the process.
+func (f *Fleet) Close() error { return f.proc.Close() }
+
+// --- in the process
+
+// runFleet is the process of a fleet: its first line is a FleetSpec, each further one asks
+// for the state, the end of in ends it.
+func runFleet(in io.Reader, out io.Writer) error {
+	lines := bufio.NewScanner(in)
+	answers := json.NewEncoder(out)
+	var spec FleetSpec
+	if !lines.Scan() {
+		return lines.Err()
+	}
+	if err := json.Unmarshal(lines.Bytes(), &spec); err != nil {
+		return fmt.Errorf("itest: fleet: %w", err)
+	}
+	// They end with the process: a hundred hosts that say goodbye to each other on two
+	// cores take longer than anybody waits.
+	var members []fleetMember
+	var hosts []FleetHost
+	for range spec.Hosts {
+		m, err := newFleetMember(spec)
+		if err != nil {
+			return fmt.Errorf("itest: fleet: %w", err)
+		}
+		members = append(members, m)
+		hosts = append(hosts, m.host)
+		if spec.Bootstrap == "" {
+			spec.Bootstrap = m.host.Addr
+		}
+	}
+	if err := answers.Encode(hosts); err != nil {
+		return err
+	}
+	for lines.Scan() {
+		var states []FleetState
+		for _, m := range members {
+			states = append(states, m.state())
+		}
+		if err := answers.Encode(states); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+type fleetMember struct {
+	host  FleetHost
+	state func() FleetState
+}
+
+func newFleetMember(spec FleetSpec) (fleetMember, error) {
+	if spec.Plain {
+		var boots []string
+		if spec.Bootstrap != "" {
+			boots = []string{spec.Bootstrap}
+		}
+		p, err := NewPlainDHT(context.Background(), spec.Prefix, boots...)
+		if err != nil {
+			return fleetMember{}, err
+		}
+		return fleetMember{
+			host: FleetHost{ID: node.IDOf(p.Host.ID()), Peer: p.Host.ID(), Addr: p.Addrs()[0]},
+			state: func() FleetState {
+				return FleetState{Conns: len(p.Host.Network().Peers()), Table: p.DHT.RoutingTable().Size()}
+			},
+		}, nil
+	}
+	o := node.Options{Listen: true, ListenHost: loopback, NoWebRTCDirect: true}
+	if !spec.NoDHT {
+		o.DHT = &node.DHTOptions{Prefix: spec.Prefix, Closed: true}
+	}
+	if spec.Bootstrap != "" {
+		o.Bootstraps = []string{spec.Bootstrap}
+	}
+	n, err := node.New(o)
+	if err != nil {
+		return fleetMember{}, err
+	}
+	return fleetMember{
+		host:  FleetHost{ID: n.ID(), Peer: n.Host().ID(), Addr: n.Addrs()[0].String()},
+		state: func() FleetState { return stateOf(n) },
+	}, nil
+}
+
+func stateOf(n *node.Node) FleetState {
+	stats := n.Router().Stats()
+	s := FleetState{Links: stats.Links, Opened: stats.LinksOpened, Conns: len(n.Host().Network().Peers())}
+	for _, c := range n.Status().Counters {
+		switch c.Name {
+		case "DHT peers":
+			s.Table = int(c.Value)
+		case "DHT records published":
+			s.Published = c.Value
+		}
+	}
+	return s
+}
+
+// --- what knows nothing of us
+
+// A PlainDHT is a stock go-libp2p host with a stock go-libp2p-kad-dht in server mode.
+type PlainDHT struct {
+	Host host.Host
+	DHT  *kaddht.IpfsDHT
+}
+
+// NewPlainDHT starts one on 127.0.0.1: over TCP, QUIC and webrtc-direct, as by default.
+// Only the filter that would keep loopback addresses from others is off.
+func NewPlainDHT(ctx context.Context, prefix string, bootstraps ...string) (_ *PlainDHT, err error) {
+	if prefix == "" {
+		prefix = node.DHTPrefix
+	}
+	var boots []peer.AddrInfo
+	for _, b := range bootstraps {
+		info, err := peer.AddrInfoFromString(b)
+		if err != nil {
+			return nil, fmt.Errorf("itest: plain DHT: %w", err)
+		}
+		boots = append(boots, *info)
+	}
+	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/udp/0/webrtc-direct"), libp2p.DisableMetrics())
+	if err != nil {
+		return nil, fmt.Errorf("itest: plain DHT: %w", err)
+	}
+	d, err := kaddht.New(h, kaddht.Mode(kaddht.ModeServer), kaddht.ProtocolPrefix(libp2pprotocol.ID(prefix)), kaddht.BootstrapPeers(boots...),
+		kaddht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr { return addrs }))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("itest: plain DHT: %w", err), h.Close())
+	}
+	p := &PlainDHT{Host: h, DHT: d}
+	if err := d.Bootstrap(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("itest: plain DHT: %w", err), p.Close())
+	}
+	return p, nil
+}
+
+// Addrs gives where it listens, each with /p2p/….
+func (p *PlainDHT) Addrs() (addrs []string) {
+	all, err := peer.AddrInfoToP2pAddrs(host.InfoFromHost(p.Host))
+	if err != nil {
+		return nil // it has no peer id, which cannot be
+	}
+	for _, a := range all {
+		addrs = append(addrs, a.String())
+	}
+	return addrs
+}
+
+// Close ends it.
+func (p *PlainDHT) Close() error { return errors.Join(p.DHT.Close(), p.Host.Close()) }
