@@ -38,6 +38,13 @@ func TestParseDatagram(t *testing.T) {
 		{`{"buffer":"ü\n","port":"53"}`, "ü\n", 53},
 		{`{"buffer":[1,2],"port":1}`, "\x01\x02", 1},
 		{`{"port":1,"buffer":[1],"buffer":[2],"port":2}`, "\x02", 2},
+		{`{"buffer":"\ud800","port":1}`, "\ufffd", 1},
+		{`{"buffer":{"data":[97,98],"type":"Buffer"},"port":1}`, "ab", 1},
+		{`{"buffer":{"type":"Buffer","data":[97],"more":1},"port":1}`, "a", 1},
+		{`{"buffer":{"type":"Buffer","data":[0],"data":[97]},"port":1}`, "a", 1},
+		{`{"buffer": { "type": "Buffer", "data": [ 97, 98 ] }, "port": 1}`, "ab", 1},
+		{`{"buffer":{"type":"Buffer","data":[256,353,-159,97.9,-158.5,null,1e300]},"port":1}`, "\x00aaab\x00\x00", 1},
+		{`{"buffer":[256,-1],"port":1}`, "\x00\xff", 1},
 	} {
 		if buffer, port, ok := parseDatagram([]byte(test.text)); !ok || string(buffer) != test.want || port != test.port || buffer == nil {
 			t.Errorf("%s: %q, %d, %v", test.text, buffer, port, ok)
@@ -45,7 +52,11 @@ func TestParseDatagram(t *testing.T) {
 	}
 	for _, text := range []string{
 		``, `null`, `1`, `"x"`, `[]`, `{}`, `{"port":1}`, `{"buffer":"x"}`, `{"buffer":null,"port":1}`, `{"buffer":{},"port":1}`,
-		`{"buffer":{"type":"Buffer","data":[256]},"port":1}`, `{"buffer":[256],"port":1}`, `{"buffer":[-1],"port":1}`, `{"buffer":1,"port":1}`,
+		`{"buffer":1,"port":1}`, `{"buffer":true,"port":1}`, `{"buffer":{"0":97},"port":1}`, `{"buffer":{"type":"Buffer"},"port":1}`,
+		`{"buffer":{"type":"Buffer","data":"a"},"port":1}`, `{"buffer":{"type":"Buffer","data":null},"port":1}`, `{"buffer":{"type":"buffer","data":[97]},"port":1}`,
+		`{"buffer":{"type":["Buffer"],"data":[97]},"port":1}`, `{"buffer":[[97]],"port":1}`, `{"buffer":["a"],"port":1}`, `{"buffer":[1e400],"port":1}`,
+		`{"buffer":[{"type":"Buffer","data":[97]}],"port":1}`, `{"buffer":` + strings.Repeat("[", 900) + strings.Repeat("]", 900) + `,"port":1}`,
+		`{"buffer":"x","port":"-1"}`, `{"buffer":"x","port":" 1"}`, `{"buffer":"x","port":"0x10"}`, `{"buffer":"x","port":99999999999999999999}`,
 		`{"buffer":"x","port":-1}`, `{"buffer":"x","port":65536}`, `{"buffer":"x","port":1.5}`, `{"buffer":"x","port":null}`,
 		`{"buffer":"x","port":""}`, `{"buffer":"x","port":[1]}`, `{"buffer":"x","port":1}x`,
 	} {

@@ -278,19 +278,7 @@ func appendDatagram(b, buffer []byte, from protocol.ID, port int) []byte {
 // parseDatagram reads what new Buffer(msg.buffer) and msg.port of JS can be. What the
 // message says of its address means nothing, and is not read.
 func parseDatagram(text []byte) (buffer []byte, port int, ok bool) {
-	members, err := rawjson.AppendMembers(nil, text)
-	if err != nil {
-		return nil, 0, false
-	}
-	var data, number []byte
-	for _, m := range rawjson.LastWins(members) {
-		switch string(m.Key) {
-		case "buffer":
-			data = m.Value
-		case "port":
-			number = m.Value
-		}
-	}
+	data, number := twoMembers(text, "buffer", "port")
 	// A port that came from a command line is a string there.
 	n, err := strconv.ParseUint(strings.Trim(string(number), `"`), 10, 16)
 	if err != nil {
@@ -300,6 +288,23 @@ func parseDatagram(text []byte) (buffer []byte, port int, ok bool) {
 	return buffer, int(n), ok
 }
 
+// twoMembers gives the values that two keys have in an object, nil for none.
+func twoMembers(text []byte, a, b string) (ofA, ofB []byte) {
+	members, err := rawjson.AppendMembers(nil, text)
+	if err != nil {
+		return nil, nil
+	}
+	for _, m := range members { // of equal keys the last one counts
+		switch string(m.Key) {
+		case a:
+			ofA = m.Value
+		case b:
+			ofB = m.Value
+		}
+	}
+	return ofA, ofB
+}
+
 // parseBuffer reads a Buffer, a string, which stands for its UTF-8, or an array of bytes.
 func parseBuffer(text []byte) (buffer []byte, ok bool) {
 	if len(text) == 0 {
@@ -307,17 +312,37 @@ func parseBuffer(text []byte) (buffer []byte, ok bool) {
 	}
 	switch text[0] {
 	case '{':
-		return rawjson.DecodeBuffer([]byte{}, text)
+		if buffer, ok = rawjson.DecodeBuffer([]byte{}, text); ok {
+			return buffer, true
+		}
+		// Others may write the same object otherwise.
+		kind, data := twoMembers(text, "type", "data")
+		if string(kind) != `"Buffer"` {
+			return nil, false
+		}
+		return parseBytes(data)
 	case '"':
 		var s string
 		err := json.Unmarshal(text, &s)
 		return []byte(s), err == nil
-	case '[':
-		buffer = []byte{}
-		err := json.Unmarshal(text, &buffer)
-		return buffer, err == nil
 	}
-	return nil, false
+	return parseBytes(text)
+}
+
+// parseBytes reads an array of numbers, of which JS takes the lowest eight bits.
+func parseBytes(text []byte) (bytes []byte, ok bool) {
+	if len(text) == 0 || text[0] != '[' {
+		return nil, false
+	}
+	var numbers []float64
+	if err := json.Unmarshal(text, &numbers); err != nil {
+		return nil, false
+	}
+	bytes = make([]byte, len(numbers))
+	for i, n := range numbers {
+		bytes[i] = byte(int(math.Mod(math.Trunc(n), 1<<8)))
+	}
+	return bytes, true
 }
 
 // onMessage takes a message that came for the peer. What is no datagram ends a JS socket;
