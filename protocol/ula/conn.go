@@ -185,25 +185,40 @@ func (c *Conn) resolve(ip netip.Addr, q *question) {
 	}
 }
 
+// ask asks now and again, until one of the answers, which may be late, or a datagram from
+// there tells who has an address.
 func (c *Conn) ask(ip netip.Addr) (protocol.ID, bool) {
 	b := ip.As16()
 	var near protocol.ID
 	copy(near[:], b[1:])
+	var searches sync.WaitGroup
+	defer searches.Wait()
+	ctx, cancel := context.WithTimeout(c.ctx, askTimes*askEvery)
+	defer cancel()
+	answered := make(chan struct{}, askTimes)
+	again := time.NewTicker(askEvery)
+	defer again.Stop()
 	for range askTimes {
-		ctx, cancel := context.WithTimeout(c.ctx, askEvery)
-		ids, _ := c.find(ctx, near)
-		for _, id := range ids {
-			if AddrOf(id) == ip {
-				c.table.Add(id, false)
+		searches.Go(func() { // ends with its answer or with ctx; ask waits
+			ids, _ := c.find(ctx, near)
+			for _, id := range ids {
+				if AddrOf(id) == ip {
+					c.table.Add(id, false)
+				}
 			}
-		}
-		id, ok := c.peer(ip) // or it has sent something meanwhile
-		if !ok {
-			<-ctx.Done()
-		}
-		cancel()
-		if ok || c.ctx.Err() != nil {
-			return id, ok
+			answered <- struct{}{}
+		})
+		for waits := true; waits; {
+			select {
+			case <-answered:
+			case <-again.C:
+				waits = false
+			case <-ctx.Done():
+				return c.peer(ip)
+			}
+			if id, ok := c.peer(ip); ok {
+				return id, true
+			}
 		}
 	}
 	return protocol.ID{}, false

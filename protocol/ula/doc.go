@@ -21,9 +21,10 @@
 // # Limits
 //
 // A table holds 65,536 peers and forgets those that were not used for the longest time.
-// A socket asks for 256 addresses at once, three times each, a second apart, and holds
-// the last 8 datagrams for each. For 10 s after that it does not ask for that address
-// again. A legacy peer that is linked with none of the peers near it is not found.
+// A socket asks for 256 addresses at once, three times each, a second apart, and takes
+// an answer for three seconds; it holds the last 8 datagrams for each. For 10 s after that
+// it does not ask for that address again. A legacy peer that is linked with none of the
+// peers near it is not found.
 //
 // # Threats
 //

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -353,6 +354,35 @@ func TestConnHearsMeanwhile(t *testing.T) {
 		read(t, a)
 		if got, _ := read(t, b); got != "held" {
 			t.Errorf("read %q", got)
+		}
+	})
+}
+
+// An answer counts although it has been asked again meanwhile, and the questions end with it.
+func TestConnTakesLateAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		routers := row(t)
+		conn, err := routers[0].ListenPacket(7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked atomic.Int32
+		a := Wrap(conn, NewTable(), func(ctx context.Context, _ protocol.ID) ([]protocol.ID, error) {
+			if asked.Add(1) == 1 {
+				time.Sleep(askEvery + askEvery/2)
+				return []protocol.ID{routers[1].ID()}, ctx.Err()
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		b := listen(t, routers[1], 8)
+		defer a.Close()
+		defer b.Close()
+		time.Sleep(time.Second)
+		begin := time.Now()
+		write(t, a, b.LocalAddr(), "held")
+		if got, _ := read(t, b); got != "held" || asked.Load() != 2 || time.Since(begin) > 2*askEvery {
+			t.Errorf("read %q after %v, asked %d times", got, time.Since(begin), asked.Load())
 		}
 	})
 }
