@@ -23,6 +23,7 @@
 //	   ├─ gopeer.go    our own binary ─────────────────── process.go ── peer-relay --json
 //	   ├─ jslibp2p.go  js-libp2p in Node 22
 //	   └─ pagepeer.go  the npm package in pages of chromium.go
+//	programs/     a module of its own: programs for *net.UDPAddr, on virtual addresses
 //	bundle.go     the JavaScript of pages; try.go the bundle that package node embeds
 //
 // Nothing here imports testing: the same helpers serve the tests and the acceptance

@@ -14,7 +14,7 @@ import (
 // patience is how long a test waits for anything. It is generous: only a failure takes it.
 const patience = 2 * time.Minute
 
-// installPatience is patience for a test that may have to install the npm dependencies.
+// installPatience is patience for a test that may have to install what it depends on.
 const installPatience = 5 * time.Minute
 
 func TestMain(m *testing.M) {
@@ -85,6 +85,14 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
+// installContext is testContext for a test that may have to install what it depends on.
+func installContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), installPatience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // needTool skips the test loudly if a program is missing, and fails it with CI=true.
 func needTool(t *testing.T, names ...string) {
 	t.Helper()
@@ -119,9 +127,7 @@ func must(t *testing.T, err error) {
 func needNPM(t *testing.T) {
 	t.Helper()
 	needTool(t, "node", "npm")
-	ctx, cancel := context.WithTimeout(t.Context(), installPatience)
-	defer cancel()
-	_, err := Install(ctx)
+	_, err := Install(installContext(t))
 	must(t, err)
 }
 

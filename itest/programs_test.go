@@ -1,0 +1,26 @@
+package itest
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestPrograms runs the tests of itest/programs: a BitTorrent DHT and a name server that
+// others wrote, on virtual addresses. They are a module of their own, which is built as
+// its go.mod says.
+func TestPrograms(t *testing.T) {
+	root, err := Root()
+	must(t, err)
+	ctx := installContext(t)
+	binary := filepath.Join(t.TempDir(), "programs.test")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, ".")
+	run := exec.CommandContext(ctx, binary, "-test.v", "-test.timeout="+installPatience.String())
+	for _, cmd := range []*exec.Cmd{build, run} {
+		cmd.Dir = filepath.Join(root, "itest", "programs")
+		cmd.WaitDelay = exitGrace
+		out, err := cmd.CombinedOutput()
+		t.Logf("%s", out)
+		must(t, err)
+	}
+}
