@@ -83,7 +83,7 @@ func TestSockets(t *testing.T) {
 		ours.Peer().OnReceive(func(m compat.Message) { wire.Add(string(m.JSON)) })
 		r := rand.NewChaCha8([32]byte{byte(i)})
 		payloads := [][]byte{{}, []byte("text ü"), allBytes()}
-		for _, size := range []int{1200, 63_900} {
+		for _, size := range []int{1200, compat.MaxDatagram} {
 			b := make([]byte, size)
 			r.Read(b)
 			payloads = append(payloads, b)
@@ -107,6 +107,7 @@ func TestSockets(t *testing.T) {
 			must(t, err)
 			checkDatagram(t, way+" from Go", at[n], mine, data)
 		}
+		t.Logf("%s: %d datagrams each way, of 0 to %d bytes, between port %d of JS and %d of Go", way, len(payloads), compat.MaxDatagram, theirs.Port, mine.Port)
 		must(t, js.Close(ctx))
 		_, err = js.Events().Wait(ctx, func(e SocketEvent) bool { return e.Name == "close" })
 		must(t, err)

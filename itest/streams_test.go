@@ -35,7 +35,8 @@ import (
 // Nobody makes any other link.
 type jsAndGo struct {
 	near, far *node.Node
-	tap       *Tap // between near and the JS relay; nil: there is none
+	relay     *GoPeer // our binary
+	tap       *Tap    // between near and the JS relay; nil: there is none
 }
 
 // dialThis dials legacy peers at one address, whomever else it hears of.
@@ -52,6 +53,7 @@ func startJSAndGo(t *testing.T, tapped bool) (ends jsAndGo) {
 	ctx := testContext(t)
 	js := npmPeer(t, d, NPMSpec{Spec: Spec{Name: "js relay", Listen: true}, Hold: true})
 	relay := goPeer(t, Spec{Name: "go relay", Listen: true, Bootstrap: []string{js.URL()}})
+	ends.relay = relay
 	url := js.URL()
 	if tapped {
 		var err error
@@ -130,6 +132,9 @@ func fetchHTTP3(t *testing.T, ends jsAndGo, percent int) {
 	clientSocket, err := ends.near.ListenPacket(0)
 	must(t, err)
 	defer clientSocket.Close()
+	ctx := testContext(t)
+	before, err := FetchStatus(ctx, ends.relay.URL())
+	must(t, err)
 	server := &lossy{PacketConn: serverSocket, percent: percent, random: rand.New(rand.NewPCG(1, uint64(percent)))}
 	client := &lossy{PacketConn: clientSocket, percent: percent, random: rand.New(rand.NewPCG(2, uint64(percent)))}
 
@@ -161,7 +166,7 @@ func fetchHTTP3(t *testing.T, ends jsAndGo, percent int) {
 		},
 	}
 	defer tripper.Close()
-	request, err := http.NewRequestWithContext(testContext(t), http.MethodGet, "https://far.example/", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://far.example/", nil)
 	must(t, err)
 	response, err := tripper.RoundTrip(request)
 	must(t, err)
@@ -173,9 +178,17 @@ func fetchHTTP3(t *testing.T, ends jsAndGo, percent int) {
 	if n != size || !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
 		t.Errorf("%d bytes came of %d, or others", n, size)
 	}
-	for _, c := range []*lossy{server, client} {
+	t.Logf("%d bytes came, SHA-256 %x, of what was sent %x", n, got.Sum(nil), want.Sum(nil))
+	after, err := FetchStatus(ctx, ends.relay.URL())
+	must(t, err)
+	passed := after.Counters["forwarded"] - before.Counters["forwarded"]
+	t.Logf("our relay, between the JS one and the server, passed %d messages on", passed)
+	if came := client.Stats().Received; passed < came {
+		t.Errorf("%d datagrams came to the client, and the relay passed %d messages on", came, passed)
+	}
+	for i, c := range []*lossy{server, client} {
 		c.mu.Lock()
-		t.Logf("%d datagrams sent, %d dropped on purpose; socket: %+v", c.sent, c.dropped, c.Stats())
+		t.Logf("%s: %d datagrams sent, %d dropped on purpose; socket: %+v", []string{"server", "client"}[i], c.sent, c.dropped, c.Stats())
 		if (c.dropped > 0) != (percent > 0) {
 			t.Errorf("%d datagrams of %d were dropped on purpose", c.dropped, c.sent)
 		}
