@@ -23,6 +23,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/record"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
 	"google.golang.org/protobuf/encoding/protodelim"
@@ -224,6 +225,9 @@ func Stale(ctx context.Context, at, dead FleetHost, watch time.Duration) (figure
 		return figure, err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
+	if s, ok := n.Host().Network().(*swarm.Swarm); ok {
+		gate.swarm.Store(s)
+	}
 	// What it seeks for itself may lead it to the dead peer as well.
 	if err := poll(ctx, func() bool { return stateOf(n).Published > 0 }); err != nil {
 		return figure, fmt.Errorf("itest: a newcomer at %v did not publish its record: %w", at.ID, err)
@@ -309,14 +313,16 @@ func (d *Decoy) Close() error {
 
 // A dialCounter counts the dials of one peer, a dial for each address.
 type dialCounter struct {
-	peer peer.ID
-	n    atomic.Int64
+	peer  peer.ID
+	swarm atomic.Pointer[swarm.Swarm]
+	n     atomic.Int64
 }
 
 func (d *dialCounter) count() int { return int(d.n.Load()) }
 
-func (d *dialCounter) InterceptAddrDial(p peer.ID, _ ma.Multiaddr) bool {
-	if p == d.peer {
+// InterceptAddrDial counts, unless the swarm will refuse to dial what failed a moment ago.
+func (d *dialCounter) InterceptAddrDial(p peer.ID, a ma.Multiaddr) bool {
+	if s := d.swarm.Load(); p == d.peer && (s == nil || !s.Backoff().Backoff(p, a)) {
 		d.n.Add(1)
 	}
 	return true

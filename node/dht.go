@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,11 @@ const (
 	dhtConnsHigh  = 32
 	dhtConnsGrace = 20 * time.Second
 
+	// The routing table of a DHT of our own is filled by the overlay's links, and by searches.
+	// kad-dht would have a newcomer dial most of a small network at once to fill it.
+	refreshFirst = 15 * time.Second // half as much to one and a half
+	refreshEvery = 10 * time.Minute
+
 	kadSuffix     = "/kad/1.0.0"    // of the protocol that kad-dht puts on the host
 	dhtTick       = 2 * time.Second // how often it is looked whether there is something to publish
 	republish     = 6 * time.Hour   // kad-dht forgets after 48 h
@@ -57,7 +63,7 @@ const (
 	seekMin       = 5 * time.Second // between searches of the rendezvous, doubling to seekMax
 	seekMax       = 5 * time.Minute
 	lookupTimeout = 20 * time.Second
-	joinPoll      = 20 * time.Millisecond
+	connectPoll   = 20 * time.Millisecond
 	maxLookups    = 16   // at a time; for further ids the overlay is asked alone
 	maxHeld       = 4096 // legacy ids that are announced as held here
 	maxProvides   = 8    // of them in one tick, so that all else has its turn
@@ -103,6 +109,8 @@ type directory struct {
 	adverts  []advert
 	seekAt   time.Time     // when the rendezvous is searched again
 	seekWait time.Duration // the last wait
+
+	refreshAt time.Time // when the routing table is to be refreshed
 
 	published []ma.Multiaddr // what the record told when it was last put
 	publishAt time.Time      // when it is to be put again
@@ -157,7 +165,7 @@ func newDirectory(n *Node, o DHTOptions) (*directory, error) {
 	if d.own {
 		// Records of our kind alone: neither /pk nor /ipns.
 		validator := dhtrecord.NamespacedValidator{recordNamespace: recordValidator{}}
-		opts = append(opts, kaddht.Validator(validator), kaddht.BucketSize(dhtBucket))
+		opts = append(opts, kaddht.Validator(validator), kaddht.BucketSize(dhtBucket), kaddht.DisableAutoRefresh())
 	}
 	kad, err := kaddht.New(n.host, opts...)
 	if err != nil {
@@ -237,7 +245,9 @@ func (d *directory) filter(addrs []ma.Multiaddr) []ma.Multiaddr {
 // start begins to publish and to look around. It ends with the node, which waits.
 func (d *directory) start() {
 	d.n.task(func(ctx context.Context) {
-		if err := d.kad.Bootstrap(ctx); err != nil {
+		if d.own {
+			d.refreshAt = time.Now().Add(refreshFirst/2 + rand.N(refreshFirst))
+		} else if err := d.kad.Bootstrap(ctx); err != nil {
 			d.n.log.Debug("DHT bootstrap", "err", err)
 		}
 		d.adverts = []advert{{namespace: rendezvous}}
@@ -250,6 +260,10 @@ func (d *directory) start() {
 			if d.kad.RoutingTable().Size() > 0 {
 				if !d.n.opts.NoOverlay {
 					d.suggest(ctx)
+				}
+				if d.own && time.Now().After(d.refreshAt) {
+					d.kad.RefreshRoutingTable() // on its own goroutine, which Close waits for
+					d.refreshAt = time.Now().Add(refreshEvery)
 				}
 				if len(d.kad.FilteredAddrs()) > 0 { // else nobody would keep it
 					d.publish(ctx)
@@ -424,7 +438,16 @@ func (d *directory) connect(ctx context.Context, id protocol.ID) {
 	defer cancel()
 	tried := make(map[string]bool)
 	defer func() { d.n.log.Debug("DHT: search ended", "peer", id.Short(), "addresses", len(tried)) }()
-	if !d.joined(ctx) || d.n.linked(id) {
+	tick := time.NewTicker(connectPoll)
+	defer tick.Stop()
+	for d.kad.RoutingTable().Size() == 0 { // asked before it knows anybody it finds nothing
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+	if d.n.linked(id) {
 		return
 	}
 	var records <-chan []byte
@@ -454,22 +477,12 @@ func (d *directory) connect(ctx context.Context, id protocol.ID) {
 			} else {
 				d.introduce(info, tried)
 			}
-		}
-	}
-}
-
-// joined waits until the node knows a peer of the DHT: asked before, it finds nothing.
-func (d *directory) joined(ctx context.Context) bool {
-	tick := time.NewTicker(joinPoll)
-	defer tick.Stop()
-	for d.kad.RoutingTable().Size() == 0 {
-		select {
-		case <-ctx.Done():
-			return false
 		case <-tick.C:
+			if d.n.linked(id) { // the overlay was faster, or this
+				return
+			}
 		}
 	}
-	return true
 }
 
 // introduce lets the router dial a peer at those of its addresses that were not tried yet,
