@@ -123,7 +123,7 @@ func (f *flags) set() *flag.FlagSet {
 	set.BoolVar(&f.sign, "sign", false, "sign every message, so that peers that understand it know whose it is")
 	set.BoolVar(&f.showPeers, "show-peers", false, "let the status page tell the ids of linked peers")
 	set.StringVar(&f.as, "as", "string", "send: what DATA is, `kind` string, json or bytes")
-	set.DurationVar(&f.timeout, "timeout", linkTimeout, "send: how long to wait for a bootstrap to answer, a `duration`")
+	set.DurationVar(&f.timeout, "timeout", linkTimeout, "send: how long to wait for a first link, a `duration`")
 	set.StringVar(&f.dht, "dht", "", "join the kad-dht of this protocol `prefix`: "+node.DHTPrefix+" is that of this kind of peers,\nanother prefix that of another network (default: none)")
 	set.Var(&f.dhtBootstrap, "dht-bootstrap", "a peer of the DHT, `multiaddr` with /p2p/…; may be repeated")
 	set.BoolVar(&f.dhtClosed, "dht-closed", false, "the DHT is in a closed network: tell and dial private and loopback addresses there")
@@ -159,6 +159,10 @@ func (f *flags) parse(args []string) (rest []string, err error) {
 	}
 	return rest, nil
 }
+
+// joins reports whether the flags name a way into a network. options says what is wrong
+// with --dht-bootstrap alone.
+func (f *flags) joins() bool { return len(f.bootstrap) > 0 || len(f.dhtBootstrap) > 0 }
 
 func (p *program) printUsage(w io.Writer) {
 	var b bytes.Buffer

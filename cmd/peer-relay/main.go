@@ -20,7 +20,7 @@ const (
 	exitFailure = 1 // something went wrong that is none of the following
 	exitUsage   = 2 // a flag, an argument, a URL, a key file or an id is wrong
 	exitInUse   = 3 // another program has the port
-	exitNoLink  = 4 // send: no bootstrap answered in time
+	exitNoLink  = 4 // send: no peer answered in time
 )
 
 const usage = `Usage:
@@ -33,13 +33,14 @@ PORT is a TCP port that serves legacy peers (ws://), libp2p peers (/ws) and a st
 page (http://), and the UDP port of that number, which serves libp2p peers in pages
 (/webrtc-direct). It is 0 for any that is free, or "none" for a peer without a port.
 BOOTSTRAP is a peer of the network to join: a ws:// or wss:// URL, or a multiaddr that
-ends in /p2p/…. All are used, and tried again until they answer.
+ends in /p2p/…. All are used, and tried again until they answer. In place of a --bootstrap
+there can be --dht PREFIX --dht-bootstrap MULTIADDR.
 
 Flags:
 %s
 Exit status: 0 after SIGINT, SIGTERM or the end of standard input (with --json);
 1 failure; 2 a wrong flag, argument, URL, id or key file; 3 the port is in use, in TCP
-or in UDP; 4 send: no bootstrap answered in time. A second signal ends the program at once.
+or in UDP; 4 send: no peer answered in time. A second signal ends the program at once.
 `
 
 // An exitError is an error that has an exit status of its own.

@@ -85,10 +85,14 @@ func TestWrongUsage(t *testing.T) {
 		{"0 --webrtc-ports 0-3000", exitUsage, "MIN-MAX"},
 		{port + " --host 127.0.0.1", exitInUse, "TCP port " + port},
 		{udpPort + " --host 127.0.0.1", exitInUse, "UDP port " + udpPort},
-		{"listen", exitUsage, "--bootstrap"},
+		{"listen", exitUsage, "--bootstrap, or --dht with --dht-bootstrap"},
+		{"listen --dht /acme", exitUsage, "--bootstrap, or --dht with --dht-bootstrap"},
+		{"listen --dht-bootstrap /ip4/127.0.0.1/tcp/1/ws", exitUsage, "want --dht as well"},
+		{"listen --dht /acme --dht-bootstrap /ip4/127.0.0.1/tcp/1/ws", exitUsage, "/p2p/"},
 		{"listen --bootstrap ws://127.0.0.1:1 more", exitUsage, "more"},
 		{"send --bootstrap ws://127.0.0.1:1", exitUsage, "want ID"},
-		{"send " + id, exitUsage, "--bootstrap"},
+		{"send " + id, exitUsage, "--bootstrap, or --dht with --dht-bootstrap"},
+		{"send --timeout 50ms --dht /acme --dht-bootstrap /ip4/127.0.0.1/tcp/" + port + "/ws/p2p/12D3KooWRawPbxPtP1eZaJpumGnyWX2DcUyd3RQnydr3eAto4Az7 " + id, exitNoLink, "no peer was found within 50ms"},
 		{"send --bootstrap ws://127.0.0.1:1 xyz hello", exitUsage, "xyz"},
 		{"send --bootstrap ws://127.0.0.1:1 --as sound " + id + " hello", exitUsage, "sound"},
 		{"send --timeout 50ms --bootstrap ws://127.0.0.1:" + port + " " + id + " hello", exitNoLink, ""},
@@ -314,5 +318,23 @@ func TestSendAndListen(t *testing.T) {
 		if got := string(listener.await("message")["data"]); got != test.want {
 			t.Errorf("%q arrived as %s, want %s", args, got, test.want)
 		}
+	}
+}
+
+func TestSendAndListenByTheDHT(t *testing.T) {
+	dht := []string{"--dht", "/acme", "--dht-closed"}
+	relay := startChild(t, append(dht, "0", "--host", "127.0.0.1")...)
+	var addrs []string
+	if err := json.Unmarshal(relay.ready["addrs"], &addrs); err != nil {
+		t.Fatal(err)
+	}
+	dht = append(dht, "--dht-bootstrap", addrs[0])
+	listener := startChild(t, append(dht, "listen")...)
+	listener.await("peer")
+	if status, _, stderr := runOnce(t, "", append(dht, "--timeout", patience.String(), "send", listener.id(), "hello")...); status != exitOK {
+		t.Fatalf("status %d, %q", status, stderr)
+	}
+	if got := string(listener.await("message")["data"]); got != `"hello"` {
+		t.Errorf("%s arrived", got)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"time"
 
@@ -15,8 +16,8 @@ func (p *program) send(ctx context.Context, args []string) error {
 	if len(args) == 0 || len(args) > 2 {
 		return wrongUsage("send: want ID [DATA], have %d arguments", len(args))
 	}
-	if len(p.flags.bootstrap) == 0 {
-		return wrongUsage("send: want --bootstrap, the network to send it on")
+	if !p.flags.joins() {
+		return wrongUsage("send: want --bootstrap, or --dht with --dht-bootstrap: the network to send it on")
 	}
 	to, err := protocol.ParseID(args[0])
 	if err != nil {
@@ -55,7 +56,7 @@ func (p *program) send(ctx context.Context, args []string) error {
 		case err := <-lastErr:
 			return exitError{exitNoLink, err}
 		default:
-			return exitError{exitNoLink, context.DeadlineExceeded}
+			return exitError{exitNoLink, fmt.Errorf("send: no peer was found within %v: %w", p.flags.timeout, context.DeadlineExceeded)}
 		}
 	}
 }

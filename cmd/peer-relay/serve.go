@@ -30,8 +30,8 @@ func (p *program) listen(ctx context.Context, args []string) error {
 	if len(args) > 0 {
 		return wrongUsage("listen: %q is one argument too many", args[0])
 	}
-	if len(p.flags.bootstrap) == 0 {
-		return wrongUsage("listen: want --bootstrap, else nobody can send a message")
+	if !p.flags.joins() {
+		return wrongUsage("listen: want --bootstrap, or --dht with --dht-bootstrap: else nobody can send a message")
 	}
 	o, err := p.options()
 	if err != nil {
