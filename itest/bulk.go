@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/peer-relay/peer-relay/protocol"
 )
 
 // A BulkSetting is a way of moving many bytes from one process to another, by way of a
@@ -81,9 +83,6 @@ type bulkProcess struct {
 
 const (
 	bulkEvents = 4
-
-	// bulkPacket is more than one message carries of a stream.
-	bulkPacket = 64_000
 
 	// bulkLook is how often the memory of the processes is looked at.
 	bulkLook = 20 * time.Millisecond
@@ -250,7 +249,7 @@ func (s *BulkStage) round(ctx context.Context, size int64) (f BulkFigure, err er
 		return f, fmt.Errorf("written were %d bytes with checksum %08x, read %d with %08x", wrote.Bytes, wrote.Sum, read.Bytes, read.Sum)
 	}
 	now, err := s.passed(ctx)
-	if least := size / bulkPacket; s.status != "" && err == nil && now-passed < least {
+	if least := size / protocol.MaxDatagram; s.status != "" && err == nil && now-passed < least {
 		err = fmt.Errorf("the relay passed %d messages on, want at least %d", now-passed, least)
 	}
 	return f, err

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -322,8 +323,11 @@ type bulkQUICStream struct{ *quic.Stream }
 
 func (s bulkQUICStream) CloseWrite() error { return s.Stream.Close() }
 
+// bulkKeepAlive keeps a connection while the other ways have their turns.
+const bulkKeepAlive = 10 * time.Second
+
 // openBulkQUIC makes an end of quic-go over UDP, with the certificates that streams have
-// and quic-go's defaults.
+// and else quic-go's defaults.
 func openBulkQUIC(ctx context.Context, part bulkPart) (*bulkEnd, error) {
 	key, err := node.NewKey()
 	if err != nil {
@@ -357,7 +361,7 @@ func openBulkQUIC(ctx context.Context, part bulkPart) (*bulkEnd, error) {
 		}
 		return end, nil
 	}
-	conn, err := quic.DialAddr(ctx, part.To, conf, nil)
+	conn, err := quic.DialAddr(ctx, part.To, conf, &quic.Config{KeepAlivePeriod: bulkKeepAlive})
 	if err != nil {
 		return nil, err
 	}

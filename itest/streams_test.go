@@ -272,7 +272,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	if n := read(); n != 1 {
 		t.Errorf("the relay could read %d frames with what a stream says", n-1)
 	}
-	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(node.StreamPort)+",") }); frames < len(want)/1452 {
+	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(node.StreamPort)+",") }); frames < len(want)/protocol.MaxDatagram {
 		t.Errorf("only %d frames went by the relay", frames)
 	}
 }

@@ -45,7 +45,7 @@ const (
 
 	streamWindow     = 4 << 20 // most bytes on their way or unread, of a stream,
 	streamConnWindow = 8 << 20 // and of all streams with one peer; both start at 512 KiB
-	streamPacketSize = 1452    // bytes of a datagram: the most that quic-go can do
+	streamPacketSize = 1452    // bytes of a packet: the most that quic-go can do
 
 	streamHandshake = 10 * time.Second // within which a peer must answer each step of opening a stream
 	streamKeepAlive = 10 * time.Second
@@ -103,7 +103,7 @@ type streams struct {
 	node *Node
 
 	// Fixed by the first use.
-	socket    *protocol.PacketConn
+	socket    *streamSocket
 	transport *quic.Transport
 	identity  *libp2ptls.Identity
 	config    *quic.Config
@@ -228,12 +228,6 @@ func (s *streams) local() protocol.Addr { return streamAddr(s.node.ID()) }
 
 // --- the connection
 
-// A quicSocket says to quic-go that nothing is to be done for the buffers of the socket.
-type quicSocket struct{ *protocol.PacketConn }
-
-func (quicSocket) SetReadBuffer(int) error  { return nil }
-func (quicSocket) SetWriteBuffer(int) error { return nil }
-
 // start opens the socket on first use; s.mu is held.
 func (s *streams) start() error {
 	switch {
@@ -257,10 +251,11 @@ func (s *streams) start() error {
 	if err != nil {
 		return fmt.Errorf("reset key: %w", err)
 	}
-	socket, err := s.node.ListenPacket(StreamPort)
+	datagrams, err := s.node.ListenPacket(StreamPort)
 	if err != nil {
 		return err
 	}
+	socket := newStreamSocket(datagrams)
 	s.identity, s.socket = identity, socket
 	s.config = &quic.Config{
 		HandshakeIdleTimeout: streamHandshake, MaxIdleTimeout: streamSilence, KeepAlivePeriod: streamKeepAlive,
@@ -269,7 +264,7 @@ func (s *streams) start() error {
 		InitialPacketSize: streamPacketSize, DisablePathMTUDiscovery: true,
 	}
 	s.transport = &quic.Transport{
-		Conn:                quicSocket{socket},
+		Conn:                socket,
 		StatelessResetKey:   (*quic.StatelessResetKey)(reset),
 		VerifySourceAddress: func(net.Addr) bool { return s.incoming.Load() >= fewStreamPeers },
 		ConnContext: func(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
@@ -290,6 +285,7 @@ func (s *streams) start() error {
 	s.peers = make(map[*streamPeer]struct{})
 	s.current = make(map[protocol.ID]*streamPeer)
 	s.dialing = make(map[protocol.ID]*streamDial)
+	s.tasks.Go(socket.send)             // ends when close closes the socket
 	s.tasks.Go(func() { s.accept(ql) }) // ends when close closes the transport
 	return nil
 }

@@ -44,6 +44,7 @@ func bulk(ctx context.Context, opts options, r *report) error {
 			stages = append(stages, s)
 		}
 		cells := make([]bulkCell, len(settings))
+		defer func() { err = errors.Join(err, bulkTable(r, settings, cells)) }() // of what there is
 		for round := range opts.n {
 			for i, stage := range stages {
 				playing, cancel := context.WithTimeout(ctx, bulkPatience)
@@ -58,7 +59,7 @@ func bulk(ctx context.Context, opts options, r *report) error {
 					c.speed[round], c.cpu[0][round], c.cpu[1][round], c.cpu[2][round], f.Most[0]>>20, f.Most[1]>>20, f.Most[2]>>20, f.Growth()>>20)
 			}
 		}
-		return bulkTable(r, settings, cells)
+		return nil
 	})
 }
 
@@ -82,6 +83,9 @@ func bulkTable(r *report, settings []itest.BulkSetting, cells []bulkCell) error 
 	t := r.table("from process to process by", "MB/s", "min", "max", "CPU s/GB", "min", "max", "writer", "relay", "reader", "MiB, more", "writer", "relay", "reader")
 	for i, s := range settings {
 		c := &cells[i]
+		if len(c.all) == 0 {
+			continue
+		}
 		seconds := func(values []float64) string { return fmt.Sprintf("%.1f", middle(values)) }
 		memory := func(part int) string { return fmt.Sprintf("%d, +%d", c.most[part]>>20, c.growth[part]>>20) }
 		row := []any{s.Name, fmt.Sprintf("%.0f", middle(c.speed)), fmt.Sprintf("%.0f", slices.Min(c.speed)), fmt.Sprintf("%.0f", slices.Max(c.speed)),
