@@ -172,6 +172,7 @@ type NewcomerFigure struct {
 	Start   time.Duration // from the start of the node to the link
 	Connect time.Duration // from the call of Connect
 	ByDHT   bool          // it had found the address in the DHT by then
+	Story   []string      // what it logged meanwhile
 }
 
 // Join starts a newcomer that knows the address of at alone, has it Connect to an id at
@@ -197,6 +198,9 @@ func (c Newcomer) Join(ctx context.Context, at, to FleetHost) (figure NewcomerFi
 	select {
 	case <-linked:
 		figure = NewcomerFigure{Start: time.Since(start), Connect: time.Since(call), ByDHT: lines.Count(isLine("DHT: found", to.ID)) > 0}
+		for _, l := range lines.All() {
+			figure.Story = append(figure.Story, fmt.Sprintf("%v %s", l.at.Sub(start).Round(time.Millisecond), l.text))
+		}
 		return figure, nil
 	case <-ctx.Done():
 		return figure, fmt.Errorf("itest: no link from a newcomer at %v to %v: %w", at.ID, to.ID, ctx.Err())
@@ -207,10 +211,11 @@ func (c Newcomer) Join(ctx context.Context, at, to FleetHost) (figure NewcomerFi
 
 // A StaleFigure is what the record of a peer that is gone costs who asks for it.
 type StaleFigure struct {
-	Before  int // dials of its address until then: servers of the DHT name it to who looks around
-	Found   int // how often the search found an address to dial
-	Dials   int // of the address, from Connect until the dial had failed
-	Retries int // after that, for as long as was watched
+	Before int // dials of its address until then: servers of the DHT name it to who looks around
+	Found  int // how often the search found an address to dial
+	Dials  int // of the address, from Connect until the dial had failed
+	Again  int // how often it was found again, for as long as was watched
+	Later  int // dials meanwhile: kad-dht's own searches go by what servers name
 }
 
 // Stale starts a newcomer, has it Connect to a peer that was killed after its record came
@@ -251,7 +256,8 @@ func Stale(ctx context.Context, at, dead FleetHost, watch time.Duration) (figure
 	case <-ctx.Done():
 		return figure, ctx.Err()
 	}
-	figure.Retries = gate.count() - before - figure.Dials
+	figure.Again = lines.Count(isLine("DHT: found", dead.ID)) - figure.Found
+	figure.Later = gate.count() - before - figure.Dials
 	return figure, nil
 }
 
@@ -656,7 +662,12 @@ func poll(ctx context.Context, cond func() bool) error {
 }
 
 // A logLine is what a node has logged, of a peer or not.
-type logLine struct{ message, peer string }
+type logLine struct {
+	message, peer string
+
+	at   time.Time
+	text string // all of it
+}
 
 func isLine(message string, id protocol.ID) func(logLine) bool {
 	return func(l logLine) bool { return l.message == message && l.peer == id.Short() }
@@ -670,8 +681,9 @@ func newLogLines(name string) logLines { return logLines{NewLog[logLine](name)} 
 func (l logLines) Enabled(context.Context, slog.Level) bool { return true }
 
 func (l logLines) Handle(_ context.Context, r slog.Record) error {
-	line := logLine{message: r.Message}
+	line := logLine{message: r.Message, at: r.Time, text: r.Message}
 	r.Attrs(func(a slog.Attr) bool {
+		line.text += " " + a.String()
 		if a.Key == "peer" {
 			line.peer = a.Value.String()
 		}

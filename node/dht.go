@@ -2,10 +2,13 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +20,7 @@ import (
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	dhtrecord "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/discovery"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
@@ -55,6 +59,7 @@ const (
 	// kad-dht would have a newcomer dial most of a small network at once to fill it.
 	refreshFirst = 15 * time.Second // half as much to one and a half
 	refreshEvery = 10 * time.Minute
+	rejoinEvery  = 10 * time.Second // while no peer of the DHT is known
 
 	kadSuffix     = "/kad/1.0.0"    // of the protocol that kad-dht puts on the host
 	dhtTick       = 2 * time.Second // how often it is looked whether there is something to publish
@@ -70,7 +75,7 @@ const (
 	maxProviders  = 4    // of one id that are dialled
 	rendezvousMax = 16   // nodes that one search of the rendezvous gives
 
-	// What strangers may have a server of the DHT keep, until it expires.
+	// What strangers may have a server of the DHT keep, see boundedStore.
 	maxKeptProviders = 16 << 10
 	maxKeptRecords   = 4 << 10
 )
@@ -110,6 +115,7 @@ type directory struct {
 	seekAt   time.Time     // when the rendezvous is searched again
 	seekWait time.Duration // the last wait
 
+	joinAt    time.Time // when the bootstraps are asked again
 	refreshAt time.Time // when the routing table is to be refreshed
 
 	published []ma.Multiaddr // what the record told when it was last put
@@ -157,7 +163,8 @@ func newDirectory(n *Node, o DHTOptions) (*directory, error) {
 	opts := []kaddht.Option{
 		kaddht.ProtocolPrefix(libp2pprotocol.ID(prefix)), kaddht.Mode(mode), kaddht.BootstrapPeers(boots...),
 		kaddht.AddressFilter(d.filter),
-		kaddht.ProviderDatastore(newBoundedStore(maxKeptProviders)), kaddht.ValueDatastore(newBoundedStore(maxKeptRecords)),
+		kaddht.ProviderDatastore(newBoundedStore(maxKeptProviders, publisherOf)),
+		kaddht.ValueDatastore(newBoundedStore(maxKeptRecords, bucketOf(IDOf(n.host.ID())))),
 		kaddht.QueryFilter(func(_ any, info peer.AddrInfo) bool {
 			return len(info.Addrs) == 0 || len(d.filter(info.Addrs)) > 0
 		}),
@@ -167,7 +174,7 @@ func newDirectory(n *Node, o DHTOptions) (*directory, error) {
 		validator := dhtrecord.NamespacedValidator{recordNamespace: recordValidator{}}
 		opts = append(opts, kaddht.Validator(validator), kaddht.BucketSize(dhtBucket), kaddht.DisableAutoRefresh())
 	}
-	kad, err := kaddht.New(n.host, opts...)
+	kad, err := kaddht.New(tellingHost{n.host, d.filter}, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("node: DHT: %w", err)
 	}
@@ -186,19 +193,45 @@ func (d *directory) serves() bool {
 	return d.n.opts.Listen && (d.closed || len(d.filter(own.announced)) > 0 || d.own && own.listensPublicly())
 }
 
-// A boundedStore keeps no more than so many keys, in memory. A key beyond is refused, and
-// kad-dht tells so to who wanted it kept.
+// A boundedStore keeps no more than so many keys, in memory. When it is full a new key
+// takes the place of one of the largest crowd; one of that crowd itself is refused, and
+// kad-dht tells so to who wanted it kept. So who fills the store takes its own places.
 type boundedStore struct {
 	datastore.Batching
-	max int
+	max   int
+	crowd func(datastore.Key) string // what a key is one of
 
-	mu   sync.Mutex // held to write
-	keys int
+	mu     sync.Mutex // held to write
+	crowds map[string]map[datastore.Key]bool
+	keys   int
 }
 
-func newBoundedStore(max int) *boundedStore {
-	return &boundedStore{Batching: dssync.MutexWrap(datastore.NewMapDatastore()), max: max}
+func newBoundedStore(max int, crowd func(datastore.Key) string) *boundedStore {
+	return &boundedStore{
+		Batching: dssync.MutexWrap(datastore.NewMapDatastore()), max: max,
+		crowd: crowd, crowds: make(map[string]map[datastore.Key]bool),
+	}
 }
+
+// publisherOf gives whose a provider record is: the last part of its key is the peer.
+func publisherOf(key datastore.Key) string { return key.BaseNamespace() }
+
+// bucketOf gives a function that tells how near to a peer a kept value is. Anybody can put
+// the records of any number of peers that it made, but for those near the peer, which are
+// the ones that it is asked for, it has to make many more.
+func bucketOf(self protocol.ID) func(datastore.Key) string {
+	return func(key datastore.Key) string {
+		raw, err := recordEncoding.DecodeString(key.BaseNamespace())
+		if err != nil {
+			return "" // kad-dht has none such
+		}
+		sum := sha256.Sum256(raw)
+		return strconv.Itoa(self.CommonPrefixLen(protocol.ID(sum[:protocol.IDSize])))
+	}
+}
+
+// recordEncoding is what kad-dht writes the keys of values in.
+var recordEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
 var errStoreFull = errors.New("node: DHT: the store is full")
 
@@ -206,26 +239,61 @@ func (s *boundedStore) Put(ctx context.Context, key datastore.Key, value []byte)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	has, err := s.Has(ctx, key)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case !has && s.keys >= s.max:
-		return errStoreFull
-	case !has:
-		s.keys++
 	}
-	return s.Batching.Put(ctx, key, value)
+	name := s.crowd(key)
+	if !has && s.keys >= s.max {
+		if err := s.evict(ctx, name); err != nil {
+			return err
+		}
+	}
+	if err := s.Batching.Put(ctx, key, value); err != nil || has {
+		return err
+	}
+	if s.crowds[name] == nil {
+		s.crowds[name] = make(map[datastore.Key]bool)
+	}
+	s.crowds[name][key] = true
+	s.keys++
+	return nil
+}
+
+// evict makes room for one of a crowd, unless no other is larger.
+func (s *boundedStore) evict(ctx context.Context, name string) error {
+	largest := name
+	for other, keys := range s.crowds {
+		if len(keys) > len(s.crowds[largest]) {
+			largest = other
+		}
+	}
+	if largest == name {
+		return errStoreFull
+	}
+	for key := range s.crowds[largest] {
+		return s.remove(ctx, key)
+	}
+	return nil
 }
 
 func (s *boundedStore) Delete(ctx context.Context, key datastore.Key) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if has, err := s.Has(ctx, key); err != nil {
+	return s.remove(ctx, key)
+}
+
+// remove needs mu.
+func (s *boundedStore) remove(ctx context.Context, key datastore.Key) error {
+	if err := s.Batching.Delete(ctx, key); err != nil {
 		return err
-	} else if has {
-		s.keys--
 	}
-	return s.Batching.Delete(ctx, key)
+	if name := s.crowd(key); s.crowds[name][key] {
+		s.keys--
+		if delete(s.crowds[name], key); len(s.crowds[name]) == 0 {
+			delete(s.crowds, name)
+		}
+	}
+	return nil
 }
 
 // Batch gives a batch that is bounded like all else.
@@ -242,13 +310,39 @@ func (d *directory) filter(addrs []ma.Multiaddr) []ma.Multiaddr {
 	})
 }
 
+// A tellingHost is the node's host as kad-dht sees it: what it knows of other peers is
+// filtered, too. A server tells that to everybody who asks, and it has met peers of its own
+// network.
+type tellingHost struct {
+	host.Host
+	filter func([]ma.Multiaddr) []ma.Multiaddr
+}
+
+// Peerstore implements host.Host.
+func (h tellingHost) Peerstore() peerstore.Peerstore {
+	return tellingPeerstore{h.Host.Peerstore(), h.filter}
+}
+
+type tellingPeerstore struct {
+	peerstore.Peerstore
+	filter func([]ma.Multiaddr) []ma.Multiaddr
+}
+
+// PeerInfo implements peerstore.Peerstore. kad-dht asks it for what it tells, and dials by
+// the host, which knows all.
+func (p tellingPeerstore) PeerInfo(id peer.ID) peer.AddrInfo {
+	info := p.Peerstore.PeerInfo(id)
+	info.Addrs = p.filter(info.Addrs)
+	return info
+}
+
 // start begins to publish and to look around. It ends with the node, which waits.
 func (d *directory) start() {
 	d.n.task(func(ctx context.Context) {
-		if d.own {
-			d.refreshAt = time.Now().Add(refreshFirst/2 + rand.N(refreshFirst))
-		} else if err := d.kad.Bootstrap(ctx); err != nil {
-			d.n.log.Debug("DHT bootstrap", "err", err)
+		d.refreshAt = time.Now().Add(refreshFirst/2 + rand.N(refreshFirst))
+		d.joinAt = time.Now().Add(rejoinEvery) // New has begun the first attempt
+		if !d.own {
+			d.join(ctx)
 		}
 		d.adverts = []advert{{namespace: rendezvous}}
 		if d.n.opts.Legacy != nil && d.n.opts.Listen {
@@ -271,6 +365,9 @@ func (d *directory) start() {
 					d.provide(ctx)
 				}
 			}
+			if d.kad.RoutingTable().Size() == 0 && time.Now().After(d.joinAt) {
+				d.join(ctx)
+			}
 			select {
 			case <-ctx.Done():
 				return
@@ -278,6 +375,15 @@ func (d *directory) start() {
 			}
 		}
 	})
+}
+
+// join has kad-dht connect to its bootstraps if it knows nobody, as it does of itself every
+// 2 minutes, and refresh its routing table.
+func (d *directory) join(ctx context.Context) {
+	d.joinAt = time.Now().Add(rejoinEvery)
+	if err := d.kad.Bootstrap(ctx); err != nil {
+		d.n.log.Debug("DHT bootstrap", "err", err)
+	}
 }
 
 // counters are what the status page tells of the DHT.

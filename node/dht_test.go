@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	dhtrecord "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/record"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -213,7 +216,7 @@ func TestForgedRecordsAreRefused(t *testing.T) {
 		"signed by another":      {key, sealed(a, b), false},
 		"changed":                {key, broken, false},
 		"under another id":       {recordKey(IDOf(b.ID())), right, false},
-		"under the whole digest": {"/pr/" + string(digest(a.ID())), right, false},
+		"under the whole digest": {"/pr/" + string(sum([]byte(a.ID()))), right, false},
 		"nothing":                {key, nil, false},
 		"too big":                {key, append(right, make([]byte, protocol.MaxRecord)...), false},
 	} {
@@ -230,8 +233,8 @@ func TestForgedRecordsAreRefused(t *testing.T) {
 	}
 }
 
-func digest(p peer.ID) []byte {
-	sum := sha256.Sum256([]byte(p))
+func sum(b []byte) []byte {
+	sum := sha256.Sum256(b)
 	return sum[:]
 }
 
@@ -339,6 +342,36 @@ func TestPrivateAddressesStayOutOfAnOpenDHT(t *testing.T) {
 	}
 }
 
+// A server tells who asks of the peers that it has met, but not their private addresses.
+func TestAnOpenDHTIsToldNobodysPrivateAddresses(t *testing.T) {
+	public, private := ma.StringCast("/ip4/203.0.114.1/tcp/1/ws"), ma.StringCast("/ip4/192.168.1.1/tcp/1/ws")
+	for _, closed := range []bool{false, true} {
+		server := mounted(t, Options{Listen: true, ListenHost: "127.0.0.1", Announce: []string{"wss://relay.example.com"}, DHT: &DHTOptions{Closed: closed}})
+		if err := server.own.listen(); err != nil {
+			t.Fatal(err)
+		}
+		met := stockHost(t).ID()
+		server.host.Peerstore().AddAddrs(met, []ma.Multiaddr{public, private}, peerstore.PermanentAddrTTL)
+
+		h := stockHost(t)
+		d, err := kaddht.New(h, kaddht.Mode(kaddht.ModeClient), kaddht.ProtocolPrefix(DHTPrefix),
+			kaddht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr { return addrs }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { d.Close() })
+		connect(t, h, peer.AddrInfo{ID: server.host.ID(), Addrs: server.own.addrs()[1:]})
+		eventually(t, "the server is in the routing table", func() bool { return d.RoutingTable().Size() == 1 })
+		if _, err := d.GetClosestPeers(t.Context(), string(met)); err != nil {
+			t.Fatal(err)
+		}
+		got := h.Peerstore().Addrs(met)
+		if !slices.ContainsFunc(got, public.Equal) || slices.ContainsFunc(got, private.Equal) != closed {
+			t.Errorf("closed: %v, told %v", closed, got)
+		}
+	}
+}
+
 func TestTheDHTLeavesAnAttachedHost(t *testing.T) {
 	h := stockHost(t)
 	if err := h.Network().Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0/ws")); err != nil {
@@ -366,7 +399,7 @@ func TestTheDHTLeavesAnAttachedHost(t *testing.T) {
 }
 
 func TestABoundedStoreRefusesWhatIsTooMuch(t *testing.T) {
-	ctx, s := t.Context(), newBoundedStore(2)
+	ctx, s := t.Context(), newBoundedStore(2, func(datastore.Key) string { return "" })
 	a, b, c := datastore.NewKey("a"), datastore.NewKey("b"), datastore.NewKey("c")
 	for _, key := range []datastore.Key{a, b, b} {
 		if err := s.Put(ctx, key, nil); err != nil {
@@ -393,6 +426,100 @@ func TestABoundedStoreRefusesWhatIsTooMuch(t *testing.T) {
 	}
 	if err := s.Put(ctx, a, nil); !errors.Is(err, errStoreFull) {
 		t.Errorf("what was deleted twice made room twice: %v", err)
+	}
+}
+
+func TestWhoFillsTheStoreTakesItsOwnPlaces(t *testing.T) {
+	ctx, s := t.Context(), newBoundedStore(4, publisherOf)
+	put := func(name string, full bool) {
+		t.Helper()
+		if err := s.Put(ctx, datastore.NewKey(name), []byte(name)); errors.Is(err, errStoreFull) != full || !full && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	count := func(publisher string) int { return len(s.crowds[publisher]) }
+	for _, name := range []string{"/providers/a/flood", "/providers/b/flood", "/providers/c/flood", "/providers/d/flood"} {
+		put(name, false)
+	}
+	put("/providers/e/flood", true)
+	put("/providers/a/honest", false)
+	put("/providers/b/honest", false)
+	put("/providers/x/flood", true)  // neither is larger
+	put("/providers/x/honest", true) // nor here
+	if count("flood") != 2 || count("honest") != 2 || s.keys != 4 {
+		t.Errorf("kept %v", s.crowds)
+	}
+	put("/providers/a/third", false)
+	if count("third") != 1 || s.keys != 4 {
+		t.Errorf("kept %v", s.crowds)
+	}
+	for name, keys := range s.crowds {
+		for key := range keys {
+			if v, err := s.Get(ctx, key); err != nil || publisherOf(key) != name || string(v) != key.String() {
+				t.Errorf("%s: %q, %v", key, v, err)
+			}
+		}
+	}
+}
+
+func TestRecordsNearAServerAreNotCrowdedOut(t *testing.T) {
+	self := protocol.ID{1, 2, 3}
+	bucket := bucketOf(self)
+	keyOf := func(i int) datastore.Key {
+		return datastore.NewKey("/pr/" + recordEncoding.EncodeToString(fmt.Appendf(nil, "/pr/%d", i)))
+	}
+	near := -1 // a key near the server
+	for i := 0; near < 0; i++ {
+		if n, _ := strconv.Atoi(bucket(keyOf(i))); n >= 6 {
+			near = i
+		}
+	}
+	s := newBoundedStore(100, bucket)
+	if err := s.Put(t.Context(), keyOf(near), nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2000 {
+		if err := s.Put(t.Context(), keyOf(-i), nil); err != nil && !errors.Is(err, errStoreFull) {
+			t.Fatal(err)
+		}
+	}
+	if has, err := s.Has(t.Context(), keyOf(near)); err != nil || !has || s.keys != 100 {
+		t.Errorf("a record in bucket %s of %d kept ones is kept: %v, %v", bucket(keyOf(near)), s.keys, has, err)
+	}
+	if bucket(datastore.NewKey("/pr/no base32")) != "" {
+		t.Error("what is no key of kad-dht has a bucket")
+	}
+}
+
+// The keys under which kad-dht keeps values are those that bucketOf takes.
+func TestKeptRecordsHaveABucket(t *testing.T) {
+	h := stockHost(t)
+	if err := h.Network().Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0/ws")); err != nil {
+		t.Fatal(err)
+	}
+	kept := newBoundedStore(100, bucketOf(IDOf(h.ID())))
+	d, err := kaddht.New(h, kaddht.Mode(kaddht.ModeServer), kaddht.ProtocolPrefix(DHTPrefix), kaddht.ValueDatastore(kept),
+		kaddht.Validator(dhtrecord.NamespacedValidator{recordNamespace: recordValidator{}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	addrs, err := peer.AddrInfoToP2pAddrs(host.InfoFromHost(h))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := closedDHT(Options{})
+	o.DHT.Bootstraps = []string{addrs[0].String()}
+	n := start(t, o)
+	eventually(t, "the server keeps the record", func() bool {
+		v, err := d.GetValue(t.Context(), recordKey(n.ID()))
+		return err == nil && len(v) > 0
+	})
+	kept.mu.Lock()
+	defer kept.mu.Unlock()
+	want := IDOf(h.ID()).CommonPrefixLen(protocol.ID(sum([]byte(recordKey(n.ID())))[:protocol.IDSize]))
+	if len(kept.crowds) != 1 || len(kept.crowds[strconv.Itoa(want)]) != 1 {
+		t.Errorf("kept %v, want one in bucket %d", kept.crowds, want)
 	}
 }
 
