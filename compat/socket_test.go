@@ -290,6 +290,49 @@ func TestCloseFromAHandler(t *testing.T) {
 	}
 }
 
+// Whatever calls a program back may end the socket, and what it registers then is heard.
+func TestCloseFromEveryHandler(t *testing.T) {
+	relay := newPeer(t, compat.Options{Port: compat.Port(0)})
+	for name, register := range map[string]func(s *compat.Socket, end func()){
+		"listening":            func(s *compat.Socket, end func()) { s.OnListening(end); s.Bind(0) },
+		"bind's callback":      func(s *compat.Socket, end func()) { s.Bind(0, end) },
+		"the peer's own event": func(s *compat.Socket, end func()) { s.Peer().OnPeer(func(compat.ID) { end() }) },
+		"the peer's message": func(s *compat.Socket, end func()) {
+			s.Peer().OnReceive(func(compat.Message) { end() })
+			s.SendTo(nil, s.Address().Port, s.Address().Address)
+		},
+		"a datagram that waited": func(s *compat.Socket, end func()) {
+			s.SendTo(nil, s.Address().Port, s.Address().Address)
+			s.OnMessage(func([]byte, compat.RemoteInfo) { end() })
+		},
+		"send's callback": func(s *compat.Socket, end func()) {
+			s.SendTo(nil, s.Address().Port, s.Address().Address, func(error) { end() })
+		},
+	} {
+		s, err := compat.NewSocket(compat.Options{Bootstrap: []string{relay.URL()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var once sync.Once
+		closed, done := make(chan error, 1), make(chan struct{})
+		register(s, func() {
+			once.Do(func() {
+				s.OnClose(func() { closed <- s.Close() }) // too late, and no deadlock
+				if err := s.Close(func() { close(done) }); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+		})
+		if err := await(t, "close event after close in "+name, closed); !errors.Is(err, compat.ErrNotRunning) {
+			t.Errorf("%s: closing in the close event: %v", name, err)
+		}
+		await(t, "callback of close in "+name, done)
+		if err := s.Peer().Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestOneCloseOfMany(t *testing.T) {
 	s, _ := newSocket(t, compat.Options{})
 	var group sync.WaitGroup
