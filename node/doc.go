@@ -36,10 +36,10 @@
 // our own. A stranger at the TCP port has 10 s for TLS and HTTP, and 10 s more for its first
 // message. The host dials at most 1,024. An attached node has the limits of its host.
 //
-// 256 streams of a peer may be open to us on a connection, of which it has three at most
-// and all peers 512, and 1,024 wait for Accept; a stream has 4 MiB on its way or unread at
-// most, all streams of a connection 8 MiB. What a link or a datagram socket may hold stands
-// in package protocol.
+// 256 streams of a peer may be open to us on a connection, of which it has three at most, or
+// eight with those that are opening, and all peers 512, and 1,024 wait for Accept; a stream
+// has 4 MiB on its way or unread at most, all streams of a connection 8 MiB. What a link or
+// a datagram socket may hold stands in package protocol.
 //
 // # Threats
 //

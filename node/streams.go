@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -41,7 +40,9 @@ const (
 	maxStreamBacklog = 1024 // that wait for Accept: more than one peer can bring
 	maxStreamPeers   = 512  // connections that others opened, or are opening
 	maxStreamConns   = 3    // of those, by one peer, once it is proved; one more ends its oldest
-	fewStreamPeers   = 64   // from so many on, who opens one has to show first that it gets what is sent to its id
+	maxStreamsOpened = 8    // those by one id, whose they may not be as long as they are opening
+	fewStreamPeers   = 64   // from so many on, who opens one has to show first that it gets what is sent to its id,
+	fewStreamsOpened = 2    // and from so many of the id on
 
 	streamWindow     = 4 << 20 // most bytes on their way or unread, of a stream,
 	streamConnWindow = 8 << 20 // and of all streams with one peer; both start at 512 KiB
@@ -108,7 +109,7 @@ type streams struct {
 	identity  *libp2ptls.Identity
 	config    *quic.Config
 
-	incoming atomic.Int64 // connections that others opened, or are opening
+	incoming crowd
 	tasks    sync.WaitGroup
 
 	mu       sync.Mutex
@@ -118,6 +119,50 @@ type streams struct {
 	peers    map[*streamPeer]struct{}
 	current  map[protocol.ID]*streamPeer // on which to open streams: the latest
 	dialing  map[protocol.ID]*streamDial
+}
+
+// A crowd counts the connections that others opened, or are opening. The zero value works.
+type crowd struct {
+	mu  sync.Mutex
+	all int
+	of  map[protocol.ID]int // none is 0
+}
+
+func idOf(addr net.Addr) protocol.ID { return addr.(protocol.Addr).ID } // a PacketConn gives no others
+
+// many reports whether who opens a connection from this address has to show that it gets
+// what is sent there. Who cannot must not use up what the id may have.
+func (c *crowd) many(from net.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all >= fewStreamPeers || c.of[idOf(from)] >= fewStreamsOpened
+}
+
+// enter counts a connection, unless there are too many.
+func (c *crowd) enter(from net.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := idOf(from)
+	if c.all >= maxStreamPeers || c.of[id] >= maxStreamsOpened {
+		return false
+	}
+	if c.of == nil {
+		c.of = make(map[protocol.ID]int)
+	}
+	c.all++
+	c.of[id]++
+	return true
+}
+
+// leave is the end of a connection that enter counted.
+func (c *crowd) leave(from net.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := idOf(from)
+	c.all--
+	if c.of[id]--; c.of[id] == 0 {
+		delete(c.of, id)
+	}
 }
 
 // A streamPeer is a QUIC connection with a peer.
@@ -266,13 +311,12 @@ func (s *streams) start() error {
 	s.transport = &quic.Transport{
 		Conn:                socket,
 		StatelessResetKey:   (*quic.StatelessResetKey)(reset),
-		VerifySourceAddress: func(net.Addr) bool { return s.incoming.Load() >= fewStreamPeers },
-		ConnContext: func(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
-			if s.incoming.Add(1) > maxStreamPeers {
-				s.incoming.Add(-1)
+		VerifySourceAddress: s.incoming.many,
+		ConnContext: func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+			if !s.incoming.enter(info.RemoteAddr) {
 				return nil, errors.New("too many connections")
 			}
-			context.AfterFunc(ctx, func() { s.incoming.Add(-1) })
+			context.AfterFunc(ctx, func() { s.incoming.leave(info.RemoteAddr) })
 			return ctx, nil
 		},
 	}

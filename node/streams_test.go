@@ -303,16 +303,53 @@ func TestThousandStreams(t *testing.T) {
 func TestStreamPeersAreLimited(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)
-	b.streams.incoming.Add(fewStreamPeers)
+	others := 0
+	enter := func(n int) {
+		for range n {
+			others++
+			b.streams.incoming.enter(streamAddr(protocol.ID{byte(others >> 8), byte(others)}))
+		}
+	}
+	counted := func() int {
+		b.streams.incoming.mu.Lock()
+		defer b.streams.incoming.mu.Unlock()
+		return b.streams.incoming.all
+	}
+	enter(fewStreamPeers)
 	d, c := openStream(t, a, l)
-	if n := b.streams.incoming.Load(); n != fewStreamPeers+1 {
+	if n := counted(); n != fewStreamPeers+1 {
 		t.Errorf("%d connections are counted, want %d", n, fewStreamPeers+1)
 	}
 	d.Close()
 	c.Close()
 	d.peer.endIfIdle()
-	eventually(t, "the connection to be counted no more", func() bool { return b.streams.incoming.Load() == fewStreamPeers })
-	b.streams.incoming.Add(maxStreamPeers - fewStreamPeers)
+	eventually(t, "the connection to be counted no more", func() bool { return counted() == fewStreamPeers })
+	enter(maxStreamPeers - fewStreamPeers)
+	if _, err := a.DialStream(streamContext(t), b.ID()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("one too many: %v", err)
+	}
+}
+
+// Who opens connections without end, or lets it look as if another did, uses up its own.
+func TestStreamConnectionsBeforeProof(t *testing.T) {
+	a, b := overRelay(t)
+	l := listenStreams(t, b)
+	enter := func(id protocol.ID, n int) {
+		for range n {
+			b.streams.incoming.enter(streamAddr(id))
+		}
+	}
+	enter(protocol.ID{1}, maxStreamPeers) // of which few count
+	enter(a.ID(), fewStreamsOpened)       // that anybody may have opened
+	if !b.streams.incoming.many(streamAddr(a.ID())) || b.streams.incoming.many(streamAddr(protocol.ID{2})) {
+		t.Error("who seems to open several connections need not show where it is, or others must")
+	}
+	d, c := openStream(t, a, l)
+	d.Close()
+	c.Close()
+	d.peer.endIfIdle()
+	eventually(t, "the connection to be gone at both ends", func() bool { return connections(a)+connections(b) == 0 })
+	enter(a.ID(), maxStreamsOpened)
 	if _, err := a.DialStream(streamContext(t), b.ID()); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("one too many: %v", err)
 	}
