@@ -69,11 +69,13 @@ const (
 	seekMax       = 5 * time.Minute
 	lookupTimeout = 20 * time.Second
 	connectPoll   = 20 * time.Millisecond
-	maxLookups    = 16   // at a time; for further ids the overlay is asked alone
-	maxHeld       = 4096 // legacy ids that are announced as held here
-	maxProvides   = 8    // of them in one tick, so that all else has its turn
-	maxProviders  = 4    // of one id that are dialled
-	rendezvousMax = 16   // nodes that one search of the rendezvous gives
+	maxSearches   = 3           // for one Connect, as long as few peers of the DHT are known
+	searchRetry   = time.Second // after the first, twice as long after the second
+	maxLookups    = 16          // at a time; for further ids the overlay is asked alone
+	maxHeld       = 4096        // legacy ids that are announced as held here
+	maxProvides   = 8           // of them in one tick, so that all else has its turn
+	maxProviders  = 4           // of one id that are dialled
+	rendezvousMax = 16          // nodes that one search of the rendezvous gives
 
 	// What strangers may have a server of the DHT keep, see boundedStore.
 	maxKeptProviders = 16 << 10
@@ -540,7 +542,7 @@ func (d *directory) connect(ctx context.Context, id protocol.ID) {
 	default:
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout) // ends the searches also
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	tried := make(map[string]bool)
 	defer func() { d.n.log.Debug("DHT: search ended", "peer", id.Short(), "addresses", len(tried)) }()
@@ -553,9 +555,30 @@ func (d *directory) connect(ctx context.Context, id protocol.ID) {
 		case <-tick.C:
 		}
 	}
-	if d.n.linked(id) {
-		return
+	for try := range maxSearches {
+		if d.n.linked(id) {
+			return
+		}
+		few := d.kad.RoutingTable().Size() < dhtBucket
+		d.search(ctx, id, tried)
+		if !few || len(tried) > 0 {
+			return
+		}
+		// A newcomer knows one peer, perhaps, which may not have answered.
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(searchRetry << try):
+		}
 	}
+}
+
+// search looks an id up once, until all is found that there is, or there is a link.
+func (d *directory) search(ctx context.Context, id protocol.ID, tried map[string]bool) {
+	ctx, cancel := context.WithCancel(ctx) // ends what kad-dht has begun
+	defer cancel()
+	tick := time.NewTicker(connectPoll)
+	defer tick.Stop()
 	var records <-chan []byte
 	if d.own {
 		var err error
@@ -603,10 +626,11 @@ func (d *directory) introduce(info peer.AddrInfo, tried map[string]bool) {
 	}
 	var addrs []ma.Multiaddr
 	for _, a := range d.filter(info.Addrs) {
-		if at := string(info.ID) + a.String(); len(addrs) < maxRecordAddrs && !tried[at] && !backoff(info.ID, a) {
-			tried[at] = true
+		at := string(info.ID) + a.String()
+		if !tried[at] && !backoff(info.ID, a) && len(addrs) < maxRecordAddrs {
 			addrs = append(addrs, a)
 		}
+		tried[at] = true
 	}
 	if len(addrs) == 0 {
 		return

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	datastore "github.com/ipfs/go-datastore"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
+	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	dhtrecord "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/record"
@@ -64,6 +67,32 @@ func TestConnectWaitsForTheDHT(t *testing.T) {
 	n.Connect(far.ID())
 	if got := receive(t, "peer", peers); got.ID != far.ID() {
 		t.Errorf("linked to %v, want %v", got.ID, far.ID())
+	}
+}
+
+// A newcomer knows few peers, and asks again when they know nothing.
+func TestASearchThatBeganWithFewPeersIsRepeated(t *testing.T) {
+	h := stockHost(t)
+	if err := h.Network().Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0/ws")); err != nil {
+		t.Fatal(err)
+	}
+	n := mounted(t, Options{NoDiscovery: true, DHT: &DHTOptions{Closed: true}})
+	missing := protocol.ID{1, 2, 3}
+	var asked atomic.Int64
+	d, err := kaddht.New(h, kaddht.Mode(kaddht.ModeServer), kaddht.ProtocolPrefix(DHTPrefix),
+		kaddht.OnRequestHook(func(_ context.Context, _ network.Stream, m *pb.Message) {
+			if m.GetType() == pb.Message_GET_VALUE && string(m.GetKey()) == recordKey(missing) {
+				asked.Add(1)
+			}
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	connect(t, n.host, peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()})
+	n.dht.connect(t.Context(), missing)
+	if got := asked.Load(); got != maxSearches {
+		t.Errorf("the server was asked %d times, want %d", got, maxSearches)
 	}
 }
 
