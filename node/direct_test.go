@@ -70,23 +70,30 @@ func TestDirectAddressIsTheIdentitys(t *testing.T) {
 	}
 }
 
-// occupyUDP takes a UDP port, as another program does, that is free in TCP.
-func occupyUDP(t *testing.T) (port uint16) {
+// listenWhereUDPIsTaken has a host listen at a port that another program has in UDP. What
+// else runs on the machine may have the same one in TCP by chance: then it takes another.
+func listenWhereUDPIsTaken(t *testing.T, o hostOptions) (h *ownHost, port uint16, err error) {
 	t.Helper()
-	l, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const attempts = 10
+	for range attempts {
+		l, listenErr := net.ListenPacket("udp4", "127.0.0.1:0")
+		if listenErr != nil {
+			t.Fatal(listenErr)
+		}
+		t.Cleanup(func() { l.Close() })
+		port = uint16(l.LocalAddr().(*net.UDPAddr).Port)
+		o.Listen, o.ListenHost, o.Port = true, "127.0.0.1", port
+		h = newTestHost(t, o)
+		if err = h.listen(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("TCP port %d is in use", port)) {
+			break
+		}
 	}
-	t.Cleanup(func() { l.Close() })
-	return uint16(l.LocalAddr().(*net.UDPAddr).Port)
+	return h, port, err
 }
 
 func TestUDPPortInUse(t *testing.T) {
 	for _, o := range []hostOptions{{}, {QUIC: true}, {QUIC: true, NoWebRTCDirect: true}} {
-		port := occupyUDP(t)
-		o.Listen, o.ListenHost, o.Port = true, "127.0.0.1", port
-		h := newTestHost(t, o)
-		err := h.listen()
+		h, port, err := listenWhereUDPIsTaken(t, o)
 		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), fmt.Sprintf("UDP port %d is in use", port)) {
 			t.Errorf("listen gives %v", err)
 		}
@@ -102,8 +109,7 @@ func TestUDPPortInUse(t *testing.T) {
 			t.Errorf("then it listens on port %d: %v", h.port(), err)
 		}
 	}
-	h := newTestHost(t, hostOptions{Listen: true, ListenHost: "127.0.0.1", Port: occupyUDP(t), NoWebRTCDirect: true})
-	if err := h.listen(); err != nil {
+	if _, _, err := listenWhereUDPIsTaken(t, hostOptions{NoWebRTCDirect: true}); err != nil {
 		t.Errorf("without anything on UDP: %v", err)
 	}
 }
