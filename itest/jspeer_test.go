@@ -2,6 +2,7 @@ package itest
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,7 +24,10 @@ func TestJSPeer(t *testing.T) {
 			t.Parallel()
 			// The processes of our binary that a test starts end with its own, by their standard input.
 			// WebRTC's native module sometimes keeps Node alive when all tests have ended: it is made to go.
-			out, err := runLibp2pNodeWith(testContext(t), []string{"PEER_RELAY=" + goBinary(t)},
+			// A file is up to 35 tests, one after the other, each of which is as patient as ours.
+			ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+			defer cancel()
+			out, err := runLibp2pNodeWith(ctx, []string{"PEER_RELAY=" + goBinary(t)},
 				"--test-force-exit", "--test-reporter=tap", "peer/test/"+name+".test.js")
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
