@@ -355,6 +355,46 @@ func TestStreamConnectionsBeforeProof(t *testing.T) {
 	}
 }
 
+// A stream that does not begin as it must is reset, and costs the others nothing.
+func TestStreamBeginsBadly(t *testing.T) {
+	a, b := overRelay(t)
+	l := listenStreams(t, b)
+	d, c := openStream(t, a, l)
+	defer d.Close()
+	defer c.Close()
+	for what, header := range map[string][]byte{
+		"another version": {0: streamVersion + 1, streamHeader - 1: 0},
+		"another use":     {0: streamVersion, 1: forIdle + 1, streamHeader - 1: 0},
+		"too little":      {streamVersion},
+	} {
+		stream, err := d.peer.conn.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Write(header); err != nil {
+			t.Fatal(err)
+		}
+		stream.Close()
+		stream.SetReadDeadline(time.Now().Add(patience))
+		_, err = stream.Read(make([]byte, 1))
+		var reset *quic.StreamError
+		if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != streamBad {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := d.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the bad streams to be counted no more", func() bool {
+		b.streams.mu.Lock()
+		defer b.streams.mu.Unlock()
+		return c.peer.open == 1
+	})
+}
+
 // A node may dial itself, as it may send to itself.
 func TestStreamToOneself(t *testing.T) {
 	a := start(t, local(Options{}))
