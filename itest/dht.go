@@ -445,6 +445,21 @@ func (c *KadClient) ask(ctx context.Context, at FleetHost, m *pb.Message) (*pb.M
 	return &answer, nil
 }
 
+// Closer asks a server for the record of an id, and tells what it says beside: how many
+// peers are nearer, and of how many of these it tells an address.
+func (c *KadClient) Closer(ctx context.Context, at FleetHost, id protocol.ID) (peers, addressed int, err error) {
+	answer, err := c.ask(ctx, at, pb.NewMessage(pb.Message_GET_VALUE, []byte("/pr/"+string(id[:])), 0))
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, p := range answer.GetCloserPeers() {
+		if peers++; len(p.GetAddrs()) > 0 {
+			addressed++
+		}
+	}
+	return peers, addressed, nil
+}
+
 // Put has a server keep a record, and says whether it takes it.
 func (c *KadClient) Put(ctx context.Context, at FleetHost, f Forgery) (taken bool, err error) {
 	m := pb.NewMessage(pb.Message_PUT_VALUE, []byte(f.Key), 0)

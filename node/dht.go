@@ -69,13 +69,13 @@ const (
 	seekMax       = 5 * time.Minute
 	lookupTimeout = 20 * time.Second
 	connectPoll   = 20 * time.Millisecond
-	maxSearches   = 3           // for one Connect, as long as few peers of the DHT are known
-	searchRetry   = time.Second // after the first, twice as long after the second
-	maxLookups    = 16          // at a time; for further ids the overlay is asked alone
-	maxHeld       = 4096        // legacy ids that are announced as held here
-	maxProvides   = 8           // of them in one tick, so that all else has its turn
-	maxProviders  = 4           // of one id that are dialled
-	rendezvousMax = 16          // nodes that one search of the rendezvous gives
+	maxSearches   = 3                      // for one Connect, as long as few peers of the DHT are known
+	searchRetry   = 200 * time.Millisecond // after the first and a look around, then twice as long
+	maxLookups    = 16                     // at a time; for further ids the overlay is asked alone
+	maxHeld       = 4096                   // legacy ids that are announced as held here
+	maxProvides   = 8                      // of them in one tick, so that all else has its turn
+	maxProviders  = 4                      // of one id that are dialled
+	rendezvousMax = 16                     // nodes that one search of the rendezvous gives
 
 	// What strangers may have a server of the DHT keep, see boundedStore.
 	maxKeptProviders = 16 << 10
@@ -564,7 +564,12 @@ func (d *directory) connect(ctx context.Context, id protocol.ID) {
 		if !few || len(tried) > 0 {
 			return
 		}
-		// A newcomer knows one peer, perhaps, which may not have answered.
+		// A newcomer knows one peer, perhaps, and that names some that are gone.
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.kad.RefreshRoutingTable():
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -117,7 +117,12 @@ func meanMax(states []itest.FleetState, of func(itest.FleetState) int) (mean flo
 }
 
 // dhtNewcomers has newcomers of each kind connect to one id each, all ids in turn.
-func dhtNewcomers(ctx context.Context, opts options, n *itest.DHTNetwork, r *report) error {
+func dhtNewcomers(ctx context.Context, opts options, n *itest.DHTNetwork, r *report) (err error) {
+	client, err := itest.NewKadClient()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
 	rng := rand.New(rand.NewPCG(opts.seed, 1))
 	t := r.table("a newcomer with", "port", "linked", "from its start, median", "max", "from Connect, median", "max", "found in the DHT by then")
 	var failed []error
@@ -149,8 +154,10 @@ func dhtNewcomers(ctx context.Context, opts options, n *itest.DHTNetwork, r *rep
 					opts.log.Printf("%s FAILED: %v", kind.name, err)
 					continue
 				}
-				if figure.Start > mostNewcomer {
-					opts.log.Printf("%s, from %v to %v: %v\n\t%s", kind.name, boot.ID, to.ID, figure.Start, strings.Join(figure.Story, "\n\t"))
+				if figure.Start > mostNewcomer/2 {
+					peers, addressed, err := client.Closer(ctx, boot, to.ID)
+					opts.log.Printf("%s, from %v to %v: %v; the first names %d peers nearer, %d of them with addresses, %v\n\t%s",
+						kind.name, boot.ID, to.ID, figure.Start, peers, addressed, err, strings.Join(figure.Story, "\n\t"))
 				}
 				starts, connects = append(starts, figure.Start), append(connects, figure.Connect)
 				if figure.ByDHT {
