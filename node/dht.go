@@ -84,7 +84,8 @@ const (
 
 // DHTOptions put a kad-dht on the node's host. It turns ids into addresses, which
 // Connect asks for beside the overlay, and gives the overlay candidates. A node that
-// can be dialled is a server of the DHT, another one its client.
+// can be dialled is a server of the DHT, another one its client. Connections that carry no
+// link are kept few; on an attached host that is the affair of its connection manager.
 type DHTOptions struct {
 	// Prefix is that of the DHT's protocol, "" is DHTPrefix. With that of another
 	// network, such as "/ipfs", the node joins the DHT of that network.
