@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -635,29 +636,36 @@ func ShareDHT(ctx context.Context, binary, prefix string, plain, ours int) (figu
 }
 
 // provideAndFind has each plain host announce something, and another one find it.
-func provideAndFind(ctx context.Context, hosts []*PlainDHT, what string) (took []time.Duration, err error) {
+func provideAndFind(ctx context.Context, hosts []*PlainDHT, what string) ([]time.Duration, error) {
+	took, errs := make([]time.Duration, len(hosts)), make([]error, len(hosts))
+	var all sync.WaitGroup // at the same time: who asks after peers that are gone waits for each
 	for i, h := range hosts {
-		m, err := multihash.Sum(fmt.Appendf(nil, "%s %d", what, i), multihash.SHA2_256, -1)
-		if err != nil {
-			return nil, err
-		}
-		c := cid.NewCidV1(cid.Raw, m)
-		if err := h.DHT.Provide(ctx, c, true); err != nil {
-			return nil, fmt.Errorf("itest: plain host %v announces: %w", h.Host.ID(), err)
-		}
-		start := time.Now()
-		found := false
-		finding, stop := context.WithCancel(ctx)
-		for info := range hosts[(i+1)%len(hosts)].DHT.FindProvidersAsync(finding, c, 1) {
-			found = found || info.ID == h.Host.ID()
-		}
-		stop()
-		if !found {
-			return nil, fmt.Errorf("itest: what plain host %v announced was not found: %w", h.Host.ID(), ctx.Err())
-		}
-		took = append(took, time.Since(start))
+		all.Go(func() { took[i], errs[i] = provideOne(ctx, h, hosts[(i+1)%len(hosts)], fmt.Sprintf("%s %d", what, i)) })
 	}
-	return took, nil
+	all.Wait()
+	return took, errors.Join(errs...)
+}
+
+// provideOne has one host announce something and another one find it, and gives how long
+// that sought.
+func provideOne(ctx context.Context, from, to *PlainDHT, what string) (time.Duration, error) {
+	m, err := multihash.Sum([]byte(what), multihash.SHA2_256, -1)
+	if err != nil {
+		return 0, err
+	}
+	c := cid.NewCidV1(cid.Raw, m)
+	if err := from.DHT.Provide(ctx, c, true); err != nil {
+		return 0, fmt.Errorf("itest: plain host %v announces: %w", from.Host.ID(), err)
+	}
+	start := time.Now()
+	finding, stop := context.WithCancel(ctx)
+	defer stop()
+	for info := range to.DHT.FindProvidersAsync(finding, c, 1) {
+		if info.ID == from.Host.ID() {
+			return time.Since(start), nil
+		}
+	}
+	return 0, errors.Join(fmt.Errorf("itest: what plain host %v announced was not found", from.Host.ID()), ctx.Err())
 }
 
 // --- what the plays wait for
