@@ -18,7 +18,7 @@ import (
 const (
 	dhtProcesses = 10
 	dhtHosts     = 10 // in each
-	dhtSettle    = 5 * time.Minute
+	dhtSettle    = 8 * time.Minute
 	dhtLeast     = 90 * time.Second // the overlay lets go of what it does not need after 60 s
 	dhtQuiet     = 10               // looks, one each second, in which nothing changes
 	dhtPatience  = time.Minute      // for what takes 2 s at most if all is well
@@ -35,6 +35,8 @@ const (
 	mostNewcomer = 2 * time.Second
 	// mostDHTLinks is the mean of links a node, by the overlay's figure for 100 peers.
 	mostDHTLinks = 22
+	// mostDHTConns is the mean of libp2p connections a node. Stock kad-dht keeps 60 and more.
+	mostDHTConns = 45
 )
 
 // dht has a network of nodes share a kad-dht.
@@ -62,6 +64,9 @@ func dht(ctx context.Context, opts options, r *report) (err error) {
 	}
 	if mean, _ := meanMax(states, func(s itest.FleetState) int { return s.Links }); mean > mostDHTLinks {
 		failed = append(failed, fmt.Errorf("%.1f links a node, want at most %d", mean, mostDHTLinks))
+	}
+	if mean, _ := meanMax(states, func(s itest.FleetState) int { return s.Conns }); mean > mostDHTConns {
+		failed = append(failed, fmt.Errorf("%.1f connections a node, want at most %d", mean, mostDHTConns))
 	}
 	failed = append(failed, dhtNewcomers(ctx, opts, n, r), dhtForged(ctx, opts, n, r), dhtStale(ctx, opts, n, r), dhtShared(ctx, opts, r))
 	return errors.Join(failed...)
