@@ -120,12 +120,11 @@ func (n *DHTNetwork) Lose(ctx context.Context) (dead FleetHost, err error) {
 		return dead, err
 	}
 	defer f.Close() // it was killed, or err says more
-	var states []FleetState
-	if perr := poll(ctx, func() bool {
-		states, err = f.State(ctx)
-		return err != nil || states[0].Published > 0
-	}); perr != nil || err != nil {
-		return dead, errors.Join(perr, err)
+	if err := Until(ctx, "the record of the host to be killed", func() (bool, error) {
+		states, err := f.State(ctx)
+		return err == nil && states[0].Published > 0, err
+	}); err != nil {
+		return dead, err
 	}
 	return f.Hosts[0], f.Kill()
 }
@@ -235,8 +234,8 @@ func Stale(ctx context.Context, at, dead FleetHost, watch time.Duration) (figure
 		gate.swarm.Store(s)
 	}
 	// What it seeks for itself may lead it to the dead peer as well.
-	if err := poll(ctx, func() bool { return stateOf(n).Published > 0 }); err != nil {
-		return figure, fmt.Errorf("itest: a newcomer at %v did not publish its record: %w", at.ID, err)
+	if err := Until(ctx, "the record of a newcomer", func() (bool, error) { return stateOf(n).Published > 0, nil }); err != nil {
+		return figure, err
 	}
 	before := gate.count()
 	figure.Before = before
@@ -609,18 +608,18 @@ func ShareDHT(ctx context.Context, binary, prefix string, plain, ours int) (figu
 			ids = append(ids, info.ID)
 			sought := time.Now()
 			// One that is connected and not yet identified is found without an address.
-			if err := poll(ctx, func() bool {
+			if err := Until(ctx, fmt.Sprintf("plain host %v to find ours %v", h.Host.ID(), info.ID), func() (bool, error) {
 				got, err := h.DHT.FindPeer(ctx, info.ID)
-				return err == nil && len(got.Addrs) > 0
+				return err == nil && len(got.Addrs) > 0, nil // it may know nobody who knows ours as yet
 			}); err != nil {
-				return figure, fmt.Errorf("itest: plain host %v did not find ours %v: %w", h.Host.ID(), info.ID, err)
+				return figure, err
 			}
 			figure.Found = append(figure.Found, time.Since(sought))
 		}
-		if err := poll(ctx, func() bool {
-			return slices.ContainsFunc(h.DHT.RoutingTable().ListPeers(), func(p peer.ID) bool { return slices.Contains(ids, p) })
+		if err := Until(ctx, fmt.Sprintf("one of ours in the routing table of plain host %v", h.Host.ID()), func() (bool, error) {
+			return slices.ContainsFunc(h.DHT.RoutingTable().ListPeers(), func(p peer.ID) bool { return slices.Contains(ids, p) }), nil
 		}); err != nil {
-			return figure, fmt.Errorf("itest: plain host %v has none of ours in its routing table: %w", h.Host.ID(), err)
+			return figure, err
 		}
 	}
 	if figure.Beside, err = provideAndFind(ctx, hosts, "beside"); err != nil {
@@ -668,21 +667,7 @@ func provideOne(ctx context.Context, from, to *PlainDHT, what string) (time.Dura
 	return 0, errors.Join(fmt.Errorf("itest: what plain host %v announced was not found", from.Host.ID()), ctx.Err())
 }
 
-// --- what the plays wait for
-
-// poll waits until cond holds.
-func poll(ctx context.Context, cond func() bool) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
+// --- what nodes log
 
 // A logLine is what a node has logged, of a peer or not.
 type logLine struct {

@@ -2,6 +2,7 @@ package itest
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/peer-relay/peer-relay/node"
@@ -13,13 +14,12 @@ func TestNewcomersFindAnybodyInTheDHT(t *testing.T) {
 	n, err := OpenDHTNetwork(ctx, 2, FleetSpec{Hosts: 2})
 	must(t, err)
 	defer func() { must(t, n.Close()) }()
-	states, err := n.Settle(ctx, 0, 1, func([]FleetState) {})
-	must(t, err)
-	for i, s := range states {
-		if s.Links != len(states)-1 || s.Published == 0 {
-			t.Errorf("host %d has %+v", i, s)
-		}
-	}
+	must(t, Until(ctx, "every host to be linked with every other, and known to the DHT", func() (bool, error) {
+		states, err := n.State(ctx)
+		return err == nil && !slices.ContainsFunc(states, func(s FleetState) bool {
+			return s.Links < len(states)-1 || s.Published == 0
+		}), err
+	}))
 	at := n.Hosts[0]
 	for _, c := range []Newcomer{{Overlay: true}, {DHT: true, Listen: true}, {DHT: true}, {Overlay: true, DHT: true}} {
 		for _, to := range n.Hosts[1:] {

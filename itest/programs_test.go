@@ -12,11 +12,12 @@ import (
 func TestPrograms(t *testing.T) {
 	root, err := Root()
 	must(t, err)
-	ctx := installContext(t)
 	binary := filepath.Join(t.TempDir(), "programs.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, ".")
-	run := exec.CommandContext(ctx, binary, "-test.v", "-test.timeout="+installPatience.String())
-	for _, cmd := range []*exec.Cmd{build, run} {
+	for _, args := range [][]string{
+		{"go", "test", "-c", "-o", binary, "."},
+		{binary, "-test.v", "-test.timeout=" + installPatience.String()},
+	} {
+		cmd := exec.CommandContext(installContext(t), args[0], args[1:]...)
 		cmd.Dir = filepath.Join(root, "itest", "programs")
 		cmd.WaitDelay = exitGrace
 		out, err := cmd.CombinedOutput()

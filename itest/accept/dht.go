@@ -306,7 +306,7 @@ func dhtShared(ctx context.Context, opts options, r *report) error {
 	defer cancel()
 	f, err := itest.ShareDHT(ctx, binary, dhtPrefix, dhtPlain, dhtOurs)
 	found, beside, after := series(f.Found), series(f.Beside), series(f.After)
-	t := r.table("a DHT of 10 plain hosts and 5 of ours, --dht "+dhtPrefix, "", "median", "max")
+	t := r.table(fmt.Sprintf("a DHT of %d plain hosts and %d of ours, --dht %s", dhtPlain, dhtOurs, dhtPrefix), "", "median", "max")
 	round := time.Millisecond
 	t.row("ours are linked, each with every other, after", "", f.Linked.Round(round), "")
 	t.row("plain hosts find ours by FindPeer", len(found), found.median().Round(round), found.max().Round(round))
