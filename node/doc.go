@@ -41,6 +41,9 @@
 // has 4 MiB on its way or unread at most, all streams of a connection 8 MiB. What a link or
 // a datagram socket may hold stands in package protocol.
 //
+// A server of the DHT keeps 16,384 announcements and 4,096 records. 16 ids are looked up in
+// the DHT at a time, each for 20 s at most; for further ones the overlay is asked alone.
+//
 // # Threats
 //
 // A linked peer is as hostile as package protocol says. Here it is about addresses: who
