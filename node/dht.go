@@ -68,7 +68,7 @@ const (
 	seekMin       = 5 * time.Second // between searches of the rendezvous, doubling to seekMax
 	seekMax       = 5 * time.Minute
 	lookupTimeout = 20 * time.Second
-	connectPoll   = 20 * time.Millisecond // kad-dht does not tell when it has its first peer
+	connectPoll   = 20 * time.Millisecond  // kad-dht does not tell when it has its first peer
 	maxSearches   = 3                      // for one Connect, as long as few peers of the DHT are known
 	searchRetry   = 200 * time.Millisecond // after the first and a look around, then twice as long
 	maxLookups    = 16                     // at a time; for further ids the overlay is asked alone

@@ -253,7 +253,7 @@ func TestThousandStreams(t *testing.T) {
 	d.Close()
 	c.Close()
 	a.streams.config.HandshakeIdleTimeout = patience // that a busy machine is slow is no failure
-	go func() { // ends with the listener
+	go func() {                                      // ends with the listener
 		for {
 			c, err := l.AcceptStream()
 			if err != nil {
