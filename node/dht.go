@@ -110,8 +110,7 @@ type directory struct {
 	own    bool // the DHT is of our kind alone, so that it keeps records
 	closed bool
 
-	lookups chan struct{} // holds a token for each search
-	puts    atomic.Uint64 // how often the node's own record was published
+	puts atomic.Uint64 // how often the node's own record was published
 
 	// Of the goroutine of start.
 	adverts  []advert
@@ -124,8 +123,9 @@ type directory struct {
 	published []ma.Multiaddr // what the record told when it was last put
 	publishAt time.Time      // when it is to be put again
 
-	mu   sync.Mutex
-	held map[protocol.ID]time.Time // legacy ids of links, and when each is to be announced
+	mu     sync.Mutex
+	held   map[protocol.ID]time.Time // legacy ids of links, and when each is to be announced
+	sought map[protocol.ID]struct{}  // ids that are being looked up
 }
 
 // An advert is a rendezvous at which the node announces itself, and when it does so again.
@@ -157,7 +157,7 @@ func newDirectory(n *Node, o DHTOptions) (*directory, error) {
 	}
 	d := &directory{
 		n: n, proto: proto, own: prefix == DHTPrefix, closed: o.Closed,
-		lookups: make(chan struct{}, maxLookups), held: make(map[protocol.ID]time.Time),
+		held: make(map[protocol.ID]time.Time), sought: make(map[protocol.ID]struct{}),
 	}
 	mode := kaddht.ModeAuto // a server as soon as hosts that offer AutoNAT say that it can be dialled
 	if d.serves() {
@@ -537,12 +537,10 @@ func (d *directory) provide(ctx context.Context) {
 // which a legacy peer has links. What is found is dialled as it comes, and no address
 // twice: a record that is stale costs one failed dial.
 func (d *directory) connect(ctx context.Context, id protocol.ID) {
-	select {
-	case d.lookups <- struct{}{}:
-		defer func() { <-d.lookups }()
-	default:
+	if !d.begin(id) {
 		return
 	}
+	defer d.end(id)
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	tried := make(map[string]bool)
@@ -577,6 +575,25 @@ func (d *directory) connect(ctx context.Context, id protocol.ID) {
 		case <-time.After(searchRetry << try):
 		}
 	}
+}
+
+// begin reports whether an id may be looked up now: who asks for one again and again must
+// not keep others from being looked up.
+func (d *directory) begin(id protocol.ID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, sought := d.sought[id]; sought || len(d.sought) >= maxLookups {
+		return false
+	}
+	d.sought[id] = struct{}{}
+	return true
+}
+
+// end is the end of what begin allowed.
+func (d *directory) end(id protocol.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.sought, id)
 }
 
 // search looks an id up once, until all is found that there is, or there is a link.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -93,6 +94,35 @@ func TestASearchThatBeganWithFewPeersIsRepeated(t *testing.T) {
 	n.dht.connect(t.Context(), missing)
 	if got := asked.Load(); got != maxSearches {
 		t.Errorf("the server was asked %d times, want %d", got, maxSearches)
+	}
+}
+
+// An id is looked up once at a time, however often it is asked for, and few are together.
+func TestSearchesOfTheDHTAreBounded(t *testing.T) {
+	d := mounted(t, Options{DHT: &DHTOptions{Closed: true}}).dht
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	sought := func() int {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.sought)
+	}
+	var searches sync.WaitGroup
+	for n := 1; n <= maxLookups; n++ {
+		id := protocol.ID{1, byte(n)}
+		searches.Go(func() { d.connect(ctx, id) }) // ends with ctx: there is nobody to ask
+		eventually(t, "another id to be looked up", func() bool { return sought() == n })
+		if d.begin(id) {
+			t.Fatalf("%v is looked up twice", id)
+		}
+	}
+	if d.begin(protocol.ID{2}) {
+		t.Errorf("more than %d are looked up", maxLookups)
+	}
+	cancel()
+	searches.Wait()
+	if n := sought(); n != 0 {
+		t.Errorf("%d are looked up at the end", n)
 	}
 }
 

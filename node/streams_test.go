@@ -252,8 +252,9 @@ func TestThousandStreams(t *testing.T) {
 	d, c := openStream(t, a, l)
 	d.Close()
 	c.Close()
-	a.streams.config.HandshakeIdleTimeout = patience // that a busy machine is slow is no failure
-	go func() {                                      // ends with the listener
+	// That a busy machine is slow is no failure.
+	a.streams.config.HandshakeIdleTimeout = patience
+	go func() { // ends with the listener
 		for {
 			c, err := l.AcceptStream()
 			if err != nil {
