@@ -424,30 +424,27 @@ func (d *directory) suggest(ctx context.Context) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	infos, err := d.at(ctx, rendezvous)
-	if err != nil {
-		d.n.log.Debug("DHT rendezvous", "err", err)
-	}
 	tried := make(map[string]bool)
-	for _, info := range infos {
-		d.introduce(info, tried)
+	if err := d.at(ctx, rendezvous, func(info peer.AddrInfo) { d.introduce(info, tried) }); err != nil {
+		d.n.log.Debug("DHT rendezvous", "err", err)
 	}
 }
 
-// at gives who announced themselves at a rendezvous.
-func (d *directory) at(ctx context.Context, namespace string) (found []peer.AddrInfo, err error) {
+// at gives who announced themselves at a rendezvous, as they are found: the end of the
+// search waits for peers that are gone.
+func (d *directory) at(ctx context.Context, namespace string, found func(peer.AddrInfo)) error {
 	ctx, cancel := context.WithCancel(ctx) // ends the search when there are enough
 	defer cancel()
 	infos, err := d.disc.FindPeers(ctx, namespace, discovery.Limit(rendezvousMax))
 	if err != nil {
-		return nil, fmt.Errorf("node: DHT: search %s: %w", namespace, err)
+		return fmt.Errorf("node: DHT: search %s: %w", namespace, err)
 	}
 	for info := range infos {
 		if info.ID != d.n.host.ID() {
-			found = append(found, info)
+			found(info)
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // publish puts this node's own record, if it has one that the DHT does not hold yet.
@@ -733,9 +730,10 @@ func (n *Node) Connect(id protocol.ID) {
 var ErrNoDHT = errors.New("node: there is no DHT")
 
 // Gateways gives nodes that announced in the DHT that they take legacy peers.
-func (n *Node) Gateways(ctx context.Context) ([]peer.AddrInfo, error) {
+func (n *Node) Gateways(ctx context.Context) (gateways []peer.AddrInfo, err error) {
 	if n.dht == nil {
 		return nil, ErrNoDHT
 	}
-	return n.dht.at(ctx, gatewayRendezvous)
+	err = n.dht.at(ctx, gatewayRendezvous, func(info peer.AddrInfo) { gateways = append(gateways, info) })
+	return gateways, err
 }
