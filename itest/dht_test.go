@@ -29,18 +29,25 @@ func TestNewcomersFindAnybodyInTheDHT(t *testing.T) {
 	}
 }
 
-func TestAStaleRecordIsDialledOnce(t *testing.T) {
-	ctx := testContext(t)
+// lonelyServer gives a server of a DHT that knows nobody, who asks it, and an address where
+// there is no peer.
+func lonelyServer(t *testing.T) (at FleetHost, client *KadClient, decoy *Decoy) {
+	t.Helper()
 	server, err := node.New(node.Options{Listen: true, ListenHost: loopback, DHT: &node.DHTOptions{Closed: true}})
 	must(t, err)
-	defer func() { must(t, server.Close()) }()
-	at := FleetHost{ID: server.ID(), Peer: server.Host().ID(), Addr: server.Addrs()[0].String()}
-	client, err := NewKadClient()
+	t.Cleanup(func() { must(t, server.Close()) })
+	client, err = NewKadClient()
 	must(t, err)
-	defer func() { must(t, client.Close()) }()
-	decoy, err := NewDecoy("0")
+	t.Cleanup(func() { must(t, client.Close()) })
+	decoy, err = NewDecoy("0")
 	must(t, err)
-	defer func() { must(t, decoy.Close()) }()
+	t.Cleanup(func() { must(t, decoy.Close()) })
+	return FleetHost{ID: server.ID(), Peer: server.Host().ID(), Addr: server.Addrs()[0].String()}, client, decoy
+}
+
+func TestAStaleRecordIsDialledOnce(t *testing.T) {
+	ctx := testContext(t)
+	at, client, decoy := lonelyServer(t)
 	_, gone, err := Forgeries(at, decoy.Addr())
 	must(t, err)
 	if taken, err := client.Put(ctx, at, gone); err != nil || !taken {
@@ -55,16 +62,7 @@ func TestAStaleRecordIsDialledOnce(t *testing.T) {
 
 func TestForgedRecordsAreNeitherKeptNorBelieved(t *testing.T) {
 	ctx := testContext(t)
-	server, err := node.New(node.Options{Listen: true, ListenHost: loopback, DHT: &node.DHTOptions{Closed: true}})
-	must(t, err)
-	defer func() { must(t, server.Close()) }()
-	at := FleetHost{ID: server.ID(), Peer: server.Host().ID(), Addr: server.Addrs()[0].String()}
-	client, err := NewKadClient()
-	must(t, err)
-	defer func() { must(t, client.Close()) }()
-	decoy, err := NewDecoy("0")
-	must(t, err)
-	defer func() { must(t, decoy.Close()) }()
+	at, client, decoy := lonelyServer(t)
 	forged, right, err := Forgeries(at, decoy.Addr())
 	must(t, err)
 	for _, f := range append(forged, right) {

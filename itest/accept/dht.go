@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -293,25 +292,18 @@ func dhtStale(ctx context.Context, opts options, n *itest.DHTNetwork, r *report)
 
 // dhtShared has our binary join a DHT of stock hosts.
 func dhtShared(ctx context.Context, opts options, r *report) error {
-	dir, err := os.MkdirTemp("", "peer-relay-accept-")
-	if err != nil {
+	return withGo(ctx, func(ctx context.Context, binary string) error {
+		ctx, cancel := context.WithTimeout(ctx, dhtSettle)
+		defer cancel()
+		f, err := itest.ShareDHT(ctx, binary, dhtPrefix, dhtPlain, dhtOurs)
+		found, beside, after := series(f.Found), series(f.Beside), series(f.After)
+		t := r.table(fmt.Sprintf("a DHT of %d plain hosts and %d of ours, --dht %s", dhtPlain, dhtOurs, dhtPrefix), "", "median", "max")
+		round := time.Millisecond
+		t.row("ours are linked, each with every other, after", "", f.Linked.Round(round), "")
+		t.row("plain hosts find ours by FindPeer", len(found), found.median().Round(round), found.max().Round(round))
+		t.row("plain hosts find what others of them announced", len(beside), beside.median().Round(round), beside.max().Round(round))
+		t.row("and after ours were gone", len(after), after.median().Round(round), after.max().Round(round))
+		opts.log.Printf("a DHT of others: linked after %v, %d of ours found", f.Linked.Round(round), len(found))
 		return err
-	}
-	defer os.RemoveAll(dir)
-	binary, err := itest.BuildGo(ctx, dir)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, dhtSettle)
-	defer cancel()
-	f, err := itest.ShareDHT(ctx, binary, dhtPrefix, dhtPlain, dhtOurs)
-	found, beside, after := series(f.Found), series(f.Beside), series(f.After)
-	t := r.table(fmt.Sprintf("a DHT of %d plain hosts and %d of ours, --dht %s", dhtPlain, dhtOurs, dhtPrefix), "", "median", "max")
-	round := time.Millisecond
-	t.row("ours are linked, each with every other, after", "", f.Linked.Round(round), "")
-	t.row("plain hosts find ours by FindPeer", len(found), found.median().Round(round), found.max().Round(round))
-	t.row("plain hosts find what others of them announced", len(beside), beside.median().Round(round), beside.max().Round(round))
-	t.row("and after ours were gone", len(after), after.median().Round(round), after.max().Round(round))
-	opts.log.Printf("a DHT of others: linked after %v, %d of ours found", f.Linked.Round(round), len(found))
-	return err
+	})
 }
