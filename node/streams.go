@@ -24,12 +24,8 @@ import (
 
 // Streams are QUIC over a datagram socket, one QUIC connection for all streams between
 // two peers. Both present the certificate of libp2p's TLS handshake, so that each knows
-// the other's key, and by that its id. On every stream the side that opened it sends
-// streamHeader bytes first: streamVersion, what the stream is for, and then zeros. The
-// other answers with the byte streamVersion. To forData it does so once it has room for
-// the stream among those that wait for Accept, and what follows is the application's. To
-// forIdle it does so if it has no other stream on this connection, which may be closed
-// then, and else resets the stream.
+// the other's key, and by that its id. SPEC.md describes the rest, under "Streams": the
+// header of a stream and its answer, and the question whether a connection is idle.
 
 // StreamPort is the datagram port by which nodes have streams ("PR" in ASCII).
 const StreamPort = 'P'<<8 | 'R'

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -16,6 +17,19 @@ func testPacket(number, size int) []byte {
 	p := bytes.Repeat([]byte{byte(number)}, size)
 	p[0] = 0x40
 	return p
+}
+
+// The batch that SPEC.md gives as an example is what is sent.
+func TestStreamSocketBatchOfSpec(t *testing.T) {
+	c := streamSocket{ready: make(chan struct{}, 1)}
+	for _, p := range [][]byte{{0x40, 0xaa, 0xbb}, {0x40, 0xcc}} {
+		if _, err := c.WriteTo(p, protocol.Addr{Port: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := fmt.Sprintf("%x", c.pending), "00000340aabb000240cc"; got != want {
+		t.Errorf("pending is %s, want %s", got, want)
+	}
 }
 
 // Packets that are written before any is sent go together, as many as may, and are read

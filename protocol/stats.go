@@ -23,7 +23,7 @@ const (
 	DropUnasked                       // a control message that nobody asked for
 	DropBadControl                    // a control message that makes no sense
 	DropLinkEnded                     // it stood in the queue of a link that ended
-	DropNoPort                        // a datagram for a port that no socket has, or that no socket can have sent
+	DropNoPort                        // a datagram for a port that no socket has, or that no socket can have sent, such as one above MaxDatagram
 	DropSocketFull                    // the oldest datagram of a socket that is read too slowly
 	numDropReasons
 )

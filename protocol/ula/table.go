@@ -56,7 +56,8 @@ func NewTable() *Table {
 // Add makes a peer known and gives its address in this table. That is AddrOf, unless
 // another peer has that already. proved says that the id is not merely claimed: such a
 // peer takes its address from one whose id is not proved, now or whenever the proof
-// comes; both have another address from then on.
+// comes; both have another address from then on. A peer whose address was taken has it
+// again once the other one is forgotten.
 func (t *Table) Add(id protocol.ID, proved bool) netip.Addr {
 	t.mu.Lock()
 	defer t.mu.Unlock()
