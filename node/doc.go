@@ -7,7 +7,7 @@
 //	                                    │
 //	stream.go     a link on a /peer-relay/1 stream      dialer.go  made by address,
 //	discovery.go  made to whom the host knows           dht.go     which an id has
-//	                                    │
+//	                                    │               dhtstore.go  what the DHT keeps
 //	host.go  a libp2p host, or yours    │    limits.go  what strangers may take of it
 //	                     ┌──────────────┴───────────────┐
 //	             listener.go: TCP port       direct.go: UDP port of the same number
