@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -89,7 +87,7 @@ const (
 )
 
 // Start starts the processes. They are our binary, for a relay of ours, and this program
-// again, whose main must begin with PlayBulk. It needs Linux.
+// again, whose main must begin with Play. It needs Linux.
 func (s BulkSetting) Start(ctx context.Context, binary string) (*BulkStage, error) {
 	stage := &BulkStage{setting: s}
 	if err := stage.start(ctx, binary); err != nil {
@@ -136,16 +134,10 @@ func (s *BulkStage) start(ctx context.Context, binary string) (err error) {
 
 // play starts a process of this program and gives what it says of where it is.
 func (s *BulkStage) play(ctx context.Context, part bulkPart) (*bulkProcess, string, error) {
-	text, err := json.Marshal(part)
+	cmd, err := selfAs(partBulk, part)
 	if err != nil {
 		return nil, "", err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, "", err
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), bulkEnv+"="+string(text))
 	p := &bulkProcess{events: make(chan bulkEvent, bulkEvents)}
 	p.Process, err = StartProcess(s.setting.Name+", "+part.Role, cmd, func(line []byte) {
 		var e bulkEvent

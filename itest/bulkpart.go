@@ -30,9 +30,6 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// bulkEnv has the part that a process plays which bulk.go started.
-const bulkEnv = "PEER_RELAY_ITEST_BULK"
-
 const (
 	bulkBlock    = 64 << 10 // bytes of one Write, and the most of one Read
 	bulkProtocol = "/itest/bulk/1"
@@ -89,26 +86,13 @@ type bulkEnd struct {
 	close  func() error
 }
 
-// PlayBulk plays the part in a bulk run for which this process was started, if it was,
-// and gives its exit status. It is for the first line of main, and of a TestMain.
-func PlayBulk() (status int, played bool) {
-	text := os.Getenv(bulkEnv)
-	if text == "" {
-		return 0, false
-	}
-	if err := playBulk(context.Background(), text); err != nil {
-		fmt.Fprintln(os.Stderr, "bulk:", err)
-		return 1, true
-	}
-	return 0, true
-}
-
 // playBulk does what standard input says, until it ends.
-func playBulk(ctx context.Context, text string) (err error) {
+func playBulk(spec []byte) (err error) {
 	var part bulkPart
-	if err := json.Unmarshal([]byte(text), &part); err != nil {
+	if err := json.Unmarshal(spec, &part); err != nil {
 		return err
 	}
+	ctx := context.Background() // whoever started the process ends it
 	open := map[bulkWay]func(context.Context, bulkPart) (*bulkEnd, error){
 		bulkStream: openBulkNode, bulkCircuit: openBulkHost, bulkHost: openBulkHost, bulkQUIC: openBulkQUIC, bulkTCP: openBulkTCP,
 	}[part.Way]

@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 
 	"github.com/libp2p/go-libp2p"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
@@ -20,9 +18,6 @@ import (
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
 )
-
-// fleetEnv is set in a process that is to be a fleet.
-const fleetEnv = "PEER_RELAY_ITEST_FLEET"
 
 // A FleetSpec says which hosts a process runs. All listen on 127.0.0.1 and are servers of
 // a kad-dht, if they have one.
@@ -66,33 +61,18 @@ type FleetState struct {
 type Fleet struct {
 	proc  *Process
 	lines *Log[json.RawMessage]
-	asked int // lines that were waited for
+	read  int // lines
 
 	Hosts []FleetHost
 }
 
-// PlayFleet is the fleet, in a process that was started to be one. A program that starts
-// fleets calls it first, and exits with the status if there was one.
-func PlayFleet() (status int, played bool) {
-	if os.Getenv(fleetEnv) == "" {
-		return 0, false
-	}
-	if err := runFleet(os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1, true
-	}
-	return 0, true
-}
-
-// StartFleet starts a fleet, and returns when its hosts listen. Its methods are for one
-// goroutine.
+// StartFleet starts a fleet, and returns when its hosts listen. It is this program again,
+// whose main must begin with Play. Its methods are for one goroutine.
 func StartFleet(ctx context.Context, spec FleetSpec) (*Fleet, error) {
-	self, err := os.Executable()
+	cmd, err := selfAs(partFleet, spec)
 	if err != nil {
-		return nil, fmt.Errorf("itest: start a fleet: %w", err)
+		return nil, err
 	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), fleetEnv+"=1")
 	f := &Fleet{lines: NewLog[json.RawMessage](spec.Name)}
 	f.proc, err = StartProcess(spec.Name, cmd, func(line []byte) { f.lines.Add(append(json.RawMessage(nil), line...)) }, func(err error) {
 		if err == nil {
@@ -103,27 +83,20 @@ func StartFleet(ctx context.Context, spec FleetSpec) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.ask(ctx, spec, &f.Hosts); err != nil {
+	if err := f.answer(ctx, &f.Hosts); err != nil {
 		return nil, errors.Join(err, f.proc.Close())
 	}
 	return f, nil
 }
 
-// ask writes one line and reads its answer.
-func (f *Fleet) ask(ctx context.Context, question, answer any) error {
-	line, err := json.Marshal(question)
-	if err != nil {
-		return fmt.Errorf("itest: fleet: %w", err)
-	}
-	if err := f.proc.WriteLine(line); err != nil {
-		return err
-	}
-	lines, err := f.lines.Next(ctx, f.asked)
+// answer reads the next line.
+func (f *Fleet) answer(ctx context.Context, to any) error {
+	lines, err := f.lines.Next(ctx, f.read)
 	if err != nil {
 		return err
 	}
-	f.asked++
-	if err := json.Unmarshal(lines[0], answer); err != nil {
+	f.read++
+	if err := json.Unmarshal(lines[0], to); err != nil {
 		return fmt.Errorf("itest: fleet: %w: %.200q", err, lines[0])
 	}
 	return nil
@@ -131,7 +104,10 @@ func (f *Fleet) ask(ctx context.Context, question, answer any) error {
 
 // State asks for what each of the hosts has.
 func (f *Fleet) State(ctx context.Context) (states []FleetState, err error) {
-	err = f.ask(ctx, "state", &states)
+	if err := f.proc.WriteLine(nil); err != nil {
+		return nil, err
+	}
+	err = f.answer(ctx, &states)
 	return states, err
 }
 
@@ -150,18 +126,14 @@ func (f *Fleet) Close() error { return f.proc.Close() }
 
 // --- in the process
 
-// runFleet is the process of a fleet: its first line is a FleetSpec, each further one asks
-// for the state, the end of in ends it.
-func runFleet(in io.Reader, out io.Writer) error {
-	lines := bufio.NewScanner(in)
-	answers := json.NewEncoder(out)
+// playFleet is the process of a fleet: it says which hosts it has, and for each line that
+// comes the state of them. The end of standard input ends it.
+func playFleet(text []byte) error {
 	var spec FleetSpec
-	if !lines.Scan() {
-		return lines.Err()
+	if err := json.Unmarshal(text, &spec); err != nil {
+		return err
 	}
-	if err := json.Unmarshal(lines.Bytes(), &spec); err != nil {
-		return fmt.Errorf("itest: fleet: %w", err)
-	}
+	answers := json.NewEncoder(os.Stdout)
 	// They end with the process: a hundred hosts that say goodbye to each other on two
 	// cores take longer than anybody waits.
 	var members []fleetMember
@@ -169,7 +141,7 @@ func runFleet(in io.Reader, out io.Writer) error {
 	for range spec.Hosts {
 		m, err := newFleetMember(spec)
 		if err != nil {
-			return fmt.Errorf("itest: fleet: %w", err)
+			return err
 		}
 		members = append(members, m)
 		hosts = append(hosts, m.host)
@@ -180,6 +152,7 @@ func runFleet(in io.Reader, out io.Writer) error {
 	if err := answers.Encode(hosts); err != nil {
 		return err
 	}
+	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		var states []FleetState
 		for _, m := range members {

@@ -15,7 +15,7 @@ import (
 
 // childPeer speaks the lines of peer-relay --json without a network: what it is told to
 // send comes back as a message, and its arguments come first, as the addresses of ready.
-func childPeer(args []string, in io.Reader, out io.Writer) int {
+func childPeer(args []string, in io.Reader, out io.Writer) error {
 	quoted, _ := json.Marshal(args) // strings only
 	fmt.Fprintf(out, `{"event":"ready","id":"%s","ws":"ws://127.0.0.1:1","addrs":%s}`+"\n", protocol.ID{1}, quoted)
 	lines := bufio.NewScanner(in)
@@ -30,7 +30,7 @@ func childPeer(args []string, in io.Reader, out io.Writer) int {
 			Peers               bool
 		}
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
-			return 1
+			return err
 		}
 		switch {
 		case c.Send != nil && c.Send.Data == nil:
@@ -50,7 +50,7 @@ func childPeer(args []string, in io.Reader, out io.Writer) int {
 			fmt.Fprintf(out, `{"event":"peers","peers":%s}`+"\n", ids)
 		}
 	}
-	return 0
+	return lines.Err()
 }
 
 // TestGoPeerLines checks this side of --json against a child that has no network.
@@ -58,7 +58,7 @@ func TestGoPeerLines(t *testing.T) {
 	ctx := testContext(t)
 	exe, err := os.Executable()
 	must(t, err)
-	t.Setenv(childEnv, "peer")
+	t.Setenv(partEnv, "peer")
 	peer, err := Go(exe, "--flag").Start(ctx, Spec{Name: "child", Listen: true, Port: 7, Bootstrap: []string{"ws://a", "ws://b"}})
 	must(t, err)
 	p := peer.(*GoPeer)

@@ -18,14 +18,7 @@ const patience = 2 * time.Minute
 const installPatience = 5 * time.Minute
 
 func TestMain(m *testing.M) {
-	// The test binary also plays the children that process_test.go and gopeer_test.go start.
-	if what := os.Getenv(childEnv); what != "" {
-		os.Exit(child(what))
-	}
-	if status, played := PlayBulk(); played {
-		os.Exit(status)
-	}
-	if status, played := PlayFleet(); played {
+	if status, played := play(testParts()); played {
 		os.Exit(status)
 	}
 	// The timer of a read deadline that libp2p sets, for identify and ping, on a stream of

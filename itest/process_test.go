@@ -6,36 +6,28 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 )
 
-// childEnv makes the test binary one of the children below, by its value.
-const childEnv = "ITEST_CHILD"
-
-func child(what string) (status int) {
-	switch what {
-	case "echo":
-		io.Copy(os.Stdout, os.Stdin)
-		return 0
-	case "fail":
-		os.Stderr.WriteString("the reason\n")
-		return 3
-	case "leave":
-		return 0
-	case "peer":
-		return childPeer(os.Args[1:], os.Stdin, os.Stdout)
+// testParts gives what the test binary plays: what any program does, and the children of
+// the tests here and in gopeer_test.go.
+func testParts() map[string]part {
+	all := parts()
+	all["echo"] = func([]byte) error {
+		_, err := io.Copy(os.Stdout, os.Stdin)
+		return err
 	}
-	return 2
+	all["fail"] = func([]byte) error { return errors.New("the reason") }
+	all["leave"] = func([]byte) error { return nil }
+	all["peer"] = func([]byte) error { return childPeer(os.Args[1:], os.Stdin, os.Stdout) }
+	return all
 }
 
 func startChild(t *testing.T, what string, line func([]byte), exit func(error)) *Process {
 	t.Helper()
-	exe, err := os.Executable()
+	cmd, err := selfAs(what, nil)
 	must(t, err)
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), childEnv+"="+what)
 	p, err := StartProcess(what, cmd, line, exit)
 	must(t, err)
 	t.Cleanup(func() { p.Close() })
@@ -65,7 +57,7 @@ func TestProcess(t *testing.T) {
 func TestProcessReportsItsEnd(t *testing.T) {
 	ctx := testContext(t)
 	nothing := func([]byte) {}
-	for what, want := range map[string]string{"fail": "the reason", "leave": "before it was told to"} {
+	for what, want := range map[string]string{"fail": "the reason", "leave": "before it was told to", "nobody": `no part "nobody"`} {
 		exited := NewLog[error]("exit")
 		p := startChild(t, what, nothing, func(err error) { exited.Add(err) })
 		if err := p.Wait(ctx); err == nil || !strings.Contains(err.Error(), want) {

@@ -68,10 +68,7 @@ func runs() []run {
 var errUsage = errors.New("usage")
 
 func main() {
-	if status, played := itest.PlayBulk(); played {
-		os.Exit(status)
-	}
-	if status, played := itest.PlayFleet(); played {
+	if status, played := itest.Play(); played {
 		os.Exit(status)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
