@@ -197,7 +197,7 @@ func (c Newcomer) Join(ctx context.Context, at, to FleetHost) (figure NewcomerFi
 	n.Connect(to.ID)
 	select {
 	case <-linked:
-		figure = NewcomerFigure{Start: time.Since(start), Connect: time.Since(call), ByDHT: lines.Count(isLine("DHT: found", to.ID)) > 0}
+		figure = NewcomerFigure{Start: time.Since(start), Connect: time.Since(call), ByDHT: lines.Count(isLine(lineFound, to.ID)) > 0}
 		for _, l := range lines.All() {
 			figure.Story = append(figure.Story, fmt.Sprintf("%v %s", l.at.Sub(start).Round(time.Millisecond), l.text))
 		}
@@ -240,13 +240,12 @@ func Stale(ctx context.Context, at, dead FleetHost, watch time.Duration) (figure
 	before := gate.count()
 	figure.Before = before
 	n.Connect(dead.ID)
-	if _, err := lines.Wait(ctx, isLine("DHT: search ended", dead.ID)); err != nil {
+	if err := lines.await(ctx, 1, lineEnded, dead.ID); err != nil {
 		return figure, err
 	}
-	if figure.Found = lines.Count(isLine("DHT: found", dead.ID)); figure.Found > 0 {
-		if _, err := lines.WaitN(ctx, figure.Found, isLine("dial of an introduced peer failed", dead.ID)); err != nil {
-			return figure, err
-		}
+	figure.Found = lines.Count(isLine(lineFound, dead.ID))
+	if err := lines.await(ctx, figure.Found, lineFailed, dead.ID); err != nil {
+		return figure, err
 	}
 	figure.Dials = gate.count() - before
 	timer := time.NewTimer(watch)
@@ -256,7 +255,7 @@ func Stale(ctx context.Context, at, dead FleetHost, watch time.Duration) (figure
 	case <-ctx.Done():
 		return figure, ctx.Err()
 	}
-	figure.Again = lines.Count(isLine("DHT: found", dead.ID)) - figure.Found
+	figure.Again = lines.Count(isLine(lineFound, dead.ID)) - figure.Found
 	figure.Later = gate.count() - before - figure.Dials
 	return figure, nil
 }
@@ -531,10 +530,10 @@ func Lie(ctx context.Context, f Forgery, decoy *Decoy) (figure LiarFigure, err e
 	defer func() { err = errors.Join(err, n.Close()) }()
 	before := decoy.Dials()
 	n.Connect(f.ID)
-	if _, err := lines.Wait(ctx, isLine("DHT: search ended", f.ID)); err != nil {
+	if err := lines.await(ctx, 1, lineEnded, f.ID); err != nil {
 		return figure, err
 	}
-	return LiarFigure{Asked: int(asked.Load()), Found: lines.Count(func(l logLine) bool { return l.message == "DHT: found" }), Dials: decoy.Dials() - before}, nil
+	return LiarFigure{Asked: int(asked.Load()), Found: lines.Count(func(l logLine) bool { return l.message == lineFound }), Dials: decoy.Dials() - before}, nil
 }
 
 // --- a DHT of others
@@ -669,6 +668,15 @@ func provideOne(ctx context.Context, from, to *PlainDHT, what string) (time.Dura
 
 // --- what nodes log
 
+// What is read in the debug log of a newcomer, as packages node and protocol write it.
+// There is no other sign of these: a search of the DHT that finds nobody, or a peer that
+// cannot be dialled, is no error. TestLogsAreRead fails if one of the texts is changed.
+const (
+	lineFound  = "DHT: found"                        // an address of the peer, which is dialled then
+	lineEnded  = "DHT: search ended"                 // for the peer
+	lineFailed = "dial of an introduced peer failed" // that was found
+)
+
 // A logLine is what a node has logged, of a peer or not.
 type logLine struct {
 	message, peer string
@@ -685,6 +693,14 @@ func isLine(message string, id protocol.ID) func(logLine) bool {
 type logLines struct{ *Log[logLine] }
 
 func newLogLines(name string) logLines { return logLines{NewLog[logLine](name)} }
+
+// await waits for so many lines with this text, of a peer.
+func (l logLines) await(ctx context.Context, n int, message string, id protocol.ID) error {
+	if _, err := l.WaitN(ctx, n, isLine(message, id)); err != nil {
+		return fmt.Errorf("itest: wait for %q of peer %s in the debug log: %w", message, id.Short(), err)
+	}
+	return nil
+}
 
 func (l logLines) Enabled(context.Context, slog.Level) bool { return true }
 

@@ -2,7 +2,10 @@ package itest
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/peer-relay/peer-relay/node"
@@ -84,6 +87,24 @@ func TestForgedRecordsAreNeitherKeptNorBelieved(t *testing.T) {
 				t.Errorf("a newcomer asked a liar %d times and believed it %d times; want %v", lie.Asked, lie.Found, want)
 			}
 		})
+	}
+}
+
+// TestLogsAreRead looks for the log texts that are awaited where they are written: to wait
+// in vain for one that was changed takes long and tells little.
+func TestLogsAreRead(t *testing.T) {
+	root, err := Root()
+	must(t, err)
+	for text, where := range map[string]string{lineFound: "node", lineEnded: "node", lineFailed: "protocol"} {
+		files, err := filepath.Glob(filepath.Join(root, where, "*.go"))
+		must(t, err)
+		if !slices.ContainsFunc(files, func(file string) bool {
+			source, err := os.ReadFile(file)
+			must(t, err)
+			return bytes.Contains(source, []byte(".Debug("+strconv.Quote(text)+`, "peer", `))
+		}) {
+			t.Errorf("package %s does not log %q of a peer, which dht.go reads in its logs", where, text)
+		}
 	}
 }
 
