@@ -3,7 +3,6 @@ package itest
 import (
 	"bytes"
 	"io"
-	"runtime"
 	"slices"
 	"testing"
 )
@@ -11,9 +10,7 @@ import (
 // TestBulk moves some MB in every way that is measured, twice: over a connection that is
 // new, and over one that was used before. Round checks what arrives and which way it took.
 func TestBulk(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED, NOTHING WAS TESTED: only Linux tells the CPU time and the memory of a process")
-	}
+	needLinux(t)
 	binary := goBinary(t)
 	for _, setting := range BulkSettings() {
 		t.Run(setting.Name, func(t *testing.T) {

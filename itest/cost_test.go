@@ -2,16 +2,13 @@ package itest
 
 import (
 	"os"
-	"runtime"
 	"testing"
 	"time"
 )
 
 // TestCost has each relay whose cost is measured pass on a few messages.
 func TestCost(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED, NOTHING WAS TESTED: only Linux tells the CPU time of a process")
-	}
+	needLinux(t)
 	needNPM(t)
 	binary := goBinary(t)
 	for _, setting := range CostSettings() {
@@ -37,9 +34,7 @@ func TestCost(t *testing.T) {
 
 // TestCPUTime looks at the CPU time of this process, which is used up until it shows.
 func TestCPUTime(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED, NOTHING WAS TESTED: only Linux tells the CPU time of a process")
-	}
+	needLinux(t)
 	before, err := cpuTime(os.Getpid())
 	must(t, err)
 	deadline := time.Now().Add(patience)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -102,6 +103,14 @@ func noTool(t *testing.T, err error) {
 		t.Fatalf("%v (CI=true, so this is no skip)", err)
 	}
 	t.Skipf("SKIPPED, NOTHING WAS TESTED: %v", err)
+}
+
+// needLinux skips the test loudly where there is no /proc, and fails it with CI=true.
+func needLinux(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		noTool(t, errors.New("only Linux tells the CPU time and the memory of a process"))
+	}
 }
 
 // must fails the test for an error, or skips it for a missing tool.

@@ -1,7 +1,6 @@
 package itest
 
 import (
-	"runtime"
 	"testing"
 	"time"
 )
@@ -9,9 +8,7 @@ import (
 // TestHostile has peers do some of what they should not, for a moment each. accept hostile
 // does all of it, and for longer.
 func TestHostile(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED, NOTHING WAS TESTED: the memory of a process is read from /proc")
-	}
+	needLinux(t)
 	all := Hostilities()
 	if len(all) < 50 {
 		t.Errorf("%d hostilities, want at least 50", len(all))
