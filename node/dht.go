@@ -95,7 +95,7 @@ type directory struct {
 	own    bool // the DHT is of our kind alone, so that it keeps records
 	closed bool
 
-	puts atomic.Uint64 // how often the node's own record was published
+	puts atomic.Uint64 // how often the node was published
 
 	// Of the goroutine of start.
 	adverts  []advert
@@ -324,25 +324,28 @@ func (d *directory) at(ctx context.Context, namespace string, found func(peer.Ad
 	return nil
 }
 
-// publish puts this node's own record, if it has one that the DHT does not hold yet.
+// publish announces this node, with its own record in a DHT of our own, unless the DHT
+// holds that already. A node that cannot sign is announced without a record.
 func (d *directory) publish(ctx context.Context) {
 	addrs := d.filter(d.n.toldAddrs())
-	if time.Now().Before(d.publishAt) && slices.EqualFunc(addrs, d.published, ma.Multiaddr.Equal) {
-		return
-	}
-	rec, err := d.n.makeRecord(addrs)
-	if err != nil || rec == nil {
+	if len(addrs) == 0 || time.Now().Before(d.publishAt) && slices.EqualFunc(addrs, d.published, ma.Multiaddr.Equal) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	next := republish
+	var err error
 	if d.own {
-		id := d.n.ID()
-		err = d.kad.PutValue(ctx, recordKey(id), rec)
+		rec, unsigned := d.n.makeRecord(addrs)
+		if unsigned != nil { // and will be: to publish again soon would not help
+			d.n.log.Debug("DHT: no record to publish", "err", unsigned)
+		}
+		if rec != nil {
+			err = d.kad.PutValue(ctx, recordKey(d.n.ID()), rec)
+		}
 	}
-	if perr := d.kad.Provide(ctx, cidOf(d.n.ID()), true); err != nil || perr != nil {
-		d.n.log.Debug("DHT record not published", "err", errors.Join(err, perr))
+	next := republish
+	if err = errors.Join(err, d.kad.Provide(ctx, cidOf(d.n.ID()), true)); err != nil {
+		d.n.log.Debug("DHT: not published", "err", err)
 		next = publishRetry
 	} else {
 		d.puts.Add(1)

@@ -11,9 +11,11 @@ import (
 
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/peer-relay/peer-relay/protocol"
@@ -189,6 +191,48 @@ func TestTheRendezvousIsSearchedEverLessOften(t *testing.T) {
 		t.Errorf("with a link it searches at %v, after %v", d.seekAt, d.seekWait)
 	}
 }
+
+// A node that cannot sign has no record, but is announced, and not at every tick.
+func TestWhoCannotSignIsPublished(t *testing.T) {
+	for _, prefix := range []string{DHTPrefix, "/elsewhere"} {
+		for what, keyOf := range map[string]func(crypto.PrivKey) crypto.PrivKey{
+			"no key":               func(crypto.PrivKey) crypto.PrivKey { return nil },
+			"a key that is locked": func(key crypto.PrivKey) crypto.PrivKey { return lockedKey{key} },
+		} {
+			h := stockHost(t)
+			if err := h.Network().Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0/ws")); err != nil {
+				t.Fatal(err)
+			}
+			server, err := kaddht.New(h, kaddht.Mode(kaddht.ModeServer), kaddht.ProtocolPrefix(libp2pprotocol.ID(prefix)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { server.Close() })
+			n := mounted(t, Options{Listen: true, ListenHost: "127.0.0.1", NoDiscovery: true, DHT: &DHTOptions{Prefix: prefix, Closed: true}})
+			if err := n.own.listen(); err != nil {
+				t.Fatal(err)
+			}
+			n.key = keyOf(n.key)
+			connect(t, n.host, peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()})
+			eventually(t, "the server is in the routing table", func() bool { return n.dht.kad.RoutingTable().Size() == 1 })
+			for range 3 {
+				n.dht.publish(t.Context())
+			}
+			if got := n.dht.puts.Load(); got != 1 {
+				t.Errorf("%s, %s: published %d times, want once", prefix, what, got)
+			}
+			eventually(t, "the node is announced", func() bool {
+				infos, err := server.ProviderStore().GetProviders(t.Context(), cidOf(n.ID()).Hash())
+				return err == nil && len(infos) == 1 && infos[0].ID == n.host.ID()
+			})
+		}
+	}
+}
+
+// A lockedKey cannot sign.
+type lockedKey struct{ crypto.PrivKey }
+
+func (lockedKey) Sign([]byte) ([]byte, error) { return nil, errors.ErrUnsupported }
 
 func TestLegacyPeersAreAnnouncedSomeAtATime(t *testing.T) {
 	d := mounted(t, Options{DHT: &DHTOptions{Closed: true}}).dht
