@@ -526,11 +526,10 @@ func (d *directory) introduce(info peer.AddrInfo, tried map[string]bool) {
 	}
 	var addrs []ma.Multiaddr
 	for _, a := range d.filter(info.Addrs) {
-		at := string(info.ID) + a.String()
-		if !tried[at] && !backoff(info.ID, a) && len(addrs) < maxRecordAddrs {
+		if at := string(info.ID) + a.String(); !tried[at] && !backoff(info.ID, a) && len(addrs) < maxRecordAddrs {
 			addrs = append(addrs, a)
+			tried[at] = true
 		}
-		tried[at] = true
 	}
 	if len(addrs) == 0 {
 		return

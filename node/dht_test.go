@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/peer-relay/peer-relay/protocol"
@@ -89,6 +91,37 @@ func TestASearchThatBeganWithFewPeersIsRepeated(t *testing.T) {
 	n.dht.connect(t.Context(), missing)
 	if got := asked.Load(); got != maxSearches {
 		t.Errorf("the server was asked %d times, want %d", got, maxSearches)
+	}
+}
+
+// What was not dialled, as there was too much of it or it had just failed, may be later.
+func TestWhatIsIntroducedIsWhatIsDialled(t *testing.T) {
+	n := mounted(t, Options{DHT: &DHTOptions{Closed: true}})
+	addrs := make([]ma.Multiaddr, maxRecordAddrs+2)
+	for i := range addrs {
+		addrs[i] = ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/ws", i+1)) // nobody is there
+	}
+	many, failed := peer.AddrInfo{ID: stockHost(t).ID(), Addrs: addrs}, peer.AddrInfo{ID: stockHost(t).ID(), Addrs: addrs[:1]}
+	backoff := n.host.Network().(*swarm.Swarm).Backoff()
+	backoff.AddBackoff(failed.ID, failed.Addrs[0])
+	tried := make(map[string]bool)
+	for _, step := range []struct {
+		what string
+		info peer.AddrInfo
+		want int // in all
+	}{
+		{"in back-off", failed, 0},
+		{"too many", many, maxRecordAddrs},
+		{"the rest of them", many, maxRecordAddrs + 2},
+		{"nothing new", many, maxRecordAddrs + 2},
+	} {
+		if n.dht.introduce(step.info, tried); len(tried) != step.want {
+			t.Errorf("%s: %d addresses are tried, want %d", step.what, len(tried), step.want)
+		}
+	}
+	backoff.Clear(failed.ID)
+	if n.dht.introduce(failed, tried); len(tried) != maxRecordAddrs+3 {
+		t.Errorf("out of back-off: %d addresses are tried, want %d", len(tried), maxRecordAddrs+3)
 	}
 }
 
