@@ -94,6 +94,7 @@ type directory struct {
 	proto  libp2pprotocol.ID
 	own    bool // the DHT is of our kind alone, so that it keeps records
 	closed bool
+	now    func() time.Time // time.Now, but in tests
 
 	puts atomic.Uint64 // how often the node was published
 
@@ -141,7 +142,7 @@ func newDirectory(n *Node, o DHTOptions) (*directory, error) {
 		return nil, optionError{fmt.Errorf("node: DHT prefix %q: the host has a DHT of it already", prefix)}
 	}
 	d := &directory{
-		n: n, proto: proto, own: prefix == DHTPrefix, closed: o.Closed,
+		n: n, proto: proto, own: prefix == DHTPrefix, closed: o.Closed, now: time.Now,
 		held: make(map[protocol.ID]time.Time), sought: make(map[protocol.ID]struct{}),
 	}
 	mode := kaddht.ModeAuto // a server as soon as hosts that offer AutoNAT say that it can be dialled
@@ -219,8 +220,8 @@ func (p tellingPeerstore) PeerInfo(id peer.ID) peer.AddrInfo {
 // start begins to publish and to look around. It ends with the node, which waits.
 func (d *directory) start() {
 	d.n.task(func(ctx context.Context) {
-		d.refreshAt = time.Now().Add(refreshFirst/2 + rand.N(refreshFirst))
-		d.joinAt = time.Now().Add(rejoinEvery) // New has begun the first attempt
+		d.refreshAt = d.now().Add(refreshFirst/2 + rand.N(refreshFirst))
+		d.joinAt = d.now().Add(rejoinEvery) // New has begun the first attempt
 		if !d.own {
 			d.join(ctx)
 		}
@@ -235,9 +236,9 @@ func (d *directory) start() {
 				if !d.n.opts.NoOverlay {
 					d.suggest(ctx)
 				}
-				if d.own && time.Now().After(d.refreshAt) {
+				if d.own && d.now().After(d.refreshAt) {
 					d.kad.RefreshRoutingTable() // on its own goroutine, which Close waits for
-					d.refreshAt = time.Now().Add(refreshEvery)
+					d.refreshAt = d.now().Add(refreshEvery)
 				}
 				if len(d.kad.FilteredAddrs()) > 0 { // else nobody would keep it
 					d.publish(ctx)
@@ -245,7 +246,7 @@ func (d *directory) start() {
 					d.provide(ctx)
 				}
 			}
-			if d.kad.RoutingTable().Size() == 0 && time.Now().After(d.joinAt) {
+			if d.kad.RoutingTable().Size() == 0 && d.now().After(d.joinAt) {
 				d.join(ctx)
 			}
 			select {
@@ -260,7 +261,7 @@ func (d *directory) start() {
 // join has kad-dht connect to its bootstraps if it knows nobody, as it does of itself every
 // 2 minutes, and refresh its routing table.
 func (d *directory) join(ctx context.Context) {
-	d.joinAt = time.Now().Add(rejoinEvery)
+	d.joinAt = d.now().Add(rejoinEvery)
 	if err := d.kad.Bootstrap(ctx); err != nil {
 		d.n.log.Debug("DHT bootstrap", "err", err)
 	}
@@ -288,47 +289,56 @@ func (d *directory) suggest(ctx context.Context) {
 		}
 	}
 	d.n.router.Suggest(ids...)
+	up := d.n.nextLink()
 	if d.n.router.Stats().Links > 0 {
 		d.seekAt, d.seekWait = time.Time{}, 0
 		return
 	}
-	if time.Now().Before(d.seekAt) {
+	if d.now().Before(d.seekAt) {
 		return
 	}
 	defer func() { // the wait begins when the search has ended
 		d.seekWait = min(max(2*d.seekWait, seekMin), seekMax)
-		d.seekAt = time.Now().Add(d.seekWait)
+		d.seekAt = d.now().Add(d.seekWait)
 	}()
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	tried := make(map[string]bool)
-	if err := d.at(ctx, rendezvous, func(info peer.AddrInfo) { d.introduce(info, tried) }); err != nil {
+	// The first link ends it: others tell of more, and there is to publish.
+	if err := d.at(ctx, rendezvous, up, func(info peer.AddrInfo) { d.introduce(info, tried) }); err != nil {
 		d.n.log.Debug("DHT rendezvous", "err", err)
 	}
 }
 
-// at gives who announced themselves at a rendezvous, as they are found: the end of the
-// search waits for peers that are gone.
-func (d *directory) at(ctx context.Context, namespace string, found func(peer.AddrInfo)) error {
-	ctx, cancel := context.WithCancel(ctx) // ends the search when there are enough
+// at gives who announced themselves at a rendezvous, as they are found, until enough is
+// closed: the end of the search waits for peers that are gone.
+func (d *directory) at(ctx context.Context, namespace string, enough <-chan struct{}, found func(peer.AddrInfo)) error {
+	ctx, cancel := context.WithCancel(ctx) // ends what kad-dht has begun
 	defer cancel()
 	infos, err := d.disc.FindPeers(ctx, namespace, discovery.Limit(rendezvousMax))
 	if err != nil {
 		return fmt.Errorf("node: DHT: search %s: %w", namespace, err)
 	}
-	for info := range infos {
-		if info.ID != d.n.host.ID() {
-			found(info)
+	for {
+		select {
+		case info, ok := <-infos:
+			if !ok {
+				return nil
+			}
+			if info.ID != d.n.host.ID() {
+				found(info)
+			}
+		case <-enough:
+			return nil
 		}
 	}
-	return nil
 }
 
 // publish announces this node, with its own record in a DHT of our own, unless the DHT
 // holds that already. A node that cannot sign is announced without a record.
 func (d *directory) publish(ctx context.Context) {
 	addrs := d.filter(d.n.toldAddrs())
-	if len(addrs) == 0 || time.Now().Before(d.publishAt) && slices.EqualFunc(addrs, d.published, ma.Multiaddr.Equal) {
+	if len(addrs) == 0 || d.now().Before(d.publishAt) && slices.EqualFunc(addrs, d.published, ma.Multiaddr.Equal) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -350,14 +360,14 @@ func (d *directory) publish(ctx context.Context) {
 	} else {
 		d.puts.Add(1)
 	}
-	d.published, d.publishAt = addrs, time.Now().Add(next)
+	d.published, d.publishAt = addrs, d.now().Add(next)
 }
 
 // advertise announces the node at each rendezvous at which that is due.
 func (d *directory) advertise(ctx context.Context) {
 	for i := range d.adverts {
 		a := &d.adverts[i]
-		if time.Now().Before(a.at) {
+		if d.now().Before(a.at) {
 			continue
 		}
 		one, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -367,7 +377,7 @@ func (d *directory) advertise(ctx context.Context) {
 			d.n.log.Debug("DHT: not announced", "rendezvous", a.namespace, "err", err)
 			ttl = publishRetry
 		}
-		a.at = time.Now().Add(ttl)
+		a.at = d.now().Add(ttl)
 	}
 }
 
@@ -384,7 +394,7 @@ func (d *directory) hold(id protocol.ID, up bool) {
 
 // provide announces legacy peers that are held here, some in each tick.
 func (d *directory) provide(ctx context.Context) {
-	now := time.Now()
+	now := d.now()
 	var due []protocol.ID
 	d.mu.Lock()
 	for id, at := range d.held {
@@ -420,6 +430,12 @@ func (d *directory) connect(ctx context.Context, id protocol.ID) {
 	defer d.end(id)
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
+	d.lookUp(ctx, id)
+}
+
+// lookUp searches for an id again as long as few peers of the DHT are known and nobody
+// was found.
+func (d *directory) lookUp(ctx context.Context, id protocol.ID) {
 	tried := make(map[string]bool)
 	defer func() { d.n.log.Debug("DHT: search ended", "peer", id.Short(), "addresses", len(tried)) }()
 	tick := time.NewTicker(connectPoll)
@@ -477,8 +493,6 @@ func (d *directory) end(id protocol.ID) {
 func (d *directory) search(ctx context.Context, id protocol.ID, tried map[string]bool) {
 	ctx, cancel := context.WithCancel(ctx) // ends what kad-dht has begun
 	defer cancel()
-	tick := time.NewTicker(connectPoll)
-	defer tick.Stop()
 	var records <-chan []byte
 	if d.own {
 		var err error
@@ -490,6 +504,10 @@ func (d *directory) search(ctx context.Context, id protocol.ID, tried map[string
 	defer proved()
 	providers := d.kad.FindProvidersAsync(seeking, cidOf(id), maxProviders)
 	for records != nil || providers != nil {
+		up := d.n.nextLink()
+		if d.n.linked(id) { // the overlay was faster, or this
+			return
+		}
 		select {
 		case rec, ok := <-records:
 			if !ok {
@@ -506,10 +524,7 @@ func (d *directory) search(ctx context.Context, id protocol.ID, tried map[string
 			} else {
 				d.introduce(info, tried)
 			}
-		case <-tick.C:
-			if d.n.linked(id) { // the overlay was faster, or this
-				return
-			}
+		case <-up:
 		}
 	}
 }
@@ -565,6 +580,6 @@ func (n *Node) Gateways(ctx context.Context) (gateways []peer.AddrInfo, err erro
 	if n.dht == nil {
 		return nil, ErrNoDHT
 	}
-	err = n.dht.at(ctx, gatewayRendezvous, func(info peer.AddrInfo) { gateways = append(gateways, info) })
+	err = n.dht.at(ctx, gatewayRendezvous, nil, func(info peer.AddrInfo) { gateways = append(gateways, info) })
 	return gateways, err
 }

@@ -145,6 +145,7 @@ type Node struct {
 	mu      sync.Mutex
 	closed  bool
 	remotes map[protocol.ID]remote // of the linked peers
+	linkUp  chan struct{}          // closed with the next link, nil unless somebody waits
 }
 
 // A remote is what the node keeps of a linked peer.
@@ -521,6 +522,10 @@ func (n *Node) updateContact() {
 func (n *Node) peerUp(info protocol.LinkInfo) {
 	n.mu.Lock()
 	n.remotes[info.ID] = remote{scope: scopeOfRemote(info.Addr), known: info.Proved && info.Kind == protocol.LinkNative}
+	if n.linkUp != nil {
+		close(n.linkUp)
+		n.linkUp = nil
+	}
 	n.mu.Unlock()
 	n.updateContact()
 	if n.dht != nil && !info.Proved {
@@ -554,6 +559,16 @@ func (n *Node) linked(id protocol.ID) bool {
 	defer n.mu.Unlock()
 	_, yes := n.remotes[id]
 	return yes
+}
+
+// nextLink gives a channel that is closed with the next link.
+func (n *Node) nextLink() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.linkUp == nil {
+		n.linkUp = make(chan struct{})
+	}
+	return n.linkUp
 }
 
 // hangUp closes the connections to a peer that is gone. libp2p would take one for good for
