@@ -88,13 +88,15 @@ type boundedStore struct {
 
 	mu     sync.Mutex // held to write
 	crowds map[string]map[datastore.Key]bool
+	sized  map[int]map[string]bool // the crowds that have so many keys: evict goes over none
+	most   int                     // that one of them has
 	keys   int
 }
 
 func newBoundedStore(max int, crowd func(datastore.Key) string) *boundedStore {
 	return &boundedStore{
 		Batching: dssync.MutexWrap(datastore.NewMapDatastore()), max: max,
-		crowd: crowd, crowds: make(map[string]map[datastore.Key]bool),
+		crowd: crowd, crowds: make(map[string]map[datastore.Key]bool), sized: make(map[int]map[string]bool),
 	}
 }
 
@@ -141,22 +143,37 @@ func (s *boundedStore) Put(ctx context.Context, key datastore.Key, value []byte)
 	}
 	s.crowds[name][key] = true
 	s.keys++
+	s.resized(name, len(s.crowds[name])-1)
 	return nil
+}
+
+// resized needs mu, and a crowd that had one key more or fewer than it has.
+func (s *boundedStore) resized(name string, had int) {
+	if delete(s.sized[had], name); len(s.sized[had]) == 0 {
+		delete(s.sized, had)
+	}
+	has := len(s.crowds[name])
+	if has == 0 {
+		delete(s.crowds, name)
+	} else if s.sized[has] == nil {
+		s.sized[has] = map[string]bool{name: true}
+	} else {
+		s.sized[has][name] = true
+	}
+	if has > s.most || had == s.most && s.sized[had] == nil {
+		s.most = has
+	}
 }
 
 // evict makes room for one of a crowd, unless no other is larger.
 func (s *boundedStore) evict(ctx context.Context, name string) error {
-	largest := name
-	for other, keys := range s.crowds {
-		if len(keys) > len(s.crowds[largest]) {
-			largest = other
-		}
-	}
-	if largest == name {
+	if len(s.crowds[name]) >= s.most {
 		return errStoreFull
 	}
-	for key := range s.crowds[largest] {
-		return s.remove(ctx, key)
+	for largest := range s.sized[s.most] {
+		for key := range s.crowds[largest] {
+			return s.remove(ctx, key)
+		}
 	}
 	return nil
 }
@@ -173,10 +190,9 @@ func (s *boundedStore) remove(ctx context.Context, key datastore.Key) error {
 		return err
 	}
 	if name := s.crowd(key); s.crowds[name][key] {
+		delete(s.crowds[name], key)
 		s.keys--
-		if delete(s.crowds[name], key); len(s.crowds[name]) == 0 {
-			delete(s.crowds, name)
-		}
+		s.resized(name, len(s.crowds[name])+1)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"testing"
 
@@ -129,6 +130,35 @@ func TestWhoFillsTheStoreTakesItsOwnPlaces(t *testing.T) {
 			if v, err := s.Get(ctx, key); err != nil || publisherOf(key) != name || string(v) != key.String() {
 				t.Errorf("%s: %q, %v", key, v, err)
 			}
+		}
+	}
+}
+
+// The crowds are found by size as they are when all are counted.
+func TestTheLargestCrowdIsKnown(t *testing.T) {
+	ctx, s := t.Context(), newBoundedStore(40, publisherOf)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 5000 {
+		key := datastore.NewKey(fmt.Sprintf("/providers/%d/%d", random.IntN(20), random.IntN(random.IntN(12)+1)))
+		if random.IntN(3) == 0 {
+			if err := s.Delete(ctx, key); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := s.Put(ctx, key, nil); err != nil && !errors.Is(err, errStoreFull) {
+			t.Fatal(err)
+		}
+		most, keys, sized := 0, 0, 0
+		for name, crowd := range s.crowds {
+			most, keys = max(most, len(crowd)), keys+len(crowd)
+			if !s.sized[len(crowd)][name] {
+				t.Fatalf("%s is not among those of %d keys", name, len(crowd))
+			}
+		}
+		for _, names := range s.sized {
+			sized += len(names)
+		}
+		if s.most != most || s.keys != keys || keys > s.max || sized != len(s.crowds) {
+			t.Fatalf("%d keys in %d crowds of up to %d are taken for %d in %d of up to %d", keys, len(s.crowds), most, s.keys, sized, s.most)
 		}
 	}
 }
