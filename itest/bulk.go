@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol"
@@ -70,7 +69,7 @@ type BulkStage struct {
 	writer, reader *bulkProcess
 	relay          *Process // nil: there is none
 	status         string   // URL of our relay, "" for another
-	closers        []func() error
+	closers        closers
 }
 
 // A bulkProcess plays a part.
@@ -104,16 +103,10 @@ func (s *BulkStage) start(ctx context.Context, binary string) (err error) {
 		if err != nil {
 			return err
 		}
-		s.closers = append(s.closers, p.Close)
+		s.closers.add(p.Close)
 		s.relay, s.status = p.Process(), p.URL()
-		for _, addr := range p.Ready.Addrs {
-			if strings.Contains(addr, s.setting.over+"/p2p/") {
-				part.Relay = addr
-				break
-			}
-		}
-		if part.Relay == "" {
-			return fmt.Errorf("the relay has no address with %q: %v", s.setting.over, p.Ready.Addrs)
+		if part.Relay, err = p.addrWith(s.setting.over + "/p2p/"); err != nil {
+			return err
 		}
 	case s.setting.Relay:
 		part.Role = bulkRelay
@@ -149,7 +142,7 @@ func (s *BulkStage) play(ctx context.Context, part bulkPart) (*bulkProcess, stri
 	if err != nil {
 		return nil, "", err
 	}
-	s.closers = append(s.closers, p.Close)
+	s.closers.add(p.Close)
 	select {
 	case e := <-p.events:
 		if !e.Ready {
@@ -298,11 +291,4 @@ func (s *BulkStage) cpu() (times [BulkParts]time.Duration, err error) {
 }
 
 // Close ends the processes.
-func (s *BulkStage) Close() error {
-	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
-	}
-	s.closers = nil
-	return errors.Join(errs...)
-}
+func (s *BulkStage) Close() error { return s.closers.close() }

@@ -74,7 +74,7 @@ type CostStage struct {
 	proc             *Process    // the relay's
 	hub              *compat.PeerRelay
 	sender, receiver *protocol.Router
-	closers          []func() error // in the order in which they were made
+	closers          closers
 
 	probed chan struct{} // holds a token if a probe came
 	window chan struct{} // holds a token for each message that is on its way
@@ -103,7 +103,7 @@ func (s *CostStage) start(ctx context.Context, binary string) (err error) {
 		if s.hub, err = compat.New(compat.Options{Host: loopback, Port: compat.Port(0), WRTC: compat.WebRTCOptions{Off: true}}); err != nil {
 			return err
 		}
-		s.closers = append(s.closers, s.hub.Close)
+		s.closers.add(s.hub.Close)
 		bootstrap = s.hub.URL()
 	}
 	switch {
@@ -147,7 +147,7 @@ func (s *CostStage) startJS(ctx context.Context, hub string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.closers = append(s.closers, d.Close)
+	s.closers.add(d.Close)
 	s.proc = d.Process()
 	spec := NPMSpec{Spec: Spec{Name: "relay", Listen: hub == ""}, WebRTC: hub != ""}
 	if hub != "" {
@@ -174,7 +174,7 @@ func (s *CostStage) startGo(ctx context.Context, binary, hub string) (string, er
 	if err != nil {
 		return "", err
 	}
-	s.closers = append(s.closers, p.Close)
+	s.closers.add(p.Close)
 	s.proc, s.id = p.Process(), p.ID()
 	switch s.setting.kind {
 	case protocol.LinkWebRTC:
@@ -182,12 +182,7 @@ func (s *CostStage) startGo(ctx context.Context, binary, hub string) (string, er
 	case protocol.LinkWebSocket:
 		return p.URL(), nil
 	}
-	for _, addr := range p.Ready.Addrs {
-		if strings.Contains(addr, s.setting.over) {
-			return addr, nil
-		}
-	}
-	return "", fmt.Errorf("the relay has no address with %q: %v", s.setting.over, p.Ready.Addrs)
+	return p.addrWith(s.setting.over)
 }
 
 // startEnd starts the sender or the receiver. It makes no links but those that it is
@@ -200,7 +195,7 @@ func (s *CostStage) startEnd(bootstrap string) (*protocol.Router, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.closers = append(s.closers, r.Close)
+		s.closers.add(r.Close)
 		return r, nil
 	}
 	o := node.Options{Bootstraps: []string{bootstrap}, NoOverlay: true, NoDiscovery: true, OnMessage: s.take}
@@ -209,14 +204,14 @@ func (s *CostStage) startEnd(bootstrap string) (*protocol.Router, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.closers = append(s.closers, w.Close)
+		s.closers.add(w.Close)
 		o.WebRTC, o.Legacy = w, dialOnly{&compat.WebSocket{}}
 	}
 	n, err := node.New(o)
 	if err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, n.Close)
+	s.closers.add(n.Close)
 	return n.Router(), nil
 }
 
@@ -370,14 +365,7 @@ func (s *CostStage) await(ctx context.Context) error {
 }
 
 // Close ends the peers and the relay.
-func (s *CostStage) Close() error {
-	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
-	}
-	s.closers = nil
-	return errors.Join(errs...)
-}
+func (s *CostStage) Close() error { return s.closers.close() }
 
 // cpuTick is the unit of CPU time in /proc, the same on all that Linux runs on.
 const cpuTick = 10 * time.Millisecond

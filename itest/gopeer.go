@@ -103,6 +103,16 @@ func StartGo(ctx context.Context, binary string, spec Spec, flags ...string) (*G
 	}
 }
 
+// addrWith gives the first of its multiaddrs that contains a part.
+func (p *GoPeer) addrWith(part string) (string, error) {
+	for _, addr := range p.Ready.Addrs {
+		if strings.Contains(addr, part) {
+			return addr, nil
+		}
+	}
+	return "", fmt.Errorf("itest: no address of the peer contains %q: %v", part, p.Ready.Addrs)
+}
+
 // line takes one event, on the process's goroutine.
 func (p *GoPeer) line(line []byte) {
 	var e struct {

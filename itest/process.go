@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -175,6 +176,21 @@ func (p *Process) Close() error {
 		<-p.done
 	}
 	return p.err
+}
+
+// closers end what was started, the last of it first.
+type closers []func() error
+
+func (c *closers) add(end func() error) { *c = append(*c, end) }
+
+// close calls them all, each once.
+func (c *closers) close() error {
+	var errs []error
+	for _, end := range slices.Backward(*c) {
+		errs = append(errs, end())
+	}
+	*c = nil
+	return errors.Join(errs...)
 }
 
 // A tail keeps the end of what is written to it.

@@ -44,11 +44,7 @@ type ValuesReport struct {
 // very bytes. It returns at the first difference.
 func Values(ctx context.Context, binary string, seed uint64, documents int) (report *ValuesReport, err error) {
 	v := &values{generator: jsongen.New(seed, ValueDepth)}
-	defer func() {
-		for i := len(v.closers) - 1; i >= 0; i-- {
-			err = errors.Join(err, v.closers[i]())
-		}
-	}()
+	defer func() { err = errors.Join(err, v.closers.close()) }()
 	if err := v.start(ctx, binary); err != nil {
 		return nil, err
 	}
@@ -63,7 +59,7 @@ func Values(ctx context.Context, binary string, seed uint64, documents int) (rep
 type values struct {
 	generator *jsongen.Generator
 	report    ValuesReport
-	closers   []func() error
+	closers   closers
 
 	relays       [2]*GoPeer
 	senders      *Driver // the near side
@@ -88,7 +84,7 @@ func (v *values) start(ctx context.Context, binary string) error {
 		if err != nil {
 			return err
 		}
-		v.closers = append(v.closers, relay.Close)
+		v.closers.add(relay.Close)
 		v.relays[i] = relay
 	}
 	var drivers [2]*Driver
@@ -97,7 +93,7 @@ func (v *values) start(ctx context.Context, binary string) error {
 		if err != nil {
 			return err
 		}
-		v.closers = append(v.closers, d.Close)
+		v.closers.add(d.Close)
 		drivers[i] = d
 	}
 	v.senders = drivers[0]
