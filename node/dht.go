@@ -64,7 +64,6 @@ const (
 	maxProvides   = 8                      // of them in one tick, so that all else has its turn
 	maxProviders  = 4                      // of one id that are dialled
 	rendezvousMax = 16                     // nodes that one search of the rendezvous gives
-
 )
 
 // DHTOptions put a kad-dht on the node's host. It turns ids into addresses, which
