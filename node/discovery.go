@@ -51,8 +51,13 @@ func (n *Node) discover() error {
 	return nil
 }
 
-// found opens a link to a connected peer unless the overlay has no use for it.
+// found opens a link to a connected peer unless the overlay has no use for it. A host with a
+// DHT meets many peers, in no order that matters: there they are candidates, by suggest,
+// among which the overlay chooses, and only the first link is made at once.
 func (n *Node) found(p peer.ID) {
+	if n.dht != nil && n.router.Stats().Links > 0 {
+		return
+	}
 	wait := openPatience
 	for _, c := range n.host.Network().ConnsToPeer(p) {
 		if c.Stat().Direction == network.DirOutbound {
