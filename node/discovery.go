@@ -15,6 +15,11 @@ import (
 // stream, so that the two seldom open one each.
 const openPatience = 2 * time.Second
 
+// overlayPatience is how long peers that the host meets by a DHT are left to the overlay,
+// which chooses among all that it hears of. What it has a use for and no link with by then
+// may be of another island, where no offer arrives.
+const overlayPatience = time.Minute
+
 // discover links to the peers with which the host is connected and of which identify
 // says that they speak our protocol, as far as the overlay has use for them. It
 // also notes when the host's own addresses change. It ends when the node closes.
@@ -52,17 +57,16 @@ func (n *Node) discover() error {
 }
 
 // found opens a link to a connected peer unless the overlay has no use for it. A host with a
-// DHT meets many peers, in no order that matters: there they are candidates, by suggest,
-// among which the overlay chooses, and only the first link is made at once.
+// DHT meets many peers, in no order that matters: there the overlay goes first.
 func (n *Node) found(p peer.ID) {
-	if n.dht != nil && n.router.Stats().Links > 0 {
-		return
-	}
 	wait := openPatience
 	for _, c := range n.host.Network().ConnsToPeer(p) {
 		if c.Stat().Direction == network.DirOutbound {
 			wait = 0
 		}
+	}
+	if n.dht != nil && n.router.Stats().Links > 0 {
+		wait = overlayPatience
 	}
 	n.task(func(ctx context.Context) {
 		select {
