@@ -112,14 +112,7 @@ func (f *Fleet) State(ctx context.Context) (states []FleetState, err error) {
 }
 
 // Kill ends the process as kill -9 does, and returns when it is gone.
-func (f *Fleet) Kill() error {
-	f.proc.EndInput()
-	if err := f.proc.Signal(os.Kill); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("itest: kill: %w", err)
-	}
-	<-f.proc.Done()
-	return nil
-}
+func (f *Fleet) Kill() error { return f.proc.Kill() }
 
 // Close ends the process.
 func (f *Fleet) Close() error { return f.proc.Close() }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -248,14 +247,7 @@ func (p *GoPeer) Destroy(ctx context.Context) error {
 }
 
 // Kill ends the peer as kill -9 does, and returns when it is gone.
-func (p *GoPeer) Kill() error {
-	p.proc.EndInput()
-	if err := p.proc.Signal(os.Kill); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("itest: kill %s: %w", p.proc.name, err)
-	}
-	<-p.proc.Done()
-	return nil
-}
+func (p *GoPeer) Kill() error { return p.proc.Kill() }
 
 // Close implements Peer.
 func (p *GoPeer) Close() error { return p.proc.Close() }

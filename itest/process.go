@@ -178,6 +178,16 @@ func (p *Process) Close() error {
 	return p.err
 }
 
+// Kill ends the process as kill -9 does, and returns when it is gone.
+func (p *Process) Kill() error {
+	p.EndInput()
+	if err := p.Signal(os.Kill); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("itest: kill %s: %w", p.name, err)
+	}
+	<-p.done
+	return nil
+}
+
 // closers end what was started, the last of it first.
 type closers []func() error
 

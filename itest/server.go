@@ -137,11 +137,4 @@ func (s *Server) Stop() error {
 }
 
 // Kill ends the server at once. server.js knows no other end.
-func (s *Server) Kill() error {
-	s.proc.EndInput()
-	if err := s.proc.Signal(os.Kill); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("itest: kill a server: %w", err)
-	}
-	<-s.proc.Done()
-	return nil
-}
+func (s *Server) Kill() error { return s.proc.Kill() }
