@@ -68,6 +68,11 @@ type Options struct {
 	// Legacy carries the peers that speak legacy JSON. Nil: there are none.
 	Legacy LegacyTransport
 
+	// URLs are the ws:// and wss:// URLs at which legacy peers can dial an attached host:
+	// those of an HTTP server that hands WebSockets to Legacy. Nil means none. A node with a
+	// host of its own has those of its port, and no use for this field.
+	URLs []string
+
 	// WebRTC makes links to peers that are signalled to over the overlay. Nil: there are
 	// none. Close does not close it.
 	WebRTC protocol.Signaller
@@ -443,10 +448,13 @@ func (n *Node) listenAddrs() []ma.Multiaddr {
 	return n.host.Addrs()
 }
 
-// URLs gives the ws:// and wss:// URLs at which legacy peers can dial the node.
+// URLs returns the ws:// and wss:// URLs at which legacy peers can dial the node.
 func (n *Node) URLs() (urls []string) {
-	if n.opts.Legacy == nil || n.own == nil {
+	if n.opts.Legacy == nil {
 		return nil
+	}
+	if n.own == nil {
+		return slices.Clone(n.opts.URLs)
 	}
 	for _, a := range n.own.addrs() {
 		if u, ok := webSocketURL(a); ok {
@@ -508,7 +516,10 @@ func (n *Node) updateContact() {
 	if contact.Record, err = n.makeRecord(n.toldAddrs()); err != nil {
 		n.log.Debug("no peer record", "err", err)
 	}
-	if n.opts.Legacy != nil {
+	switch {
+	case n.opts.Legacy != nil && n.own == nil && len(n.opts.URLs) > 0:
+		contact.URL = n.opts.URLs[0]
+	case n.opts.Legacy != nil && n.own != nil:
 		for _, a := range n.toldAddrs() {
 			if u, ok := webSocketURL(a); ok {
 				contact.URL = u

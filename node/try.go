@@ -17,14 +17,16 @@ import (
 )
 
 // The page at /try makes a visitor's browser a peer of the network. It is our own HTML,
-// CSS and JavaScript, and one bundle of js-libp2p with the JavaScript peer, which is
-// built from the npm lock file and never committed:
+// CSS and JavaScript, and one bundle of js-libp2p with the JavaScript peer of compat/js,
+// which is built from the npm lock file there and never committed:
 //
 //	go generate ./node      writes try/dist/peer.js.gz, which the next build embeds
 //
-// A node that was built without it answers /try with a page that says so.
+// It needs Node 18 and npm. A node that was built without it answers /try with a page that
+// says so.
 //
-//go:generate go run ../itest/bundle
+//go:generate npm --prefix ../compat/js ci --loglevel=error
+//go:generate npm --prefix ../compat/js run --silent embed
 //go:embed try
 var tryFiles embed.FS
 
