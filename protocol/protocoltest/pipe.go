@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // window is how many bytes may lie between two ends if PipeOptions does not say.
@@ -63,25 +64,25 @@ func Pipe(a, b protocol.LinkInfo, o PipeOptions) (*End, *End) {
 func (e *End) Info() protocol.LinkInfo { return e.info }
 
 // ReadFrame implements protocol.Link.
-func (e *End) ReadFrame() (*protocol.Frame, error) {
+func (e *End) ReadFrame() (*wire.Frame, error) {
 	b, err := e.in.read()
 	if err != nil {
 		return nil, err
 	}
-	return protocol.ParseFrame(b)
+	return wire.ParseFrame(b)
 }
 
 // WriteFrame implements protocol.Link.
-func (e *End) WriteFrame(f *protocol.Frame) error {
+func (e *End) WriteFrame(f *wire.Frame) error {
 	if e.bye {
 		return nil
 	}
-	wire, err := f.Wire()
+	raw, err := f.Wire()
 	if err != nil {
 		return err
 	}
-	e.bye = f.Type == protocol.FrameBye
-	e.buf = append(e.buf, wire...)
+	e.bye = f.Type == wire.FrameBye
+	e.buf = append(e.buf, raw...)
 	if len(e.buf) >= writeBuffer {
 		return e.Flush()
 	}

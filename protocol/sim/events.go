@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 type eventKind uint8
@@ -27,7 +27,7 @@ type event struct {
 	end   *end
 	frame []byte
 	index int // of a bootstrap, or -1
-	id    protocol.ID
+	id    wire.ID
 }
 
 // An eventQueue is a heap; events of the same time keep the order in which they came.

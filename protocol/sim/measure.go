@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // Join gives a world of n peers that came one by one, gap apart, each through all the
@@ -12,7 +12,7 @@ import (
 func Join(cfg Config, n int, gap time.Duration) *World {
 	w := New(cfg)
 	for range n {
-		w.Add(protocol.RolePeer)
+		w.Add(wire.RolePeer)
 		w.Run(w.Now() + gap)
 	}
 	return w
@@ -98,7 +98,7 @@ func (w *World) Talk(during time.Duration) (control, pings float64) {
 // Arrival adds a peer and gives how long it took to have so many links, at most a
 // minute.
 func (w *World) Arrival(links int) time.Duration {
-	p, start := w.Add(protocol.RolePeer), w.Now()
+	p, start := w.Add(wire.RolePeer), w.Now()
 	for w.Now() < start+time.Minute && p.Core.Stats().Links < links {
 		w.Run(w.Now() + 50*time.Millisecond)
 	}

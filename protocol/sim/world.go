@@ -10,7 +10,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const (
@@ -43,7 +44,7 @@ type World struct {
 	rng    *rand.Rand
 	events eventQueue
 	peers  []*Peer
-	byID   map[protocol.ID]*Peer
+	byID   map[wire.ID]*Peer
 	value  uint64
 	hash   hash.Hash
 	line   []byte
@@ -65,14 +66,14 @@ type Receipt struct {
 // A Peer is a core and where it lies.
 type Peer struct {
 	Index int
-	Core  *protocol.Core
-	ID    protocol.ID
+	Core  *core.Core
+	ID    wire.ID
 	Alive bool
 
-	role    protocol.Role
+	role    wire.Role
 	x, y    float64
-	ends    map[protocol.LinkHandle]*end
-	handles protocol.LinkHandle
+	ends    map[core.LinkHandle]*end
+	handles core.LinkHandle
 	wake    time.Duration // the tick that is queued
 }
 
@@ -82,7 +83,7 @@ type end struct {
 	other   *end
 	opened  bool   // by this end's peer
 	value   uint64 // of the link
-	handle  protocol.LinkHandle
+	handle  core.LinkHandle
 	due     time.Duration // when the last frame that this end sent arrives
 	byeSent bool
 	byeSeen bool
@@ -92,7 +93,7 @@ type end struct {
 // New gives a World without peers.
 func New(cfg Config) *World {
 	return &World{
-		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), byID: make(map[protocol.ID]*Peer),
+		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), byID: make(map[wire.ID]*Peer),
 		hash: sha256.New(), sent: make(map[string]time.Duration),
 	}
 }
@@ -110,13 +111,13 @@ func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(n
 func (w *World) Pings() uint64 { return w.pings }
 
 // Add adds a peer. Nobody can dial a leaf.
-func (w *World) Add(role protocol.Role) *Peer {
-	p := &Peer{Index: len(w.peers), Alive: true, role: role, x: w.rng.Float64(), y: w.rng.Float64(), ends: make(map[protocol.LinkHandle]*end)}
+func (w *World) Add(role wire.Role) *Peer {
+	p := &Peer{Index: len(w.peers), Alive: true, role: role, x: w.rng.Float64(), y: w.rng.Float64(), ends: make(map[core.LinkHandle]*end)}
 	for i := range p.ID {
 		p.ID[i] = byte(w.rng.Uint32())
 	}
 	key := w.rng.Uint64()
-	p.Core = protocol.NewCore(protocol.CoreConfig{
+	p.Core = core.NewCore(core.CoreConfig{
 		Self: p.ID, Role: role, Rand: rand.NewPCG(w.rng.Uint64(), w.rng.Uint64()),
 		Hash:       func(a, b, c []byte) uint64 { return mix(mix(mix(key, a), b), c) },
 		Bootstraps: w.cfg.Bootstraps,
@@ -126,8 +127,8 @@ func (w *World) Add(role protocol.Role) *Peer {
 	})
 	w.peers = append(w.peers, p)
 	w.byID[p.ID] = p
-	if role != protocol.RoleLeaf {
-		p.Core.SetContact(protocol.Contact{ID: p.ID, Record: p.ID[:]})
+	if role != wire.RoleLeaf {
+		p.Core.SetContact(wire.Contact{ID: p.ID, Record: p.ID[:]})
 	}
 	p.Core.Tick(w.now)
 	w.settle(p)
@@ -135,11 +136,11 @@ func (w *World) Add(role protocol.Role) *Peer {
 }
 
 // verify takes a signature of a simulated peer.
-func verify(key, _, sig []byte) (protocol.ID, bool) {
-	if len(key) != protocol.IDSize || len(sig) != 64 || string(sig[44:]) != string(key) {
-		return protocol.ID{}, false
+func verify(key, _, sig []byte) (wire.ID, bool) {
+	if len(key) != wire.IDSize || len(sig) != 64 || string(sig[44:]) != string(key) {
+		return wire.ID{}, false
 	}
-	return protocol.ID(key), true
+	return wire.ID(key), true
 }
 
 // mix is FNV-1a with another finish.
@@ -168,7 +169,7 @@ func (w *World) Kill(p *Peer) { p.Alive = false }
 // Send sends a user message.
 func (w *World) Send(from, to *Peer) error {
 	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
-	f, err := from.Core.NewFrame(protocol.Outgoing{To: to.ID, Form: protocol.FormJSON, Payload: payload}, from.Core.Nonce())
+	f, err := from.Core.NewFrame(core.Outgoing{To: to.ID, Form: wire.FormJSON, Payload: payload}, from.Core.Nonce())
 	if err != nil {
 		return err
 	}
@@ -214,11 +215,11 @@ func (w *World) do(e event) {
 		if e.end.down || w.apart(p, e.end.other.peer) {
 			return
 		}
-		f, err := protocol.ParseFrame(e.frame)
+		f, err := wire.ParseFrame(e.frame)
 		if err != nil {
 			panic(fmt.Sprintf("sim: a core sent a frame that no core reads: %v", err))
 		}
-		e.end.byeSeen = e.end.byeSeen || f.Type == protocol.FrameBye
+		e.end.byeSeen = e.end.byeSeen || f.Type == wire.FrameBye
 		p.Core.Receive(w.now, e.end.handle, f)
 	case accept:
 		if opener := e.end.other.peer; !opener.Alive || w.apart(p, opener) {
@@ -255,13 +256,13 @@ func (w *World) up(e *end, boot int) {
 	if !e.opened {
 		opener = e.other.peer
 	}
-	info := protocol.LinkInfo{
-		ID: e.other.peer.ID, Kind: protocol.LinkNative, Proved: true, Dialed: e.opened,
+	info := wire.LinkInfo{
+		ID: e.other.peer.ID, Kind: wire.LinkNative, Proved: true, Dialed: e.opened,
 		Opener: string(opener.ID[:]), Value: e.value, Role: e.other.peer.role,
 	}
 	if err := e.peer.Core.LinkUp(w.now, e.handle, info, boot); err != nil {
 		e.byeSent = true
-		w.transmit(e, protocol.NewBye(protocol.ByeNormal))
+		w.transmit(e, wire.NewBye(wire.ByeNormal))
 		e.down = true
 		delete(e.peer.ends, e.handle)
 	}
@@ -283,22 +284,22 @@ func (w *World) settle(p *Peer) {
 	for _, a := range p.Core.Actions() {
 		w.note(p, a)
 		switch a.Type {
-		case protocol.Transmit:
+		case core.Transmit:
 			if e := p.ends[a.Link]; e != nil && !e.byeSent {
 				w.transmit(e, a.Frame)
 			}
 			p.Core.Written(w.now, a.Link, 1, a.Frame.Size())
-		case protocol.CloseLink:
+		case core.CloseLink:
 			if e := p.ends[a.Link]; e != nil && !e.byeSent {
 				e.byeSent = true
-				w.transmit(e, protocol.NewBye(a.Reason))
+				w.transmit(e, wire.NewBye(a.Reason))
 				w.push(event{at: w.now + byeTime, kind: silence, peer: p, end: e})
 			}
-		case protocol.Deliver:
+		case core.Deliver:
 			w.deliver(p, a.Frame)
-		case protocol.Dial:
-			w.dial(p, w.byID[protocol.ID(a.Contact.Record)], -1)
-		case protocol.DialBootstrap:
+		case core.Dial:
+			w.dial(p, w.byID[wire.ID(a.Contact.Record)], -1)
+		case core.DialBootstrap:
 			var to *Peer
 			if a.Index < len(w.peers) {
 				to = w.peers[a.Index]
@@ -312,7 +313,7 @@ func (w *World) settle(p *Peer) {
 	}
 }
 
-func (w *World) deliver(p *Peer, f *protocol.Frame) {
+func (w *World) deliver(p *Peer, f *wire.Frame) {
 	payload := string(f.Body.Payload)
 	at, ok := w.sent[payload]
 	if !ok {
@@ -324,20 +325,20 @@ func (w *World) deliver(p *Peer, f *protocol.Frame) {
 }
 
 // transmit puts a frame on its way.
-func (w *World) transmit(e *end, f *protocol.Frame) {
-	wire, err := f.Wire()
+func (w *World) transmit(e *end, f *wire.Frame) {
+	b, err := f.Wire()
 	if err != nil {
 		panic(fmt.Sprintf("sim: a core sent a frame that cannot be written: %v", err))
 	}
-	if f.Type == protocol.FramePing || f.Type == protocol.FramePong {
+	if f.Type == wire.FramePing || f.Type == wire.FramePong {
 		w.pings++
 	}
 	if w.apart(e.peer, e.other.peer) {
 		return
 	}
-	_, n := binary.Uvarint(wire)
+	_, n := binary.Uvarint(b)
 	e.due = max(e.due, w.now+w.latency(e.peer, e.other.peer))
-	w.push(event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other, frame: bytes.Clone(wire[n:])})
+	w.push(event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other, frame: bytes.Clone(b[n:])})
 }
 
 // dial opens a link, which takes a while.
@@ -353,7 +354,7 @@ func (w *World) dial(p, to *Peer, boot int) {
 	w.push(event{at: w.now + (dialTime-1)*w.latency(p, to), kind: accept, peer: to, end: b, index: boot})
 }
 
-func idOf(p *Peer) (id protocol.ID) {
+func idOf(p *Peer) (id wire.ID) {
 	if p != nil {
 		id = p.ID
 	}
@@ -369,7 +370,7 @@ func (w *World) latency(a, b *Peer) time.Duration {
 }
 
 // note writes an action into the transcript.
-func (w *World) note(p *Peer, a protocol.Action) {
+func (w *World) note(p *Peer, a core.Action) {
 	b := w.line[:0]
 	for _, v := range []uint64{uint64(w.now), uint64(p.Index), uint64(a.Type), uint64(a.Link), uint64(a.Index), uint64(a.Reason)} {
 		b = binary.LittleEndian.AppendUint64(b, v)
@@ -384,11 +385,11 @@ func (w *World) note(p *Peer, a protocol.Action) {
 		b = append(b, a.Err.Error()...)
 	}
 	if a.Frame != nil {
-		wire, err := a.Frame.Wire()
+		raw, err := a.Frame.Wire()
 		if err != nil {
 			panic(fmt.Sprintf("sim: a core sent a frame that cannot be written: %v", err))
 		}
-		b = append(b, wire...)
+		b = append(b, raw...)
 	}
 	w.hash.Write(b)
 	w.line = b

@@ -13,7 +13,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const (
@@ -25,17 +26,17 @@ const (
 )
 
 // A Finder asks the network for peers near an id: [protocol.Router.Nearest].
-type Finder func(ctx context.Context, near protocol.ID) ([]protocol.ID, error)
+type Finder func(ctx context.Context, near wire.ID) ([]wire.ID, error)
 
 // A Conn is a datagram socket whose addresses are *net.UDPAddr. It is a net.PacketConn,
 // and a net.Conn if the socket under it is connected, and behaves as that one does. Its
 // errors name peers by their ids, where those are known.
 type Conn struct {
 	// Fixed after Wrap.
-	conn   *protocol.PacketConn
+	conn   *packet.PacketConn
 	table  *Table
 	find   Finder
-	self   protocol.ID
+	self   wire.ID
 	local  netip.AddrPort
 	remote netip.AddrPort // the zero AddrPort: not connected
 	ctx    context.Context
@@ -63,7 +64,7 @@ type held struct {
 
 // Stats counts what a Conn did.
 type Stats struct {
-	protocol.PacketStats
+	packet.Stats
 	Unresolved uint64 // datagrams dropped because it was not found out in time whose the address is
 }
 
@@ -74,11 +75,11 @@ var (
 
 // Wrap gives conn, which it takes over, addresses of t. Sockets that share a table know
 // the same peers. find, if not nil, is how peers are found that t does not know.
-func Wrap(conn *protocol.PacketConn, t *Table, find Finder) *Conn {
-	local := conn.LocalAddr().(protocol.Addr)
+func Wrap(conn *packet.PacketConn, t *Table, find Finder) *Conn {
+	local := conn.LocalAddr().(packet.Addr)
 	c := &Conn{conn: conn, table: t, find: find, self: local.ID, asked: make(map[netip.Addr]*question)}
 	c.local = netip.AddrPortFrom(t.Add(local.ID, true), local.Port)
-	if remote, ok := conn.RemoteAddr().(protocol.Addr); ok {
+	if remote, ok := conn.RemoteAddr().(packet.Addr); ok {
 		c.remote = netip.AddrPortFrom(t.Add(remote.ID, false), remote.Port)
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
@@ -112,7 +113,7 @@ func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	}
 	ip, _ := netip.AddrFromSlice(to.IP)
 	if id, ok := c.peer(ip); ok {
-		return c.conn.WriteTo(p, protocol.Addr{ID: id, Port: uint16(to.Port)})
+		return c.conn.WriteTo(p, packet.Addr{ID: id, Port: uint16(to.Port)})
 	}
 	if err := c.hold(p, ip, uint16(to.Port)); err != nil {
 		return 0, c.failed(addr, err)
@@ -121,7 +122,7 @@ func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
 }
 
 // peer gives who has an address.
-func (c *Conn) peer(ip netip.Addr) (protocol.ID, bool) {
+func (c *Conn) peer(ip netip.Addr) (wire.ID, bool) {
 	if ip == c.local.Addr() { // which the table may have forgotten
 		return c.self, true
 	}
@@ -138,8 +139,8 @@ func (c *Conn) hold(p []byte, ip netip.Addr, port uint16) error {
 		return net.ErrClosed
 	case !c.writeDeadline.IsZero() && !now.Before(c.writeDeadline):
 		return os.ErrDeadlineExceeded
-	case len(p) > protocol.MaxDatagram:
-		return fmt.Errorf("%w: %d bytes, a datagram has at most %d (%w)", protocol.ErrTooBig, len(p), protocol.MaxDatagram, syscall.EMSGSIZE)
+	case len(p) > packet.MaxDatagram:
+		return fmt.Errorf("%w: %d bytes, a datagram has at most %d (%w)", wire.ErrTooBig, len(p), packet.MaxDatagram, syscall.EMSGSIZE)
 	case c.find == nil || !ip.Is6() || ip.As16()[0] != prefix:
 		return ErrUnknown
 	}
@@ -181,15 +182,15 @@ func (c *Conn) resolve(ip netip.Addr, q *question) {
 	}
 	c.mu.Unlock()
 	for _, d := range sent {
-		c.conn.WriteTo(d.payload, protocol.Addr{ID: id, Port: d.port}) // an error means closed: nobody is there to be told
+		c.conn.WriteTo(d.payload, packet.Addr{ID: id, Port: d.port}) // an error means closed: nobody is there to be told
 	}
 }
 
 // ask asks now and again, until one of the answers, which may be late, or a datagram from
 // there tells who has an address.
-func (c *Conn) ask(ip netip.Addr) (protocol.ID, bool) {
+func (c *Conn) ask(ip netip.Addr) (wire.ID, bool) {
 	b := ip.As16()
-	var near protocol.ID
+	var near wire.ID
 	copy(near[:], b[1:])
 	var searches sync.WaitGroup
 	defer searches.Wait()
@@ -221,11 +222,11 @@ func (c *Conn) ask(ip netip.Addr) (protocol.ID, bool) {
 			}
 		}
 	}
-	return protocol.ID{}, false
+	return wire.ID{}, false
 }
 
 func (c *Conn) failed(addr net.Addr, err error) error {
-	return &net.OpError{Op: "write", Net: protocol.Addr{}.Network(), Source: c.LocalAddr(), Addr: addr, Err: err}
+	return &net.OpError{Op: "write", Net: packet.Addr{}.Network(), Source: c.LocalAddr(), Addr: addr, Err: err}
 }
 
 // Stats gives the counters.

@@ -7,7 +7,7 @@
 // peer computes the same address without asking anybody. Nothing is routed by it: it
 // means something to these sockets alone, and no interface has it.
 //
-//	program ── *net.UDPAddr ── Conn ── protocol.Addr ── protocol.PacketConn
+//	program ── *net.UDPAddr ── Conn ── packet.Addr ── packet.PacketConn
 //	                            │
 //	                          Table: fd2e:a99e:4b72:… <-> 2ea99e04b7226e…
 //

@@ -1,0 +1,119 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// A bootstrap is a peer that this one was told to begin with. It is dialled until it
+// answers, again when its link is lost, and from time to time for a while longer, so
+// that islands find each other.
+type bootstrap struct {
+	id      wire.ID // who answered last
+	known   bool
+	next    time.Duration
+	since   time.Duration // when the tries began
+	until   time.Duration // when a dial of which nothing was heard is given up
+	tries   int
+	dialing bool
+}
+
+func (o *overlay) bootstrap() {
+	alone := !o.c.connected()
+	for i := range o.boots {
+		b := &o.boots[i]
+		if b.dialing && b.until <= o.c.now {
+			o.bootstrapFailed(i)
+		}
+		if b.dialing {
+			o.wakeTick(b.until)
+			continue
+		}
+		if b.known && (b.id == o.c.self || o.linked(b.id)) {
+			continue
+		}
+		if alone && b.next > o.c.now+2*bootMostLate {
+			b.next = o.c.now + o.jitter(b.wait(o.c.now))
+			b.tries++
+		}
+		if b.next > o.c.now {
+			o.wakeTick(b.next)
+			continue
+		}
+		if b.tries == 0 {
+			b.since = o.c.now
+		}
+		b.dialing, b.until = true, o.c.now+bootExpiry
+		o.wakeTick(b.until)
+		o.c.do(Action{Type: DialBootstrap, Index: i})
+	}
+}
+
+// wait gives how long to wait after so many tries in vain.
+func (b *bootstrap) wait(now time.Duration) time.Duration {
+	most := bootMostLate
+	if now-b.since < bootEager {
+		most = bootMost
+	}
+	return min(bootFirst<<min(b.tries, 10), most)
+}
+
+func (o *overlay) bootstrapAnswered(index int, id wire.ID) {
+	b := &o.boots[index]
+	b.id, b.known, b.dialing = id, true, false
+	b.next = o.c.now + o.rebootIn()
+}
+
+// bootstrapOf gives the index of the bootstrap that has this id, or -1.
+func (o *overlay) bootstrapOf(id wire.ID) int {
+	return slices.IndexFunc(o.boots, func(b bootstrap) bool { return b.known && b.id == id })
+}
+
+// bootstrapLinked notes a bootstrap that is linked by another way; it is not known
+// which of the links is its, so it is asked again now and then.
+func (o *overlay) bootstrapLinked(index int) {
+	b := &o.boots[index]
+	b.dialing, b.tries = false, 0
+	b.next = o.c.now + o.jitter(bootMostLate)
+	o.wakeTick(b.next)
+}
+
+func (o *overlay) bootstrapFailed(index int) {
+	b := &o.boots[index]
+	if !b.dialing { // its link was up, and bootstrapDown has seen to it
+		return
+	}
+	b.dialing = false
+	b.next = o.c.now + o.jitter(b.wait(o.c.now))
+	b.tries++
+	o.wakeTick(b.next)
+}
+
+// bootstrapDown sets when the bootstrap of a link that ended is dialled again.
+func (o *overlay) bootstrapDown(l *link) {
+	for i := range o.boots {
+		b := &o.boots[i]
+		if b.dialing || !b.known || b.id != l.ID {
+			continue
+		}
+		if l.usable && o.c.now-l.since >= bootSettled {
+			b.tries, b.since = 0, o.c.now
+		}
+		if l.gone || !l.usable {
+			b.next = o.c.now + o.jitter(b.wait(o.c.now))
+			b.tries++
+		} else { // one of the two ended it on purpose
+			b.next = o.c.now + o.rebootIn()
+		}
+		o.wakeTick(b.next)
+	}
+}
+
+// rebootIn gives when to visit a bootstrap again. In a big network that is seldom,
+// so that all peers together visit one at most ten times a second.
+func (o *overlay) rebootIn() time.Duration {
+	visits := time.Duration(o.estimate()/(10*max(1, len(o.boots)))) * time.Second
+	return o.jitter(max(rebootEvery, visits))
+}

@@ -1,0 +1,198 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// Sought in place of a bootstrap's index says that a link comes of a Dial action.
+const Sought = -2
+
+// LinkUp tells of a new link. An error means that it must be closed and was not
+// taken. Of two links to a peer one is kept, which may be the new one; the other is
+// closed, and what its peer wrote before it knew is taken all the same. boot is the
+// index of the bootstrap that was dialled, Sought after a Dial, or -1.
+func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, boot int) error {
+	c.now = now
+	if boot == Sought && c.overlay.shuns(info.ID) { // the dial was under way when the application disconnected
+		c.stats.LinksRefused++
+		return ErrDisconnected
+	}
+	if boot >= 0 {
+		c.overlay.bootstrapAnswered(boot, info.ID)
+	} else {
+		boot = c.overlay.bootstrapOf(info.ID)
+	}
+	if info.ID == c.self {
+		c.stats.LinksRefused++
+		return ErrSelf
+	}
+	holder := c.holder(info)
+	if holder != nil {
+		c.stats.LinksRefused++
+		c.ping(holder) // it may be dead without our knowing, and the peer's new link would be right
+		if info.Kind != wire.LinkNative {
+			return ErrDuplicate
+		}
+	}
+	l := &link{LinkInfo: info, handle: h, since: now, heard: now, newer: info.Kind == wire.LinkNative, boot: boot}
+	if holder == nil {
+		for _, x := range c.order {
+			if x.ID == info.ID {
+				c.end(x, wire.ByeDuplicate)
+			}
+		}
+		c.stats.LinksOpened++
+	}
+	c.links[h] = l
+	c.order = append(c.order, l)
+	c.settled(info)
+	switch {
+	case holder != nil:
+		c.end(l, wire.ByeDuplicate)
+		return nil
+	case l.native():
+		c.makeUsable(l)
+	default:
+		c.wakeBy(now + muteAfter)
+		c.overlay.greet(l)
+	}
+	c.wakeBy(now + l.idleLimit())
+	return nil
+}
+
+// makeUsable puts l into the table and sends what waited for a first link.
+func (c *Core) makeUsable(l *link) {
+	l.usable = true
+	known := c.table.get(l.ID) != nil
+	c.table.put(l)
+	if !known {
+		c.do(Action{Type: PeerUp, Peer: l.ID, Link: l.handle})
+	}
+	if l.native() {
+		c.overlay.greet(l)
+	}
+	c.overlay.linkUp(l)
+	if l.newer && !l.native() { // its hello comes before its first message
+		c.overlay.learnedNewer(l)
+	}
+	c.sendWaiting()
+}
+
+// end asks for l's close. Frames that it still brings are taken; none goes to it.
+func (c *Core) end(l *link, reason wire.ByeReason) { c.endFor(l, reason, byeError(reason)) }
+
+func (c *Core) endFor(l *link, reason wire.ByeReason, why error) {
+	if l.ended {
+		return
+	}
+	l.ended = true
+	l.gone = reason == wire.ByeSilent
+	l.replaced = reason == wire.ByeDuplicate
+	c.do(Action{Type: CloseLink, Link: l.handle, Reason: reason, Err: why})
+	if reason != wire.ByeDuplicate { // else the other link takes its place without a word
+		c.leaveTable(l)
+	}
+}
+
+// byeError says why a link ended, nil for an orderly end.
+func byeError(reason wire.ByeReason) error {
+	switch reason {
+	case wire.ByeDuplicate:
+		return ErrDuplicate
+	case wire.ByeUnwanted:
+		return ErrUnwanted
+	case wire.ByeSilent:
+		return ErrSilent
+	case wire.ByeProtocol:
+		return ErrOffences
+	default:
+		return ErrDisconnected
+	}
+}
+
+func (c *Core) leaveTable(l *link) {
+	if c.table.remove(l) {
+		c.do(Action{Type: PeerDown, Peer: l.ID, Link: l.handle})
+	}
+}
+
+// LinkDown tells that a link ended.
+func (c *Core) LinkDown(now time.Duration, h LinkHandle) {
+	c.now = now
+	l := c.links[h]
+	if l == nil {
+		return
+	}
+	delete(c.links, h)
+	c.order = slices.DeleteFunc(c.order, func(x *link) bool { return x == l })
+	if n := l.queuedFrames; n > 0 {
+		c.stats.Dropped[DropLinkEnded] += uint64(n)
+	}
+	l.gone = l.gone || !l.ended
+	l.ended = true
+	c.settleClaims(l.ID)
+	if l.replaced && c.table.get(l.ID) == l { // the other link is up at the peer already, and here in a moment
+		c.standIns = append(c.standIns, standIn{l, now + replaceTime})
+		c.wakeBy(now + replaceTime)
+		return
+	}
+	c.leaveTable(l)
+	c.overlay.linkDown(l)
+}
+
+// A standIn is a link that ended as the lesser of two and holds the other one's place
+// in the table, so that the peer is not reported gone and linked again.
+type standIn struct {
+	link  *link
+	until time.Duration
+}
+
+// expireStandIns lets go of those whose place nobody took.
+func (c *Core) expireStandIns() {
+	for len(c.standIns) > 0 && c.standIns[0].until <= c.now {
+		l := c.standIns[0].link
+		c.standIns = c.standIns[1:]
+		if c.table.get(l.ID) == l {
+			c.leaveTable(l)
+			c.overlay.linkDown(l)
+			c.sendWaiting()
+		}
+	}
+	if len(c.standIns) > 0 {
+		c.wakeBy(c.standIns[0].until)
+	}
+}
+
+// Written tells that frames of so many bytes left the queue of a link.
+func (c *Core) Written(now time.Duration, h LinkHandle, frames, bytes int) {
+	c.now = now
+	if l := c.links[h]; l != nil {
+		l.queuedFrames -= frames
+		l.queuedBytes -= bytes
+		// A ping may lie behind a long transfer: as long as that moves, the peer reads. What is
+		// not waited for says nothing, a transport takes it whether the peer is there or not.
+		if l.pinged && l.queuedFrames > 0 {
+			l.pingedAt = now
+		}
+	}
+}
+
+// ping asks a link for a sign of life.
+func (c *Core) ping(l *link) {
+	if l.pinged || l.ended {
+		return
+	}
+	l.pinged, l.pingedAt = true, c.now
+	c.wakeBy(c.now + pingAnswer)
+	c.transmit(l, wire.NewPing(c.rng.Uint64()))
+}
+
+// transmit hands a frame to a link, whose queue has room.
+func (c *Core) transmit(l *link, f *wire.Frame) {
+	l.queuedFrames++
+	l.queuedBytes += f.Size()
+	c.do(Action{Type: Transmit, Link: l.handle, Frame: f})
+}
