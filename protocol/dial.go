@@ -11,7 +11,7 @@ import (
 const dialTimeout = 15 * time.Second
 
 func (r *Router) dial(contact Contact) {
-	if err := r.dialAny(contact, core.Sought); err != nil && !errors.Is(err, ErrDuplicate) {
+	if err := r.dialAny(contact, core.Sought()); err != nil && !errors.Is(err, ErrDuplicate) {
 		r.log.Debug("dial failed", "peer", contact.ID.Short(), "err", err)
 		r.enter(func(c *core.Core, now time.Duration) { c.DialFailed(now, contact.ID) })
 	}
@@ -19,7 +19,7 @@ func (r *Router) dial(contact Contact) {
 
 func (r *Router) dialBootstrap(index int) {
 	contact := r.opts.Bootstraps[index]
-	err := r.dialAny(contact, index)
+	err := r.dialAny(contact, core.Bootstrap(index))
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrDuplicate), errors.Is(err, ErrSelf):
@@ -35,7 +35,7 @@ func (r *Router) dialBootstrap(index int) {
 
 // dialAny opens and serves a link by the first dialer that can. The error is nil
 // once a link was up, however it ended.
-func (r *Router) dialAny(contact Contact, boot int) error {
+func (r *Router) dialAny(contact Contact, cause core.Cause) error {
 	var errs []error
 	for _, d := range r.opts.Dialers {
 		if !d.CanDial(contact) {
@@ -49,7 +49,7 @@ func (r *Router) dialAny(contact Contact, boot int) error {
 		}
 		if err == nil {
 			var up bool
-			if up, err = r.serve(r.ctx, link, boot); up {
+			if up, err = r.serve(r.ctx, link, cause); up {
 				return nil
 			}
 		}
@@ -74,7 +74,7 @@ func (r *Router) Introduce(contact Contact) {
 		return
 	}
 	r.task(func() { // ends with the dial, or with the link that it makes
-		if err := r.dialAny(contact, core.Sought); err != nil && !errors.Is(err, ErrDuplicate) {
+		if err := r.dialAny(contact, core.Sought()); err != nil && !errors.Is(err, ErrDuplicate) {
 			r.log.Debug("dial of an introduced peer failed", "peer", contact.ID.Short(), "err", err)
 		}
 	})

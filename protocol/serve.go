@@ -82,7 +82,7 @@ func (r *Router) Claim(ctx context.Context, info LinkInfo) (release func(), err 
 // until it ends. It closes the link. The error says why the link ended, nil when
 // the peer said goodbye; ErrDuplicate, ErrSelf and ErrClosed are among the reasons.
 func (r *Router) Serve(ctx context.Context, link Link) error {
-	_, err := r.serve(ctx, link, -1)
+	_, err := r.serve(ctx, link, core.Inbound())
 	return err
 }
 
@@ -91,7 +91,7 @@ const (
 	drainTime = 10 * time.Second // and to take what is queued before it
 )
 
-func (r *Router) serve(ctx context.Context, link Link, boot int) (up bool, err error) {
+func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up bool, err error) {
 	defer link.Close()
 	s := &served{link: link, info: link.Info(), queue: newQueue()}
 	var h core.LinkHandle
@@ -107,7 +107,7 @@ func (r *Router) serve(ctx context.Context, link Link, boot int) (up bool, err e
 		r.lastID++
 		h = core.LinkHandle(r.lastID)
 		r.served[h] = s
-		if err = c.LinkUp(now, h, s.info, boot); err != nil {
+		if err = c.LinkUp(now, h, s.info, cause); err != nil {
 			delete(r.served, h)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/core"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -26,7 +27,7 @@ type event struct {
 	peer  *Peer
 	end   *end
 	frame []byte
-	index int // of a bootstrap, or -1
+	cause core.Cause // of the link that is dialled
 	id    wire.ID
 }
 

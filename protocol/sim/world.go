@@ -223,18 +223,18 @@ func (w *World) do(e event) {
 		p.Core.Receive(w.now, e.end.handle, f)
 	case accept:
 		if opener := e.end.other.peer; !opener.Alive || w.apart(p, opener) {
-			w.push(event{at: w.now + deadDial, kind: failed, peer: opener, index: e.index, id: p.ID})
+			w.push(event{at: w.now + deadDial, kind: failed, peer: opener, cause: e.cause, id: p.ID})
 			return
 		}
 		took := w.latency(p, e.end.other.peer)
-		w.push(event{at: w.now + took, kind: linked, peer: e.end.other.peer, end: e.end.other, index: e.index})
+		w.push(event{at: w.now + took, kind: linked, peer: e.end.other.peer, end: e.end.other, cause: e.cause})
 		e.end.due = w.now + took // what it sends cannot overtake that
-		w.up(e.end, -1)
+		w.up(e.end, core.Inbound())
 	case linked:
-		w.up(e.end, e.index)
+		w.up(e.end, e.cause)
 	case failed:
-		if e.index >= 0 {
-			p.Core.BootstrapFailed(w.now, e.index)
+		if index, ok := e.cause.OfBootstrap(); ok {
+			p.Core.BootstrapFailed(w.now, index)
 		} else {
 			p.Core.DialFailed(w.now, e.id)
 		}
@@ -248,7 +248,7 @@ func (w *World) do(e event) {
 }
 
 // up tells a core of its end of a new link.
-func (w *World) up(e *end, boot int) {
+func (w *World) up(e *end, cause core.Cause) {
 	e.peer.handles++
 	e.handle = e.peer.handles
 	e.peer.ends[e.handle] = e
@@ -260,7 +260,7 @@ func (w *World) up(e *end, boot int) {
 		ID: e.other.peer.ID, Kind: wire.LinkNative, Proved: true, Dialed: e.opened,
 		Opener: string(opener.ID[:]), Value: e.value, Role: e.other.peer.role,
 	}
-	if err := e.peer.Core.LinkUp(w.now, e.handle, info, boot); err != nil {
+	if err := e.peer.Core.LinkUp(w.now, e.handle, info, cause); err != nil {
 		e.byeSent = true
 		w.transmit(e, wire.NewBye(wire.ByeNormal))
 		e.down = true
@@ -298,13 +298,13 @@ func (w *World) settle(p *Peer) {
 		case core.Deliver:
 			w.deliver(p, a.Frame)
 		case core.Dial:
-			w.dial(p, w.byID[wire.ID(a.Contact.Record)], -1)
+			w.dial(p, w.byID[wire.ID(a.Contact.Record)], core.Sought())
 		case core.DialBootstrap:
 			var to *Peer
 			if a.Index < len(w.peers) {
 				to = w.peers[a.Index]
 			}
-			w.dial(p, to, a.Index)
+			w.dial(p, to, core.Bootstrap(a.Index))
 		}
 	}
 	if next := max(p.Core.NextWake(), w.now+time.Millisecond); p.wake == 0 || next < p.wake {
@@ -342,16 +342,16 @@ func (w *World) transmit(e *end, f *wire.Frame) {
 }
 
 // dial opens a link, which takes a while.
-func (w *World) dial(p, to *Peer, boot int) {
+func (w *World) dial(p, to *Peer, cause core.Cause) {
 	if to == nil || !to.Alive || to == p {
-		w.push(event{at: w.now + deadDial, kind: failed, peer: p, index: boot, id: idOf(to)})
+		w.push(event{at: w.now + deadDial, kind: failed, peer: p, cause: cause, id: idOf(to)})
 		return
 	}
 	w.value++
 	value := mix(w.value, nil)
 	a, b := &end{peer: p, opened: true, value: value}, &end{peer: to, value: value}
 	a.other, b.other = b, a
-	w.push(event{at: w.now + (dialTime-1)*w.latency(p, to), kind: accept, peer: to, end: b, index: boot})
+	w.push(event{at: w.now + (dialTime-1)*w.latency(p, to), kind: accept, peer: to, end: b, cause: cause})
 }
 
 func idOf(p *Peer) (id wire.ID) {

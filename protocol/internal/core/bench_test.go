@@ -14,7 +14,7 @@ func BenchmarkRelay(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	c := newTestCore(randomID(rng), nil)
 	for i := range 32 {
-		if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: randomID(rng), Kind: wire.LinkNative, Proved: true}, -1); err != nil {
+		if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: randomID(rng), Kind: wire.LinkNative, Proved: true}, Inbound()); err != nil {
 			b.Fatal(err)
 		}
 	}

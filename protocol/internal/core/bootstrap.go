@@ -21,33 +21,33 @@ type bootstrap struct {
 }
 
 func (o *overlay) bootstrap() {
-	alone := !o.c.connected()
+	alone := !o.host.connected()
 	for i := range o.boots {
 		b := &o.boots[i]
-		if b.dialing && b.until <= o.c.now {
+		if b.dialing && b.until <= o.host.clock() {
 			o.bootstrapFailed(i)
 		}
 		if b.dialing {
 			o.wakeTick(b.until)
 			continue
 		}
-		if b.known && (b.id == o.c.self || o.linked(b.id)) {
+		if b.known && (b.id == o.self || o.linked(b.id)) {
 			continue
 		}
-		if alone && b.next > o.c.now+2*bootMostLate {
-			b.next = o.c.now + o.jitter(b.wait(o.c.now))
+		if alone && b.next > o.host.clock()+2*bootMostLate {
+			b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
 			b.tries++
 		}
-		if b.next > o.c.now {
+		if b.next > o.host.clock() {
 			o.wakeTick(b.next)
 			continue
 		}
 		if b.tries == 0 {
-			b.since = o.c.now
+			b.since = o.host.clock()
 		}
-		b.dialing, b.until = true, o.c.now+bootExpiry
+		b.dialing, b.until = true, o.host.clock()+bootExpiry
 		o.wakeTick(b.until)
-		o.c.do(Action{Type: DialBootstrap, Index: i})
+		o.host.do(Action{Type: DialBootstrap, Index: i})
 	}
 }
 
@@ -63,12 +63,12 @@ func (b *bootstrap) wait(now time.Duration) time.Duration {
 func (o *overlay) bootstrapAnswered(index int, id wire.ID) {
 	b := &o.boots[index]
 	b.id, b.known, b.dialing = id, true, false
-	b.next = o.c.now + o.rebootIn()
+	b.next = o.host.clock() + o.rebootIn()
 }
 
-// bootstrapOf gives the index of the bootstrap that has this id, or -1.
-func (o *overlay) bootstrapOf(id wire.ID) int {
-	return slices.IndexFunc(o.boots, func(b bootstrap) bool { return b.known && b.id == id })
+// isBootstrap reports whether a bootstrap has this id.
+func (o *overlay) isBootstrap(id wire.ID) bool {
+	return slices.ContainsFunc(o.boots, func(b bootstrap) bool { return b.known && b.id == id })
 }
 
 // bootstrapLinked notes a bootstrap that is linked by another way; it is not known
@@ -76,7 +76,7 @@ func (o *overlay) bootstrapOf(id wire.ID) int {
 func (o *overlay) bootstrapLinked(index int) {
 	b := &o.boots[index]
 	b.dialing, b.tries = false, 0
-	b.next = o.c.now + o.jitter(bootMostLate)
+	b.next = o.host.clock() + o.jitter(bootMostLate)
 	o.wakeTick(b.next)
 }
 
@@ -86,7 +86,7 @@ func (o *overlay) bootstrapFailed(index int) {
 		return
 	}
 	b.dialing = false
-	b.next = o.c.now + o.jitter(b.wait(o.c.now))
+	b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
 	b.tries++
 	o.wakeTick(b.next)
 }
@@ -98,14 +98,14 @@ func (o *overlay) bootstrapDown(l *link) {
 		if b.dialing || !b.known || b.id != l.ID {
 			continue
 		}
-		if l.usable && o.c.now-l.since >= bootSettled {
-			b.tries, b.since = 0, o.c.now
+		if l.usable && o.host.clock()-l.since >= bootSettled {
+			b.tries, b.since = 0, o.host.clock()
 		}
 		if l.gone || !l.usable {
-			b.next = o.c.now + o.jitter(b.wait(o.c.now))
+			b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
 			b.tries++
 		} else { // one of the two ended it on purpose
-			b.next = o.c.now + o.rebootIn()
+			b.next = o.host.clock() + o.rebootIn()
 		}
 		o.wakeTick(b.next)
 	}

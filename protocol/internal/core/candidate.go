@@ -22,16 +22,16 @@ type candidate struct {
 // a bucket holds bucketCands, and one source fills at most sourceCands places.
 func (o *overlay) learn(id, source wire.ID) *candidate {
 	if cand := o.cands[id]; cand != nil {
-		cand.heard = o.c.now
+		cand.heard = o.host.clock()
 		return cand
 	}
-	if id == o.c.self || source != id && o.sources[source] >= sourceCands {
+	if id == o.self || source != id && o.sources[source] >= sourceCands {
 		return nil
 	}
 	bucket := o.buckets[o.bucket(id)]
 	if len(bucket) >= bucketCands {
 		worst := worstOf(bucket)
-		if worst.wanted || worst.shunned > o.c.now || worst.fails == 0 && o.c.now-worst.heard < candStale {
+		if worst.wanted || worst.shunned > o.host.clock() || worst.fails == 0 && o.host.clock()-worst.heard < candStale {
 			return nil
 		}
 		o.forget(worst)
@@ -44,7 +44,7 @@ func (o *overlay) hold(id wire.ID) *candidate {
 	if cand := o.cands[id]; cand != nil {
 		return cand
 	}
-	if id == o.c.self {
+	if id == o.self {
 		return nil
 	}
 	if bucket := o.buckets[o.bucket(id)]; len(bucket) >= bucketCands {
@@ -54,7 +54,7 @@ func (o *overlay) hold(id wire.ID) *candidate {
 }
 
 func (o *overlay) add(id, source wire.ID) *candidate {
-	cand := &candidate{id: id, source: source, heard: o.c.now}
+	cand := &candidate{id: id, source: source, heard: o.host.clock()}
 	o.cands[id] = cand
 	if source != id {
 		o.sources[source]++
@@ -64,7 +64,7 @@ func (o *overlay) add(id, source wire.ID) *candidate {
 	return cand
 }
 
-// worstOf gives the candidate to give up first: none that the application named if
+// worstOf returns the candidate to evict first: none that the application named if
 // there is another, then the one that failed most, then the longest unheard of.
 func worstOf(bucket []*candidate) *candidate {
 	return slices.MaxFunc(bucket, func(a, b *candidate) int {
@@ -102,16 +102,16 @@ func (o *overlay) failed(id wire.ID, backoff time.Duration) {
 	}
 	if cand.fails++; cand.fails >= maxCandFails {
 		cand.wanted = false
-		if o.c.now-cand.heard > candLast {
+		if o.host.clock()-cand.heard > candLast {
 			o.forget(cand)
 			return
 		}
 	}
-	cand.next = o.c.now + o.jitter(min(backoff<<(min(cand.fails, maxCandFails)-1), candLast))
+	cand.next = o.host.clock() + o.jitter(min(backoff<<(min(cand.fails, maxCandFails)-1), candLast))
 }
 
 func (o *overlay) available(cand *candidate) bool {
-	return cand.next <= o.c.now && !o.linked(cand.id) && o.handshake(cand.id) == nil
+	return cand.next <= o.host.clock() && !o.linked(cand.id) && o.handshake(cand.id) == nil
 }
 
 // useful reports whether a link to id would be wanted if there were no other
@@ -121,7 +121,7 @@ func (o *overlay) useful(id wire.ID) bool {
 }
 
 func (o *overlay) inBucket(b int) (n int) {
-	for _, l := range o.c.table.bucket(o.c.self, b) {
+	for _, l := range o.host.bucket(b) {
 		if l.counts() {
 			n++
 		}
@@ -131,7 +131,7 @@ func (o *overlay) inBucket(b int) (n int) {
 
 // counts reports whether a link fills a place in its bucket. Leaves do not relay, and
 // a bootstrap that everybody counted on would carry everybody's messages.
-func (l *link) counts() bool { return l.Role != wire.RoleLeaf && l.boot < 0 && !l.ended }
+func (l *link) counts() bool { return l.Role != wire.RoleLeaf && !l.bootstrap && !l.ended }
 
 // --- filling the table
 
@@ -161,7 +161,7 @@ func (o *overlay) seeker() func(wire.ID) bool {
 
 // fill seeks the links that are missing and reports whether any are.
 func (o *overlay) fill() (deficit bool) {
-	if !o.c.connected() {
+	if !o.host.connected() {
 		return len(o.cands) > 0
 	}
 	seek := o.seeker()
@@ -195,7 +195,7 @@ func (o *overlay) fill() (deficit bool) {
 
 // fillWanted seeks the peers that the application asked for.
 func (o *overlay) fillWanted(seek func(wire.ID) bool) {
-	if !o.c.connected() {
+	if !o.host.connected() {
 		return
 	}
 	for i := range o.buckets {
@@ -209,7 +209,7 @@ func (o *overlay) fillWanted(seek func(wire.ID) bool) {
 
 // deepest gives the bucket above which all linked peers lie.
 func (o *overlay) deepest() (depth int) {
-	if near := o.c.table.closest(o.c.self, 1, nil); len(near) > 0 {
+	if near := o.host.closest(o.self, 1, nil); len(near) > 0 {
 		depth = o.bucket(near[0].ID) + 1
 	}
 	return depth
@@ -220,10 +220,10 @@ func (o *overlay) deepest() (depth int) {
 func (o *overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (deficit bool) {
 	var have int
 	var slots [bucketLinks]bool
-	for _, l := range o.c.table.bucket(o.c.self, b) {
+	for _, l := range o.host.bucket(b) {
 		if l.counts() {
 			have++
-			slots[subSlot(o.c.self, l.ID, bucketLinks)] = true
+			slots[subSlot(o.self, l.ID, bucketLinks)] = true
 		}
 	}
 	if have >= bucketLinks {
@@ -243,22 +243,22 @@ func (o *overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 		if !seek(cand.id) {
 			return true
 		}
-		slots[subSlot(o.c.self, cand.id, bucketLinks)] = true
+		slots[subSlot(o.self, cand.id, bucketLinks)] = true
 		have++
 	}
 	if have >= bucketLinks || *finds >= findsPerTick {
 		return deficit
 	}
 	due := o.findAt[b] + findBackoff<<min(o.findTries[b], 8)
-	if o.findTries[b] > 0 && due > o.c.now {
+	if o.findTries[b] > 0 && due > o.host.clock() {
 		o.wakeTick(due)
 		return deficit || o.findTries[b] <= 3
 	}
-	o.findAt[b] = o.c.now
+	o.findAt[b] = o.host.clock()
 	o.findTries[b]++
 	*finds++
 	target := o.randomIn(b)
-	if l := o.c.table.closest(target, 1, func(l *link) bool { return !l.ended }); len(l) > 0 {
+	if l := o.host.closest(target, 1, func(l *link) bool { return !l.ended }); len(l) > 0 {
 		o.findPeers(l[0], target)
 	}
 	return deficit || o.findTries[b] <= 3
@@ -273,12 +273,12 @@ func (o *overlay) pick(b int, slots *[bucketLinks]bool) *candidate {
 		if !o.available(cand) {
 			continue
 		}
-		age := min(float64(o.c.now-cand.heard)/float64(candStale), 2)
-		score := o.c.rng.Float64() - float64(cand.fails) - age
-		if !slots[subSlot(o.c.self, cand.id, bucketLinks)] {
+		age := min(float64(o.host.clock()-cand.heard)/float64(candStale), 2)
+		score := o.rng.Float64() - float64(cand.fails) - age
+		if !slots[subSlot(o.self, cand.id, bucketLinks)] {
 			score += 2
 		}
-		if o.bootstrapOf(cand.id) >= 0 {
+		if o.isBootstrap(cand.id) {
 			score -= maxCandFails // the last choice: it serves everybody
 		}
 		if best == nil || score > bestScore {
@@ -292,14 +292,14 @@ func (o *overlay) pick(b int, slots *[bucketLinks]bool) *candidate {
 func (o *overlay) randomIn(b int) wire.ID {
 	var id wire.ID
 	for i := range id {
-		id[i] = byte(o.c.rng.Uint32())
+		id[i] = byte(o.rng.Uint32())
 	}
 	for i := range b {
-		if id.Bit(i) != o.c.self.Bit(i) {
+		if id.Bit(i) != o.self.Bit(i) {
 			id = id.FlipBit(i)
 		}
 	}
-	if id.Bit(b) == o.c.self.Bit(b) {
+	if id.Bit(b) == o.self.Bit(b) {
 		id = id.FlipBit(b)
 	}
 	return id
@@ -316,7 +316,7 @@ func (o *overlay) nearCount() int {
 func (o *overlay) near() []neighbour {
 	var all []neighbour
 	n := o.nearCount()
-	for _, l := range o.c.table.closest(o.c.self, n, o.neighbourly) {
+	for _, l := range o.host.closest(o.self, n, o.neighbourly) {
 		all = append(all, neighbour{l.ID, true})
 	}
 	linked := len(all)
@@ -337,9 +337,9 @@ func (o *overlay) near() []neighbour {
 	}
 	slices.SortStableFunc(all, func(a, b neighbour) int {
 		switch {
-		case o.c.self.Closer(a.id, b.id):
+		case o.self.Closer(a.id, b.id):
 			return -1
-		case o.c.self.Closer(b.id, a.id):
+		case o.self.Closer(b.id, a.id):
 			return 1
 		}
 		return 0
@@ -356,8 +356,8 @@ func (o *overlay) neighbourly(l *link) bool {
 // isNear reports whether fewer than nearCount links are nearer than id.
 func (o *overlay) isNear(id wire.ID) bool {
 	nearer := 0
-	o.c.table.nearest(o.c.self, func(l *link) bool {
-		if !o.c.self.Closer(l.ID, id) {
+	o.host.nearest(o.self, func(l *link) bool {
+		if !o.self.Closer(l.ID, id) {
 			return false
 		}
 		if o.neighbourly(l) {
@@ -371,7 +371,7 @@ func (o *overlay) isNear(id wire.ID) bool {
 // attach seeks the relays nearest to a leaf.
 func (o *overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit bool) {
 	relays := 0
-	for _, l := range o.c.table.sorted {
+	for _, l := range o.host.links() {
 		if l.Role != wire.RoleLeaf {
 			relays++
 		}
@@ -383,7 +383,7 @@ func (o *overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit boo
 	}
 	for i := len(o.buckets) - 1; i >= 0; i-- {
 		for _, cand := range o.buckets[i] {
-			if relays >= leafRelays || o.c.table.len()+len(o.pending) >= leafCap {
+			if relays >= leafRelays || len(o.host.links())+len(o.pending) >= leafCap {
 				return deficit
 			}
 			if o.available(cand) && seek(cand.id) {

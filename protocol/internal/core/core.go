@@ -24,7 +24,7 @@ type Core struct {
 	// The data plane.
 	now       time.Duration
 	rng       *rand.Rand
-	links     map[LinkHandle]*link
+	byHandle  map[LinkHandle]*link
 	order     []*link // every link, oldest first
 	table     table
 	claims    []claim
@@ -71,11 +71,11 @@ func NewCore(cfg CoreConfig) *Core {
 		cfg:       cfg,
 		self:      cfg.Self,
 		rng:       rand.New(cfg.Rand),
-		links:     make(map[LinkHandle]*link),
+		byHandle:  make(map[LinkHandle]*link),
 		seen:      newSeenTable(seenAge, seenBytes),
 		delivered: newSeenTable(deliverAge, deliverBytes),
 	}
-	c.overlay = newOverlay(c)
+	c.overlay = newOverlay(c, cfg, c.rng)
 	return c
 }
 
@@ -109,7 +109,7 @@ func (c *Core) Stats() Stats {
 
 // Drop counts a message that the shell lost.
 func (c *Core) Drop(reason DropReason) {
-	c.stats.Dropped[reason]++
+	c.drop(reason)
 	switch reason {
 	case DropInboxFull, DropNoPort, DropSocketFull:
 		c.stats.Delivered--
@@ -199,7 +199,7 @@ func (c *Core) Tick(now time.Duration) {
 	c.now = now
 	c.nextWake = now + tickIdle
 	for len(c.waiting) > 0 && now-c.waiting[0].since >= waitAge {
-		c.stats.Dropped[DropExpired]++
+		c.drop(DropExpired)
 		c.waitSize -= c.waiting[0].frame.Size()
 		c.waiting = c.waiting[1:]
 	}
@@ -238,3 +238,21 @@ func (c *Core) tickLink(l *link) {
 		c.wakeBy(l.since + muteAfter)
 	}
 }
+
+// --- the host of the overlay
+
+func (c *Core) clock() time.Duration { return c.now }
+
+func (c *Core) link(id wire.ID) *link { return c.table.get(id) }
+
+func (c *Core) links() []*link { return c.table.sorted }
+
+func (c *Core) bucket(b int) []*link { return c.table.bucket(c.self, b) }
+
+func (c *Core) nearest(target wire.ID, visit func(*link) bool) { c.table.nearest(target, visit) }
+
+func (c *Core) closest(target wire.ID, n int, keep func(*link) bool) []*link {
+	return c.table.closest(target, n, keep)
+}
+
+func (c *Core) drop(reason DropReason) { c.stats.Dropped[reason]++ }

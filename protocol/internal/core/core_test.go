@@ -175,8 +175,15 @@ func (s *script) run(event string, w []string) {
 		url, _ := arg(w, "url")
 		record, _ := arg(w, "record")
 		s.c.SetContact(wire.Contact{ID: s.c.self, URL: url, Record: []byte(record), WebRTC: has(w, "webrtc")})
-	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [boot=N]
-		if err := s.c.LinkUp(s.now, h, s.info(w[1:]), argInt(w, "boot", -1)); err != nil {
+	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [boot=N] [sought]
+		cause := Inbound()
+		switch boot := argInt(w, "boot", -1); {
+		case boot >= 0:
+			cause = Bootstrap(boot)
+		case has(w, "sought"):
+			cause = Sought()
+		}
+		if err := s.c.LinkUp(s.now, h, s.info(w[1:]), cause); err != nil {
 			s.out = append(s.out, fmt.Sprintf("not taken: %v", err))
 		}
 	case "claim": // INDEX ID ws|webrtc …
@@ -215,7 +222,7 @@ func (s *script) run(event string, w []string) {
 			s.out = append(s.out, fmt.Sprintf("error: %v", err))
 		}
 	case "full": // the queue of a link is full
-		s.c.links[h].queuedFrames += maxQueueFrames
+		s.c.byHandle[h].queuedFrames += maxQueueFrames
 	case "empty":
 		s.c.Written(s.now, h, maxQueueFrames, 0)
 	case "written": // one frame left the queue

@@ -12,14 +12,14 @@ import (
 func (c *Core) forward(f *wire.Frame, prev *link) error {
 	if prev != nil {
 		if f.PathLen() >= wire.MaxPath {
-			c.stats.Dropped[DropHops]++
+			c.drop(DropHops)
 			return nil
 		}
 		// No peer gives a message more than it began with.
 		hop := f.Hop()
 		f.SetHop(hop.WithTx(min(hop.TxLeft(), wire.TxBudget)).WithDetours(min(hop.DetoursLeft(), wire.Detours)))
 		if hop.TxLeft() <= 0 {
-			c.stats.Dropped[DropBudget]++
+			c.drop(DropBudget)
 			return nil
 		}
 		f.AppendPath(c.self)
@@ -36,10 +36,10 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	next := c.choose(f, prev)
 	if next.first == nil {
 		if next.busy {
-			c.stats.Dropped[DropQueueFull]++
+			c.drop(DropQueueFull)
 			return fmt.Errorf("send to %v: %w", f.Body.To, ErrQueueFull)
 		}
-		c.stats.Dropped[DropNoRoute]++
+		c.drop(DropNoRoute)
 		return nil
 	}
 	if relayed {
@@ -146,7 +146,7 @@ func (c *Core) choose(f *wire.Frame, prev *link) (ch choice) {
 	if len(near) == 0 {
 		return ch
 	}
-	if prev != nil && !prev.newer || !near[0].newer {
+	if prev != nil && !prev.extended || !near[0].extended {
 		ch.first = near[0]
 		if len(near) > 1 {
 			ch.second = near[1]
@@ -164,7 +164,7 @@ func (c *Core) choose(f *wire.Frame, prev *link) (ch choice) {
 // neighbour from which the receiver's own messages come, else the nearest that knows
 // the extensions, whatever its distance.
 func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
-	if ch.first.newer || ch.second != nil && ch.second.newer {
+	if ch.first.extended || ch.second != nil && ch.second.extended {
 		return
 	}
 	if via, ok := c.learned.via(c.now, to); ok {
@@ -173,7 +173,7 @@ func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 			return
 		}
 	}
-	relay := func(l *link) bool { return l.newer && l.Role != wire.RoleLeaf && takes(l) }
+	relay := func(l *link) bool { return l.extended && l.Role != wire.RoleLeaf && takes(l) }
 	if near := c.table.closest(to, 1, relay); len(near) > 0 {
 		ch.second = near[0]
 	}
@@ -196,7 +196,7 @@ func (c *Core) closer(to wire.ID, takes func(*link) bool) (first, second *link) 
 		k := native
 		if l.Role == wire.RoleLeaf {
 			k = leaf
-		} else if !l.newer {
+		} else if !l.extended {
 			k = legacy
 		}
 		if best[k][0] == nil {
@@ -215,7 +215,7 @@ func (c *Core) closer(to wire.ID, takes func(*link) bool) (first, second *link) 
 	if first == nil {
 		first = best[leaf][0]
 	}
-	if first == nil || first.newer {
+	if first == nil || first.extended {
 		return first, nil
 	}
 	for _, l := range []*link{best[native][0], best[legacy][0], best[legacy][1], best[leaf][0]} {

@@ -72,7 +72,7 @@ func (p *glarePeer) steps(t *testing.T, now time.Duration) (steps []func()) {
 		case !e.up:
 			steps = append(steps, func() {
 				e.up = true
-				if err := p.core.LinkUp(now, e.handle, e.info, -1); err != nil {
+				if err := p.core.LinkUp(now, e.handle, e.info, Inbound()); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -170,8 +170,8 @@ func TestOneLink(t *testing.T) {
 					left[i] += fmt.Sprint(e.info.Opener, e.handle)
 				}
 			}
-			if p.core.table.len() != 1 || len(p.core.links) != 1 {
-				t.Fatalf("seed %d: %d links, %d in the table", seed, len(p.core.links), p.core.table.len())
+			if p.core.table.len() != 1 || len(p.core.byHandle) != 1 {
+				t.Fatalf("seed %d: %d links, %d in the table", seed, len(p.core.byHandle), p.core.table.len())
 			}
 			for n := 1; n <= messages; n++ {
 				if p.got[fmt.Sprint(n)] != 1 {

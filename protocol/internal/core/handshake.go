@@ -36,8 +36,8 @@ type direct struct {
 	until  time.Duration
 }
 
-// control takes a control message addressed to this peer.
-func (o *overlay) control(l *link, f *wire.Frame, proved bool) {
+// receive takes a control message for this peer.
+func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
 	ok := true
 	switch f.Body.Kind {
 	case wire.KindFind:
@@ -52,7 +52,7 @@ func (o *overlay) control(l *link, f *wire.Frame, proved bool) {
 		ok = o.onSignal(f, proved)
 	}
 	if !ok {
-		o.c.stats.Dropped[DropBadControl]++
+		o.host.drop(DropBadControl)
 	}
 }
 
@@ -74,16 +74,16 @@ func back(f *wire.Frame) []wire.ID {
 func (o *overlay) findPeers(l *link, target wire.ID) {
 	d, known := o.asked[l.ID]
 	if known || len(o.asked) < maxAsked {
-		o.asked[l.ID] = direct{open: d.open + 1, proved: l.Proved, until: o.c.now + QueryExpiry}
+		o.asked[l.ID] = direct{open: d.open + 1, proved: l.Proved, until: o.host.clock() + QueryExpiry}
 	}
-	o.c.control(l, Outgoing{To: l.ID, Kind: wire.KindFind, Form: wire.FormRaw, Payload: target[:]})
+	o.host.send(l, Outgoing{To: l.ID, Kind: wire.KindFind, Form: wire.FormRaw, Payload: target[:]})
 }
 
 // findRouted sends a search for this peer's own id through a link. It is answered
 // by the peer that is nearest to it.
 func (o *overlay) findRouted(l *link) {
-	token := o.query(0, o.c.self)
-	o.c.control(l, Outgoing{To: o.c.self, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest, Token: token, Payload: o.c.self[:]})
+	token := o.query(0, o.self)
+	o.host.send(l, Outgoing{To: o.self, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest, Token: token, Payload: o.self[:]})
 }
 
 // query notes a search and gives its token.
@@ -92,38 +92,34 @@ func (o *overlay) query(index int, near wire.ID) []byte {
 	if len(o.queries) >= maxQueries {
 		o.queries = slices.Delete(o.queries, 0, 1)
 	}
-	o.queries = append(o.queries, query{token, o.c.now + QueryExpiry, index, near})
+	o.queries = append(o.queries, query{token, o.host.clock() + QueryExpiry, index, near})
 	return token
 }
 
 // search asks the peer that is nearest to an id for those that it knows near it.
 func (o *overlay) search(index int, near wire.ID) error {
-	c, mine := o.c, 0
+	mine := 0
 	for _, q := range o.queries {
-		if q.index != 0 && q.until > c.now {
+		if q.index != 0 && q.until > o.host.clock() {
 			mine++
 		}
 	}
 	if mine >= maxSearches { // the overlay's own must not be lost for them
 		return fmt.Errorf("%d searches are under way: %w", mine, ErrQueueFull)
 	}
-	f, err := c.NewFrame(Outgoing{To: near, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest, Token: o.query(index, near), Payload: near[:], Sign: true}, c.Nonce())
-	if err != nil {
-		return err
-	}
-	if c.isLast(f) {
+	last, err := o.host.search(Outgoing{To: near, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest,
+		Token: o.query(index, near), Payload: near[:], Sign: true})
+	if last {
 		o.found(index, near, nil)
-		return nil
 	}
-	c.stats.Control++
-	return c.forward(f, nil)
+	return err
 }
 
 // found gives the answer to a search, and what this peer knows itself.
 func (o *overlay) found(index int, near wire.ID, ids []wire.ID) {
 	o.endSearch(index)
-	ids = append(ids, o.c.self)
-	for _, l := range o.c.table.closest(near, wire.MaxFound, func(l *link) bool { return !l.ended }) {
+	ids = append(ids, o.self)
+	for _, l := range o.host.closest(near, wire.MaxFound, func(l *link) bool { return !l.ended }) {
 		ids = append(ids, l.ID)
 	}
 	slices.SortFunc(ids, func(a, b wire.ID) int {
@@ -135,7 +131,7 @@ func (o *overlay) found(index int, near wire.ID, ids []wire.ID) {
 		}
 		return 0
 	})
-	o.c.do(Action{Type: Found, Index: index, IDs: slices.Compact(ids)})
+	o.host.do(Action{Type: Found, Index: index, IDs: slices.Compact(ids)})
 }
 
 func (o *overlay) endSearch(index int) {
@@ -150,7 +146,7 @@ func (o *overlay) answered(b *wire.Body, proved bool) bool {
 		return true
 	}
 	d, ok := o.asked[b.From]
-	if !ok || d.until <= o.c.now || d.proved && !proved {
+	if !ok || d.until <= o.host.clock() || d.proved && !proved {
 		return false
 	}
 	if d.open--; d.open > 0 {
@@ -166,7 +162,7 @@ func (o *overlay) asking(token []byte) int {
 	if len(token) == 0 {
 		return -1
 	}
-	return slices.IndexFunc(o.queries, func(q query) bool { return q.until > o.c.now && bytes.Equal(q.token, token) })
+	return slices.IndexFunc(o.queries, func(q query) bool { return q.until > o.host.clock() && bytes.Equal(q.token, token) })
 }
 
 // onFind answers with the nearest of this peer's live links.
@@ -181,15 +177,15 @@ func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
 		// Whoever forges an origin must not have us send it much more than it sent us.
 		most = max(1, min(most, 3*f.Size()/wire.IDSize-answerIDs))
 	}
-	links := o.c.table.closest(target, most, func(l *link) bool { return l.ID != b.From && !l.ended })
+	links := o.host.closest(target, most, func(l *link) bool { return l.ID != b.From && !l.ended })
 	ids := make([]wire.ID, len(links), len(links)+1)
 	for i, l := range links {
 		ids[i] = l.ID
 	}
 	if f.IsSearch() { // the asker does not know us
-		ids = append(ids[:min(len(ids), most-1)], o.c.self)
+		ids = append(ids[:min(len(ids), most-1)], o.self)
 	}
-	o.c.control(nil, Outgoing{To: b.From, Kind: wire.KindFound, Form: wire.FormRaw, Payload: wire.AppendFound(nil, ids), Token: b.Token, Route: back(f)})
+	o.host.send(nil, Outgoing{To: b.From, Kind: wire.KindFound, Form: wire.FormRaw, Payload: wire.AppendFound(nil, ids), Token: b.Token, Route: back(f)})
 	return true
 }
 
@@ -206,13 +202,13 @@ func (o *overlay) onFound(f *wire.Frame, proved bool) bool {
 		return true
 	}
 	if !o.answered(b, proved) {
-		o.c.stats.Dropped[DropUnasked]++
+		o.host.drop(DropUnasked)
 		return true
 	}
 	added := false
 	for _, needed := range []bool{true, false} { // the source's share goes to what is needed first
 		for _, id := range ids {
-			if id == o.c.self || o.linked(id) || o.useful(id) != needed {
+			if id == o.self || o.linked(id) || o.useful(id) != needed {
 				continue
 			}
 			fresh := o.cands[id] == nil
@@ -239,7 +235,7 @@ func (o *overlay) handshake(id wire.ID) *handshake {
 	return nil
 }
 
-func (o *overlay) drop(id wire.ID) {
+func (o *overlay) endHandshake(id wire.ID) {
 	h := o.handshake(id)
 	if h == nil {
 		return
@@ -257,19 +253,19 @@ func (o *overlay) drop(id wire.ID) {
 
 // offer asks a peer for a link, through whoever is nearest to it.
 func (o *overlay) offer(id wire.ID) {
-	h := &handshake{id: id, source: id, token: o.newToken(), until: o.c.now + offerExpiry, mine: true}
+	h := &handshake{id: id, source: id, token: o.newToken(), until: o.host.clock() + offerExpiry, mine: true}
 	if cand := o.cands[id]; cand != nil {
 		h.source = cand.source
 	}
 	o.pending = append(o.pending, h)
 	o.wakeTick(h.until)
-	o.c.control(nil, Outgoing{To: id, Kind: wire.KindOffer, Record: o.contact.Record, Token: h.token})
+	o.host.send(nil, Outgoing{To: id, Kind: wire.KindOffer, Record: o.contact.Record, Token: h.token})
 }
 
 func (o *overlay) newToken() []byte {
 	token := make([]byte, 0, wire.TokenSize)
 	for range wire.TokenSize / 8 {
-		x := o.c.rng.Uint64()
+		x := o.rng.Uint64()
 		for range 8 {
 			token = append(token, byte(x))
 			x >>= 8
@@ -284,20 +280,20 @@ func (o *overlay) reachable() bool { return o.contact.URL != "" || len(o.contact
 // onOffer answers a peer that wants a link.
 func (o *overlay) onOffer(f *wire.Frame, proved bool) {
 	b := &f.Body
-	l := o.c.table.get(b.From)
-	upgrade := l != nil && !l.native() && l.newer
+	l := o.host.link(b.From)
+	upgrade := l != nil && !l.native() && l.extended
 	if l != nil && !upgrade {
-		o.c.ping(l) // the other end may have lost it
+		o.host.ping(l) // the other end may have lost it
 		return
 	}
-	if h := o.handshake(b.From); h != nil && h.mine && (h.dialing || b.From.Compare(o.c.self) >= 0) {
+	if h := o.handshake(b.From); h != nil && h.mine && (h.dialing || b.From.Compare(o.self) >= 0) {
 		return // both offer: the lower one's stands
 	}
 	if o.shuns(b.From) {
 		o.answer(f, false)
 		return
 	}
-	o.drop(b.From)
+	o.endHandshake(b.From)
 	answered, dialing := 0, 0
 	for _, h := range o.pending {
 		if !h.mine {
@@ -308,10 +304,10 @@ func (o *overlay) onOffer(f *wire.Frame, proved bool) {
 		}
 	}
 	if answered >= maxAnswered {
-		o.c.stats.Dropped[DropQueueFull]++
+		o.host.drop(DropQueueFull)
 		return
 	}
-	h := &handshake{id: b.From, source: b.From, until: o.c.now + dialExpiry, proved: proved}
+	h := &handshake{id: b.From, source: b.From, until: o.host.clock() + dialExpiry, proved: proved}
 	o.pending = append(o.pending, h)
 	o.wakeTick(h.until)
 	o.answer(f, true)
@@ -332,7 +328,7 @@ func (o *overlay) answer(f *wire.Frame, yes bool) {
 	case len(b.Key) == 0:
 		return // a legacy peer never forgets a refusal
 	}
-	o.c.control(nil, out)
+	o.host.send(nil, out)
 }
 
 // onAnswer dials the peer that answered this peer's own offer. A peer that knows the
@@ -340,9 +336,9 @@ func (o *overlay) answer(f *wire.Frame, yes bool) {
 func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 	b := &f.Body
 	h := o.handshake(b.From)
-	newer := len(b.Key) > 0 || len(b.Token) > 0
-	if h == nil || !h.mine || h.dialing || newer && !bytes.Equal(b.Token, h.token) || len(b.Key) > 0 && !proved {
-		o.c.stats.Dropped[DropUnasked]++
+	extended := len(b.Key) > 0 || len(b.Token) > 0
+	if h == nil || !h.mine || h.dialing || extended && !bytes.Equal(b.Token, h.token) || len(b.Key) > 0 && !proved {
+		o.host.drop(DropUnasked)
 		return true
 	}
 	var a wire.Answer
@@ -354,26 +350,26 @@ func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 	}
 	h.proved = proved
 	contact := wire.Contact{ID: b.From, URL: a.WS, WebRTC: a.WRTC && o.contact.WebRTC, Record: b.Record}
-	if l := o.c.table.get(b.From); l != nil {
+	if l := o.host.link(b.From); l != nil {
 		if l.native() || len(contact.Record) == 0 {
-			o.drop(b.From)
+			o.endHandshake(b.From)
 			return true
 		}
 		contact.URL, contact.WebRTC = "", false // it has a legacy link already
 	}
 	switch {
 	case b.Form == wire.FormNone:
-		o.drop(b.From)
+		o.endHandshake(b.From)
 		o.failed(b.From, refuseBackoff)
 	case contact.URL != "" || len(contact.Record) > 0:
 		o.dial(h, contact)
-	case len(o.contact.Record) > 0 && newer: // it dials
-		h.dialing, h.until = true, o.c.now+dialExpiry
+	case len(o.contact.Record) > 0 && extended: // it dials
+		h.dialing, h.until = true, o.host.clock()+dialExpiry
 		o.wakeTick(h.until)
 	case contact.WebRTC:
 		o.dial(h, contact)
 	default: // neither of the two can be dialled, and that will not change soon
-		o.drop(b.From)
+		o.endHandshake(b.From)
 		o.failed(b.From, candLast)
 	}
 	return true
@@ -383,7 +379,7 @@ func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 // have opened at once; then it waits for its turn, so that nobody can make this peer
 // knock at many doors at once.
 func (o *overlay) dial(h *handshake, contact wire.Contact) {
-	h.dialing, h.until = true, o.c.now+dialExpiry
+	h.dialing, h.until = true, o.host.clock()+dialExpiry
 	o.wakeTick(h.until)
 	same := 0
 	for _, x := range o.pending {
@@ -391,18 +387,18 @@ func (o *overlay) dial(h *handshake, contact wire.Contact) {
 			same++
 		}
 	}
-	if same >= sourceDials && o.bootstrapOf(h.source) < 0 {
+	if same >= sourceDials && !o.isBootstrap(h.source) {
 		h.contact = &contact
 		return
 	}
 	h.contact = nil
-	o.c.do(Action{Type: Dial, Contact: contact})
+	o.host.do(Action{Type: Dial, Contact: contact})
 }
 
 // dialFailed notes that a Dial came to nothing.
 func (o *overlay) dialFailed(id wire.ID) {
 	if h := o.handshake(id); h != nil && h.dialing {
-		o.drop(id)
+		o.endHandshake(id)
 		o.failed(id, candBackoff)
 		o.soon()
 	}
@@ -418,11 +414,11 @@ func (o *overlay) onSignal(f *wire.Frame, proved bool) bool {
 	case b.Form != wire.FormJSON:
 		return false
 	case !o.contact.WebRTC:
-		o.c.stats.Dropped[DropUnsupported]++
+		o.host.drop(DropUnsupported)
 	case h == nil, h.mine && !h.dialing, h.proved && !proved, o.linked(b.From):
-		o.c.stats.Dropped[DropUnasked]++
+		o.host.drop(DropUnasked)
 	default:
-		o.c.do(Action{Type: Signalled, Frame: f, Proved: proved})
+		o.host.do(Action{Type: Signalled, Frame: f, Proved: proved})
 	}
 	return true
 }

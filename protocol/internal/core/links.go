@@ -7,23 +7,43 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// Sought in place of a bootstrap's index says that a link comes of a Dial action.
-const Sought = -2
+// A Cause says why a link was opened. The zero Cause is Inbound.
+type Cause struct {
+	kind  causeKind
+	index int // of the bootstrap
+}
+
+type causeKind uint8
+
+const (
+	causeInbound causeKind = iota
+	causeSought
+	causeBootstrap
+)
+
+// Inbound is the cause of a link that no action of the core asked for.
+func Inbound() Cause { return Cause{} }
+
+// Sought is the cause of a link that a Dial action asked for.
+func Sought() Cause { return Cause{kind: causeSought} }
+
+// Bootstrap is the cause of a link that a DialBootstrap action with this index asked for.
+func Bootstrap(index int) Cause { return Cause{kind: causeBootstrap, index: index} }
+
+// OfBootstrap returns the index of the bootstrap that was dialled, if one was.
+func (c Cause) OfBootstrap() (index int, ok bool) { return c.index, c.kind == causeBootstrap }
 
 // LinkUp tells of a new link. An error means that it must be closed and was not
 // taken. Of two links to a peer one is kept, which may be the new one; the other is
-// closed, and what its peer wrote before it knew is taken all the same. boot is the
-// index of the bootstrap that was dialled, Sought after a Dial, or -1.
-func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, boot int) error {
+// closed, and what its peer wrote before it knew is taken all the same.
+func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause Cause) error {
 	c.now = now
-	if boot == Sought && c.overlay.shuns(info.ID) { // the dial was under way when the application disconnected
+	if cause.kind == causeSought && c.overlay.shuns(info.ID) { // the dial was under way when the application disconnected
 		c.stats.LinksRefused++
 		return ErrDisconnected
 	}
-	if boot >= 0 {
-		c.overlay.bootstrapAnswered(boot, info.ID)
-	} else {
-		boot = c.overlay.bootstrapOf(info.ID)
+	if index, ok := cause.OfBootstrap(); ok {
+		c.overlay.bootstrapAnswered(index, info.ID)
 	}
 	if info.ID == c.self {
 		c.stats.LinksRefused++
@@ -37,7 +57,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, boot 
 			return ErrDuplicate
 		}
 	}
-	l := &link{LinkInfo: info, handle: h, since: now, heard: now, newer: info.Kind == wire.LinkNative, boot: boot}
+	l := &link{LinkInfo: info, handle: h, since: now, heard: now, extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID)}
 	if holder == nil {
 		for _, x := range c.order {
 			if x.ID == info.ID {
@@ -46,7 +66,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, boot 
 		}
 		c.stats.LinksOpened++
 	}
-	c.links[h] = l
+	c.byHandle[h] = l
 	c.order = append(c.order, l)
 	c.settled(info)
 	switch {
@@ -75,8 +95,8 @@ func (c *Core) makeUsable(l *link) {
 		c.overlay.greet(l)
 	}
 	c.overlay.linkUp(l)
-	if l.newer && !l.native() { // its hello comes before its first message
-		c.overlay.learnedNewer(l)
+	if l.extended && !l.native() { // its hello comes before its first message
+		c.overlay.learnedExtended(l)
 	}
 	c.sendWaiting()
 }
@@ -122,11 +142,11 @@ func (c *Core) leaveTable(l *link) {
 // LinkDown tells that a link ended.
 func (c *Core) LinkDown(now time.Duration, h LinkHandle) {
 	c.now = now
-	l := c.links[h]
+	l := c.byHandle[h]
 	if l == nil {
 		return
 	}
-	delete(c.links, h)
+	delete(c.byHandle, h)
 	c.order = slices.DeleteFunc(c.order, func(x *link) bool { return x == l })
 	if n := l.queuedFrames; n > 0 {
 		c.stats.Dropped[DropLinkEnded] += uint64(n)
@@ -169,7 +189,7 @@ func (c *Core) expireStandIns() {
 // Written tells that frames of so many bytes left the queue of a link.
 func (c *Core) Written(now time.Duration, h LinkHandle, frames, bytes int) {
 	c.now = now
-	if l := c.links[h]; l != nil {
+	if l := c.byHandle[h]; l != nil {
 		l.queuedFrames -= frames
 		l.queuedBytes -= bytes
 		// A ping may lie behind a long transfer: as long as that moves, the peer reads. What is

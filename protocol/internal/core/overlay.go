@@ -2,6 +2,7 @@ package core
 
 import (
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -11,9 +12,15 @@ import (
 // The overlay decides which links to have: to the nearest peers, and a few in every
 // farther bucket, so that each peer has a strictly nearer link for every address.
 // It belongs to a Core and is driven by it. Everything that it iterates over is a
-// slice in order of arrival, so that equal events give equal decisions.
+// slice in order of arrival, so that equal events lead to equal decisions.
 type overlay struct {
-	c       *Core
+	// Fixed after newOverlay.
+	host   host
+	self   wire.ID
+	role   wire.Role
+	manual bool       // the application chooses the links: none is sought or pruned
+	rng    *rand.Rand // the host's
+
 	contact wire.Contact  // how others reach this peer
 	begun   bool          // there was a link
 	started time.Duration // when the first one came
@@ -38,33 +45,58 @@ type overlay struct {
 	lostOf   int
 }
 
-func newOverlay(c *Core) overlay {
-	return overlay{c: c, cands: make(map[wire.ID]*candidate), sources: make(map[wire.ID]int), asked: make(map[wire.ID]direct), boots: make([]bootstrap, c.cfg.Bootstraps)}
+// A host is the data plane as the overlay sees it: a clock, the links that there are, and
+// what can be done about them. A Core is one. The overlay needs nothing else of it.
+type host interface {
+	clock() time.Duration
+	wakeBy(at time.Duration) // has tick called by then
+
+	link(id wire.ID) *link // the usable link to a peer, nil: none
+	links() []*link        // every usable link, in the order of the ids
+	bucket(b int) []*link  // of these, those in a bucket of this peer
+	nearest(target wire.ID, visit func(*link) bool)
+	closest(target wire.ID, n int, keep func(*link) bool) []*link
+	connected() bool // there is a link to send by
+
+	send(by *link, m Outgoing)                // a control message, by a link or, if that is nil, by the best one
+	search(m Outgoing) (last bool, err error) // a question for the peer nearest to m.To
+	ping(l *link)
+	end(l *link, reason wire.ByeReason)
+	do(a Action)
+	drop(reason DropReason) // counts a message that goes no further
 }
 
-func (o *overlay) leaf() bool { return o.c.cfg.Role == wire.RoleLeaf }
+func newOverlay(h host, cfg CoreConfig, rng *rand.Rand) overlay {
+	return overlay{
+		host: h, self: cfg.Self, role: cfg.Role, manual: cfg.NoOverlay, rng: rng,
+		cands: make(map[wire.ID]*candidate), sources: make(map[wire.ID]int), asked: make(map[wire.ID]direct),
+		boots: make([]bootstrap, cfg.Bootstraps),
+	}
+}
 
-func (o *overlay) bucket(id wire.ID) int { return min(o.c.self.CommonPrefixLen(id), wire.IDBits-1) }
+func (o *overlay) leaf() bool { return o.role == wire.RoleLeaf }
 
-func (o *overlay) linked(id wire.ID) bool { return o.c.table.get(id) != nil }
+func (o *overlay) bucket(id wire.ID) int { return min(o.self.CommonPrefixLen(id), wire.IDBits-1) }
+
+func (o *overlay) linked(id wire.ID) bool { return o.host.link(id) != nil }
 
 // --- events
 
 // greet asks a new link for peers, as both sides do on every new link.
-func (o *overlay) greet(l *link) { o.findPeers(l, o.c.self) }
+func (o *overlay) greet(l *link) { o.findPeers(l, o.self) }
 
 // linkUp notes a link that is usable.
 func (o *overlay) linkUp(l *link) {
 	if !o.begun {
-		o.begun, o.started = true, o.c.now
-		o.lastNear = o.c.now
-		o.lastRouted = o.c.now - nearFindEvery + o.jitter(firstRouted)
+		o.begun, o.started = true, o.host.clock()
+		o.lastNear = o.host.clock()
+		o.lastRouted = o.host.clock() - nearFindEvery + o.jitter(firstRouted)
 	}
-	o.drop(l.ID)
+	o.endHandshake(l.ID)
 	if cand := o.cands[l.ID]; cand != nil {
 		o.forget(cand)
 	}
-	if l.boot >= 0 && l.newer {
+	if l.bootstrap && l.extended {
 		o.findRouted(l)
 	}
 	o.findTries[o.bucket(l.ID)] = 0
@@ -74,7 +106,7 @@ func (o *overlay) linkUp(l *link) {
 func (o *overlay) linkDown(l *link) {
 	if !o.linked(l.ID) {
 		if cand := o.learn(l.ID, l.ID); cand != nil {
-			cand.next = max(cand.next, o.c.now+o.jitter(bootFirst))
+			cand.next = max(cand.next, o.host.clock()+o.jitter(bootFirst))
 		}
 		o.bootstrapDown(l)
 		if l.gone && l.usable {
@@ -87,13 +119,13 @@ func (o *overlay) linkDown(l *link) {
 // countLoss goes back to the bootstraps soon if many links are lost at once: this
 // peer may be in the smaller half of a network that broke apart.
 func (o *overlay) countLoss() {
-	if o.c.now-o.lossFrom > lossTime {
-		o.lossFrom, o.lost, o.lostOf = o.c.now, 0, o.c.table.len()+1
+	if o.host.clock()-o.lossFrom > lossTime {
+		o.lossFrom, o.lost, o.lostOf = o.host.clock(), 0, len(o.host.links())+1
 	}
 	if o.lost++; o.lost*lossShare > o.lostOf {
-		o.lossFrom, o.lost, o.lostOf = o.c.now, 0, o.c.table.len()+1
+		o.lossFrom, o.lost, o.lostOf = o.host.clock(), 0, len(o.host.links())+1
 		for i := range o.boots {
-			o.boots[i].next = min(o.boots[i].next, o.c.now+o.jitter(lossTime))
+			o.boots[i].next = min(o.boots[i].next, o.host.clock()+o.jitter(lossTime))
 			o.wakeTick(o.boots[i].next)
 		}
 	}
@@ -101,19 +133,19 @@ func (o *overlay) countLoss() {
 
 // avoid keeps a peer from being sought for a while.
 func (o *overlay) avoid(id wire.ID) {
-	o.drop(id)
+	o.endHandshake(id)
 	if cand := o.learn(id, id); cand != nil {
 		cand.wanted = false
-		cand.next = o.c.now + refuseBackoff
+		cand.next = o.host.clock() + refuseBackoff
 	}
 }
 
 // disconnect keeps a peer from being sought or let in for a while.
 func (o *overlay) disconnect(id wire.ID) {
-	o.drop(id)
+	o.endHandshake(id)
 	if cand := o.hold(id); cand != nil {
 		cand.wanted = false
-		cand.shunned = o.c.now + refuseBackoff
+		cand.shunned = o.host.clock() + refuseBackoff
 		cand.next = cand.shunned
 	}
 }
@@ -121,12 +153,12 @@ func (o *overlay) disconnect(id wire.ID) {
 // shuns reports whether a peer was disconnected a while ago, and not asked for since.
 func (o *overlay) shuns(id wire.ID) bool {
 	cand := o.cands[id]
-	return cand != nil && cand.shunned > o.c.now
+	return cand != nil && cand.shunned > o.host.clock()
 }
 
 // want makes the overlay link to a peer whatever its distance.
 func (o *overlay) want(id wire.ID) {
-	if id == o.c.self || o.linked(id) {
+	if id == o.self || o.linked(id) {
 		return
 	}
 	cand := o.hold(id)
@@ -134,7 +166,7 @@ func (o *overlay) want(id wire.ID) {
 	if o.handshake(id) != nil {
 		return
 	}
-	if o.c.connected() && len(o.pending) < maxAnswered {
+	if o.host.connected() && len(o.pending) < maxAnswered {
 		o.offer(id)
 	} else {
 		o.soon()
@@ -146,7 +178,7 @@ func (o *overlay) want(id wire.ID) {
 func (o *overlay) suggest(ids []wire.ID) {
 	added := false
 	for _, id := range ids {
-		if !o.linked(id) && o.cands[id] == nil && o.learn(id, o.c.self) != nil {
+		if !o.linked(id) && o.cands[id] == nil && o.learn(id, o.self) != nil {
 			added = added || o.useful(id)
 		}
 	}
@@ -155,11 +187,11 @@ func (o *overlay) suggest(ids []wire.ID) {
 	}
 }
 
-// learnedNewer notes that a legacy link leads to a peer that knows the extensions:
+// learnedExtended notes that a legacy link leads to a peer that knows the extensions:
 // the two will do better over a native link, which the lower of them seeks. Either may
 // be the one that can be dialled.
-func (o *overlay) learnedNewer(l *link) {
-	if o.c.self.Compare(l.ID) < 0 && o.handshake(l.ID) == nil {
+func (o *overlay) learnedExtended(l *link) {
+	if o.self.Compare(l.ID) < 0 && o.handshake(l.ID) == nil {
 		o.offer(l.ID)
 	}
 }
@@ -168,47 +200,47 @@ func (o *overlay) learnedNewer(l *link) {
 
 // jitter gives between half and one and a half of d.
 func (o *overlay) jitter(d time.Duration) time.Duration {
-	return d/2 + time.Duration(o.c.rng.Int64N(int64(d)))
+	return d/2 + time.Duration(o.rng.Int64N(int64(d)))
 }
 
 func (o *overlay) wakeTick(at time.Duration) {
 	if at < o.nextTick {
 		o.nextTick = at
 	}
-	o.c.wakeBy(at)
+	o.host.wakeBy(at)
 }
 
 // soon makes the next tick come shortly, for what has just changed.
-func (o *overlay) soon() { o.wakeTick(o.c.now + o.jitter(tickSoon)) }
+func (o *overlay) soon() { o.wakeTick(o.host.clock() + o.jitter(tickSoon)) }
 
 func (o *overlay) tick() {
-	if o.c.now < o.nextTick {
-		o.c.wakeBy(o.nextTick)
+	if o.host.clock() < o.nextTick {
+		o.host.wakeBy(o.nextTick)
 		return
 	}
-	o.nextTick = o.c.now + tickIdle // whatever follows can only bring it nearer
+	o.nextTick = o.host.clock() + tickIdle // whatever follows can only bring it nearer
 	o.expire()
 	o.bootstrap()
-	if !o.c.cfg.NoOverlay {
+	if !o.manual {
 		deficit := o.fill()
 		o.refresh(deficit)
 		o.prune()
 		switch {
-		case deficit && o.c.now-o.started < fillingTime:
-			o.wakeTick(o.c.now + o.jitter(tickFilling))
+		case deficit && o.host.clock()-o.started < fillingTime:
+			o.wakeTick(o.host.clock() + o.jitter(tickFilling))
 		case deficit:
-			o.wakeTick(o.c.now + o.jitter(tickDeficit))
+			o.wakeTick(o.host.clock() + o.jitter(tickDeficit))
 		}
 	} else {
 		o.fillWanted(o.seeker())
 	}
-	o.c.wakeBy(o.nextTick)
+	o.host.wakeBy(o.nextTick)
 }
 
 func (o *overlay) expire() {
 	for _, h := range slices.Clone(o.pending) {
-		if h.until <= o.c.now {
-			o.drop(h.id)
+		if h.until <= o.host.clock() {
+			o.endHandshake(h.id)
 			if h.mine {
 				o.failed(h.id, candBackoff)
 			}
@@ -216,9 +248,9 @@ func (o *overlay) expire() {
 			o.wakeTick(h.until)
 		}
 	}
-	o.queries = slices.DeleteFunc(o.queries, func(q query) bool { return q.until <= o.c.now })
+	o.queries = slices.DeleteFunc(o.queries, func(q query) bool { return q.until <= o.host.clock() })
 	// The one map that is walked through: what is deleted does not depend on the order.
-	maps.DeleteFunc(o.asked, func(_ wire.ID, d direct) bool { return d.until <= o.c.now })
+	maps.DeleteFunc(o.asked, func(_ wire.ID, d direct) bool { return d.until <= o.host.clock() })
 }
 
 // refresh asks after new near peers: a near link often, and from time to time by a
@@ -231,22 +263,22 @@ func (o *overlay) refresh(deficit bool) {
 	if deficit {
 		every = refreshEager
 	}
-	if o.c.now-o.lastNear >= every {
-		if near := o.c.table.closest(o.c.self, 3, func(l *link) bool { return !l.ended }); len(near) > 0 {
-			o.lastNear = o.c.now
-			o.findPeers(near[o.c.rng.IntN(len(near))], o.c.self)
+	if o.host.clock()-o.lastNear >= every {
+		if near := o.host.closest(o.self, 3, func(l *link) bool { return !l.ended }); len(near) > 0 {
+			o.lastNear = o.host.clock()
+			o.findPeers(near[o.rng.IntN(len(near))], o.self)
 		}
 	}
-	if o.c.now-o.lastRouted >= nearFindEvery {
-		far := slices.DeleteFunc(slices.Clone(o.c.table.sorted), func(l *link) bool { return !l.newer || l.ended })
+	if o.host.clock()-o.lastRouted >= nearFindEvery {
+		far := slices.DeleteFunc(slices.Clone(o.host.links()), func(l *link) bool { return !l.extended || l.ended })
 		if len(far) > 0 {
-			o.lastRouted = o.c.now
-			o.findRouted(far[o.c.rng.IntN(len(far))])
+			o.lastRouted = o.host.clock()
+			o.findRouted(far[o.rng.IntN(len(far))])
 		}
 	}
-	if o.c.table.len() > 0 {
-		o.wakeTick(max(o.lastNear+every, o.c.now+time.Second))
-		o.wakeTick(max(o.lastRouted+nearFindEvery, o.c.now+time.Second))
+	if len(o.host.links()) > 0 {
+		o.wakeTick(max(o.lastNear+every, o.host.clock()+time.Second))
+		o.wakeTick(max(o.lastRouted+nearFindEvery, o.host.clock()+time.Second))
 	}
 }
 
@@ -255,19 +287,19 @@ func (o *overlay) refresh(deficit bool) {
 // so a link goes when neither wants it, without a word about it.
 func (o *overlay) prune() {
 	pruned := 0
-	for _, l := range slices.Clone(o.c.table.sorted) {
+	for _, l := range slices.Clone(o.host.links()) {
 		if pruned >= prunesPerTick {
 			return
 		}
 		age := pruneAge
-		if l.boot >= 0 {
+		if l.bootstrap {
 			age = bootLinger
 		}
-		if !l.native() || !l.Dialed || l.ended || o.c.now-l.since < age || o.wanted(l) {
+		if !l.native() || !l.Dialed || l.ended || o.host.clock()-l.since < age || o.wanted(l) {
 			continue
 		}
 		pruned++
-		o.c.end(l, wire.ByeUnwanted)
+		o.host.end(l, wire.ByeUnwanted)
 	}
 }
 
@@ -282,20 +314,20 @@ func (o *overlay) wanted(l *link) bool {
 		return false
 	}
 	if o.leaf() {
-		return o.c.table.len() <= leafCap || o.relaysNearer(l) < leafRelays
+		return len(o.host.links()) <= leafCap || o.relaysNearer(l) < leafRelays
 	}
-	b, slot := o.bucket(l.ID), subSlot(o.c.self, l.ID, bucketLinks)
+	b, slot := o.bucket(l.ID), subSlot(o.self, l.ID, bucketLinks)
 	have, older := 0, 0
-	for _, x := range o.c.table.bucket(o.c.self, b) {
+	for _, x := range o.host.bucket(b) {
 		if x == l || !x.counts() {
 			continue
 		}
 		have++
-		if subSlot(o.c.self, x.ID, bucketLinks) == slot && (x.since < l.since || x.since == l.since && x.handle < l.handle) {
+		if subSlot(o.self, x.ID, bucketLinks) == slot && (x.since < l.since || x.since == l.since && x.handle < l.handle) {
 			older++
 		}
 	}
-	if l.boot >= 0 {
+	if l.bootstrap {
 		return have < bucketLinks
 	}
 	return have < 2*bucketLinks || older == 0
@@ -303,8 +335,8 @@ func (o *overlay) wanted(l *link) bool {
 
 // relaysNearer counts the relays that are nearer than l.
 func (o *overlay) relaysNearer(l *link) (n int) {
-	for _, x := range o.c.table.sorted {
-		if x.Role != wire.RoleLeaf && o.c.self.Closer(x.ID, l.ID) {
+	for _, x := range o.host.links() {
+		if x.Role != wire.RoleLeaf && o.self.Closer(x.ID, l.ID) {
 			n++
 		}
 	}
@@ -313,7 +345,7 @@ func (o *overlay) relaysNearer(l *link) (n int) {
 
 // estimate gives about how many peers there are, by how near the nearest ones are.
 func (o *overlay) estimate() int {
-	near := o.c.table.closest(o.c.self, nearLinks, nil)
+	near := o.host.closest(o.self, nearLinks, nil)
 	if len(near) < nearLinks {
 		return len(near) + 1
 	}

@@ -10,17 +10,17 @@ import (
 func (c *Core) message(l *link, f *wire.Frame) {
 	b := &f.Body
 	if b.From == c.self || f.InPath(c.self) {
-		c.stats.Dropped[DropLoop]++
+		c.drop(DropLoop)
 		return
 	}
 	if !c.seen.add(c.now, c.hash(f)) {
-		c.stats.Dropped[DropDuplicate]++
+		c.drop(DropDuplicate)
 		return
 	}
 	c.learned.learn(c.now, b.From, l.ID)
 	switch {
 	case len(f.Targets) > 0:
-		c.stats.Dropped[DropUnsupported]++
+		c.drop(DropUnsupported)
 	case b.To == c.self, c.isLast(f):
 		c.deliver(l, f)
 	default:
@@ -52,20 +52,20 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 	}
 	h := c.cfg.Hash(b.From[:], id, content)
 	if c.delivered.has(c.now, h) {
-		c.stats.Dropped[DropDuplicate]++
+		c.drop(DropDuplicate)
 		return
 	}
 	c.noteDelivery(l, h)
 	switch {
 	case b.Form > wire.FormWholeJSON:
-		c.stats.Dropped[DropUnsupported]++
+		c.drop(DropUnsupported)
 	case b.Kind == wire.KindUser || b.Kind == wire.KindOther:
 		c.stats.Delivered++
 		c.do(Action{Type: Deliver, Frame: f, Proved: proved})
 	case b.Kind > wire.KindOther, b.Kind == wire.KindReceipt, b.Kind == wire.KindNotice:
-		c.stats.Dropped[DropUnsupported]++
+		c.drop(DropUnsupported)
 	default:
-		c.overlay.control(l, f, proved)
+		c.overlay.receive(l, f, proved)
 	}
 }
 
@@ -95,7 +95,7 @@ func (c *Core) nearer(f *wire.Frame) (next *link) {
 		if !f.Body.To.Closer(l.ID, c.self) {
 			return false
 		}
-		if l.newer && l.Role != wire.RoleLeaf && !l.ended && l.ID != f.Body.From && !f.InPath(l.ID) {
+		if l.extended && l.Role != wire.RoleLeaf && !l.ended && l.ID != f.Body.From && !f.InPath(l.ID) {
 			next = l
 		}
 		return next == nil
@@ -106,7 +106,7 @@ func (c *Core) nearer(f *wire.Frame) (next *link) {
 // Receive takes a frame that came over a link.
 func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	c.now = now
-	l := c.links[h]
+	l := c.byHandle[h]
 	if l == nil {
 		return
 	}
@@ -127,17 +127,17 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 		switch {
 		case l.native():
 			c.offence(l, DropMalformed)
-		case !l.newer:
-			l.newer = true
+		case !l.extended:
+			l.extended = true
 			l.Features, l.Role = f.Hello.Features, f.Hello.Role
 			if l.usable {
-				c.overlay.learnedNewer(l)
+				c.overlay.learnedExtended(l)
 			}
 		}
 	case wire.FrameBye:
 		c.byeFrom(l, f.Bye)
 	case wire.FrameAck, wire.FrameNack, wire.FrameUnknown:
-		c.stats.Dropped[DropUnknown]++
+		c.drop(DropUnknown)
 	}
 }
 
@@ -164,7 +164,7 @@ func (c *Core) byeFrom(l *link, reason wire.ByeReason) {
 // Offence tells that a link brought something malformed.
 func (c *Core) Offence(now time.Duration, h LinkHandle, reason DropReason) {
 	c.now = now
-	if l := c.links[h]; l != nil {
+	if l := c.byHandle[h]; l != nil {
 		c.offence(l, reason)
 	}
 }
@@ -172,7 +172,7 @@ func (c *Core) Offence(now time.Duration, h LinkHandle, reason DropReason) {
 // offence counts against a native link, until it is cut. A legacy peer passes on
 // whatever it is sent, so its link is not made to pay for what others wrote.
 func (c *Core) offence(l *link, reason DropReason) {
-	c.stats.Dropped[reason]++
+	c.drop(reason)
 	if !l.native() {
 		return
 	}

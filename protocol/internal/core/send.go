@@ -98,7 +98,7 @@ func (c *Core) connected() bool {
 // the place of another.
 func (c *Core) wait(f *wire.Frame, relayed bool) error {
 	if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {
-		c.stats.Dropped[DropWaitingFull]++
+		c.drop(DropWaitingFull)
 		return fmt.Errorf("no link yet, and the messages that wait for one take all the room: %w", ErrQueueFull)
 	}
 	c.waiting = append(c.waiting, waiting{f, c.now, relayed})
@@ -121,12 +121,13 @@ func (c *Core) sendWaiting() {
 	}
 }
 
-// control sends a message of the overlay's own. by, if not nil, is the link to take.
-func (c *Core) control(by *link, m Outgoing) {
+// send sends a control message: one of the overlay's own. It takes the link by, if that is
+// not nil.
+func (c *Core) send(by *link, m Outgoing) {
 	m.Sign = true
 	f, err := c.NewFrame(m, c.Nonce())
 	if err != nil { // the key does not sign, or the contact that was set is too large
-		c.stats.Dropped[DropTooBig]++
+		c.drop(DropTooBig)
 		return
 	}
 	c.stats.Control++
@@ -137,8 +138,22 @@ func (c *Core) control(by *link, m Outgoing) {
 		f.SetHop(f.Hop().WithTx(f.Hop().TxLeft() - 1))
 		c.transmit(by, f)
 	} else {
-		c.stats.Dropped[DropQueueFull]++
+		c.drop(DropQueueFull)
 	}
+}
+
+// search sends a question for the peer that is nearest to an id. last says that this peer
+// is that one, and nothing was sent.
+func (c *Core) search(m Outgoing) (last bool, err error) {
+	f, err := c.NewFrame(m, c.Nonce())
+	if err != nil {
+		return false, err
+	}
+	if c.isLast(f) {
+		return true, nil
+	}
+	c.stats.Control++
+	return false, c.forward(f, nil)
 }
 
 // Signal sends a signal about a WebRTC connection. Nothing waits for a first link:

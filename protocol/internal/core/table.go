@@ -14,15 +14,15 @@ type LinkHandle uint64
 // A link is what the core knows of one live link.
 type link struct {
 	wire.LinkInfo
-	handle   LinkHandle
-	since    time.Duration
-	heard    time.Duration // when the last frame came
-	usable   bool          // a legacy link is not before it brought a message
-	ended    bool          // the close was asked for; its last frames may still come
-	gone     bool          // it ended because the peer is gone, not because one of the two wanted it
-	replaced bool          // likewise, as the lesser of two links to the peer
-	newer    bool          // the peer knows this version's extensions
-	boot     int           // index of the bootstrap that it leads to, or -1
+	handle    LinkHandle
+	since     time.Duration
+	heard     time.Duration // when the last frame came
+	usable    bool          // a legacy link is not before it brought a message
+	ended     bool          // the close was asked for; its last frames may still come
+	gone      bool          // it ended because the peer is gone, not because one of the two wanted it
+	replaced  bool          // likewise, as the lesser of two links to the peer
+	extended  bool          // the peer knows this version's extensions
+	bootstrap bool          // it leads to a bootstrap
 
 	queuedFrames int // handed to the shell and not yet written
 	queuedBytes  int

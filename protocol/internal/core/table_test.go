@@ -163,7 +163,7 @@ func TestDeliveryQuota(t *testing.T) {
 	c := newTestCore(abbreviated("80"), nil)
 	c.delivered = newSeenTable(deliverAge, 1<<12) // 256 entries a generation, 64 a link
 	for i, id := range []string{"40", "c0"} {
-		if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: abbreviated(id), Kind: wire.LinkNative}, -1); err != nil {
+		if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: abbreviated(id), Kind: wire.LinkNative}, Inbound()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,7 +198,7 @@ func TestQueueBound(t *testing.T) {
 	for _, size := range []int{10, 60_000} {
 		c := newTestCore(abbreviated("80"), nil)
 		for i, id := range []string{"40", "c0"} {
-			if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: abbreviated(id), Kind: wire.LinkNative}, -1); err != nil {
+			if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: abbreviated(id), Kind: wire.LinkNative}, Inbound()); err != nil {
 				t.Fatal(err)
 			}
 		}
