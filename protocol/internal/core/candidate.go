@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -77,7 +78,7 @@ func worstOf(bucket []*candidate) *candidate {
 		if a.fails != b.fails {
 			return a.fails - b.fails
 		}
-		return int(b.heard - a.heard)
+		return cmp.Compare(b.heard, a.heard)
 	})
 }
 
