@@ -35,7 +35,7 @@ func (t FrameType) String() string {
 //	| 3 bytes for the length | hop nonce body route sig targets | path … | room for one more |
 //
 // so that forwarding appends one path entry and patches hop, and nothing is
-// encoded again. A Frame belongs to whoever holds it; once it was handed to a
+// encoded again. A Frame belongs to the holder of the pointer. Once it was handed to a
 // link it must not be changed.
 type Frame struct {
 	Type  FrameType
@@ -122,7 +122,7 @@ func ValidNonce(nonce []byte) bool {
 	return !slices.ContainsFunc(nonce, func(c byte) bool { return c < 0x20 || c > 0x7e })
 }
 
-// Hop gives the budgets of a message.
+// Hop returns the budgets of a message.
 func (f *Frame) Hop() Hop {
 	if f.hopAt == 0 {
 		return 0
@@ -137,13 +137,13 @@ func (f *Frame) SetHop(h Hop) {
 	}
 }
 
-// PathLen gives the number of peers that the message went through, its origin included.
+// PathLen returns the number of peers that the message went through, its origin included.
 func (f *Frame) PathLen() int { return (len(f.buf) - f.pathAt) / pathEntry }
 
-// PathAt gives the i-th entry of the path; the 0-th is the origin.
+// PathAt returns the i-th entry of the path; the 0-th is the origin.
 func (f *Frame) PathAt(i int) ID { return ID(f.buf[f.pathAt+i*pathEntry+2:][:IDSize]) }
 
-// Path gives the peers that the message went through.
+// Path returns the peers that the message went through.
 func (f *Frame) Path() []ID {
 	path := make([]ID, f.PathLen())
 	for i := range path {
@@ -166,8 +166,8 @@ func (f *Frame) AppendPath(id ID) {
 	f.buf = appendBytes(f.buf, fieldPath, id[:])
 }
 
-// clone gives a frame of its own bytes, for a second copy with other budgets. Body,
-// Nonce and Sig, which nobody may change, stay parts of the first one's bytes.
+// clone returns a frame of its own bytes, for a second copy with other budgets. Body,
+// Nonce and Sig, which must not be changed, stay parts of the first one's bytes.
 func (f *Frame) Clone() *Frame {
 	c := *f
 	if f.buf != nil {
@@ -176,10 +176,10 @@ func (f *Frame) Clone() *Frame {
 	return &c
 }
 
-// Size gives the bytes that the frame takes on a native link, without its length prefix.
+// Size returns the bytes that the frame takes on a native link, without its length prefix.
 func (f *Frame) Size() int { return max(0, len(f.buf)-lengthPrefix) }
 
-// Wire gives the frame with its length prefix, as it goes onto a stream. The bytes
+// Wire returns the frame with its length prefix, as it goes onto a stream. The bytes
 // belong to the frame. Wire must not be called by two goroutines at once.
 func (f *Frame) Wire() ([]byte, error) {
 	if f.buf == nil { // a link frame that no constructor made

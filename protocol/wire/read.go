@@ -22,7 +22,7 @@ type FrameReader interface {
 
 // ReadFrame reads the length prefix and the frame after it, of at most most
 // bytes. The error is io.EOF only between two frames. One that wraps ErrMalformed
-// concerns that frame alone and the next one can be read; after any other the
+// concerns that frame only and the next one can be read; after any other the
 // stream must end.
 func ReadFrame(r FrameReader, most int) (*Frame, error) {
 	size, err := readLength(r)
@@ -117,7 +117,7 @@ func parseFrame(buf []byte) (*Frame, error) {
 		}
 		return f, nil
 	case !seen.has(fieldBody):
-		if unknown { // a type of a later version, whatever else it has
+		if unknown { // a type of a later version, whatever other fields it has
 			return &Frame{Type: FrameUnknown, buf: buf, pathAt: len(buf)}, nil
 		}
 		return nil, malformed("a message without a body")
@@ -135,7 +135,7 @@ func parseFrame(buf []byte) (*Frame, error) {
 	return f, nil
 }
 
-// controlFields are those of which a frame has one and nothing else that is known.
+// linkFields are those of which a frame has one, and no other field that is known.
 const linkFields fieldSet = 1<<fieldHello | 1<<fieldAck | 1<<fieldNack | 1<<fieldPing | 1<<fieldPong | 1<<fieldBye
 
 // isKnown reports whether n is the number of a field of a Frame.
@@ -205,7 +205,7 @@ func (f field) appendID(ids []ID, most int) ([]ID, error) {
 	return append(ids, id), nil
 }
 
-// regroup lays a message out anew that had other fields after the first of its
+// regroup lays out a message again that had other fields after the first of its
 // path. Everything but their order stays, unknown fields included.
 func (f *Frame) regroup() (*Frame, error) {
 	m := MessageFields{Hop: f.Hop(), Nonce: f.Nonce, Body: f.Body, Route: f.Route, Sig: f.Sig, Targets: f.Targets}

@@ -7,13 +7,13 @@ type ActionType uint8
 
 const (
 	Transmit      ActionType = iota // hand Frame to Link; report with Written
-	Deliver                         // hand Frame to the application; Proved says whose word From is
+	Deliver                         // hand Frame to the application; Proved says that its origin is proved
 	Dial                            // open a link to Contact; report LinkUp or DialFailed
 	DialBootstrap                   // open a link to bootstrap number Index; report LinkUp, BootstrapLinked or BootstrapFailed
 	CloseLink                       // write what is queued for Link and a bye of Reason, read to its end; report LinkDown
 	Granted                         // the claim Index may go on to LinkUp
 	Refused                         // the claim Index may not, for Err
-	Signalled                       // hand Frame, a signal, to who makes WebRTC links; Proved says whose word From is
+	Signalled                       // hand Frame, a signal, to the maker of WebRTC links; Proved as above
 	Found                           // the search Index was answered by IDs, the nearest first
 	PeerUp                          // Peer is linked
 	PeerDown                        // Peer is not linked any more

@@ -28,8 +28,8 @@ func (c *Core) message(l *link, f *wire.Frame) {
 	}
 }
 
-// hash is over everything that makes a message itself: whoever knows its origin and
-// nonce alone cannot pre-empt it.
+// hash is over everything that makes a message itself: a peer that knows only its origin
+// and nonce cannot pre-empt it.
 func (c *Core) hash(f *wire.Frame) uint64 {
 	return c.cfg.Hash(f.Body.From[:], f.Nonce, f.Body.Raw())
 }
@@ -47,7 +47,7 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 	if b.E2E != nil {
 		id = b.E2E
 		if proved {
-			content = nil // a retry is the same message, whatever else changed
+			content = nil // a retry is the same message, whatever changed
 		}
 	}
 	h := c.cfg.Hash(b.From[:], id, content)
@@ -88,7 +88,7 @@ func (c *Core) isLast(f *wire.Frame) bool {
 	return f.IsSearch() && c.nearer(f) == nil
 }
 
-// nearer gives the link by which a search goes on: the nearest one, strictly nearer
+// nearer returns the link by which a search goes on: the nearest one, strictly nearer
 // than this peer, to a peer that knows what a search is.
 func (c *Core) nearer(f *wire.Frame) (next *link) {
 	c.table.nearest(f.Body.To, func(l *link) bool {

@@ -9,8 +9,8 @@ import (
 // A seenTable remembers 64-bit keyed hashes for at least its age, as long as its
 // bytes suffice. It holds two generations: when the young one is as old as the age
 // or full, it becomes the old one. At full speed it forgets sooner rather than
-// grow; nobody can make it forget one chosen entry, and the key of the hash is
-// secret, so nobody can make two messages collide.
+// grow; no peer can make it forget one chosen entry, and the key of the hash is
+// secret, so that no peer can make two messages collide.
 type seenTable struct {
 	age   time.Duration
 	most  int // slots of one generation
@@ -42,7 +42,7 @@ func (t *seenTable) has(now time.Duration, h uint64) bool {
 	return t.young.has(h) || t.old.has(h)
 }
 
-// len gives the number of entries.
+// len returns the number of entries.
 func (t *seenTable) len() int { return t.young.n + t.old.n }
 
 // A generation is a set of hashes with open addressing; 0 stands for no entry.
@@ -100,7 +100,7 @@ func floorPow2(n int) int {
 }
 
 // A routeTable remembers from which neighbour messages of an origin came, in two
-// generations like a seenTable. An entry is a hint: whoever forges an origin can
+// generations like a seenTable. An entry is a hint: a peer that forges an origin can
 // set it, which is why it is asked only where no link is nearer.
 type routeTable struct {
 	young, old map[wire.ID]wire.ID

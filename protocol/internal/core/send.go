@@ -71,7 +71,7 @@ func (m *Outgoing) fits() error {
 // nonces has 15 decimal digits at most, as JS writes them.
 const nonces = 1e15
 
-// Nonce gives a fresh nonce.
+// Nonce returns a fresh nonce.
 func (c *Core) Nonce() uint64 { return c.rng.Uint64N(nonces) }
 
 // Send starts a message of the application. A message to oneself is delivered.
@@ -157,7 +157,7 @@ func (c *Core) search(m Outgoing) (last bool, err error) {
 }
 
 // Signal sends a signal about a WebRTC connection. Nothing waits for a first link:
-// without one nobody has asked.
+// without one no peer has asked.
 func (c *Core) Signal(now time.Duration, f *wire.Frame) error {
 	c.now = now
 	c.stats.Control++
