@@ -11,10 +11,11 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // randomFrame makes a message of which every part may be there or not.
-func randomFrame(t testing.TB, r *rand.Rand) *protocol.Frame {
+func randomFrame(t testing.TB, r *rand.Rand) *wire.Frame {
 	t.Helper()
 	some := func(most int) []byte {
 		if r.IntN(2) == 0 {
@@ -44,45 +45,45 @@ func randomFrame(t testing.TB, r *rand.Rand) *protocol.Frame {
 		}
 		return append(some(1)[:0:0], bytes.Repeat([]byte{byte(r.Uint32())}, 16)...)
 	}
-	b := protocol.Body{To: id(), From: id(), E2E: token(), Token: token(), Key: some(40), Record: some(200), Expiry: r.Uint64N(3)}
+	b := wire.Body{To: id(), From: id(), E2E: token(), Token: token(), Key: some(40), Record: some(200), Expiry: r.Uint64N(3)}
 	if r.IntN(4) == 0 {
-		b.Flags = protocol.FlagClosest
+		b.Flags = wire.FlagClosest
 	}
 	b.Extra = [][]byte{nil, nil, []byte(`{"x":1}`), []byte(`{"a":{"to":1},"b":"ü\ud800"}`), []byte(`{ "x" : 1 }`), []byte(`{"x":1,"x":2}`), []byte(`{}`)}[r.IntN(7)]
 	values := []string{`1`, `"x"`, `null`, `{"type":"Buffer","data":[1,2]}`, `[1.0,-0,1e400]`, `{"b":1,"a":{"c":"\ud800<"}}`}
 	switch r.IntN(8) {
 	case 0:
 	case 1:
-		b.Form, b.Payload = protocol.FormJSON, []byte(values[r.IntN(len(values))])
+		b.Form, b.Payload = wire.FormJSON, []byte(values[r.IntN(len(values))])
 	case 2:
-		b.Form, b.Payload = protocol.FormRaw, some(400)
+		b.Form, b.Payload = wire.FormRaw, some(400)
 	case 3:
 		find := id()
-		b.Kind, b.Form, b.Payload = protocol.KindFind, protocol.FormRaw, find[:]
+		b.Kind, b.Form, b.Payload = wire.KindFind, wire.FormRaw, find[:]
 	case 4:
-		b.Kind, b.Form, b.Payload = protocol.KindFound, protocol.FormRaw, protocol.AppendFound(nil, ids(r.IntN(protocol.MaxFound+1)))
+		b.Kind, b.Form, b.Payload = wire.KindFound, wire.FormRaw, wire.AppendFound(nil, ids(r.IntN(wire.MaxFound+1)))
 	case 5:
-		b.Kind = protocol.KindOffer
+		b.Kind = wire.KindOffer
 	case 6:
-		b.Kind = protocol.KindAnswer
+		b.Kind = wire.KindAnswer
 		if r.IntN(3) > 0 {
-			b.Form = protocol.FormRaw
-			b.Payload = protocol.AppendAnswer(nil, protocol.Answer{WS: "wss://a.example/x", NoWS: r.IntN(2) == 0, WRTC: r.IntN(2) == 0})
+			b.Form = wire.FormRaw
+			b.Payload = wire.AppendAnswer(nil, wire.Answer{WS: "wss://a.example/x", NoWS: r.IntN(2) == 0, WRTC: r.IntN(2) == 0})
 		}
 	case 7:
-		b.Kind, b.Form = protocol.KindOther, protocol.FormWholeJSON
+		b.Kind, b.Form = wire.KindOther, wire.FormWholeJSON
 		b.Payload = []byte([]string{`{"type":"x"}`, `"x"`, `{ "type":"user"}`, `{"type":"handshake-offer","data":1}`}[r.IntN(4)])
 	}
 	if err := b.Encode(); err != nil {
 		t.Fatal(err)
 	}
-	hop := protocol.NewHop()
+	hop := wire.NewHop()
 	if r.IntN(2) == 0 {
-		hop = protocol.Hop(r.Uint32()).WithTx(r.IntN(100))
+		hop = wire.Hop(r.Uint32()).WithTx(r.IntN(100))
 	}
 	nonce := []string{"1", "370139348282462", `a"b\c d`, "toString"}[r.IntN(4)]
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: hop, Nonce: []byte(nonce), Body: b, Sig: some(100),
-		Route: ids(r.IntN(3) * r.IntN(8)), Path: ids(1 + r.IntN(protocol.MaxPath))})
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: hop, Nonce: []byte(nonce), Body: b, Sig: some(100),
+		Route: ids(r.IntN(3) * r.IntN(8)), Path: ids(1 + r.IntN(wire.MaxPath))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("seed %d: %s\n%v", seed, text, err)
 		}
 		// Over a JS hop a Body that is a fixed point of JSON stays the same.
-		if f.PathLen() < protocol.MaxPath && (f.Body.Form != protocol.FormJSON || rawjson.IsFixedPoint(f.Body.Payload)) && f.Body.Kind != protocol.KindOther {
+		if f.PathLen() < wire.MaxPath && (f.Body.Form != wire.FormJSON || rawjson.IsFixedPoint(f.Body.Payload)) && f.Body.Kind != wire.KindOther {
 			after := parse(t, asJSHop(t, text, idC))
 			head := strings.Contains(text, `"pr":{"h"`)
 			if !bytes.Equal(after.Body.Raw(), f.Body.Raw()) && (head || len(f.Body.Extra) == 0) || !bytes.Equal(after.Sig, f.Sig) {
@@ -116,25 +117,25 @@ func TestRoundTrip(t *testing.T) {
 func TestHeadIsCarriedOnlyIfNeeded(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		change func(*protocol.Body)
+		change func(*wire.Body)
 		pr     string
 	}{
-		{"plain", func(*protocol.Body) {}, ``},
-		{"extra", func(b *protocol.Body) { b.Extra = []byte(`{"x":1}`) }, ``},
-		{"record", func(b *protocol.Body) { b.Record = []byte("rec") }, `"pr":{"a":"cmVj"}`},
-		{"raw", func(b *protocol.Body) { b.Form = protocol.FormRaw }, ``},
-		{"extra with white space", func(b *protocol.Body) { b.Extra = []byte(`{ }`) }, `"pr":{"h":"`},
-		{"token", func(b *protocol.Body) { b.Token = make([]byte, 16) }, `"pr":{"h":"`},
-		{"flags", func(b *protocol.Body) { b.Flags = protocol.FlagClosest }, `"pr":{"h":"`},
-		{"key", func(b *protocol.Body) { b.Key = []byte("k") }, `"pr":{"h":"`},
-		{"like a Buffer", func(b *protocol.Body) { b.Payload = []byte(`{"type":"Buffer","data":[]}`) }, `"pr":{"h":"`},
+		{"plain", func(*wire.Body) {}, ``},
+		{"extra", func(b *wire.Body) { b.Extra = []byte(`{"x":1}`) }, ``},
+		{"record", func(b *wire.Body) { b.Record = []byte("rec") }, `"pr":{"a":"cmVj"}`},
+		{"raw", func(b *wire.Body) { b.Form = wire.FormRaw }, ``},
+		{"extra with white space", func(b *wire.Body) { b.Extra = []byte(`{ }`) }, `"pr":{"h":"`},
+		{"token", func(b *wire.Body) { b.Token = make([]byte, 16) }, `"pr":{"h":"`},
+		{"flags", func(b *wire.Body) { b.Flags = wire.FlagClosest }, `"pr":{"h":"`},
+		{"key", func(b *wire.Body) { b.Key = []byte("k") }, `"pr":{"h":"`},
+		{"like a Buffer", func(b *wire.Body) { b.Payload = []byte(`{"type":"Buffer","data":[]}`) }, `"pr":{"h":"`},
 	} {
-		b := protocol.Body{To: idB, From: idA, Form: protocol.FormJSON, Payload: []byte("1")}
+		b := wire.Body{To: idB, From: idA, Form: wire.FormJSON, Payload: []byte("1")}
 		test.change(&b)
 		if err := b.Encode(); err != nil {
 			t.Fatal(err)
 		}
-		f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop().WithTx(39), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
+		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop().WithTx(39), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,11 +161,11 @@ func TestHeadIsCarriedOnlyIfNeeded(t *testing.T) {
 	}
 	to, from := fmt.Sprintf("0a14%v", idB), fmt.Sprintf("1214%v", idA)
 	for _, raw := range [][]byte{order(from, to), order(to, from, "a80107"), order(to, from, "1800")} {
-		b, err := protocol.ParseBody(raw)
+		b, err := wire.ParseBody(raw)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop(), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
+		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,69 +179,69 @@ func TestUnencodable(t *testing.T) {
 	deep := strings.Repeat("[", rawjson.MaxDepth-1) + strings.Repeat("]", rawjson.MaxDepth-1)
 	for _, test := range []struct {
 		name string
-		body protocol.Body
+		body wire.Body
 	}{
-		{"sealed", protocol.Body{Form: protocol.FormSealed, Payload: []byte("x")}},
-		{"unknown form", protocol.Body{Form: 99, Payload: []byte("x")}},
-		{"unknown kind", protocol.Body{Kind: 99}},
-		{"receipt", protocol.Body{Kind: protocol.KindReceipt, Form: protocol.FormRaw}},
-		{"no JSON", protocol.Body{Form: protocol.FormJSON, Payload: []byte(`1},"x":{`)}},
-		{"white space", protocol.Body{Form: protocol.FormJSON, Payload: []byte(` 1`)}},
-		{"empty", protocol.Body{Form: protocol.FormJSON}},
-		{"too deep", protocol.Body{Form: protocol.FormJSON, Payload: []byte(deep)}},
-		{"null", protocol.Body{Kind: protocol.KindOther, Form: protocol.FormWholeJSON, Payload: []byte(`null`)}},
-		{"user in disguise", protocol.Body{Kind: protocol.KindOther, Form: protocol.FormWholeJSON, Payload: []byte(`{"type":"user"}`)}},
-		{"findPeers in disguise", protocol.Body{Kind: protocol.KindOther, Form: protocol.FormWholeJSON, Payload: []byte(`{"type":"findPeers","data":"zz"}`)}},
-		{"find", protocol.Body{Kind: protocol.KindFind, Form: protocol.FormRaw, Payload: []byte("short")}},
-		{"found", protocol.Body{Kind: protocol.KindFound, Form: protocol.FormRaw, Payload: []byte("short")}},
-		{"answer", protocol.Body{Kind: protocol.KindAnswer, Form: protocol.FormRaw, Payload: []byte("short")}},
-		{"answer with more fields", protocol.Body{Kind: protocol.KindAnswer, Form: protocol.FormRaw, Payload: []byte{0x10, 1, 0x18, 1}}},
-		{"answer with a bad URL", protocol.Body{Kind: protocol.KindAnswer, Form: protocol.FormRaw, Payload: protocol.AppendAnswer(nil, protocol.Answer{WS: "x"})}},
-		{"signal", protocol.Body{Kind: protocol.KindSignal, Form: protocol.FormJSON, Payload: []byte(`null`)}},
-		{"extra that is no object", protocol.Body{Extra: []byte(`[]`)}},
-		{"extra with a data", protocol.Body{Extra: []byte(`{"d\u0061ta":1}`)}},
-		{"extra with a pr", protocol.Body{Extra: []byte(`{"pr":1}`)}},
+		{"sealed", wire.Body{Form: wire.FormSealed, Payload: []byte("x")}},
+		{"unknown form", wire.Body{Form: 99, Payload: []byte("x")}},
+		{"unknown kind", wire.Body{Kind: 99}},
+		{"receipt", wire.Body{Kind: wire.KindReceipt, Form: wire.FormRaw}},
+		{"no JSON", wire.Body{Form: wire.FormJSON, Payload: []byte(`1},"x":{`)}},
+		{"white space", wire.Body{Form: wire.FormJSON, Payload: []byte(` 1`)}},
+		{"empty", wire.Body{Form: wire.FormJSON}},
+		{"too deep", wire.Body{Form: wire.FormJSON, Payload: []byte(deep)}},
+		{"null", wire.Body{Kind: wire.KindOther, Form: wire.FormWholeJSON, Payload: []byte(`null`)}},
+		{"user in disguise", wire.Body{Kind: wire.KindOther, Form: wire.FormWholeJSON, Payload: []byte(`{"type":"user"}`)}},
+		{"findPeers in disguise", wire.Body{Kind: wire.KindOther, Form: wire.FormWholeJSON, Payload: []byte(`{"type":"findPeers","data":"zz"}`)}},
+		{"find", wire.Body{Kind: wire.KindFind, Form: wire.FormRaw, Payload: []byte("short")}},
+		{"found", wire.Body{Kind: wire.KindFound, Form: wire.FormRaw, Payload: []byte("short")}},
+		{"answer", wire.Body{Kind: wire.KindAnswer, Form: wire.FormRaw, Payload: []byte("short")}},
+		{"answer with more fields", wire.Body{Kind: wire.KindAnswer, Form: wire.FormRaw, Payload: []byte{0x10, 1, 0x18, 1}}},
+		{"answer with a bad URL", wire.Body{Kind: wire.KindAnswer, Form: wire.FormRaw, Payload: wire.AppendAnswer(nil, wire.Answer{WS: "x"})}},
+		{"signal", wire.Body{Kind: wire.KindSignal, Form: wire.FormJSON, Payload: []byte(`null`)}},
+		{"extra that is no object", wire.Body{Extra: []byte(`[]`)}},
+		{"extra with a data", wire.Body{Extra: []byte(`{"d\u0061ta":1}`)}},
+		{"extra with a pr", wire.Body{Extra: []byte(`{"pr":1}`)}},
 	} {
 		b := test.body
 		b.To, b.From = idB, idA
 		if err := b.Encode(); err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
-		f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop(), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
+		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
 		if err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
 		dst := []byte("before")
 		got, err := appendMessage(dst, f, "", maxText)
-		if !errors.Is(err, protocol.ErrUnencodable) || string(got) != "before" {
+		if !errors.Is(err, wire.ErrUnencodable) || string(got) != "before" {
 			t.Errorf("%s: %q, %v", test.name, got, err)
 		}
 	}
-	b := protocol.Body{From: idA}
+	b := wire.Body{From: idA}
 	if err := b.Encode(); err != nil {
 		t.Fatal(err)
 	}
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop(), Nonce: []byte("1"), Body: b, Targets: []protocol.ID{idB}, Path: []protocol.ID{idA}})
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: b, Targets: []protocol.ID{idB}, Path: []protocol.ID{idA}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := appendMessage(nil, f, "", maxText); !errors.Is(err, protocol.ErrUnencodable) {
+	if _, err := appendMessage(nil, f, "", maxText); !errors.Is(err, wire.ErrUnencodable) {
 		t.Errorf("targets: %v", err)
 	}
-	if _, err := appendMessage(nil, protocol.NewPing(1), "", maxText); !errors.Is(err, protocol.ErrUnencodable) {
+	if _, err := appendMessage(nil, wire.NewPing(1), "", maxText); !errors.Is(err, wire.ErrUnencodable) {
 		t.Errorf("a ping: %v", err)
 	}
 }
 
 // The largest Body, in the form that grows most, with the longest path.
 func TestEveryBodyFits(t *testing.T) {
-	b := protocol.Body{To: idB, From: idA, Form: protocol.FormRaw, Payload: bytes.Repeat([]byte{255}, protocol.MaxBody-100)}
+	b := wire.Body{To: idB, From: idA, Form: wire.FormRaw, Payload: bytes.Repeat([]byte{255}, wire.MaxBody-100)}
 	if err := b.Encode(); err != nil {
 		t.Fatal(err)
 	}
-	path := make([]protocol.ID, protocol.MaxPath)
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop(), Nonce: bytes.Repeat([]byte{'"'}, protocol.MaxNonce), Body: b,
-		Sig: make([]byte, protocol.MaxSig), Route: path, Path: path})
+	path := make([]protocol.ID, wire.MaxPath)
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: bytes.Repeat([]byte{'"'}, wire.MaxNonce), Body: b,
+		Sig: make([]byte, wire.MaxSig), Route: path, Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}

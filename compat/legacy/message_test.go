@@ -14,6 +14,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 func testID(c byte) (id protocol.ID) {
@@ -28,7 +29,7 @@ var (
 	noPeer        = testID(0xee)
 )
 
-func parse(t testing.TB, text string) *protocol.Frame {
+func parse(t testing.TB, text string) *wire.Frame {
 	t.Helper()
 	f, _, err := parseMessage([]byte(text), noPeer, new([]byte))
 	if err != nil {
@@ -37,7 +38,7 @@ func parse(t testing.TB, text string) *protocol.Frame {
 	return f
 }
 
-func emit(t testing.TB, f *protocol.Frame) string {
+func emit(t testing.TB, f *wire.Frame) string {
 	t.Helper()
 	b, err := appendMessage(nil, f, "", maxText)
 	if err != nil {
@@ -85,7 +86,7 @@ func asJSHop(t testing.TB, text string, relay protocol.ID) string {
 }
 
 // same reports how two frames of messages differ in what they mean.
-func same(a, b *protocol.Frame) error {
+func same(a, b *wire.Frame) error {
 	switch {
 	case !bytes.Equal(a.Body.Raw(), b.Body.Raw()):
 		return fmt.Errorf("body\n%x\n%x", a.Body.Raw(), b.Body.Raw())
@@ -152,10 +153,10 @@ func TestWhatJSWritesComesBackAsItWas(t *testing.T) {
 		if got, want := emit(t, f), withHexIDs(t, v.Frame); got != want {
 			t.Errorf("%s\n got %s\nwant %s", v.Name, got, want)
 		}
-		if control := strings.HasPrefix(v.Name, "find") || strings.HasPrefix(v.Name, "found") || strings.HasPrefix(v.Name, "handshake"); control == (f.Body.Kind == protocol.KindUser) {
+		if control := strings.HasPrefix(v.Name, "find") || strings.HasPrefix(v.Name, "found") || strings.HasPrefix(v.Name, "handshake"); control == (f.Body.Kind == wire.KindUser) {
 			t.Errorf("%s is of kind %v", v.Name, f.Body.Kind)
 		}
-		if f.Body.Kind == protocol.KindOther {
+		if f.Body.Kind == wire.KindOther {
 			t.Errorf("%s was not understood", v.Name)
 		}
 	}
@@ -167,7 +168,7 @@ func TestWhatJSCarriesCrossesAGoRelay(t *testing.T) {
 		for _, text := range []string{v.Sent, v.Frame} {
 			f, _, err := parseMessage([]byte(text), noPeer, new([]byte))
 			if why := refused[v.Name]; err != nil {
-				if why == "" || !strings.Contains(err.Error(), why) || !errors.Is(err, protocol.ErrPassedOn) {
+				if why == "" || !strings.Contains(err.Error(), why) || !errors.Is(err, wire.ErrPassedOn) {
 					t.Errorf("%s: %v", v.Name, err)
 				}
 				continue
@@ -210,12 +211,12 @@ func inOrder(t *testing.T, text string) string {
 func TestData(t *testing.T) {
 	hexA, hexB := idA.String(), idB.String()
 	bufferA := string(rawjson.AppendBuffer(nil, idA[:]))
-	const user, other = protocol.KindUser, protocol.KindOther
-	const none, text, raw, whole = protocol.FormNone, protocol.FormJSON, protocol.FormRaw, protocol.FormWholeJSON
-	answer := func(a protocol.Answer) string { return string(protocol.AppendAnswer(nil, a)) }
+	const user, other = wire.KindUser, wire.KindOther
+	const none, text, raw, whole = wire.FormNone, wire.FormJSON, wire.FormRaw, wire.FormWholeJSON
+	answer := func(a wire.Answer) string { return string(wire.AppendAnswer(nil, a)) }
 	type meaning struct {
-		kind    protocol.Kind
-		form    protocol.Form
+		kind    wire.Kind
+		form    wire.Form
 		payload string
 	}
 	for _, test := range []struct {
@@ -245,32 +246,32 @@ func TestData(t *testing.T) {
 		{`[1]`, meaning{other, whole, `[1]`}, nil},
 		{`0`, meaning{other, whole, `0`}, nil},
 
-		{`{"type":"findPeers","data":"` + hexA + `"}`, meaning{protocol.KindFind, raw, string(idA[:])}, nil},
-		{`{"type":"findPeers","data":"` + strings.ToUpper(hexA) + `"}`, meaning{protocol.KindFind, raw, string(idA[:])}, nil},
-		{`{"data":` + bufferA + `, "type":"findPeers"}`, meaning{protocol.KindFind, raw, string(idA[:])}, nil},
+		{`{"type":"findPeers","data":"` + hexA + `"}`, meaning{wire.KindFind, raw, string(idA[:])}, nil},
+		{`{"type":"findPeers","data":"` + strings.ToUpper(hexA) + `"}`, meaning{wire.KindFind, raw, string(idA[:])}, nil},
+		{`{"data":` + bufferA + `, "type":"findPeers"}`, meaning{wire.KindFind, raw, string(idA[:])}, nil},
 		{`{"type":"findPeers","data":"` + hexA + `","x":1}`,
-			meaning{other, whole, `{"type":"findPeers","data":"` + hexA + `","x":1}`}, &meaning{protocol.KindFind, raw, string(idA[:])}},
-		{`{"type":"foundPeers","data":[]}`, meaning{protocol.KindFound, raw, ""}, nil},
-		{`{"type":"foundPeers","data":["` + hexB + `",` + bufferA + `]}`, meaning{protocol.KindFound, raw, string(idB[:]) + string(idA[:])}, nil},
-		{`{"type":"handshake-offer"}`, meaning{protocol.KindOffer, none, ""}, nil},
-		{`{"type":"handshake-offer","data":1}`, meaning{other, whole, `{"type":"handshake-offer","data":1}`}, &meaning{protocol.KindOffer, none, ""}},
+			meaning{other, whole, `{"type":"findPeers","data":"` + hexA + `","x":1}`}, &meaning{wire.KindFind, raw, string(idA[:])}},
+		{`{"type":"foundPeers","data":[]}`, meaning{wire.KindFound, raw, ""}, nil},
+		{`{"type":"foundPeers","data":["` + hexB + `",` + bufferA + `]}`, meaning{wire.KindFound, raw, string(idB[:]) + string(idA[:])}, nil},
+		{`{"type":"handshake-offer"}`, meaning{wire.KindOffer, none, ""}, nil},
+		{`{"type":"handshake-offer","data":1}`, meaning{other, whole, `{"type":"handshake-offer","data":1}`}, &meaning{wire.KindOffer, none, ""}},
 		{`{"type":"handshake-answer","data":{"ws":"ws://localhost:8001","wrtc":false}}`,
-			meaning{protocol.KindAnswer, raw, answer(protocol.Answer{WS: "ws://localhost:8001"})}, nil},
+			meaning{wire.KindAnswer, raw, answer(wire.Answer{WS: "ws://localhost:8001"})}, nil},
 		{`{"type":"handshake-answer","data":{"ws":null,"wrtc":true}}`,
-			meaning{protocol.KindAnswer, raw, answer(protocol.Answer{NoWS: true, WRTC: true})}, nil},
-		{`{"type":"handshake-answer","data":{"ws":"","wrtc":false}}`, meaning{protocol.KindAnswer, raw, answer(protocol.Answer{})}, nil},
-		{`{"type":"handshake-answer","data":null}`, meaning{protocol.KindAnswer, none, ""}, nil},
-		{`{"type":"handshake-answer"}`, meaning{other, whole, `{"type":"handshake-answer"}`}, &meaning{protocol.KindAnswer, none, ""}},
+			meaning{wire.KindAnswer, raw, answer(wire.Answer{NoWS: true, WRTC: true})}, nil},
+		{`{"type":"handshake-answer","data":{"ws":"","wrtc":false}}`, meaning{wire.KindAnswer, raw, answer(wire.Answer{})}, nil},
+		{`{"type":"handshake-answer","data":null}`, meaning{wire.KindAnswer, none, ""}, nil},
+		{`{"type":"handshake-answer"}`, meaning{other, whole, `{"type":"handshake-answer"}`}, &meaning{wire.KindAnswer, none, ""}},
 		{`{"type":"handshake-answer","data":5}`, meaning{other, whole, `{"type":"handshake-answer","data":5}`}, nil},
 		{`{"type":"handshake-answer","data":{"wrtc":1,"ws":"wss:\/\/h","x":0}}`,
 			meaning{other, whole, `{"type":"handshake-answer","data":{"wrtc":1,"ws":"wss:\/\/h","x":0}}`},
-			&meaning{protocol.KindAnswer, raw, answer(protocol.Answer{WS: "wss://h", WRTC: true})}},
+			&meaning{wire.KindAnswer, raw, answer(wire.Answer{WS: "wss://h", WRTC: true})}},
 		{`{"type":"handshake-answer","data":{}}`, meaning{other, whole, `{"type":"handshake-answer","data":{}}`},
-			&meaning{protocol.KindAnswer, raw, answer(protocol.Answer{NoWS: true})}},
-		{`{"type":"signal","data":{"type":"offer","sdp":"v=0"}}`, meaning{protocol.KindSignal, text, `{"type":"offer","sdp":"v=0"}`}, nil},
-		{`{"type":"signal","data":{"candidate":{}}}`, meaning{protocol.KindSignal, text, `{"candidate":{}}`}, nil},
+			&meaning{wire.KindAnswer, raw, answer(wire.Answer{NoWS: true})}},
+		{`{"type":"signal","data":{"type":"offer","sdp":"v=0"}}`, meaning{wire.KindSignal, text, `{"type":"offer","sdp":"v=0"}`}, nil},
+		{`{"type":"signal","data":{"candidate":{}}}`, meaning{wire.KindSignal, text, `{"candidate":{}}`}, nil},
 		{`{"data":{"candidate":{}},"type":"signal"}`, meaning{other, whole, `{"data":{"candidate":{}},"type":"signal"}`},
-			&meaning{protocol.KindSignal, text, `{"candidate":{}}`}},
+			&meaning{wire.KindSignal, text, `{"candidate":{}}`}},
 	} {
 		mine := test.passed
 		if test.mine != nil {
@@ -296,14 +297,14 @@ func TestData(t *testing.T) {
 func TestManyFoundPeers(t *testing.T) {
 	id := `"` + idA.String() + `"`
 	list := func(n int) string { return `{"type":"foundPeers","data":[` + strings.Join(slicesOf(id, n), ",") + `]}` }
-	if f := parse(t, envelope(list(protocol.MaxFound), "")); f.Body.Kind != protocol.KindFound {
+	if f := parse(t, envelope(list(wire.MaxFound), "")); f.Body.Kind != wire.KindFound {
 		t.Errorf("a full foundPeers is of kind %v", f.Body.Kind)
 	}
-	if f := parse(t, envelope(list(protocol.MaxFound+1), "")); f.Body.Kind != protocol.KindOther {
+	if f := parse(t, envelope(list(wire.MaxFound+1), "")); f.Body.Kind != wire.KindOther {
 		t.Errorf("a foundPeers of too many for another is of kind %v", f.Body.Kind)
 	}
-	f, _, err := parseMessage([]byte(envelope(list(protocol.MaxFound+1), "")), idB, new([]byte))
-	if err != nil || f.Body.Kind != protocol.KindFound || len(f.Body.Payload) != protocol.MaxFound*protocol.IDSize {
+	f, _, err := parseMessage([]byte(envelope(list(wire.MaxFound+1), "")), idB, new([]byte))
+	if err != nil || f.Body.Kind != wire.KindFound || len(f.Body.Payload) != wire.MaxFound*wire.IDSize {
 		t.Errorf("a foundPeers of too many for this peer: %v, %v", f, err)
 	}
 }
@@ -326,15 +327,15 @@ func TestRefused(t *testing.T) {
 		}
 		return strings.Replace(good, old, new, 1)
 	}
-	signed := func(change func(*protocol.Body)) string {
-		b := protocol.Body{To: idB, From: idA, Form: protocol.FormJSON, Payload: []byte("1")}
+	signed := func(change func(*wire.Body)) string {
+		b := wire.Body{To: idB, From: idA, Form: wire.FormJSON, Payload: []byte("1")}
 		change(&b)
 		if err := b.Encode(); err != nil {
 			t.Fatal(err)
 		}
 		return swap(`:1}}`, `:1},"pr":{"h":"`+base64url.EncodeToString(b.Head())+`"}}`)
 	}
-	if _, _, err := parseMessage([]byte(signed(func(b *protocol.Body) { b.Expiry = 7 })), noPeer, new([]byte)); err != nil {
+	if _, _, err := parseMessage([]byte(signed(func(b *wire.Body) { b.Expiry = 7 })), noPeer, new([]byte)); err != nil {
 		t.Fatal(err)
 	}
 	deep := strings.Repeat("[", rawjson.MaxDepth) + strings.Repeat("]", rawjson.MaxDepth)
@@ -351,7 +352,7 @@ func TestRefused(t *testing.T) {
 		{swap(path, `"path":[]`), "path is empty"},
 		{swap(path, `"path":{}`), "path is no array"},
 		{swap(path, `"path":["x"]`), "path has an entry"},
-		{swap(path, `"path":[`+strings.Join(slicesOf(`"`+idC.String()+`"`, protocol.MaxPath+1), ",")+`]`), "more than 20"},
+		{swap(path, `"path":[`+strings.Join(slicesOf(`"`+idC.String()+`"`, wire.MaxPath+1), ",")+`]`), "more than 20"},
 		{swap(`"nonce":"1"`, `"nonce":1`), "nonce is no string"},
 		{swap(`"nonce":"1"`, `"nonce":null`), "nonce is no string"},
 		{swap(`"nonce":"1"`, `"nonce":""`), "the nonce has 0 bytes"},
@@ -359,7 +360,7 @@ func TestRefused(t *testing.T) {
 		{swap(`"nonce":"1"`, `"nonce":"\n"`), "not printable"},
 		{swap(`{"type":"user","data":1}`, `null`), "data is null"},
 		{swap(`{"type":"user","data":1}`, `{"type":"user","data":`+deep+`}`), "nested too deeply"},
-		{swap(`{"type":"user","data":1}`, `"`+strings.Repeat("x", protocol.MaxBody)+`"`), "body has"},
+		{swap(`{"type":"user","data":1}`, `"`+strings.Repeat("x", wire.MaxBody)+`"`), "body has"},
 		{swap(`{"type":"user","data":1}`, `"`+strings.Repeat("x", maxText)+`"`), "bytes of text"},
 		{swap(`{"type":"user","data":1}`, `{"type":"findPeers","data":"zz"}`), "findPeers without an id"},
 		{swap(`{"type":"user","data":1}`, `{"type":"findPeers"}`), "findPeers without an id"},
@@ -379,19 +380,19 @@ func TestRefused(t *testing.T) {
 		{swap(`:1}}`, `:1},"pr":{"t":"280203"}}`), "pr.t has 6 digits"},
 		{swap(`:1}}`, `:1},"pr":{"t":"2802030x"}}`), "pr.t"},
 		{swap(`:1}}`, `:1},"pr":{"r":[1]}}`), "pr.r"},
-		{swap(`:1}}`, `:1},"pr":{"r":[`+strings.Join(slicesOf(`"`+idC.String()+`"`, protocol.MaxRoute+1), ",")+`]}}`), "more than 20"},
+		{swap(`:1}}`, `:1},"pr":{"r":[`+strings.Join(slicesOf(`"`+idC.String()+`"`, wire.MaxRoute+1), ",")+`]}}`), "more than 20"},
 		{swap(`:1}}`, `:1},"pr":{"a":"+"}}`), "pr.a"},
 		{swap(`:1}}`, `:1},"pr":{"a":"`+strings.Repeat("A", 4096)+`"}}`), "pr.a has"},
 		{swap(`:1}}`, `:1},"pr":{"h":"AAECAw"}}`), "pr.h"},
 		{swap(`:1}}`, `:1},"pr":{"p":"AAECAw"}}`), "sealed"},
-		{signed(func(b *protocol.Body) { b.To = idC }), "pr.h says"},
-		{signed(func(b *protocol.Body) { b.From = idC }), "pr.h says"},
-		{signed(func(b *protocol.Body) { b.Kind = protocol.KindOther }), "pr.h says"},
-		{signed(func(b *protocol.Body) { b.Form = protocol.FormRaw }), "form"},
-		{signed(func(b *protocol.Body) { b.Form, b.Payload = protocol.FormNone, nil }), "form"},
+		{signed(func(b *wire.Body) { b.To = idC }), "pr.h says"},
+		{signed(func(b *wire.Body) { b.From = idC }), "pr.h says"},
+		{signed(func(b *wire.Body) { b.Kind = wire.KindOther }), "pr.h says"},
+		{signed(func(b *wire.Body) { b.Form = wire.FormRaw }), "form"},
+		{signed(func(b *wire.Body) { b.Form, b.Payload = wire.FormNone, nil }), "form"},
 	} {
 		f, _, err := parseMessage([]byte(test.text), noPeer, new([]byte))
-		if f != nil || !errors.Is(err, protocol.ErrPassedOn) || !errors.Is(err, protocol.ErrMalformed) || !strings.Contains(err.Error(), test.why) {
+		if f != nil || !errors.Is(err, wire.ErrPassedOn) || !errors.Is(err, wire.ErrMalformed) || !strings.Contains(err.Error(), test.why) {
 			t.Errorf("%.300s\n%v, want %q", test.text, err, test.why)
 		}
 	}
@@ -401,7 +402,7 @@ func TestRefused(t *testing.T) {
 func TestNoJSON(t *testing.T) {
 	for _, text := range []string{``, `x`, `{`, `5`, `[]`, `null`, `"x"`, `{"to":}`, "{\"to\":\"\xff\"}", envelope(`1`, `,`), envelope(`1`, ``) + `,`} {
 		f, _, err := parseMessage([]byte(text), noPeer, new([]byte))
-		if f != nil || !errors.Is(err, protocol.ErrMalformed) || errors.Is(err, protocol.ErrPassedOn) {
+		if f != nil || !errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrPassedOn) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -422,14 +423,14 @@ func TestTheLastOfEqualMembersCounts(t *testing.T) {
 
 func TestPathIsCharged(t *testing.T) {
 	f := parse(t, envelope(`{"type":"user"}`, ""))
-	if f.Hop() != protocol.NewHop().WithTx(protocol.NewHop().TxLeft()-1) {
+	if f.Hop() != wire.NewHop().WithTx(wire.NewHop().TxLeft()-1) {
 		t.Errorf("without pr.t: %x", f.Hop())
 	}
 	if text := emit(t, f); strings.Contains(text, "pr") {
 		t.Errorf("budgets that are implied were written: %s", text)
 	}
 	hop := f.Hop().WithTx(7).WithDetours(1)
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: hop, Nonce: f.Nonce, Body: f.Body, Path: f.Path()})
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: hop, Nonce: f.Nonce, Body: f.Body, Path: f.Path()})
 	if err != nil {
 		t.Fatal(err)
 	}
