@@ -197,7 +197,7 @@ func openBulkNode(ctx context.Context, part bulkPart) (*bulkEnd, error) {
 		return nil, errors.Join(err, n.Close())
 	}
 	if part.Role == bulkReader {
-		l, err := n.Listen()
+		l, err := n.ListenStream()
 		if err != nil {
 			return nil, errors.Join(err, n.Close())
 		}

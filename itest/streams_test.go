@@ -28,6 +28,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/stream"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -229,7 +230,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	server, err := ends.far.ListenPacket(7)
 	must(t, err)
 	defer server.Close()
-	client, err := ends.near.Dial(ends.far.ID(), 7)
+	client, err := ends.near.DialPacket(ends.far.ID(), 7)
 	must(t, err)
 	defer client.Close()
 	_, err = client.Write([]byte(plain))
@@ -241,7 +242,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		t.Fatalf("the relay could read %d frames with what one datagram says", n)
 	}
 
-	l, err := ends.far.Listen()
+	l, err := ends.far.ListenStream()
 	must(t, err)
 	echoed := make(chan error, 1)
 	go func() { // ends with the stream, or the node
@@ -272,7 +273,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	if n := read(); n != 1 {
 		t.Errorf("the relay could read %d frames with what a stream says", n-1)
 	}
-	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(node.StreamPort)+",") }); frames < len(want)/protocol.MaxDatagram {
+	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(stream.Port)+",") }); frames < len(want)/protocol.MaxDatagram {
 		t.Errorf("only %d frames went by the relay", frames)
 	}
 }

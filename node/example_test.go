@@ -66,7 +66,7 @@ func ExampleNode_DialStream() {
 	}
 	client, server := nodes[0], nodes[1]
 
-	streams, err := server.Listen()
+	streams, err := server.ListenStream()
 	if err != nil {
 		log.Fatal(err)
 	}
