@@ -242,7 +242,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		t.Fatalf("the relay could read %d frames with what one datagram says", n)
 	}
 
-	l, err := ends.far.ListenStream()
+	l, err := ends.far.ListenStream(7)
 	must(t, err)
 	echoed := make(chan error, 1)
 	go func() { // ends with the stream, or the node
@@ -253,7 +253,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		}
 		echoed <- err
 	}()
-	c, err := ends.near.DialStream(ctx, ends.far.ID())
+	c, err := ends.near.DialStream(ctx, ends.far.ID(), 7)
 	must(t, err)
 	defer c.Close()
 	must(t, c.SetDeadline(time.Now().Add(patience)))

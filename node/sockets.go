@@ -19,24 +19,27 @@ func (n *Node) DialPacket(id protocol.ID, port uint16) (*protocol.PacketConn, er
 	return n.router.Dial(id, port)
 }
 
-// ListenStream accepts the streams that other nodes open to this one. There can be one
-// listener; with another one the error matches syscall.EADDRINUSE, as it does when a socket
-// has the datagram port [stream.Port].
-func (n *Node) ListenStream() (*stream.Listener, error) { return n.streams.Listen() }
+// ListenStream accepts the streams that other nodes open to a service of this one. A service
+// is a number that the two sides agree on, as a TCP port is. Each has one listener; with a
+// second one the error matches syscall.EADDRINUSE, as it does when a datagram socket has the
+// port [stream.Port].
+func (n *Node) ListenStream(service uint16) (*stream.Listener, error) {
+	return n.streams.Listen(service)
+}
 
-// DialStream opens a stream to a node that accepts them, over as many hops as it takes. It is
+// DialStream opens a stream to a service of a node, over as many hops as it takes. It is
 // reliable, ordered, and encrypted from end to end: relays see the ids of both ends, and when
 // how much is sent. All streams to a node share one QUIC connection.
 //
 // It returns when the other node has the stream for its listener to accept. The context
 // ends the call and not the stream. It waits while there are 256 open streams that this node
 // opened to the other one. The errors are *net.OpError. They match syscall.ECONNREFUSED if
-// the other node has no listener or too many streams wait for it, syscall.ETIMEDOUT if
-// nothing answers, stream.ErrWrongPeer, and net.ErrClosed after Close. ETIMEDOUT takes 10 to
+// the other node has no listener for the service or too many streams wait for it,
+// syscall.ETIMEDOUT if nothing answers, stream.ErrWrongPeer, and net.ErrClosed after Close. ETIMEDOUT takes 10 to
 // 20 seconds. It is also the answer of an id that no node has, and of a node that never
 // called ListenStream or DialStream.
-func (n *Node) DialStream(ctx context.Context, id protocol.ID) (*stream.Conn, error) {
-	return n.streams.Dial(ctx, id)
+func (n *Node) DialStream(ctx context.Context, id protocol.ID, service uint16) (*stream.Conn, error) {
+	return n.streams.Dial(ctx, id, service)
 }
 
 // newStreams makes the stream side of the node. It opens its socket on first use.

@@ -66,11 +66,11 @@ func TestStreamsEndWithNode(t *testing.T) {
 	a, b := start(t, ao), start(t, bo)
 	nodetest.Receive(t, "peer at a", aPeers)
 	nodetest.Receive(t, "peer at b", bPeers)
-	l, err := b.ListenStream()
+	l, err := b.ListenStream(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := a.DialStream(t.Context(), b.ID())
+	d, err := a.DialStream(t.Context(), b.ID(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestStreamsEndWithNode(t *testing.T) {
 	if _, err := d.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a read after Close: %v", err)
 	}
-	if _, err := a.DialStream(t.Context(), b.ID()); !errors.Is(err, net.ErrClosed) {
+	if _, err := a.DialStream(t.Context(), b.ID(), 1); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a dial after Close: %v", err)
 	}
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
@@ -103,7 +103,7 @@ func TestStreamsNeedTheirPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := n.ListenStream(); !errors.Is(err, syscall.EADDRINUSE) {
+	if _, err := n.ListenStream(1); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("with the port taken: %v", err)
 	}
 }

@@ -29,8 +29,10 @@ var past = time.Unix(1, 0)
 //
 // All methods may be called from any goroutine.
 type Conn struct {
-	session *session
-	stream  *quic.Stream
+	session  *session
+	stream   *quic.Stream
+	service  uint16
+	accepted bool // the other side opened it
 
 	writing sync.Mutex // held by every Write, and to end writing
 
@@ -135,11 +137,27 @@ func (c *Conn) isFinished() bool {
 	return c.finished
 }
 
-// LocalAddr implements net.Conn. It returns a protocol.Addr.
-func (c *Conn) LocalAddr() net.Addr { return c.session.endpoint.local() }
+// LocalAddr implements net.Conn. It returns a protocol.Addr. Its port is the service on the
+// side that accepted the stream, and 0 on the other one.
+func (c *Conn) LocalAddr() net.Addr {
+	if c.accepted {
+		return c.session.endpoint.addr(c.service)
+	}
+	return c.session.endpoint.addr(0)
+}
 
-// RemoteAddr implements net.Conn. It returns a protocol.Addr, whose ID is proved.
-func (c *Conn) RemoteAddr() net.Addr { return addrOf(c.session.id) }
+// RemoteAddr implements net.Conn. It returns a protocol.Addr, whose ID is proved. Its port is
+// the service on the side that opened the stream, and 0 on the other one.
+func (c *Conn) RemoteAddr() net.Addr {
+	a := protocol.Addr{ID: c.session.id}
+	if !c.accepted {
+		a.Port = c.service
+	}
+	return a
+}
+
+// Service returns the service that the stream was opened to.
+func (c *Conn) Service() uint16 { return c.service }
 
 // RemoteID returns the id of the peer at the other end, proved in the TLS handshake.
 func (c *Conn) RemoteID() protocol.ID { return c.session.id }

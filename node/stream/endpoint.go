@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -50,9 +52,10 @@ const alpn = "peer-relay-stream/1"
 
 // Why a stream or a session was ended.
 const (
-	codeDone    = 0 // in order: closed by the application, or idle
-	codeRefused = 1 // there is no listener, too many wait for it, or the peer has too many sessions
-	codeInvalid = 2 // the other side broke the rules
+	codeDone      = 0 // in order: closed by the application, or idle
+	codeRefused   = 1 // too many streams wait for Accept, or the peer has too many sessions
+	codeInvalid   = 2 // the other side broke the rules
+	codeNoService = 3 // there is no listener for the service
 )
 
 // Options says what an Endpoint stands on.
@@ -86,13 +89,13 @@ type Endpoint struct {
 	incoming crowd
 	tasks    sync.WaitGroup
 
-	mu       sync.Mutex
-	closed   bool
-	listener *Listener // nil: there is none
-	accepted uint64    // sessions that others opened so far
-	sessions map[*session]struct{}
-	current  map[protocol.ID]*session // on which to open streams: the latest
-	dialing  map[protocol.ID]*dial
+	mu        sync.Mutex
+	closed    bool
+	listeners map[uint16]*Listener // by service
+	accepted  uint64               // sessions that others opened so far
+	sessions  map[*session]struct{}
+	current   map[protocol.ID]*session // on which to open streams: the latest
+	dialing   map[protocol.ID]*dial
 }
 
 // A dial is a session that is being made.
@@ -104,40 +107,46 @@ type dial struct {
 
 // New returns an Endpoint, which the caller closes. It opens no socket before it is used.
 func New(o Options) *Endpoint {
-	e := &Endpoint{opts: o}
+	e := &Endpoint{opts: o, listeners: make(map[uint16]*Listener)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e
 }
 
-// Listen accepts the streams that others open to this peer. There can be one listener; with
-// another one the error matches syscall.EADDRINUSE, as it does when a socket has [Port].
-func (e *Endpoint) Listen() (*Listener, error) {
-	l, err := e.listen()
+// Listen accepts the streams that others open to a service of this peer. A service is a
+// number that the two sides agree on, as a TCP port is, and each has one listener. With a
+// second one the error matches syscall.EADDRINUSE, as it does when a datagram socket has
+// [Port].
+func (e *Endpoint) Listen(service uint16) (*Listener, error) {
+	l, err := e.listen(service)
 	if err != nil {
-		return nil, &net.OpError{Op: "listen", Net: network, Addr: e.local(), Err: err}
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: e.addr(service), Err: err}
 	}
 	return l, nil
 }
 
-// Dial opens a stream to a peer. All streams to a peer share one session.
+// Dial opens a stream to a service of a peer. All streams to a peer share one session.
 //
 // It returns when the other peer has the stream for its listener to accept. The context
 // ends the call and not the stream. It waits while there are 256 open streams that this
 // peer opened to the other one. The errors are *net.OpError. They match
-// syscall.ECONNREFUSED if the other peer has no listener or too many streams wait for it,
-// syscall.ETIMEDOUT if nothing answers, which takes 10 to 20 seconds, ErrWrongPeer, and
-// net.ErrClosed after Close.
-func (e *Endpoint) Dial(ctx context.Context, id protocol.ID) (*Conn, error) {
-	c, err := e.dial(ctx, id)
+// syscall.ECONNREFUSED if the other peer has no listener for the service or too many streams
+// wait for it, syscall.ETIMEDOUT if nothing answers, which takes 10 to 20 seconds,
+// ErrWrongPeer, and net.ErrClosed after Close.
+func (e *Endpoint) Dial(ctx context.Context, id protocol.ID, service uint16) (*Conn, error) {
+	c, err := e.dial(ctx, id, service)
 	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: network, Source: e.local(), Addr: addrOf(id), Err: err}
+		return nil, &net.OpError{Op: "dial", Net: network, Source: e.addr(0), Addr: protocol.Addr{ID: id, Port: service}, Err: err}
 	}
 	return c, nil
 }
 
-func addrOf(id protocol.ID) protocol.Addr { return protocol.Addr{ID: id, Port: Port} }
+// socketOf returns the address of the datagram socket of a peer.
+func socketOf(id protocol.ID) protocol.Addr { return protocol.Addr{ID: id, Port: Port} }
 
-func (e *Endpoint) local() protocol.Addr { return addrOf(e.opts.ID) }
+// addr returns the address of a service of this peer.
+func (e *Endpoint) addr(service uint16) protocol.Addr {
+	return protocol.Addr{ID: e.opts.ID, Port: service}
+}
 
 // start opens the socket on first use; e.mu is held.
 func (e *Endpoint) start() error {
@@ -228,17 +237,18 @@ func certifiedPeer(chain []*x509.Certificate) (peer.ID, error) {
 	return peer.IDFromPublicKey(key)
 }
 
-func (e *Endpoint) listen() (*Listener, error) {
+func (e *Endpoint) listen(service uint16) (*Listener, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.start(); err != nil {
 		return nil, err
 	}
-	if e.listener != nil {
-		return nil, fmt.Errorf("there is a listener already: %w", syscall.EADDRINUSE)
+	if e.listeners[service] != nil {
+		return nil, fmt.Errorf("the service has a listener already: %w", syscall.EADDRINUSE)
 	}
-	e.listener = &Listener{endpoint: e, backlog: make(chan *Conn, maxBacklog), done: make(chan struct{})}
-	return e.listener, nil
+	l := &Listener{endpoint: e, service: service, backlog: make(chan *Conn, maxBacklog), done: make(chan struct{})}
+	e.listeners[service] = l
+	return l, nil
 }
 
 // accept takes sessions until the transport is closed.
@@ -302,7 +312,7 @@ func (e *Endpoint) trim(id protocol.ID) {
 	}
 }
 
-func (e *Endpoint) dial(ctx context.Context, id protocol.ID) (*Conn, error) {
+func (e *Endpoint) dial(ctx context.Context, id protocol.ID, service uint16) (*Conn, error) {
 	if id == (protocol.ID{}) {
 		return nil, &net.AddrError{Err: "no peer has the zero id", Addr: id.String()}
 	}
@@ -311,7 +321,7 @@ func (e *Endpoint) dial(ctx context.Context, id protocol.ID) (*Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, ended, err := s.open(ctx)
+		c, ended, err := s.open(ctx, service)
 		if !ended || fresh { // an older one may have been about to end
 			return c, err
 		}
@@ -339,7 +349,7 @@ func (e *Endpoint) session(ctx context.Context, id protocol.ID) (s *session, fre
 		// Not with the caller's context: others may come to wait for it. It ends by itself,
 		// or when Close closes the transport.
 		e.tasks.Go(func() {
-			d.session, d.err = e.connect(addrOf(id), id)
+			d.session, d.err = e.connect(socketOf(id), id)
 			e.mu.Lock()
 			delete(e.dialing, id)
 			e.mu.Unlock()
@@ -375,7 +385,8 @@ func (e *Endpoint) connect(to protocol.Addr, want protocol.ID) (*session, error)
 func (e *Endpoint) Close() error {
 	e.mu.Lock()
 	e.closed = true
-	l, transport := e.listener, e.transport
+	transport := e.transport
+	listeners := slices.Collect(maps.Values(e.listeners))
 	sessions := make([]*session, 0, len(e.sessions))
 	for s := range e.sessions {
 		s.idle.Stop()
@@ -383,7 +394,7 @@ func (e *Endpoint) Close() error {
 	}
 	e.mu.Unlock()
 	e.cancel()
-	if l != nil {
+	for _, l := range listeners {
 		l.Close()
 	}
 	for _, s := range sessions {

@@ -27,6 +27,9 @@ import (
 
 var _ interface{ CloseWrite() error } = (*Conn)(nil) // as half-closing programs ask for it
 
+// testService is the service of streams in tests that need only one.
+const testService = 7
+
 // A testPeer is an endpoint on a router.
 type testPeer struct {
 	*Endpoint
@@ -88,7 +91,7 @@ func streamContext(t *testing.T) context.Context {
 
 func listenStreams(t *testing.T, p testPeer) *Listener {
 	t.Helper()
-	l, err := p.Listen()
+	l, err := p.Listen(testService)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +101,7 @@ func listenStreams(t *testing.T, p testPeer) *Listener {
 // openStream returns both ends of a stream from one peer to another.
 func openStream(t *testing.T, from testPeer, l *Listener) (dialled, accepted *Conn) {
 	t.Helper()
-	dialled, err := from.Dial(streamContext(t), l.endpoint.opts.ID)
+	dialled, err := from.Dial(streamContext(t), l.endpoint.opts.ID, testService)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +133,7 @@ func TestStreamsConform(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
-		d, err := a.Dial(t.Context(), b.ID())
+		d, err := a.Dial(t.Context(), b.ID(), testService)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -150,8 +153,11 @@ func TestStreamTellsBothEnds(t *testing.T) {
 	if d.RemoteID() != b.ID() || c.RemoteID() != a.ID() || c.RemotePeer() != a.peerID {
 		t.Errorf("the ends are told to be %v and %v (%v)", d.RemoteID(), c.RemoteID(), c.RemotePeer())
 	}
-	if want := (protocol.Addr{ID: a.ID(), Port: Port}); c.RemoteAddr() != want || d.LocalAddr() != want {
+	if want := (protocol.Addr{ID: a.ID()}); c.RemoteAddr() != want || d.LocalAddr() != want {
 		t.Errorf("the addresses of a are told to be %v and %v, want %v", c.RemoteAddr(), d.LocalAddr(), want)
+	}
+	if want := (protocol.Addr{ID: b.ID(), Port: testService}); d.RemoteAddr() != want || c.LocalAddr() != want {
+		t.Errorf("the addresses of b are told to be %v and %v, want %v", d.RemoteAddr(), c.LocalAddr(), want)
 	}
 	// In the other direction on the same connection.
 	e, _ := openStream(t, b, listenStreams(t, a))
@@ -219,7 +225,7 @@ func TestStreamDialFails(t *testing.T) {
 	a, b := overRelay(t)
 	ctx := streamContext(t)
 	l := listenStreams(t, b)
-	if _, err := b.Listen(); !errors.Is(err, syscall.EADDRINUSE) {
+	if _, err := b.Listen(testService); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("a second listener: %v", err)
 	}
 	waits := make(chan error, 1)
@@ -237,18 +243,18 @@ func TestStreamDialFails(t *testing.T) {
 	if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the second Close: %v", err)
 	}
-	if _, err := a.Dial(ctx, b.ID()); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := a.Dial(ctx, b.ID(), testService); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("with the listener closed: %v", err)
 	}
-	if _, err := a.Dial(ctx, protocol.ID{}); err == nil {
+	if _, err := a.Dial(ctx, protocol.ID{}, testService); err == nil {
 		t.Error("the zero id was dialled")
 	}
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := a.Dial(cancelled, protocol.ID{1}); !errors.Is(err, context.Canceled) {
+	if _, err := a.Dial(cancelled, protocol.ID{1}, testService); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled dial: %v", err)
 	}
-	if _, err := a.Dial(cancelled, b.ID()); !errors.Is(err, context.Canceled) {
+	if _, err := a.Dial(cancelled, b.ID(), testService); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled dial of a peer with a connection: %v", err)
 	}
 	// As if nothing had been.
@@ -368,7 +374,7 @@ func TestStreamDialOfWhoSaysNothing(t *testing.T) {
 	b.socket.Close()
 	a.config.HandshakeIdleTimeout = 100 * time.Millisecond
 	for who, id := range map[string]protocol.ID{"with a connection": b.ID(), "without one": {1}} {
-		_, err := a.Dial(streamContext(t), id)
+		_, err := a.Dial(streamContext(t), id, testService)
 		var timeout net.Error
 		if !errors.Is(err, syscall.ETIMEDOUT) || !errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Errorf("the dial of a silent peer %s: %v", who, err)
@@ -383,7 +389,7 @@ func TestStreamToWhoOnlyDials(t *testing.T) {
 	d.Close()
 	c.Close()
 	endIdle(t, "the connection to be gone at both ends", func() bool { return sessions(a)+sessions(b) == 0 }, d.session)
-	if _, err := b.Dial(streamContext(t), a.ID()); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := b.Dial(streamContext(t), a.ID(), testService); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("nobody accepts there: %v", err)
 	}
 }
@@ -418,7 +424,7 @@ func TestStreamsEndWithEndpoint(t *testing.T) {
 		"read":   func() error { _, err := d.Read(make([]byte, 1)); return err },
 		"write":  func() error { _, err := d.Write(make([]byte, 2*sessionWindow)); return err },
 		"accept": func() error { _, err := l.Accept(); return err },
-		"dial":   func() error { _, err := a.Dial(context.Background(), protocol.ID{1}); return err },
+		"dial":   func() error { _, err := a.Dial(context.Background(), protocol.ID{1}, testService); return err },
 	}
 	type end struct {
 		what string
@@ -439,10 +445,10 @@ func TestStreamsEndWithEndpoint(t *testing.T) {
 			t.Errorf("%s: %v", e.what, e.err)
 		}
 	}
-	if _, err := a.Dial(context.Background(), b.ID()); !errors.Is(err, net.ErrClosed) {
+	if _, err := a.Dial(context.Background(), b.ID(), testService); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a dial after Close: %v", err)
 	}
-	if _, err := a.Listen(); !errors.Is(err, net.ErrClosed) {
+	if _, err := a.Listen(testService); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("listen after Close: %v", err)
 	}
 	if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
@@ -457,7 +463,7 @@ func TestStreamProvesPeer(t *testing.T) {
 	defer d.Close()
 	defer c.Close()
 	// Somebody sits at the address that is dialled who is not that peer.
-	if _, err := a.connect(addrOf(b.ID()), protocol.ID{1}); !errors.Is(err, ErrWrongPeer) {
+	if _, err := a.connect(socketOf(b.ID()), protocol.ID{1}); !errors.Is(err, ErrWrongPeer) {
 		t.Errorf("another peer answered: %v", err)
 	}
 	// Somebody dials from an address whose id is not its key's.
@@ -468,7 +474,7 @@ func TestStreamProvesPeer(t *testing.T) {
 	dial := func(change func(*tls.Config)) error {
 		conf := (&Endpoint{identity: identity}).tls(b.ID())
 		change(conf)
-		conn, err := a.transport.Dial(streamContext(t), addrOf(b.ID()), conf, a.config)
+		conn, err := a.transport.Dial(streamContext(t), socketOf(b.ID()), conf, a.config)
 		if err != nil {
 			return err
 		}

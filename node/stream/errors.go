@@ -18,6 +18,9 @@ var ErrWrongPeer = errors.New("node: another peer answers")
 
 var errNoKey = errors.New("node: the host does not give its private key, which streams need")
 
+// errNoService is syscall.ECONNREFUSED with its reason.
+var errNoService = fmt.Errorf("the peer has no listener for this service: %w", syscall.ECONNREFUSED)
+
 // errSilent is syscall.ETIMEDOUT, which package net counts as a timeout.
 var errSilent error = silentError{fmt.Errorf("the peer says nothing: %w", syscall.ETIMEDOUT)}
 
@@ -40,8 +43,11 @@ func connError(err error) error {
 	case errors.Is(err, ErrWrongPeer):
 		return err
 	case errors.As(err, &stream):
-		if stream.Remote && stream.ErrorCode == codeRefused {
+		switch {
+		case stream.Remote && stream.ErrorCode == codeRefused:
 			return syscall.ECONNREFUSED
+		case stream.Remote && stream.ErrorCode == codeNoService:
+			return errNoService
 		}
 	case errors.As(err, &transport) && transport.Remote && transport.ErrorCode == quic.ConnectionRefused:
 		return syscall.ECONNREFUSED

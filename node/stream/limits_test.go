@@ -38,7 +38,7 @@ func TestStreamBacklog(t *testing.T) {
 	defer cancel()
 	for range maxStreams - 1 {
 		go func() { // ends with the dial
-			c, err := a.Dial(ctx, b.ID())
+			c, err := a.Dial(ctx, b.ID(), testService)
 			dials <- dialled{c, err}
 		}()
 	}
@@ -93,7 +93,7 @@ func TestThousandStreams(t *testing.T) {
 	for i := range 1000 {
 		go func() { // ends with its echo
 			errs <- func() error {
-				c, err := a.Dial(ctx, b.ID())
+				c, err := a.Dial(ctx, b.ID(), testService)
 				if err != nil {
 					return err
 				}
@@ -134,7 +134,7 @@ func TestSessionsAreLimited(t *testing.T) {
 	enter := func(n int) {
 		for range n {
 			others++
-			b.incoming.enter(addrOf(protocol.ID{byte(others >> 8), byte(others)}))
+			b.incoming.enter(socketOf(protocol.ID{byte(others >> 8), byte(others)}))
 		}
 	}
 	counted := func() int {
@@ -151,7 +151,7 @@ func TestSessionsAreLimited(t *testing.T) {
 	c.Close()
 	endIdle(t, "the connection to be counted no more", func() bool { return counted() == fewSessions }, d.session)
 	enter(maxSessions - fewSessions)
-	if _, err := a.Dial(streamContext(t), b.ID()); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := a.Dial(streamContext(t), b.ID(), testService); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("one too many: %v", err)
 	}
 }
@@ -162,12 +162,12 @@ func TestSessionsBeforeProof(t *testing.T) {
 	l := listenStreams(t, b)
 	enter := func(id protocol.ID, n int) {
 		for range n {
-			b.incoming.enter(addrOf(id))
+			b.incoming.enter(socketOf(id))
 		}
 	}
 	enter(protocol.ID{1}, maxSessions) // of which few count
 	enter(a.ID(), fewOpening)          // that anybody may have opened
-	if !b.incoming.many(addrOf(a.ID())) || b.incoming.many(addrOf(protocol.ID{2})) {
+	if !b.incoming.many(socketOf(a.ID())) || b.incoming.many(socketOf(protocol.ID{2})) {
 		t.Error("who seems to open several connections need not show where it is, or others must")
 	}
 	d, c := openStream(t, a, l)
@@ -175,7 +175,7 @@ func TestSessionsBeforeProof(t *testing.T) {
 	c.Close()
 	endIdle(t, "the connection to be gone at both ends", func() bool { return sessions(a)+sessions(b) == 0 }, d.session)
 	enter(a.ID(), maxOpening)
-	if _, err := a.Dial(streamContext(t), b.ID()); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := a.Dial(streamContext(t), b.ID(), testService); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("one too many: %v", err)
 	}
 }
@@ -188,11 +188,11 @@ func TestSessionsOfOnePeer(t *testing.T) {
 	defer d.Close()
 	defer c.Close()
 	for range 2 * maxOfPeer {
-		p, err := a.connect(addrOf(b.ID()), b.ID())
+		p, err := a.connect(socketOf(b.ID()), b.ID())
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, _, err := p.open(streamContext(t))
+		e, _, err := p.open(streamContext(t), testService)
 		if err != nil {
 			t.Fatal(err)
 		}

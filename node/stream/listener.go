@@ -1,10 +1,15 @@
 package stream
 
-import "net"
+import (
+	"net"
 
-// A Listener accepts streams. It is a net.Listener.
+	"github.com/quic-go/quic-go"
+)
+
+// A Listener accepts the streams to one service. It is a net.Listener.
 type Listener struct {
 	endpoint *Endpoint
+	service  uint16
 	backlog  chan *Conn
 	done     chan struct{} // closed by Close
 
@@ -36,11 +41,11 @@ func (l *Listener) AcceptStream() (*Conn, error) {
 func (l *Listener) Close() error {
 	e := l.endpoint
 	e.mu.Lock()
-	if e.listener != l {
+	if e.listeners[l.service] != l {
 		e.mu.Unlock()
 		return l.failed("close")
 	}
-	e.listener = nil
+	delete(e.listeners, l.service)
 	close(l.done)
 	e.mu.Unlock() // nothing is put into the backlog any more
 	for {
@@ -53,24 +58,27 @@ func (l *Listener) Close() error {
 	}
 }
 
-// Addr implements net.Listener. It returns a protocol.Addr.
-func (l *Listener) Addr() net.Addr { return l.endpoint.local() }
+// Addr implements net.Listener. It returns a protocol.Addr, whose port is the service.
+func (l *Listener) Addr() net.Addr { return l.endpoint.addr(l.service) }
 
 func (l *Listener) failed(op string) error {
 	return &net.OpError{Op: op, Net: network, Addr: l.Addr(), Err: net.ErrClosed}
 }
 
-// reserve returns the listener, with a place in its backlog for one stream. It returns nil
-// if there is none.
-func (e *Endpoint) reserve() *Listener {
+// reserve returns the listener for a service, with a place in its backlog for one stream. It
+// returns nil and the reason if there is none.
+func (e *Endpoint) reserve(service uint16) (*Listener, quic.StreamErrorCode) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	l := e.listener
-	if l == nil || len(l.backlog)+l.reserved >= cap(l.backlog) {
-		return nil
+	l := e.listeners[service]
+	switch {
+	case l == nil:
+		return nil, codeNoService
+	case len(l.backlog)+l.reserved >= cap(l.backlog):
+		return nil, codeRefused
 	}
 	l.reserved++
-	return l
+	return l, 0
 }
 
 // hand puts a stream into its place, or frees the place if the stream is not good. It
@@ -79,7 +87,7 @@ func (e *Endpoint) hand(l *Listener, c *Conn, good bool) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l.reserved--
-	if !good || e.listener != l {
+	if !good || e.listeners[l.service] != l {
 		return false
 	}
 	l.backlog <- c // has room

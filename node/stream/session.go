@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -16,13 +17,20 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// How a stream begins. The header is longer than what stands in it: a peer that restarted
-// says so by a stateless reset, and only to packets of more than 42 bytes.
+// A stream begins with a header, which the other side answers with one byte, the version:
+//
+//	0       version
+//	1       what the stream is for
+//	2 to 3  service, big-endian
+//	4 to 31 zero
+//
+// The header is longer than what stands in it: a peer that restarted says so by a stateless
+// reset, and only to packets of more than 42 bytes.
 const (
 	version    = 1
 	headerSize = 32
 
-	forData = 0 // a stream for the listener
+	forData = 0 // a stream for the listener of the service
 	forIdle = 1 // the question whether the session may be closed
 )
 
@@ -141,12 +149,13 @@ func (s *session) askIfIdle() bool {
 	defer stream.CancelRead(codeDone)
 	defer stream.Close()
 	stream.SetDeadline(time.Now().Add(handshakeTimeout))
-	return begin(stream, forIdle) == nil
+	return begin(stream, forIdle, 0) == nil
 }
 
 // begin sends the header of a stream and waits for the answer.
-func begin(stream *quic.Stream, what byte) error {
-	header := [headerSize]byte{version, what}
+func begin(stream *quic.Stream, what byte, service uint16) error {
+	header := [headerSize]byte{0: version, 1: what}
+	binary.BigEndian.PutUint16(header[2:], service)
 	if _, err := stream.Write(header[:]); err != nil {
 		return err
 	}
@@ -163,7 +172,7 @@ func begin(stream *quic.Stream, what byte) error {
 // admit takes a stream that the peer opened.
 func (s *session) admit(stream *quic.Stream) {
 	e := s.endpoint
-	c := &Conn{session: s, stream: stream}
+	c := &Conn{session: s, stream: stream, accepted: true}
 	stream.SetDeadline(time.Now().Add(handshakeTimeout))
 	var header [headerSize]byte
 	if _, err := io.ReadFull(stream, header[:]); err != nil || header[0] != version {
@@ -173,9 +182,10 @@ func (s *session) admit(stream *quic.Stream) {
 	answer := []byte{version}
 	switch header[1] {
 	case forData:
-		l := e.reserve()
+		c.service = binary.BigEndian.Uint16(header[2:])
+		l, why := e.reserve(c.service)
 		if l == nil {
-			c.reset(codeRefused)
+			c.reset(why)
 			return
 		}
 		_, err := stream.Write(answer)
@@ -204,9 +214,9 @@ func (s *session) alone() bool {
 	return s.streams == 1
 }
 
-// open opens a stream and waits until the peer has it. It also tells whether it failed
-// because the session has ended.
-func (s *session) open(ctx context.Context) (c *Conn, ended bool, err error) {
+// open opens a stream to a service and waits until the peer has it. It also tells whether it
+// failed because the session has ended.
+func (s *session) open(ctx context.Context, service uint16) (c *Conn, ended bool, err error) {
 	if !s.acquire() {
 		return nil, true, net.ErrClosed
 	}
@@ -218,10 +228,10 @@ func (s *session) open(ctx context.Context) (c *Conn, ended bool, err error) {
 		}
 		return nil, true, connError(err)
 	}
-	c = &Conn{session: s, stream: stream}
+	c = &Conn{session: s, stream: stream, service: service}
 	stream.SetDeadline(time.Now().Add(s.endpoint.config.HandshakeIdleTimeout))
 	stop := context.AfterFunc(ctx, func() { stream.SetDeadline(past) })
-	err = begin(stream, forData)
+	err = begin(stream, forData, service)
 	var refused *quic.StreamError
 	switch {
 	case !stop():
