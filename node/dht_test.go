@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ipfs/go-cid"
@@ -275,14 +276,23 @@ func TestTheDHTLeavesAnAttachedHost(t *testing.T) {
 		if !slices.Contains(h.Mux().Protocols(), dht.Prefix+"/kad/1.0.0") {
 			t.Errorf("protocols %v: want that of the DHT", h.Mux().Protocols())
 		}
-		if _, err := Attach(h, Options{DHT: &dht.Options{}}); !errors.Is(err, ErrOptions) {
-			t.Errorf("a second DHT on the host: %v, want ErrOptions", err)
-		}
 		if err := n.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if after := h.Mux().Protocols(); len(after) != before {
 			t.Errorf("protocols left: %v", after)
 		}
+	}
+}
+
+func TestAHostHasOneDHTOfAPrefix(t *testing.T) {
+	h := nodetest.Listening(t)
+	d, err := kaddht.New(h, kaddht.Mode(kaddht.ModeServer), kaddht.ProtocolPrefix(dht.Prefix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	if _, err := Attach(h, Options{DHT: &dht.Options{}}); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "has a DHT of it already") {
+		t.Errorf("a second DHT on the host: %v, want ErrOptions", err)
 	}
 }

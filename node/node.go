@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,8 +68,12 @@ func New(o Options) (*Node, error) {
 }
 
 // Attach mounts a node on a host of the caller's: it handles the stream protocol and opens no
-// port. Close takes it off again and leaves the host open.
+// port. Close takes it off again and leaves the host open. The error matches ErrOptions when
+// an option is wrong, or is about a host that New makes, and when the host has a node already.
 func Attach(h host.Host, o Options) (*Node, error) {
+	if err := checkAttach(h, o); err != nil {
+		return nil, err
+	}
 	n := newNode(o)
 	if err := n.mount(h); err != nil {
 		n.stop()
@@ -76,6 +81,29 @@ func Attach(h host.Host, o Options) (*Node, error) {
 	}
 	n.start()
 	return n, nil
+}
+
+// checkAttach reports what keeps a node from being mounted on a host.
+func checkAttach(h host.Host, o Options) error {
+	if h == nil {
+		return options.Wrong("node: attach: there is no host")
+	}
+	for _, option := range []struct {
+		name string
+		set  bool
+	}{
+		{"Listen", o.Listen}, {"Port", o.Port != 0}, {"ListenHost", o.ListenHost != ""}, {"Announce", o.Announce != nil},
+		{"Key", o.Key != nil}, {"KeyFile", o.KeyFile != ""}, {"TLS", o.TLS != nil}, {"TLSClient", o.TLSClient != nil},
+		{"NoWebRTCDirect", o.NoWebRTCDirect}, {"QUIC", o.QUIC}, {"MaxConns", o.MaxConns != 0}, {"Gater", o.Gater != nil},
+	} {
+		if option.set {
+			return options.Wrong("node: attach: %s is set, but the host decides that itself", option.name)
+		}
+	}
+	if slices.Contains(h.Mux().Protocols(), StreamProtocol) {
+		return options.Wrong("node: attach: the host has a node already")
+	}
+	return nil
 }
 
 func newNode(o Options) *Node {

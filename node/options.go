@@ -29,21 +29,20 @@ type Options struct {
 	// is a Legacy transport, a status page, and a page that makes a visitor's browser a
 	// peer; and the UDP port of the same number, that serves libp2p over webrtc-direct.
 	// Port is the number, 0 for any that is free in both; ListenHost an IP address or
-	// "localhost", "" for every address of the machine. A host that was attached has its
-	// own ports, and none is opened.
+	// "localhost", "" for every address of the machine. Attach refuses all three: a host of
+	// the caller's has its own ports.
 	Listen     bool
 	Port       uint16
 	ListenHost string
 
 	// NoWebRTCDirect neither listens to webrtc-direct nor dials it. QUIC listens to
-	// quic-v1 also, on the same UDP port, and dials it. An attached host has the
-	// transports that it has.
+	// quic-v1 also, on the same UDP port, and dials it. Attach refuses both.
 	NoWebRTCDirect bool
 	QUIC           bool
 
 	// Announce are the addresses that others are told, multiaddrs or ws:// and wss://
 	// URLs, where the node's own are not the ones to dial: behind a reverse proxy. A
-	// multiaddr that ends in /webrtc-direct gets the node's /certhash.
+	// multiaddr that ends in /webrtc-direct gets the node's /certhash. Attach refuses it.
 	Announce []string
 
 	// Bootstraps are peers of the network to join: multiaddrs that end in /p2p/…, and
@@ -53,12 +52,12 @@ type Options struct {
 
 	// Key is the identity. Without it the key in KeyFile is used, which is made if it
 	// is missing; without both a fresh Ed25519 key that lives as long as the node.
-	// An attached host has its own.
+	// Attach refuses both: a host of the caller's has its own.
 	Key     crypto.PrivKey
 	KeyFile string
 
 	// TLS makes the port speak TLS also. TLSClient is for dialling /tls/ws, nil trusts
-	// what the system trusts.
+	// what the system trusts. Attach refuses both.
 	TLS       *tls.Config
 	TLSClient *tls.Config
 
@@ -100,10 +99,10 @@ type Options struct {
 	// Version is what the status page and identify tell, "" means "dev".
 	Version string
 
-	// MaxConns is the most inbound connections, 0 means DefaultMaxConns.
+	// MaxConns is the most inbound connections, 0 means DefaultMaxConns. Attach refuses it.
 	MaxConns int
 
-	// Gater may turn connections away, legacy ones too. Nil lets all in.
+	// Gater may turn connections away, legacy ones too. Nil lets all in. Attach refuses it.
 	Gater connmgr.ConnectionGater
 
 	// Metrics takes libp2p's metrics and the router's counters. Nil means that there are
