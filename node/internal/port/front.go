@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcpreuse"
 	libp2pws "github.com/libp2p/go-libp2p/p2p/transport/websocket"
+	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
@@ -49,8 +50,34 @@ func newFront(o Options) *front {
 	return &front{opts: o}
 }
 
+// A webSocket is go-libp2p's WebSocket transport. But it keeps the name in an address, so that
+// a proxy that chooses its site by name learns it. go-libp2p does so only over TLS.
+type webSocket struct {
+	*libp2pws.WebsocketTransport
+	gated bool
+}
+
+// SkipResolve implements transport.SkipResolver: it reports whether the name in an address is
+// left to the dial, which resolves it and sends it on. A connection gater judges addresses and
+// not names, so with one every name is resolved before.
+func (t *webSocket) SkipResolve(_ context.Context, a ma.Multiaddr) bool {
+	if t.gated || !t.CanDial(a) {
+		return false
+	}
+	named := false
+	for _, c := range a {
+		switch c.Protocol().Code {
+		case ma.P_DNS, ma.P_DNS4, ma.P_DNS6:
+			named = true
+		case ma.P_TLS, ma.P_WSS:
+			return false
+		}
+	}
+	return named
+}
+
 // transport is a constructor for libp2p.Transport.
-func (f *front) transport(u transport.Upgrader, rc network.ResourceManager, shared *tcpreuse.ConnMgr) (*libp2pws.WebsocketTransport, error) {
+func (f *front) transport(u transport.Upgrader, rc network.ResourceManager, shared *tcpreuse.ConnMgr) (*webSocket, error) {
 	opts := []libp2pws.Option{
 		libp2pws.WithHandshakeTimeout(f.opts.HandshakeTimeout),
 		libp2pws.WithHTTPHandler(http.HandlerFunc(f.serveHTTP)),
@@ -59,7 +86,8 @@ func (f *front) transport(u transport.Upgrader, rc network.ResourceManager, shar
 	if f.opts.TLSClient != nil {
 		opts = append(opts, libp2pws.WithTLSClientConfig(f.opts.TLSClient))
 	}
-	return libp2pws.New(&frontUpgrader{u, f}, rc, shared, opts...)
+	t, err := libp2pws.New(&frontUpgrader{u, f}, rc, shared, opts...)
+	return &webSocket{t, f.opts.Gater != nil}, err
 }
 
 // configureHTTP turns off what suits a web site and not a relay: HTTP/2 in plain text, and
