@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/node/internal/options"
@@ -36,7 +37,8 @@ type Node struct {
 	ctx         context.Context // done when the node closes
 	stop        context.CancelFunc
 	unsubscribe func() error
-	dht         *dht.Directory // nil: there is none
+	metrics     prometheus.Collector // nil: not exported
+	dht         *dht.Directory       // nil: there is none
 	streams     *stream.Endpoint
 	tasks       sync.WaitGroup
 
@@ -173,6 +175,10 @@ func (n *Node) mount(h host.Host) error {
 	}
 	n.streams = n.newStreams()
 	close(mounted)
+	if err := n.exportMetrics(); err != nil {
+		n.Close()
+		return err
+	}
 	h.SetStreamHandler(StreamProtocol, n.accept)
 	if !n.opts.NoDiscovery {
 		if err := n.discover(); err != nil {
@@ -283,6 +289,9 @@ func (n *Node) Close() error {
 	n.mu.Unlock()
 
 	n.host.RemoveStreamHandler(StreamProtocol)
+	if n.metrics != nil {
+		n.opts.Metrics.Unregister(n.metrics)
+	}
 	var errs []error
 	if n.unsubscribe != nil {
 		errs = append(errs, n.unsubscribe())

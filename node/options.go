@@ -105,8 +105,9 @@ type Options struct {
 	// Gater may turn connections away, legacy ones too. Nil lets all in. Attach refuses it.
 	Gater connmgr.ConnectionGater
 
-	// Metrics takes libp2p's metrics and the router's counters. Nil means that there are
-	// none.
+	// Metrics takes the node's counters, named peer_relay_… and labelled with its id, and
+	// those of libp2p on a host that New makes. Nil means that there are none. Close takes
+	// the node's own off again.
 	Metrics prometheus.Registerer
 
 	// Logger is told of links, dials and drops at debug level. Nil discards it.

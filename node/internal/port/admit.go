@@ -132,6 +132,15 @@ type Stats struct {
 	Left           uint64 // the client left, or broke WebSocket's rules, before its first message
 }
 
+// Map returns the counts by their names.
+func (s Stats) Map() map[string]uint64 {
+	return map[string]uint64{
+		"libp2p": s.LibP2P, "text": s.Text, "http": s.HTTP,
+		"refused_no_text": s.RefusedNoText, "refused_silent": s.RefusedSilent, "refused_too_big": s.RefusedTooBig,
+		"refused_not_json": s.RefusedNotJSON, "refused_limit": s.RefusedLimit, "left": s.Left,
+	}
+}
+
 // Stats returns the counts.
 func (h *Host) Stats() Stats {
 	c := &h.front.count
