@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -107,8 +108,23 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 	return nil
 }
 
+// A contactStore keeps contacts in order.
+type contactStore struct {
+	mu sync.Mutex // held from make to store: the contact that is made last is stored last
+}
+
+// update stores a contact that is made of the present state.
+func (s *contactStore) update(make func() protocol.Contact, store func(protocol.Contact)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	store(make())
+}
+
 // updateContact tells the router how others can reach this node.
-func (n *Node) updateContact() {
+func (n *Node) updateContact() { n.contact.update(n.makeContact, n.router.SetContact) }
+
+// makeContact returns how others can reach this node.
+func (n *Node) makeContact() protocol.Contact {
 	c := protocol.Contact{ID: n.ID(), WebRTC: n.opts.WebRTC != nil}
 	var err error
 	if c.Record, err = contact.SealRecord(n.host.ID(), n.key, n.toldAddrs()); err != nil {
@@ -122,7 +138,7 @@ func (n *Node) updateContact() {
 			}
 		}
 	}
-	n.router.SetContact(c)
+	return c
 }
 
 // parseBootstrap returns the contact of a bootstrap, if it can be dialled at all.

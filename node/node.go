@@ -40,6 +40,9 @@ type Node struct {
 	metrics     prometheus.Collector // nil: not exported
 	dht         *dht.Directory       // nil: there is none
 	streams     *stream.Endpoint
+	contact     contactStore
+	closing     sync.Once
+	closeErr    error // guarded by closing
 	tasks       sync.WaitGroup
 
 	mu      sync.Mutex
@@ -243,8 +246,13 @@ func verify(key, data, sig []byte) (protocol.ID, bool) {
 }
 
 // accept serves a stream that another peer opened, on the goroutine that libp2p starts for
-// it. Close waits for it by the router.
+// it. Close waits for it, also for one whose link is refused.
 func (n *Node) accept(s network.Stream) {
+	if !n.enter() {
+		s.Reset()
+		return
+	}
+	defer n.tasks.Done()
 	link, err := n.openStream(n.ctx, s)
 	if err != nil {
 		n.log.Debug("no link", "err", err)
@@ -255,11 +263,23 @@ func (n *Node) accept(s network.Stream) {
 
 // task runs f on a goroutine that ends soon after its context is done. Close waits for it.
 func (n *Node) task(f func(context.Context)) {
+	if n.enter() {
+		go func() {
+			defer n.tasks.Done()
+			f(n.ctx)
+		}()
+	}
+}
+
+// enter counts what Close waits for, unless the node is closed.
+func (n *Node) enter() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.closed {
-		n.tasks.Go(func() { f(n.ctx) })
+	if n.closed {
+		return false
 	}
+	n.tasks.Add(1)
+	return true
 }
 
 // ID returns the node's address in the overlay.
@@ -277,14 +297,15 @@ func (n *Node) Send(to protocol.ID, payload []byte) error {
 }
 
 // Close says goodbye to all peers, stops what New or Attach started, and closes the host if
-// it is the node's own. It takes at most about a second.
+// it is the node's own. It takes at most about a second. Nothing of the node runs after it. A
+// second call waits for the first one and returns its error.
 func (n *Node) Close() error {
+	n.closing.Do(func() { n.closeErr = n.close() })
+	return n.closeErr
+}
+
+func (n *Node) close() error {
 	n.mu.Lock()
-	if n.closed {
-		n.mu.Unlock()
-		n.tasks.Wait()
-		return nil
-	}
 	n.closed = true
 	n.mu.Unlock()
 
