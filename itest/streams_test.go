@@ -30,6 +30,7 @@ import (
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/node/stream"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // A jsAndGo is two nodes with two relays between: near, a JS relay, our binary, far.
@@ -91,7 +92,7 @@ func startJSAndGo(t *testing.T, tapped bool) (ends jsAndGo) {
 
 // A lossy socket drops some of what is sent.
 type lossy struct {
-	*protocol.PacketConn
+	*packet.PacketConn
 	percent int
 
 	mu            sync.Mutex
@@ -273,7 +274,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	if n := read(); n != 1 {
 		t.Errorf("the relay could read %d frames with what a stream says", n-1)
 	}
-	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(stream.Port)+",") }); frames < len(want)/protocol.MaxDatagram {
+	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(stream.Port)+",") }); frames < len(want)/packet.MaxDatagram {
 		t.Errorf("only %d frames went by the relay", frames)
 	}
 }

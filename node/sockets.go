@@ -6,17 +6,18 @@ import (
 
 	"github.com/peer-relay/peer-relay/node/stream"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // ListenPacket opens a datagram socket on a port of this peer, 0 for any that is free.
 // Programs that share the node do not see each other's datagrams.
-func (n *Node) ListenPacket(port uint16) (*protocol.PacketConn, error) {
+func (n *Node) ListenPacket(port uint16) (*packet.PacketConn, error) {
 	return n.router.ListenPacket(port)
 }
 
 // DialPacket opens a datagram socket that is connected to a port of another peer.
-func (n *Node) DialPacket(id protocol.ID, port uint16) (*protocol.PacketConn, error) {
-	return n.router.Dial(id, port)
+func (n *Node) DialPacket(id protocol.ID, port uint16) (*packet.PacketConn, error) {
+	return n.router.DialPacket(id, port)
 }
 
 // ListenStream accepts the streams that other nodes open to a service of this one. A service

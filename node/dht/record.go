@@ -11,6 +11,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/node/internal/contact"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const (
@@ -59,11 +60,11 @@ func (recordValidator) Select(key string, values [][]byte) (int, error) {
 
 // openKept returns the record that the DHT keeps under a key.
 func openKept(key string, value []byte) (*peer.PeerRecord, error) {
-	if len(value) > protocol.MaxRecord {
-		return nil, fmt.Errorf("node: DHT: a record of %d bytes, at most %d", len(value), protocol.MaxRecord)
+	if len(value) > wire.MaxRecord {
+		return nil, fmt.Errorf("node: DHT: a record of %d bytes, at most %d", len(value), wire.MaxRecord)
 	}
 	id, ok := strings.CutPrefix(key, recordPrefix)
-	if !ok || len(id) != protocol.IDSize {
+	if !ok || len(id) != wire.IDSize {
 		return nil, errors.New("node: DHT: the key of a record is no id")
 	}
 	return contact.OpenRecord(value, protocol.ID([]byte(id)))

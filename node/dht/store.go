@@ -12,6 +12,7 @@ import (
 	dssync "github.com/ipfs/go-datastore/sync"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // What others may have a server of the DHT keep, see boundedStore.
@@ -55,7 +56,7 @@ func bucketOf(self protocol.ID) func(datastore.Key) string {
 			return "" // kad-dht makes no such key
 		}
 		sum := sha256.Sum256(raw)
-		return strconv.Itoa(self.CommonPrefixLen(protocol.ID(sum[:protocol.IDSize])))
+		return strconv.Itoa(self.CommonPrefixLen(protocol.ID(sum[:wire.IDSize])))
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/peer-relay/peer-relay/node/internal/contact"
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 func TestForgedRecordsAreRefused(t *testing.T) {
@@ -52,7 +53,7 @@ func TestForgedRecordsAreRefused(t *testing.T) {
 		"under another id":       {recordKey(contact.IDOf(b.ID())), right, false},
 		"under the whole digest": {"/pr/" + string(sum([]byte(a.ID()))), right, false},
 		"nothing":                {key, nil, false},
-		"too big":                {key, append(right, make([]byte, protocol.MaxRecord)...), false},
+		"too big":                {key, append(right, make([]byte, wire.MaxRecord)...), false},
 	} {
 		if err := (recordValidator{}).Validate(test.key, test.value); (err == nil) != test.ok {
 			t.Errorf("%s: %v", name, err)
@@ -216,7 +217,7 @@ func TestKeptRecordsHaveABucket(t *testing.T) {
 	})
 	kept.mu.Lock()
 	defer kept.mu.Unlock()
-	want := contact.IDOf(h.ID()).CommonPrefixLen(protocol.ID(sum([]byte(recordKey(d.id)))[:protocol.IDSize]))
+	want := contact.IDOf(h.ID()).CommonPrefixLen(protocol.ID(sum([]byte(recordKey(d.id)))[:wire.IDSize]))
 	if len(kept.crowds) != 1 || len(kept.crowds[strconv.Itoa(want)]) != 1 {
 		t.Errorf("kept %v, want one in bucket %d", kept.crowds, want)
 	}

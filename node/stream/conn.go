@@ -13,6 +13,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // past is a deadline that ends every call that waits.
@@ -137,7 +138,7 @@ func (c *Conn) isFinished() bool {
 	return c.finished
 }
 
-// LocalAddr implements net.Conn. It returns a protocol.Addr. Its port is the service on the
+// LocalAddr implements net.Conn. It returns a packet.Addr. Its port is the service on the
 // side that accepted the stream, and 0 on the other one.
 func (c *Conn) LocalAddr() net.Addr {
 	if c.accepted {
@@ -146,10 +147,10 @@ func (c *Conn) LocalAddr() net.Addr {
 	return c.session.endpoint.addr(0)
 }
 
-// RemoteAddr implements net.Conn. It returns a protocol.Addr, whose ID is proved. Its port is
+// RemoteAddr implements net.Conn. It returns a packet.Addr, whose ID is proved. Its port is
 // the service on the side that opened the stream, and 0 on the other one.
 func (c *Conn) RemoteAddr() net.Addr {
-	a := protocol.Addr{ID: c.session.id}
+	a := packet.Addr{ID: c.session.id}
 	if !c.accepted {
 		a.Port = c.service
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // A crowd counts the sessions that others opened, or are opening. The zero value works.
@@ -15,7 +16,7 @@ type crowd struct {
 }
 
 // idOf returns the id in an address of the datagram socket, which has no other kind.
-func idOf(addr net.Addr) protocol.ID { return addr.(protocol.Addr).ID }
+func idOf(addr net.Addr) protocol.ID { return addr.(packet.Addr).ID }
 
 // many reports whether the opener of a session must first show that it receives what is sent
 // to this address. Otherwise a peer that forges the address could use up the share of its id.

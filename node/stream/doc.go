@@ -8,7 +8,7 @@
 //	            │
 //	         socket                packs QUIC packets into larger datagrams
 //	            │
-//	      net.PacketConn           whose addresses are protocol.Addr
+//	      net.PacketConn           whose addresses are packet.Addr
 //
 // Both peers present the certificate of libp2p's TLS handshake. So each knows the key of the
 // other one, and with it its id. SPEC.md describes the rest under "Streams": the header of a

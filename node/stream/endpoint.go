@@ -22,6 +22,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // Port is the datagram port that streams run over ("PR" in ASCII).
@@ -67,7 +68,7 @@ type Options struct {
 	Key crypto.PrivKey
 
 	// Open returns the datagram socket. It is called once, by the first use. Its addresses
-	// are of type protocol.Addr. The Endpoint closes it.
+	// are of type packet.Addr. The Endpoint closes it.
 	Open func() (net.PacketConn, error)
 
 	// Logger is told at debug level why a session was refused. It is not nil.
@@ -135,17 +136,17 @@ func (e *Endpoint) Listen(service uint16) (*Listener, error) {
 func (e *Endpoint) Dial(ctx context.Context, id protocol.ID, service uint16) (*Conn, error) {
 	c, err := e.dial(ctx, id, service)
 	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: network, Source: e.addr(0), Addr: protocol.Addr{ID: id, Port: service}, Err: err}
+		return nil, &net.OpError{Op: "dial", Net: network, Source: e.addr(0), Addr: packet.Addr{ID: id, Port: service}, Err: err}
 	}
 	return c, nil
 }
 
 // socketOf returns the address of the datagram socket of a peer.
-func socketOf(id protocol.ID) protocol.Addr { return protocol.Addr{ID: id, Port: Port} }
+func socketOf(id protocol.ID) packet.Addr { return packet.Addr{ID: id, Port: Port} }
 
 // addr returns the address of a service of this peer.
-func (e *Endpoint) addr(service uint16) protocol.Addr {
-	return protocol.Addr{ID: e.opts.ID, Port: service}
+func (e *Endpoint) addr(service uint16) packet.Addr {
+	return packet.Addr{ID: e.opts.ID, Port: service}
 }
 
 // start opens the socket on first use; e.mu is held.
@@ -274,7 +275,7 @@ func (e *Endpoint) add(conn *quic.Conn, accepted bool) (*session, error) {
 		return nil, err
 	}
 	s := &session{endpoint: e, conn: conn, id: protocol.HashID([]byte(peerID)), peerID: peerID, accepted: accepted}
-	if from, ok := conn.RemoteAddr().(protocol.Addr); accepted && (!ok || from.ID != s.id) {
+	if from, ok := conn.RemoteAddr().(packet.Addr); accepted && (!ok || from.ID != s.id) {
 		return nil, fmt.Errorf("%w: %v", ErrWrongPeer, s.id)
 	}
 	e.mu.Lock()
@@ -366,7 +367,7 @@ func (e *Endpoint) session(ctx context.Context, id protocol.ID) (s *session, fre
 }
 
 // connect makes a session with the peer at an address, which must prove to be want.
-func (e *Endpoint) connect(to protocol.Addr, want protocol.ID) (*session, error) {
+func (e *Endpoint) connect(to packet.Addr, want protocol.ID) (*session, error) {
 	conn, err := e.transport.Dial(e.ctx, to, e.tls(want), e.config)
 	if err != nil {
 		if e.ctx.Err() != nil {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
@@ -153,10 +154,10 @@ func TestStreamTellsBothEnds(t *testing.T) {
 	if d.RemoteID() != b.ID() || c.RemoteID() != a.ID() || c.RemotePeer() != a.peerID {
 		t.Errorf("the ends are told to be %v and %v (%v)", d.RemoteID(), c.RemoteID(), c.RemotePeer())
 	}
-	if want := (protocol.Addr{ID: a.ID()}); c.RemoteAddr() != want || d.LocalAddr() != want {
+	if want := (packet.Addr{ID: a.ID()}); c.RemoteAddr() != want || d.LocalAddr() != want {
 		t.Errorf("the addresses of a are told to be %v and %v, want %v", c.RemoteAddr(), d.LocalAddr(), want)
 	}
-	if want := (protocol.Addr{ID: b.ID(), Port: testService}); d.RemoteAddr() != want || c.LocalAddr() != want {
+	if want := (packet.Addr{ID: b.ID(), Port: testService}); d.RemoteAddr() != want || c.LocalAddr() != want {
 		t.Errorf("the addresses of b are told to be %v and %v, want %v", d.RemoteAddr(), c.LocalAddr(), want)
 	}
 	// In the other direction on the same connection.

@@ -58,7 +58,7 @@ func (l *Listener) Close() error {
 	}
 }
 
-// Addr implements net.Listener. It returns a protocol.Addr, whose port is the service.
+// Addr implements net.Listener. It returns a packet.Addr, whose port is the service.
 func (l *Listener) Addr() net.Addr { return l.endpoint.addr(l.service) }
 
 func (l *Listener) failed(op string) error {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // Several services have listeners at once, and each gets its own streams.
@@ -22,7 +22,7 @@ func TestServices(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := (protocol.Addr{ID: b.ID(), Port: service}); l.Addr() != want {
+		if want := (packet.Addr{ID: b.ID(), Port: service}); l.Addr() != want {
 			t.Errorf("the listener is at %v, want %v", l.Addr(), want)
 		}
 		listeners[service] = l
@@ -50,7 +50,7 @@ func TestServices(t *testing.T) {
 	// A service without a listener refuses at once and says why.
 	begun := time.Now()
 	_, err := dial(2)
-	if !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), "no listener for this service") || !strings.Contains(err.Error(), protocol.Addr{ID: b.ID(), Port: 2}.String()) {
+	if !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), "no listener for this service") || !strings.Contains(err.Error(), packet.Addr{ID: b.ID(), Port: 2}.String()) {
 		t.Errorf("a service without a listener: %v", err)
 	}
 	if took := time.Since(begun); took > handshakeTimeout/2 {

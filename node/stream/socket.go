@@ -5,7 +5,7 @@ import (
 	"net"
 	"sync"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // QUIC packets are small. Most of what a message costs a relay, and what the relay keeps of
@@ -40,7 +40,7 @@ type socket struct {
 }
 
 func newSocket(c net.PacketConn) *socket {
-	return &socket{PacketConn: c, buf: make([]byte, protocol.MaxDatagram), ready: make(chan struct{}, 1)}
+	return &socket{PacketConn: c, buf: make([]byte, packet.MaxDatagram), ready: make(chan struct{}, 1)}
 }
 
 // SetReadBuffer and SetWriteBuffer tell quic-go that the buffers of the socket are in order.

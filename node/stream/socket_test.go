@@ -10,6 +10,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
@@ -24,7 +25,7 @@ func testPacket(number, size int) []byte {
 func TestSocketBatchOfSpec(t *testing.T) {
 	c := socket{ready: make(chan struct{}, 1)}
 	for _, p := range [][]byte{{0x40, 0xaa, 0xbb}, {0x40, 0xcc}} {
-		if _, err := c.WriteTo(p, protocol.Addr{Port: 1}); err != nil {
+		if _, err := c.WriteTo(p, packet.Addr{Port: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,7 +49,7 @@ func TestSocketBatches(t *testing.T) {
 		c.SetReadDeadline(time.Now().Add(nodetest.Patience))
 		return newSocket(c) // and nothing sends until it is told to
 	}
-	stats := func(c *socket) protocol.PacketStats { return c.PacketConn.(*protocol.PacketConn).Stats() }
+	stats := func(c *socket) packet.Stats { return c.PacketConn.(*packet.PacketConn).Stats() }
 	from, to, other := open(a, 1), open(b, 2), open(b, 3)
 	write := func(to net.Addr, packets ...[]byte) {
 		t.Helper()

@@ -12,6 +12,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // MaxAddrs is the most addresses of a peer record that are told, and that are dialled.
@@ -64,7 +65,7 @@ func SealRecord(self peer.ID, key crypto.PrivKey, addrs []ma.Multiaddr) ([]byte,
 		if err != nil {
 			return nil, fmt.Errorf("node: peer record: %w", err)
 		}
-		if len(raw) <= protocol.MaxRecord {
+		if len(raw) <= wire.MaxRecord {
 			return raw, nil
 		}
 		if rec.Addrs = rec.Addrs[:len(rec.Addrs)-1]; len(rec.Addrs) == 0 {

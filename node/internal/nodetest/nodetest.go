@@ -3,6 +3,7 @@ package nodetest
 
 import (
 	"context"
+	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -12,21 +13,12 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// T is the part of a testing.TB that this package needs: only tests import package testing.
-type T interface {
-	Helper()
-	Cleanup(func())
-	Context() context.Context
-	Fatal(...any)
-	Fatalf(string, ...any)
-}
-
 // Patience is how long a test waits for what must happen. Only a failing test waits that
 // long.
 const Patience = 30 * time.Second
 
 // Eventually waits until cond holds.
-func Eventually(t T, what string, cond func() bool) {
+func Eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
 	defer deadline.Stop()
@@ -42,7 +34,7 @@ func Eventually(t T, what string, cond func() bool) {
 }
 
 // Receive waits for a value on c.
-func Receive[V any](t T, what string, c <-chan V) V {
+func Receive[V any](t testing.TB, what string, c <-chan V) V {
 	t.Helper()
 	select {
 	case v := <-c:
@@ -54,7 +46,7 @@ func Receive[V any](t T, what string, c <-chan V) V {
 }
 
 // StockHost returns a libp2p host as its users make it. It listens nowhere.
-func StockHost(t T, opts ...libp2p.Option) host.Host {
+func StockHost(t testing.TB, opts ...libp2p.Option) host.Host {
 	t.Helper()
 	h, err := libp2p.New(append(opts, libp2p.NoListenAddrs, libp2p.DisableMetrics())...)
 	if err != nil {
@@ -65,7 +57,7 @@ func StockHost(t T, opts ...libp2p.Option) host.Host {
 }
 
 // Listening returns a StockHost that listens at a free port of 127.0.0.1.
-func Listening(t T, opts ...libp2p.Option) host.Host {
+func Listening(t testing.TB, opts ...libp2p.Option) host.Host {
 	t.Helper()
 	h := StockHost(t, opts...)
 	if err := h.Network().Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0/ws")); err != nil {
@@ -75,7 +67,7 @@ func Listening(t T, opts ...libp2p.Option) host.Host {
 }
 
 // Connect connects a host to another one, and pings it.
-func Connect(t T, from host.Host, to peer.AddrInfo) {
+func Connect(t testing.TB, from host.Host, to peer.AddrInfo) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
@@ -88,7 +80,7 @@ func Connect(t T, from host.Host, to peer.AddrInfo) {
 }
 
 // AddrOf returns the first address that has a protocol, such as ma.P_WS.
-func AddrOf(t T, addrs []ma.Multiaddr, code int) ma.Multiaddr {
+func AddrOf(t testing.TB, addrs []ma.Multiaddr, code int) ma.Multiaddr {
 	t.Helper()
 	for _, a := range addrs {
 		if _, err := a.ValueForProtocol(code); err == nil {
