@@ -32,11 +32,37 @@ func ReadFrame(r FrameReader, most int) (*Frame, error) {
 	if most = min(most, MaxFrame); size > most {
 		return nil, fmt.Errorf("%w: the frame has %d bytes, want at most %d", ErrFraming, size, most)
 	}
-	buf := make([]byte, lengthPrefix+size, lengthPrefix+size+pathEntry)
-	if _, err := io.ReadFull(r, buf[lengthPrefix:]); err != nil {
+	buf, err := readSized(r, size)
+	if err != nil {
 		return nil, cutOff(err)
 	}
 	return parseFrame(buf)
+}
+
+const (
+	firstRead  = 20 << 10 // bytes of a frame that are allocated before any of them has come: those of a datagram
+	readGrowth = 4        // times what has come, that are allocated next
+)
+
+// readSized reads the size bytes of a frame, with headroom before them and room for one entry
+// of a path after them. The buffer grows with what arrives: otherwise a peer could reserve 256
+// KiB with the three bytes of a length.
+func readSized(r io.Reader, size int) ([]byte, error) {
+	allocate := func(n int) []byte {
+		return make([]byte, lengthPrefix+n, lengthPrefix+n+pathEntry)
+	}
+	buf := allocate(min(size, firstRead))
+	for have := lengthPrefix; ; {
+		if _, err := io.ReadFull(r, buf[have:]); err != nil {
+			return nil, err
+		}
+		if have = len(buf); have == lengthPrefix+size {
+			return buf, nil
+		}
+		grown := allocate(min(size, readGrowth*have))
+		copy(grown, buf)
+		buf = grown
+	}
 }
 
 func readLength(r io.ByteReader) (size int, err error) {
