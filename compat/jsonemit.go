@@ -109,7 +109,7 @@ func appendPR(b []byte, f *wire.Frame, extraSaysAll bool, shown string) []byte {
 		member(`"r":`)
 		b = appendIDs(b, f.Route)
 	}
-	hop := f.Hop()
+	hop := f.Hop
 	if hop = hop.WithTx(hop.TxLeft() + f.PathLen()); hop != wire.NewHop() {
 		member(`"t":"`)
 		b = hex.AppendEncode(b, []byte{byte(hop >> 24), byte(hop >> 16), byte(hop >> 8), byte(hop)})

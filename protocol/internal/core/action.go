@@ -14,7 +14,8 @@ const (
 	Granted                         // the claim Index may go on to LinkUp
 	Refused                         // the claim Index may not, for Err
 	Signalled                       // hand Frame, a signal, to who makes WebRTC links; Proved says whose word From is
-	Found                           // the search Index was answered by IDs, the nearest first
+	Compose                         // call Compose with Draft, which may take long, and report with Composed
+	Found                           // the search Index was answered by IDs, the nearest first, or ended with Err
 	PeerUp                          // Peer is linked
 	PeerDown                        // Peer is not linked any more
 )
@@ -25,6 +26,7 @@ type Action struct {
 	Type    ActionType
 	Link    LinkHandle
 	Frame   *wire.Frame
+	Draft   *Draft
 	Proved  bool
 	Contact wire.Contact
 	Index   int

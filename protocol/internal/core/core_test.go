@@ -82,9 +82,9 @@ func shortID(id wire.ID) string {
 	return s + "00"[:max(0, 2-len(s))]
 }
 
-func testHash(a, b, c []byte) uint64 {
+func testHash(a, b, c, d []byte) uint64 {
 	h := fnv.New64a()
-	for _, x := range [][]byte{a, {byte(len(b))}, b, c} {
+	for _, x := range [][]byte{a, {byte(len(b))}, b, {byte(len(d))}, d, c} {
 		h.Write(x)
 	}
 	return h.Sum64()
@@ -191,7 +191,7 @@ func (s *script) run(event string, w []string) {
 	case "unclaim":
 		s.c.Unclaim(number)
 	case "down":
-		s.c.LinkDown(s.now, h)
+		s.c.LinkDown(s.now, h, nil)
 	case "bye": // HANDLE REASON
 		s.c.Receive(s.now, h, wire.NewBye(wire.ByeReason(slices.Index(byeNames, w[1]))))
 	case "ping":
@@ -214,7 +214,7 @@ func (s *script) run(event string, w []string) {
 		s.c.Receive(s.now, h, s.frame(w[1:]))
 	case "send": // TO [TEXT]
 		text := strings.Join(w[1:], " ")
-		f, err := s.c.NewFrame(Outgoing{To: abbreviated(first), Form: wire.FormJSON, Payload: []byte(text)}, s.c.Nonce())
+		f, err := s.c.NewFrame(Outgoing{To: abbreviated(first), Form: wire.FormJSON, Payload: []byte(text)}, s.c.Draw())
 		if err == nil {
 			err = s.c.Send(s.now, f)
 		}
@@ -398,10 +398,20 @@ func (s *script) frame(w []string) *wire.Frame {
 
 // take notes the actions of the last event.
 func (s *script) take() {
+	var drafts []*Draft
 	for _, a := range s.c.Actions() {
-		if line := s.show(a); line != "" {
+		if a.Type == Compose {
+			drafts = append(drafts, a.Draft)
+		} else if line := s.show(a); line != "" {
 			s.out = append(s.out, line)
 		}
+	}
+	for _, d := range drafts {
+		s.c.Compose(d)
+		s.c.Composed(s.now, d)
+	}
+	if len(drafts) > 0 {
+		s.take()
 	}
 }
 
@@ -480,7 +490,7 @@ func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
 	default:
 		line += " " + string(b.Payload)
 	}
-	line += fmt.Sprintf(" path=%s tx=%d detours=%d", showIDs(f.Path()), f.Hop().TxLeft(), f.Hop().DetoursLeft())
+	line += fmt.Sprintf(" path=%s tx=%d detours=%d", showIDs(f.Path()), f.Hop.TxLeft(), f.Hop.DetoursLeft())
 	if len(f.Route) > 0 {
 		line += " route=" + showIDs(f.Route)
 	}
