@@ -127,7 +127,7 @@ type Dialer interface {
 type Signal struct {
 	From    ID
 	Payload []byte // JSON text
-	Proved  bool   // From has been proved to be who sent it, so it knows the extensions
+	Proved  bool   // the signal is proved to be from From, which therefore knows the extensions
 }
 
 // A Signaller is a Dialer whose links are agreed on by signals, which go over the

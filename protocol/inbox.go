@@ -77,7 +77,7 @@ func (b *inbox) close() {
 	b.mu.Unlock()
 }
 
-// take waits for deliveries and gives all there are, none once the inbox is closed
+// take waits for deliveries and returns all there are, none once the inbox is closed
 // and empty.
 func (b *inbox) take(emptied []delivery) []delivery {
 	b.mu.Lock()
@@ -90,7 +90,7 @@ func (b *inbox) take(emptied []delivery) []delivery {
 	return items
 }
 
-// done gives back the room of what the application has taken: a message, or an event
+// done frees the room of what the application has taken: a message, or an event
 // if f is nil.
 func (b *inbox) done(f *wire.Frame) {
 	b.mu.Lock()

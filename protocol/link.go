@@ -14,12 +14,12 @@ import "github.com/peer-relay/peer-relay/protocol/wire"
 type Link interface {
 	Info() LinkInfo
 
-	// ReadFrame gives the next frame. An error that wraps ErrMalformed concerns this
-	// frame alone and the link goes on; any other ends the link, io.EOF in order.
+	// ReadFrame returns the next frame. An error that wraps ErrMalformed concerns this
+	// frame only and the link goes on; any other ends the link, io.EOF in order.
 	ReadFrame() (*wire.Frame, error)
 
 	// WriteFrame writes or buffers a frame. After a FrameBye nothing is written. An
-	// error that wraps ErrTooBig or ErrUnencodable concerns this frame alone.
+	// error that wraps ErrTooBig or ErrUnencodable concerns this frame only.
 	WriteFrame(*wire.Frame) error
 
 	// Flush sends what is buffered.

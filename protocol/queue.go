@@ -49,7 +49,7 @@ func (q *queue) signal() {
 	}
 }
 
-// take gives all that is queued and takes an emptied slice for what comes next.
+// take returns all that is queued and takes an emptied slice for what comes next.
 func (q *queue) take(emptied []*wire.Frame) (frames []*wire.Frame, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -25,7 +25,7 @@ const (
 )
 
 // Options says what a Router is to be. The zero value is a relay with a random id
-// that signs nothing and dials nobody.
+// that signs nothing and dials no peer.
 type Options struct {
 	// ID is this peer's address. The zero ID means a random one.
 	ID ID
@@ -34,7 +34,7 @@ type Options struct {
 	Role Role
 
 	// Key, Sign and Verify prove ids. Key is the public key that ID is the hash of;
-	// Verify gives the hash of key if sig is its signature of data. Without Sign no
+	// Verify returns the hash of key if sig is its signature of data. Without Sign no
 	// message is signed, without Verify no signature is believed.
 	Key    []byte
 	Sign   func(data []byte) (sig []byte, err error)
@@ -54,7 +54,7 @@ type Options struct {
 	// NoOverlay leaves the choice of links to the application.
 	NoOverlay bool
 
-	// OnMessage, OnPeer and OnPeerDown are called one at a time, in order, from a
+	// OnMessage, OnPeer and OnPeerDown are called in order, never two at once, from a
 	// goroutine of the router. While one runs, up to 8,192 messages or 16 MiB are
 	// kept; what comes then is dropped and counted.
 	OnMessage  func(Message)
@@ -157,7 +157,7 @@ func (r *Router) hash(a, b, c, d []byte) uint64 {
 	return h.Sum64()
 }
 
-// ID gives this peer's address.
+// ID returns this peer's address.
 func (r *Router) ID() ID { return r.id }
 
 func (r *Router) now() time.Duration { return time.Since(r.start) }
@@ -173,7 +173,7 @@ func (r *Router) enter(event func(c *core.Core, now time.Duration)) {
 	r.tell(events)
 }
 
-// settle takes the actions of an event, does those that need the lock and gives
+// settle takes the actions of an event, does those that need the lock and returns
 // the others. Queues, claims and the inbox are bounded and never block.
 func (r *Router) settle() (later []core.Action) {
 	for _, a := range r.core.Actions() {
@@ -308,14 +308,14 @@ func (r *Router) compose() {
 	}
 }
 
-// Stats gives the counters.
+// Stats returns the counters.
 func (r *Router) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.core.Stats()
 }
 
-// Peers gives the linked peers in the order of their ids.
+// Peers returns the linked peers in the order of their ids.
 func (r *Router) Peers() []LinkInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -43,7 +43,7 @@ func (d *diary) note(format string, args ...any) {
 	d.mu.Unlock()
 }
 
-// texts gives the payloads that arrived, in order.
+// texts returns the payloads that arrived, in order.
 func (d *diary) texts() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -383,7 +383,7 @@ func TestRouterClaims(t *testing.T) {
 	})
 }
 
-// message gives a frame as a legacy link would, without a hop's budgets being spent.
+// message returns a frame as a legacy link would, without a hop's budgets being spent.
 func message(t *testing.T, from, to protocol.ID, text string) *wire.Frame {
 	b := wire.Body{From: from, To: to, Form: protocol.FormJSON, Payload: []byte(text)}
 	if err := b.Encode(); err != nil {

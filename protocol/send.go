@@ -36,7 +36,7 @@ type Message struct {
 	Form    Form
 	Payload []byte // JSON text or bytes, as Form says
 	Extra   []byte // unknown members of a legacy message, as a JSON object
-	Proved  bool   // From has been proved to be who sent it
+	Proved  bool   // the message is proved to be from From
 	Path    []ID   // the peers it went through, its origin first; a hint
 }
 
@@ -82,7 +82,7 @@ type found struct {
 }
 
 // Nearest asks the network for the peers that are nearest to an id, which need not be
-// anybody's, and gives up to some 40, the nearest first. It is a stranger's word: the
+// any peer's. It returns up to some 40 ids, the nearest first. It is a stranger's word: the
 // peers are said to be there. The error is the context's if no answer comes within it, or
 // within 10 s; ErrQueueFull if too many ask at once.
 func (r *Router) Nearest(ctx context.Context, id ID) ([]ID, error) {

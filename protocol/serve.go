@@ -17,12 +17,12 @@ type served struct {
 	info     LinkInfo
 	queue    *queue
 	reason   error       // why it ends
-	closing  bool        // a bye is on its way
+	closing  bool        // a bye is in flight
 	patience *time.Timer // ends the link if the other end does not
 }
 
-// sayBye queues a bye behind what is queued and gives the other end a while to take
-// it all: a link whose peer does not read must end too.
+// sayBye queues a bye behind what is queued, and ends the link if the other end does not
+// take it all within a while: a link whose peer does not read must end too.
 func (s *served) sayBye(reason wire.ByeReason, why error) {
 	if s.closing {
 		return

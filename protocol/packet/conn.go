@@ -117,7 +117,7 @@ func (c *PacketConn) ReadFrom(p []byte) (n int, addr net.Addr, err error) {
 
 // ReadMsg is ReadFrom that also tells whether the sender is proved to be from.ID: the
 // datagram was signed with the key that hashes to it, or came straight from that peer.
-// Anybody may have sent one that is not.
+// Any peer may have sent one that is not.
 func (c *PacketConn) ReadMsg(p []byte) (n int, from Addr, proved bool, err error) {
 	d, err := c.take()
 	return copy(p, d.payload), d.from, d.proved, err
@@ -270,7 +270,7 @@ func (c *PacketConn) setReadDeadline(t time.Time) {
 	timer = time.AfterFunc(wait, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if d.timer == timer { // else the deadline was moved while this began
+		if d.timer == timer { // otherwise the deadline was moved while this began
 			d.passed = true
 			c.changed.Broadcast()
 		}
@@ -285,7 +285,7 @@ func (c *PacketConn) Close() error {
 	return c.shut()
 }
 
-// shut is the part of Close that concerns the socket alone.
+// shut is the part of Close that concerns only the socket.
 func (c *PacketConn) shut() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

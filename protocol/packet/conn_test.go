@@ -91,7 +91,7 @@ func (f family) read(s net.PacketConn) (string, net.Addr) {
 	return string(p[:n]), from
 }
 
-// filled gives a socket in which these datagrams wait.
+// filled returns a socket in which these datagrams wait.
 func (f family) filled(texts ...string) socket {
 	f.t.Helper()
 	s, probe := f.open(f.here(0)), f.open(f.there())

@@ -78,7 +78,7 @@ type datagram struct {
 // datagrams is a queue. Taking from it and dropping its oldest are the same.
 type datagrams struct {
 	items []datagram
-	head  int // of items, so many were taken
+	head  int // number of items that were taken
 	bytes int
 }
 

@@ -50,7 +50,7 @@ type End struct {
 	blocked chan struct{} // closed by Unblock; nil unless writes are held up
 }
 
-// Pipe gives the two ends of a link. a is what the owner of the first end is told
+// Pipe returns the two ends of a link. a is what the owner of the first end is told
 // of the peer at the other end, b what the owner of the second one is told.
 func Pipe(a, b protocol.LinkInfo, o PipeOptions) (*End, *End) {
 	if o.Window == 0 {
@@ -188,7 +188,7 @@ type direction struct {
 	writeErr error     // what the writer gets
 }
 
-// A packet is a frame on its way.
+// A packet is a frame in flight.
 type packet struct {
 	frame []byte
 	due   time.Time
@@ -226,7 +226,7 @@ func (d *direction) writeError() error {
 	return fmt.Errorf("protocoltest: write: %w", d.writeErr)
 }
 
-// write puts a frame on its way, after there is room for it.
+// write sends a frame, once there is room for it.
 func (d *direction) write(frame []byte) error {
 	for !d.put(frame) {
 		select {
@@ -279,7 +279,7 @@ func (d *direction) read() ([]byte, error) {
 	}
 }
 
-// next gives the next frame if it is there, else how long to wait for it; 0 is until
+// next returns the next frame if it is there, otherwise how long to wait for it; 0 is until
 // something changes.
 func (d *direction) next() (frame []byte, wait time.Duration, err error) {
 	d.mu.Lock()

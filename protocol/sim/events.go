@@ -19,7 +19,7 @@ const (
 	silence           // no bye came for byeTime
 )
 
-// An event happens to peer at a time.
+// An event happens to a peer, when its time comes.
 type event struct {
 	at    time.Duration
 	seq   uint64
@@ -37,7 +37,7 @@ type eventQueue struct {
 	seq  uint64
 }
 
-// next gives the time of the first event.
+// next returns the time of the first event.
 func (q *eventQueue) next() time.Duration {
 	if len(q.heap) == 0 {
 		return math.MaxInt64

@@ -49,7 +49,7 @@ type World struct {
 	hash   hash.Hash
 	line   []byte
 
-	sent     map[string]time.Duration // user messages on their way, by payload
+	sent     map[string]time.Duration // user messages in flight, by payload
 	received []Receipt
 	twice    int
 	pings    uint64
@@ -90,7 +90,7 @@ type end struct {
 	down    bool
 }
 
-// New gives a World without peers.
+// New returns a World without peers.
 func New(cfg Config) *World {
 	return &World{
 		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), byID: make(map[wire.ID]*Peer),
@@ -98,19 +98,19 @@ func New(cfg Config) *World {
 	}
 }
 
-// Now gives the virtual time.
+// Now returns the virtual time.
 func (w *World) Now() time.Duration { return w.now }
 
-// Peers gives all peers that were ever added.
+// Peers returns all peers that were ever added.
 func (w *World) Peers() []*Peer { return w.peers }
 
-// Hash gives the hash over every action of every core so far.
+// Hash returns the hash over every action of every core so far.
 func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(nil)) }
 
-// Pings gives how many pings and pongs were sent.
+// Pings returns how many pings and pongs were sent.
 func (w *World) Pings() uint64 { return w.pings }
 
-// Add adds a peer. Nobody can dial a leaf.
+// Add adds a peer. No peer can dial a leaf.
 func (w *World) Add(role wire.Role) *Peer {
 	p := &Peer{Index: len(w.peers), Alive: true, role: role, x: w.rng.Float64(), y: w.rng.Float64(), ends: make(map[core.LinkHandle]*end)}
 	for i := range p.ID {
@@ -179,8 +179,8 @@ func (w *World) Send(from, to *Peer) error {
 	return err
 }
 
-// Receipts gives the messages that arrived since the last call, and how many of them
-// arrived more than once. What is still on its way is forgotten.
+// Receipts returns the messages that arrived since the last call, and how many of them
+// arrived more than once. What is still in flight is forgotten.
 func (w *World) Receipts() (received []Receipt, twice int) {
 	received, twice = w.received, w.twice
 	w.received, w.twice = nil, 0
@@ -207,7 +207,7 @@ func (w *World) do(e event) {
 	}
 	switch e.kind {
 	case tick:
-		if p.wake == e.at { // else another one took its place
+		if p.wake == e.at { // otherwise another one took its place
 			p.wake = 0
 			p.Core.Tick(w.now)
 		}
@@ -335,7 +335,7 @@ func (w *World) deliver(p *Peer, f *wire.Frame) {
 	w.received = append(w.received, Receipt{From: w.byID[f.Body.From], To: p, Hops: f.PathLen(), Took: w.now - at})
 }
 
-// transmit puts a frame on its way.
+// transmit sends a frame.
 func (w *World) transmit(e *end, f *wire.Frame) {
 	b, err := f.AppendTo(nil)
 	if err != nil {
@@ -372,7 +372,7 @@ func idOf(p *Peer) (id wire.ID) {
 	return id
 }
 
-// latency gives the time from one peer to another: they lie on a plane, and each pair
+// latency returns the time from one peer to another: they lie on a plane, and each pair
 // has a little of its own.
 func (w *World) latency(a, b *Peer) time.Duration {
 	own := uint64(a.Index^b.Index)*0x9e3779b97f4a7c15>>60 + uint64(min(a.Index, b.Index))&3
@@ -406,7 +406,7 @@ func (w *World) note(p *Peer, a core.Action) {
 	w.line = b
 }
 
-// Living gives the peers that live.
+// Living returns the peers that live.
 func (w *World) Living() []*Peer {
 	var alive []*Peer
 	for _, p := range w.peers {

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	maxQuestions = 256 // addresses that are asked for, or were in vain
+	maxQuestions = 256 // addresses that are asked for, or were not found
 	maxHeld      = 8   // datagrams that wait for the answer to one
 	askTimes     = 3   // as RFC 4861 has it,
 	askEvery     = time.Second
@@ -53,7 +53,7 @@ type Conn struct {
 // A question is about an address.
 type question struct {
 	held   []held
-	failed time.Time // when it was given up; zero: it is being asked
+	failed time.Time // when no answer had come; zero: it is being asked
 }
 
 // A held datagram waits for the answer.
@@ -65,7 +65,7 @@ type held struct {
 // Stats counts what a Conn did.
 type Stats struct {
 	packet.Stats
-	Unresolved uint64 // datagrams dropped because it was not found out in time whose the address is
+	Unresolved uint64 // datagrams dropped because the peer with the address was not found in time
 }
 
 var (
@@ -73,7 +73,7 @@ var (
 	_ net.Conn       = (*Conn)(nil)
 )
 
-// Wrap gives conn, which it takes over, addresses of t. Sockets that share a table know
+// Wrap returns a socket over conn, which it takes over, with the addresses of t. Sockets that share a table know
 // the same peers. find, if not nil, is how peers are found that t does not know.
 func Wrap(conn *packet.PacketConn, t *Table, find Finder) *Conn {
 	local := conn.LocalAddr().(packet.Addr)
@@ -121,7 +121,7 @@ func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	return len(p), nil
 }
 
-// peer gives who has an address.
+// peer returns the peer that has an address.
 func (c *Conn) peer(ip netip.Addr) (wire.ID, bool) {
 	if ip == c.local.Addr() { // which the table may have forgotten
 		return c.self, true
@@ -129,7 +129,7 @@ func (c *Conn) peer(ip netip.Addr) (wire.ID, bool) {
 	return c.table.ID(ip)
 }
 
-// hold keeps a datagram until it is known who has its address.
+// hold keeps a datagram until the peer with its address is known.
 func (c *Conn) hold(p []byte, ip netip.Addr, port uint16) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,7 +167,7 @@ func (c *Conn) hold(p []byte, ip netip.Addr, port uint16) error {
 	return nil
 }
 
-// resolve asks who has an address and sends what was held for it.
+// resolve asks for the peer with an address and sends what was held for it.
 func (c *Conn) resolve(ip netip.Addr, q *question) {
 	id, ok := c.ask(ip)
 	c.mu.Lock()
@@ -182,12 +182,12 @@ func (c *Conn) resolve(ip netip.Addr, q *question) {
 	}
 	c.mu.Unlock()
 	for _, d := range sent {
-		c.conn.WriteTo(d.payload, packet.Addr{ID: id, Port: d.port}) // an error means closed: nobody is there to be told
+		c.conn.WriteTo(d.payload, packet.Addr{ID: id, Port: d.port}) // an error means closed, and no caller is left to be told
 	}
 }
 
 // ask asks now and again, until one of the answers, which may be late, or a datagram from
-// there tells who has an address.
+// there tells which peer has an address.
 func (c *Conn) ask(ip netip.Addr) (wire.ID, bool) {
 	b := ip.As16()
 	var near wire.ID
@@ -229,7 +229,7 @@ func (c *Conn) failed(addr net.Addr, err error) error {
 	return &net.OpError{Op: "write", Net: packet.Addr{}.Network(), Source: c.LocalAddr(), Addr: addr, Err: err}
 }
 
-// Stats gives the counters.
+// Stats returns the counters.
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -242,10 +242,10 @@ func (c *Conn) Read(p []byte) (int, error) { return c.conn.Read(p) }
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (int, error) { return c.conn.Write(p) }
 
-// LocalAddr implements net.PacketConn. It gives a *net.UDPAddr.
+// LocalAddr implements net.PacketConn. It is a *net.UDPAddr.
 func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.local) }
 
-// RemoteAddr implements net.Conn. It gives a *net.UDPAddr, nil if the socket is not
+// RemoteAddr implements net.Conn. It is a *net.UDPAddr, nil if the socket is not
 // connected.
 func (c *Conn) RemoteAddr() net.Addr {
 	if !c.remote.IsValid() {

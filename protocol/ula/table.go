@@ -24,7 +24,7 @@ const told = 15
 // syscall.EHOSTUNREACH.
 var ErrUnknown = fmt.Errorf("ula: no peer is known by this address: %w", syscall.EHOSTUNREACH)
 
-// AddrOf gives the address of a peer, the same everywhere.
+// AddrOf returns the address of a peer, the same everywhere.
 func AddrOf(id wire.ID) netip.Addr { return join(id[:told]) }
 
 func join(b []byte) netip.Addr {
@@ -48,12 +48,12 @@ type entry struct {
 	proved bool
 }
 
-// NewTable gives an empty table.
+// NewTable returns an empty table.
 func NewTable() *Table {
 	return &Table{byAddr: make(map[netip.Addr]*list.Element), byID: make(map[wire.ID]*list.Element)}
 }
 
-// Add makes a peer known and gives its address in this table. That is AddrOf, unless
+// Add makes a peer known and returns its address in this table. That is AddrOf, unless
 // another peer has that already. proved says that the id is not merely claimed: such a
 // peer takes its address from one whose id is not proved, now or whenever the proof
 // comes; both have another address from then on. A peer whose address was taken has it
@@ -76,7 +76,7 @@ func (t *Table) Add(id wire.ID, proved bool) netip.Addr {
 	peer.proved = peer.proved || proved
 	own := AddrOf(id)
 	if holder := t.byAddr[own]; holder == nil {
-		t.move(e, own) // perhaps back: who had it was forgotten
+		t.move(e, own) // perhaps back: the peer that had it was forgotten
 	} else if other := holder.Value.(*entry); other.id != id && peer.proved && !other.proved {
 		t.move(holder, t.spare(other.id))
 		t.move(e, own)
@@ -86,8 +86,8 @@ func (t *Table) Add(id wire.ID, proved bool) netip.Addr {
 	return peer.addr
 }
 
-// move gives a peer an address that nobody has, and nobody the one that it had: what is
-// written there must not reach another.
+// move assigns an unused address to a peer. The one that it had becomes unused: what is
+// written there must not reach another peer.
 func (t *Table) move(e *list.Element, addr netip.Addr) {
 	peer := e.Value.(*entry)
 	delete(t.byAddr, peer.addr)
@@ -95,7 +95,7 @@ func (t *Table) move(e *list.Element, addr netip.Addr) {
 	t.byAddr[addr] = e
 }
 
-// spare gives an address for a peer whose own is taken.
+// spare returns an address for a peer whose own is taken.
 func (t *Table) spare(id wire.ID) netip.Addr {
 	sum := sha256.Sum256(id[:])
 	for t.byAddr[join(sum[:told])] != nil {
@@ -104,7 +104,7 @@ func (t *Table) spare(id wire.ID) netip.Addr {
 	return join(sum[:told])
 }
 
-// ID gives the peer that has an address.
+// ID returns the peer that has an address.
 func (t *Table) ID(addr netip.Addr) (wire.ID, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -71,19 +71,16 @@ type Body struct {
 	Payload []byte
 
 	hasTo   bool
-	unknown bool
+	unknown bool // it has fields that this version does not know
 	raw     []byte
 	head    int
 }
 
-// Raw gives the bytes of the Body as they travel. They must not be changed.
+// Raw returns the bytes of the Body as they travel. They must not be changed.
 func (b *Body) Raw() []byte { return b.raw }
 
-// Head gives every byte of the Body before its payload.
+// Head returns every byte of the Body before its payload.
 func (b *Body) Head() []byte { return b.raw[:b.head] }
-
-// HasUnknown reports whether the Body has fields that this version does not know.
-func (b *Body) HasUnknown() bool { return b.unknown }
 
 // Encode lays the Body out from its fields and refuses what a reader would refuse.
 // Fields that a parsed Body had and this version does not know are lost, so a relay
@@ -123,7 +120,7 @@ func (b *Body) appendHead(raw []byte) ([]byte, error) {
 	return appendPayloadHead(raw, b.Form, len(b.Payload))
 }
 
-// appendPayloadHead lays out what stands before the bytes of a payload of so many.
+// appendPayloadHead lays out what stands before the bytes of a payload of that size.
 func appendPayloadHead(raw []byte, form Form, size int) ([]byte, error) {
 	switch {
 	case form != FormNone:

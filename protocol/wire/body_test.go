@@ -125,7 +125,7 @@ func TestJoinBody(t *testing.T) {
 	}
 	later := append(bytes.Clone(b.Head()), appendVarint(nil, 99, 5)...)
 	joined, err := JoinBody(later, b.Form, b.Payload)
-	if err != nil || !joined.HasUnknown() || !bytes.Equal(joined.Head(), later) || !bytes.Equal(joined.Payload, b.Payload) {
+	if err != nil || !joined.unknown || !bytes.Equal(joined.Head(), later) || !bytes.Equal(joined.Payload, b.Payload) {
 		t.Errorf("joined %+v, error %v", joined, err)
 	}
 	for name, c := range map[string]struct {

@@ -33,7 +33,7 @@ func readSchema(t *testing.T) schema {
 	return schema{files[0]}
 }
 
-// message gives an empty message; name is one of those that the file defines.
+// message returns an empty message; name is one of those that the file defines.
 func (s schema) message(name protoreflect.Name) *dynamicpb.Message {
 	return dynamicpb.NewMessage(s.Messages().ByName(name))
 }
@@ -106,7 +106,7 @@ func (d dyn) hasUnknown() bool {
 	return found
 }
 
-// describe gives the fields of a Frame that protobuf read, as a vector has them.
+// describe returns the fields of a Frame that protobuf read, as a vector has them.
 func (s schema) describe(t *testing.T, m *dynamicpb.Message) *vectorFrame {
 	t.Helper()
 	d := dyn{m}
@@ -371,7 +371,7 @@ func (g generator) fillMessage(t *testing.T, d dyn) {
 
 func (g generator) often() bool { return g.IntN(2) == 0 }
 
-// number gives a number of up to bits bits, of every length equally often.
+// number returns a number of up to bits bits, of every length equally often.
 func (g generator) number(bits int) uint64 {
 	if n := g.IntN(bits + 1); n > 0 {
 		return g.Uint64() >> (64 - n)

@@ -19,7 +19,7 @@ import (
 
 func testID(name string) ID { return HashID([]byte(name)) }
 
-// testMessage gives a frame with size bytes of payload and whatever change adds.
+// testMessage returns a frame with size bytes of payload and whatever change adds.
 func testMessage(tb testing.TB, size int, change ...func(*MessageFields)) *Frame {
 	tb.Helper()
 	f, err := NewMessageFrame(testFields(tb, size, change...))

@@ -154,7 +154,7 @@ func FuzzParseBody(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again.HasUnknown() {
+		if again.unknown {
 			t.Fatal("we encode a field that we do not know")
 		}
 		again.unknown, again.raw, again.head = b.unknown, b.raw, b.head

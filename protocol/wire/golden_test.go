@@ -122,7 +122,7 @@ func readVectors(tb testing.TB) (all []vector) {
 	return all
 }
 
-// describe gives the fields of a frame as a vector has them.
+// describe returns the fields of a frame as a vector has them.
 func describe(f *Frame) *vectorFrame {
 	v := &vectorFrame{Type: f.Type.String(), Num: f.Num, Bye: uint32(f.Bye)}
 	if h := f.Hello; h != nil {
@@ -141,7 +141,7 @@ func describe(f *Frame) *vectorFrame {
 	b := &f.Body
 	v.Body = &vectorBody{From: b.From, Kind: b.Kind.String(), Form: uint32(b.Form), Flags: uint32(b.Flags), E2E: hexOf(b.E2E),
 		Expiry: b.Expiry, Key: hexOf(b.Key), Extra: hexOf(b.Extra), Record: hexOf(b.Record), Token: hexOf(b.Token),
-		Payload: hexOf(b.Payload), Unknown: b.HasUnknown(), Head: len(b.Head())}
+		Payload: hexOf(b.Payload), Unknown: b.unknown, Head: len(b.Head())}
 	if b.To != (ID{}) {
 		v.Body.To = &b.To
 	}
@@ -172,7 +172,7 @@ func build(f *Frame) (*Frame, error) {
 	return NewMessageFrame(MessageFields{Hop: f.Hop, Nonce: f.Nonce, Body: b, Route: f.Route, Sig: f.Sig, Targets: f.Targets, Path: f.Path()})
 }
 
-// onWire gives the bytes that f takes on a stream, without the length before them.
+// onWire returns the bytes that f takes on a stream, without the length before them.
 func onWire(tb testing.TB, f *Frame) []byte {
 	tb.Helper()
 	wire, err := f.AppendTo(nil)

@@ -14,10 +14,10 @@ const (
 // NewHop returns the budgets with which a message starts.
 func NewHop() Hop { return Hop(TxBudget<<24 | Detours<<16 | nacks<<8) }
 
-// TxLeft gives the transmissions that are left, over all copies of a message.
+// TxLeft returns the transmissions that are left, over all copies of a message.
 func (h Hop) TxLeft() int { return int(h >> 24) }
 
-// DetoursLeft gives how often the message may still go to a peer that is no nearer.
+// DetoursLeft returns how often the message may still go to a peer that is no nearer.
 func (h Hop) DetoursLeft() int { return int(h >> 16 & 0xff) }
 
 // WithTx sets the transmissions that are left, 0 to 255.

@@ -18,7 +18,7 @@ const IDBits = IDSize * 8
 // smaller the exclusive or of two ids, read as a big-endian number, the nearer.
 type ID [IDSize]byte
 
-// HashID gives the id of a libp2p peer: the first 20 bytes of the SHA-256 of the
+// HashID returns the id of a libp2p peer: the first 20 bytes of the SHA-256 of the
 // bytes of its peer id, the head of its key in a Kademlia DHT. That is why a key
 // can prove an id.
 func HashID(peerID []byte) ID {
@@ -38,10 +38,10 @@ func ParseID(s string) (ID, error) {
 	return id, nil
 }
 
-// String gives the id as 40 lower-case hexadecimal digits.
+// String returns the id as 40 lower-case hexadecimal digits.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
-// Short gives the first four hexadecimal digits, for logs.
+// Short returns the first four hexadecimal digits, for logs.
 func (id ID) Short() string { return hex.EncodeToString(id[:2]) }
 
 // AppendText implements encoding.TextAppender.
@@ -73,7 +73,7 @@ func (id ID) Closer(a, b ID) bool {
 	return false
 }
 
-// CommonPrefixLen gives the number of leading bits that id and other share: the
+// CommonPrefixLen returns the number of leading bits that id and other share: the
 // index of the bucket that other falls into, IDBits when they are equal.
 func (id ID) CommonPrefixLen(other ID) int {
 	for i := range id {
@@ -84,10 +84,10 @@ func (id ID) CommonPrefixLen(other ID) int {
 	return IDBits
 }
 
-// bit gives the i-th bit of the id, the most significant first.
+// bit returns the i-th bit of the id, the most significant first.
 func (id ID) Bit(i int) byte { return id[i/8] >> (7 - i%8) & 1 }
 
-// flipBit gives the id with its i-th bit inverted.
+// flipBit returns the id with its i-th bit inverted.
 func (id ID) FlipBit(i int) ID {
 	id[i/8] ^= 1 << (7 - i%8)
 	return id

@@ -5,7 +5,7 @@ import "google.golang.org/protobuf/encoding/protowire"
 // The sizes of the wire. Each is checked on what is read and on what is written.
 const (
 	MaxFrame   = 262144 // bytes of one frame, without its length prefix
-	MaxBody    = 260000 // bytes of one Body: a frame less room for what else stands in it
+	MaxBody    = 260000 // bytes of one Body: a frame less room for its other fields
 	MaxHello   = 4096   // bytes of a HELLO frame
 	MaxRecord  = 2048   // bytes of a signed peer record
 	MaxKey     = 1024   // bytes of a public key: an RSA key of 4,096 bits with room to spare

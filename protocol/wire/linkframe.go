@@ -23,10 +23,10 @@ type Role uint32
 const (
 	RolePeer   Role = 0 // relays for others
 	RoleLeaf   Role = 1 // a browser, or a peer that only dials out
-	RoleServer Role = 2 // a public relay: takes everybody, dials its like
+	RoleServer Role = 2 // a public relay: takes every peer, dials its like
 )
 
-// A Nack gives a message back to the peer that it came from.
+// A Nack returns a message to the peer that it came from.
 type Nack struct {
 	Seq    uint64
 	Reason uint32
@@ -45,7 +45,7 @@ const (
 	ByeSilent    ByeReason = 5 // no answer to a ping
 )
 
-// NewHello gives the first frame of a link. It refuses what a reader would refuse.
+// NewHello returns the first frame of a link. It refuses what a reader would refuse.
 func NewHello(h Hello) (*Frame, error) {
 	f := &Frame{Type: FrameHello, Hello: &h}
 	if err := f.encode(); err != nil {
@@ -54,10 +54,10 @@ func NewHello(h Hello) (*Frame, error) {
 	return f, nil
 }
 
-// NewAck gives the acknowledgement of the first count messages of a link.
+// NewAck returns the acknowledgement of the first count messages of a link.
 func NewAck(count uint64) *Frame { return newLinkFrame(Frame{Type: FrameAck, Num: count}) }
 
-// NewNack gives a message back. It refuses what a reader would refuse.
+// NewNack returns a message back. It refuses what a reader would refuse.
 func NewNack(n Nack) (*Frame, error) {
 	f := &Frame{Type: FrameNack, Nack: &n}
 	if err := f.encode(); err != nil {
@@ -66,13 +66,13 @@ func NewNack(n Nack) (*Frame, error) {
 	return f, nil
 }
 
-// NewPing gives a ping with a token that the pong brings back.
+// NewPing returns a ping with a token that the pong brings back.
 func NewPing(token uint64) *Frame { return newLinkFrame(Frame{Type: FramePing, Num: token}) }
 
-// NewPong gives the answer to a ping.
+// NewPong returns the answer to a ping.
 func NewPong(token uint64) *Frame { return newLinkFrame(Frame{Type: FramePong, Num: token}) }
 
-// NewBye gives the last frame of a link.
+// NewBye returns the last frame of a link.
 func NewBye(reason ByeReason) *Frame { return newLinkFrame(Frame{Type: FrameBye, Bye: reason}) }
 
 // newLinkFrame lays a frame out at once, so that Size is true and WriteTo only

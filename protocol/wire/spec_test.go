@@ -49,7 +49,7 @@ func newSpecPeer(seed byte) specPeer {
 	return specPeer{private, key, peerID, HashID(peerID)}
 }
 
-// examples gives what the hex blocks of SPEC.md must hold, by their names.
+// examples returns what the hex blocks of SPEC.md must hold, by their names.
 func examples(t *testing.T) map[string][]byte {
 	t.Helper()
 	wire := func(f *Frame, err error) []byte {
@@ -132,7 +132,7 @@ func TestSpecExamples(t *testing.T) {
 	}
 }
 
-// specRows gives the tables of SPEC.md whose first line is a header with this word in
+// specRows returns the tables of SPEC.md whose first line is a header with this word in
 // its first cell: the section's heading, and for each row the cells.
 func specRows(spec, header string) map[string][][]string {
 	rows := make(map[string][][]string)

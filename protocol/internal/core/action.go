@@ -7,7 +7,7 @@ type ActionType uint8
 
 const (
 	Transmit      ActionType = iota // hand Frame to Link; report with Written
-	Deliver                         // hand Frame to the application; Proved says whose word From is
+	Deliver                         // hand Frame to the application; Proved says that its origin is proved
 	Dial                            // open a link to Contact; report LinkUp or DialFailed
 	DialBootstrap                   // open a link to bootstrap number Index; report LinkUp, BootstrapLinked or BootstrapFailed
 	CloseLink                       // write what is queued for Link and a bye of Reason, read to its end; report LinkDown

@@ -9,13 +9,13 @@ import (
 
 // A bootstrap is a peer that this one was told to begin with. It is dialled until it
 // answers, again when its link is lost, and from time to time for a while longer, so
-// that islands find each other.
+// that partitions find each other.
 type bootstrap struct {
-	id      wire.ID // who answered last
+	id      wire.ID // the peer that answered last
 	known   bool
 	next    time.Duration
 	since   time.Duration // when the tries began
-	until   time.Duration // when a dial of which nothing was heard is given up
+	until   time.Duration // when a dial without an outcome counts as failed
 	tries   int
 	dialing bool
 }
@@ -51,7 +51,7 @@ func (o *overlay) bootstrap() {
 	}
 }
 
-// wait gives how long to wait after so many tries in vain.
+// wait returns how long to wait after the failed tries so far.
 func (b *bootstrap) wait(now time.Duration) time.Duration {
 	most := bootMostLate
 	if now-b.since < bootEager {
@@ -111,7 +111,7 @@ func (o *overlay) bootstrapDown(l *link) {
 	}
 }
 
-// rebootIn gives when to visit a bootstrap again. In a big network that is seldom,
+// rebootIn returns when to visit a bootstrap again. In a big network that is seldom,
 // so that all peers together visit one at most ten times a second.
 func (o *overlay) rebootIn() time.Duration {
 	visits := time.Duration(o.estimate()/(10*max(1, len(o.boots)))) * time.Second

@@ -11,7 +11,7 @@ import (
 // A candidate is a peer that is known and not, or not yet, linked.
 type candidate struct {
 	id      wire.ID
-	source  wire.ID       // who told of it, itself if it was linked or asked for
+	source  wire.ID       // the peer that told of it, itself if it was linked or asked for
 	heard   time.Duration // when it was last told of
 	next    time.Duration // when it may be sought
 	shunned time.Duration // until when its offers are refused
@@ -19,7 +19,7 @@ type candidate struct {
 	wanted  bool // the application asked for it
 }
 
-// learn notes a candidate that source told of. It gives nil if there is no room:
+// learn notes a candidate that source told of. It returns nil if there is no room:
 // a bucket holds bucketCands, and one source fills at most sourceCands places.
 func (o *overlay) learn(id, source wire.ID) *candidate {
 	if cand := o.cands[id]; cand != nil {
@@ -94,7 +94,7 @@ func (o *overlay) forget(cand *candidate) {
 }
 
 // failed backs a candidate off, twice as long each time. After maxCandFails it is forgotten
-// once nobody tells of it any more: forgotten sooner it would be learned anew and tried
+// once no peer tells of it any more: forgotten sooner it would be learned again and tried
 // as if it never had failed.
 func (o *overlay) failed(id wire.ID, backoff time.Duration) {
 	cand := o.cands[id]
@@ -131,7 +131,7 @@ func (o *overlay) inBucket(b int) (n int) {
 }
 
 // counts reports whether a link fills a place in its bucket. Leaves do not relay, and
-// a bootstrap that everybody counted on would carry everybody's messages.
+// a bootstrap that all peers counted on would carry the messages of all.
 func (l *link) counts() bool { return l.Role != wire.RoleLeaf && !l.bootstrap && !l.ended }
 
 // --- filling the table
@@ -142,7 +142,7 @@ type neighbour struct {
 	have bool // linked or asked
 }
 
-// seeker gives a function that offers a link, as long as few offers are pending.
+// seeker returns a function that offers a link, as long as few offers are pending.
 func (o *overlay) seeker() func(wire.ID) bool {
 	budget := maxPending
 	for _, h := range o.pending {
@@ -179,7 +179,7 @@ func (o *overlay) fill() (deficit bool) {
 	if o.leaf() {
 		return o.attach(near, seek) || deficit
 	}
-	var depth int // buckets from here on hold near peers alone
+	var depth int // buckets from here on hold near peers only
 	if len(near) >= nearLinks {
 		depth = o.bucket(near[len(near)-1].id)
 	} else {
@@ -208,7 +208,7 @@ func (o *overlay) fillWanted(seek func(wire.ID) bool) {
 	}
 }
 
-// deepest gives the bucket above which all linked peers lie.
+// deepest returns the bucket above which all linked peers lie.
 func (o *overlay) deepest() (depth int) {
 	if near := o.host.closest(o.self, 1, nil); len(near) > 0 {
 		depth = o.bucket(near[0].ID) + 1
@@ -217,7 +217,7 @@ func (o *overlay) deepest() (depth int) {
 }
 
 // fillBucket seeks links in bucket b while it has too few: a candidate, in a part of
-// the bucket that has none if there is one, else a question to who may know.
+// the bucket that has none if there is one, otherwise a question to a peer that may know.
 func (o *overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (deficit bool) {
 	var have int
 	var slots [bucketLinks]bool
@@ -280,7 +280,7 @@ func (o *overlay) pick(b int, slots *[bucketLinks]bool) *candidate {
 			score += 2
 		}
 		if o.isBootstrap(cand.id) {
-			score -= maxCandFails // the last choice: it serves everybody
+			score -= maxCandFails // the last choice: it serves all peers
 		}
 		if best == nil || score > bestScore {
 			best, bestScore = cand, score
@@ -289,7 +289,7 @@ func (o *overlay) pick(b int, slots *[bucketLinks]bool) *candidate {
 	return best
 }
 
-// randomIn gives a random id in bucket b of this peer.
+// randomIn returns a random id in bucket b of this peer.
 func (o *overlay) randomIn(b int) wire.ID {
 	var id wire.ID
 	for i := range id {
@@ -313,7 +313,7 @@ func (o *overlay) nearCount() int {
 	return nearLinks
 }
 
-// near gives the nearest peers that are linked or may be, the nearest first.
+// near returns the nearest peers that are linked or may be, the nearest first.
 func (o *overlay) near() []neighbour {
 	var all []neighbour
 	n := o.nearCount()

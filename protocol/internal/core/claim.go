@@ -65,7 +65,7 @@ func (c *Core) rival(info wire.LinkInfo) error {
 	return nil
 }
 
-// holder gives the link that a link described by info must not displace, if there is one.
+// holder returns the link that a link described by info must not displace, if there is one.
 func (c *Core) holder(info wire.LinkInfo) *link {
 	for _, l := range c.order {
 		if l.ID == info.ID && !l.ended && !c.displaces(info, l) {
@@ -78,7 +78,7 @@ func (c *Core) holder(info wire.LinkInfo) *link {
 // displaces reports whether a link described by info is to take the place of l.
 // Between two links that both only claim their id, the order of links is for peers
 // that dial each other at the same instant. Later it would hand a live link's id to
-// anybody who claims it.
+// any peer that claims it.
 func (c *Core) displaces(info wire.LinkInfo, l *link) bool {
 	return better(info, l.LinkInfo) && (info.Proved || c.now-l.since < glareTime)
 }

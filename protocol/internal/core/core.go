@@ -11,11 +11,11 @@ import (
 // A Core decides what a peer does. It is synchronous: every event is a call with
 // the time, and what follows from it is a list of Actions. It has no goroutine, no
 // clock, no source of randomness of its own, and nothing in it depends on the order
-// of a map, so the same events give the same actions. A Router drives one over real
+// of a map, so the same events lead to the same actions. A Router drives one over real
 // links, a simulator thousands over a queue of events.
 //
-// Time is a Duration since a start that the caller chooses. A Core is for one
-// goroutine at a time.
+// Time is a Duration since a start that the caller chooses. A Core must not be
+// used by two goroutines at once.
 type Core struct {
 	// Fixed after NewCore.
 	cfg  CoreConfig
@@ -65,10 +65,10 @@ type CoreConfig struct {
 type waiting struct {
 	frame   *wire.Frame
 	since   time.Duration
-	relayed bool // it is somebody else's
+	relayed bool // it is another peer's
 }
 
-// NewCore gives a Core without links.
+// NewCore returns a Core without links.
 func NewCore(cfg CoreConfig) *Core {
 	c := &Core{
 		cfg:       cfg,
@@ -82,7 +82,7 @@ func NewCore(cfg CoreConfig) *Core {
 	return c
 }
 
-// Actions gives what is to be done since the last call. The caller owns the slice
+// Actions returns what is to be done since the last call. The caller owns the slice
 // until the next call of any method.
 func (c *Core) Actions() []Action {
 	a := c.actions
@@ -92,7 +92,7 @@ func (c *Core) Actions() []Action {
 
 func (c *Core) do(a Action) { c.actions = append(c.actions, a) }
 
-// NextWake gives the time at which Tick is due.
+// NextWake returns the time at which Tick is due.
 func (c *Core) NextWake() time.Duration { return c.nextWake }
 
 func (c *Core) wakeBy(at time.Duration) {
@@ -101,7 +101,7 @@ func (c *Core) wakeBy(at time.Duration) {
 	}
 }
 
-// Stats gives a copy of the counters.
+// Stats returns a copy of the counters.
 func (c *Core) Stats() Stats {
 	s := c.stats
 	s.Links = c.table.len()

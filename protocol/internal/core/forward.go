@@ -93,12 +93,12 @@ type hopQuery struct {
 //     since a detour would spread one slow peer's backlog over its neighbours
 //  2. the link that stands last in the message's route, the nearest the receiver
 //  3. the nearest of the links that are strictly nearer than this peer
-//  4. of a leaf, the nearest relay; else the neighbour from which the receiver's
+//  4. of a leaf, the nearest relay; otherwise the neighbour from which the receiver's
 //     own messages come
 //  5. next to legacy peers, as they do themselves, the two nearest links whatever
-//     their distance; else the nearest link as a detour, as long as it has detours
+//     their distance; otherwise the nearest link as a detour, as long as it has detours
 //
-// Most legacy peers have no link but this one, so that what goes to them alone is
+// Most legacy peers have no link but this one, so that what goes only to them is
 // lost. Of two copies one therefore goes to a peer that knows more, if there is one.
 //
 // A search takes none but links that are strictly nearer.
@@ -167,8 +167,8 @@ func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 	return ch
 }
 
-// beside gives a message that would go to legacy peers alone a better second hop: the
-// neighbour from which the receiver's own messages come, else the nearest that knows
+// beside adds a better second hop to a message that would go only to legacy peers: the
+// neighbour from which the receiver's own messages come, otherwise the nearest that knows
 // the extensions, whatever its distance.
 func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 	if ch.first.extended || ch.second != nil && ch.second.extended {
@@ -187,8 +187,8 @@ func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 }
 
 // closer finds the best link that is strictly nearer to the target than this peer,
-// and a second one where the best is a legacy peer: nobody behind it takes custody,
-// so one copy alone is too few. Relays go before leaves, and native links before
+// and a second one where the best is a legacy peer: no peer behind it takes custody,
+// so that one copy is too few. Relays go before leaves, and native links before
 // legacy ones unless the legacy one is more than maxLegacyBits nearer.
 func (c *Core) closer(to wire.ID, takes func(*link) bool) (first, second *link) {
 	const native, legacy, leaf, kinds = 0, 1, 2, 3
@@ -233,7 +233,7 @@ func (c *Core) closer(to wire.ID, takes func(*link) bool) (first, second *link) 
 	return first, nil
 }
 
-// nearerBits gives by how many bits a is nearer to the target than b.
+// nearerBits returns by how many bits a is nearer to the target than b.
 func nearerBits(target, a, b wire.ID) int {
 	return target.CommonPrefixLen(a) - target.CommonPrefixLen(b)
 }

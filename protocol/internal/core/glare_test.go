@@ -70,7 +70,7 @@ func (p *glarePeer) end(h LinkHandle) *glareEnd {
 	panic("no such link")
 }
 
-// steps gives what could happen next at this peer.
+// steps returns what could happen next at this peer.
 func (p *glarePeer) steps(t *testing.T, now time.Duration) (steps []func()) {
 	for _, e := range p.ends {
 		switch {

@@ -12,7 +12,7 @@ import (
 // A handshake is an offer to a peer or from one, and the dial that it leads to.
 type handshake struct {
 	id      wire.ID
-	source  wire.ID // who told of the peer
+	source  wire.ID // the peer that told of it
 	token   []byte
 	until   time.Duration
 	via     wire.ID // the linked peer that brought the offer, unless it is this peer's
@@ -61,7 +61,7 @@ func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
 	}
 }
 
-// back gives the way that f came, for the answer.
+// back returns the way that f came, for the answer.
 func back(f *wire.Frame) []wire.ID {
 	n := f.PathLen()
 	if n <= 1 {
@@ -91,7 +91,7 @@ func (o *overlay) findRouted(l *link) {
 	o.host.send(l, Outgoing{To: o.self, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest, Token: token, Payload: o.self[:]})
 }
 
-// query notes a search and gives its token.
+// query notes a search and returns its token.
 func (o *overlay) query(index int, near wire.ID) []byte {
 	token := o.newToken()
 	if len(o.queries) >= maxQueries {
@@ -119,7 +119,7 @@ func (o *overlay) search(index int, near wire.ID) error {
 	return nil
 }
 
-// found gives the answer to a search, and what this peer knows itself.
+// found returns the answer to a search, and what this peer knows itself.
 func (o *overlay) found(index int, near wire.ID, ids []wire.ID) {
 	o.endSearch(index)
 	ids = append(ids, o.self)
@@ -161,7 +161,7 @@ func (o *overlay) answered(b *wire.Body, proved bool) bool {
 	return true
 }
 
-// asking gives the index of the search that has a token, -1 if none has.
+// asking returns the index of the search that has a token, -1 if none has.
 func (o *overlay) asking(token []byte) int {
 	if len(token) == 0 {
 		return -1
@@ -178,7 +178,7 @@ func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
 	target := wire.ID(b.Payload)
 	most := wire.MaxFound
 	if !proved && l.ID != b.From {
-		// Whoever forges an origin must not have us send it much more than it sent us.
+		// A peer that forges an origin must not have us send that one much more than it sent us.
 		most = max(1, min(most, 3*f.Size()/wire.IDSize-answerIDs))
 	}
 	links := o.host.closest(target, most, func(l *link) bool { return l.ID != b.From && !l.ended })
@@ -255,7 +255,7 @@ func (o *overlay) endHandshake(id wire.ID) {
 	}
 }
 
-// offer asks a peer for a link, through whoever is nearest to it.
+// offer asks a peer for a link, through the peer that is nearest to it.
 func (o *overlay) offer(id wire.ID) {
 	h := &handshake{id: id, source: id, token: o.newToken(), until: o.host.clock() + offerExpiry, mine: true}
 	if cand := o.cands[id]; cand != nil {
@@ -412,7 +412,7 @@ func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 }
 
 // dial opens a link to a peer unless as many are being opened as the same source may
-// have opened at once; then it waits for its turn, so that nobody can make this peer
+// have opened at once; then it waits for its turn, so that no peer can make this one
 // knock at many doors at once.
 func (o *overlay) dial(h *handshake, contact wire.Contact) {
 	h.dialing, h.until = true, o.host.clock()+dialExpiry
@@ -441,7 +441,7 @@ func (o *overlay) dialFailed(id wire.ID) {
 }
 
 // onSignal takes what a peer says about a WebRTC connection: one that this peer has
-// answered, or dials. Everybody else is not asked, so that what strangers can start
+// answered, or dials. No other peer was asked, so that what strangers can start
 // here is bounded by the handshakes.
 func (o *overlay) onSignal(f *wire.Frame, proved bool) bool {
 	b := &f.Body

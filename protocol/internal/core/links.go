@@ -113,7 +113,7 @@ func (c *Core) endFor(l *link, reason wire.ByeReason, why error) {
 	l.gone = reason == wire.ByeSilent
 	l.replaced = reason == wire.ByeDuplicate
 	c.do(Action{Type: CloseLink, Link: l.handle, Reason: reason, Err: why})
-	if reason != wire.ByeDuplicate { // else the other link takes its place without a word
+	if reason != wire.ByeDuplicate { // otherwise the other link takes its place without a word
 		c.leaveTable(l)
 	}
 }
@@ -174,7 +174,7 @@ type standIn struct {
 	until time.Duration
 }
 
-// expireStandIns lets go of those whose place nobody took.
+// expireStandIns lets go of those whose place no link took.
 func (c *Core) expireStandIns() {
 	for len(c.standIns) > 0 && c.standIns[0].until <= c.now {
 		l := c.standIns[0].link
@@ -190,7 +190,7 @@ func (c *Core) expireStandIns() {
 	}
 }
 
-// Written tells that frames of so many bytes left the queue of a link.
+// Written tells that frames, with bytes in all, left the queue of a link.
 func (c *Core) Written(now time.Duration, h LinkHandle, frames, bytes int) {
 	c.now = now
 	if l := c.byHandle[h]; l != nil {

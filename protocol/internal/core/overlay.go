@@ -46,7 +46,7 @@ type overlay struct {
 }
 
 // A host is the data plane as the overlay sees it: a clock, the links that there are, and
-// what can be done about them. A Core is one. The overlay needs nothing else of it.
+// what can be done about them. A Core is one. The overlay needs nothing more of it.
 type host interface {
 	clock() time.Duration
 	wakeBy(at time.Duration) // has tick called by then
@@ -198,7 +198,7 @@ func (o *overlay) learnedExtended(l *link) {
 
 // --- the tick
 
-// jitter gives between half and one and a half of d.
+// jitter returns between half and one and a half of d.
 func (o *overlay) jitter(d time.Duration) time.Duration {
 	return d/2 + time.Duration(o.rng.Int64N(int64(d)))
 }
@@ -283,7 +283,7 @@ func (o *overlay) refresh(deficit bool) {
 }
 
 // prune lets go of links that this peer opened and does not need any more. The
-// other end, if it needs the link, opens it anew and is then the one to decide;
+// other end, if it needs the link, opens it again and is then the one to decide;
 // so a link goes when neither wants it, without a word about it.
 func (o *overlay) prune() {
 	pruned := 0
@@ -305,7 +305,7 @@ func (o *overlay) prune() {
 
 // wanted reports whether a link is near, or needed in its bucket: while the bucket
 // has at most twice what is sought, or as the oldest in its part of it. A bootstrap
-// serves everybody, so it is needed only where nobody else is.
+// serves all peers, so it is needed only where no other peer is.
 func (o *overlay) wanted(l *link) bool {
 	if o.isNear(l.ID) {
 		return true
@@ -343,7 +343,7 @@ func (o *overlay) relaysNearer(l *link) (n int) {
 	return n
 }
 
-// estimate gives about how many peers there are, by how near the nearest ones are.
+// estimate returns about how many peers there are, by how near the nearest ones are.
 func (o *overlay) estimate() int {
 	near := o.host.closest(o.self, nearLinks, nil)
 	if len(near) < nearLinks {

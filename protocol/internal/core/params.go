@@ -46,8 +46,8 @@ const (
 	maxPending    = 6  // handshakes of this peer's own, and dials
 	maxAnswered   = 64 // handshakes of others under way
 	bucketCands   = 20
-	sourceCands   = 8 // one source may fill so many places
-	sourceDials   = 1 // and have so many doors knocked at, unless it is a bootstrap
+	sourceCands   = 8 // places that one source may fill
+	sourceDials   = 1 // dials at once to peers that one source told of, unless it is a bootstrap
 	maxCandFails  = 6
 	maxQueries    = 64
 	maxSearches   = 32      // of those, for the application
@@ -62,7 +62,7 @@ const (
 	candBackoff   = 8 * time.Second
 	refuseBackoff = 60 * time.Second
 	candLast      = 30 * time.Minute // the longest back-off
-	candStale     = 60 * time.Second // a candidate that nobody told of for so long makes room for others
+	candStale     = 60 * time.Second // age after which a candidate that no peer told of makes room for others
 	pruneAge      = 60 * time.Second
 	findBackoff   = 2 * time.Second // doubles, to 512 s
 	refreshEvery  = 60 * time.Second
@@ -79,7 +79,7 @@ const (
 	bootMost     = 4 * time.Second
 	bootMostLate = 60 * time.Second
 	bootEager    = 2 * time.Minute
-	bootSettled  = 10 * time.Second // a link that lasted less long was a try in vain
+	bootSettled  = 10 * time.Second // the least age of a link that was a success
 	bootLinger   = 30 * time.Second // how long an unneeded link to a bootstrap is kept
 	bootExpiry   = 60 * time.Second
 	rebootEvery  = 300 * time.Second

@@ -38,7 +38,7 @@ func (r DropReason) String() string {
 // Drops counts dropped messages by their reason.
 type Drops [numDropReasons]uint64
 
-// Total gives the number of drops that lost a message: all but duplicates.
+// Total returns the number of drops that lost a message: all but duplicates.
 func (d Drops) Total() (n uint64) {
 	for r, c := range d {
 		if DropReason(r) != DropDuplicate {
@@ -62,7 +62,7 @@ func (d Drops) String() string {
 	return s[1:]
 }
 
-// Map gives the counters by the reasons' names, every reason included.
+// Map returns the counters by the reasons' names, every reason included.
 func (d Drops) Map() map[string]uint64 {
 	m := make(map[string]uint64, len(d))
 	for r, n := range d {

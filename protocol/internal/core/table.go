@@ -106,7 +106,7 @@ func (t *table) remove(l *link) bool {
 	return true
 }
 
-// bucket gives the links in bucket b of self. Their ids share b bits with self and
+// bucket returns the links in bucket b of self. Their ids share b bits with self and
 // differ in the next one, so they lie together.
 func (t *table) bucket(self wire.ID, b int) []*link {
 	first := self.FlipBit(b)
@@ -154,7 +154,7 @@ func walkNearest(run []*link, target wire.ID, bit int, visit func(*link) bool) b
 	}
 }
 
-// closest gives up to n links nearest to target for which keep holds.
+// closest returns up to n links nearest to target for which keep holds.
 func (t *table) closest(target wire.ID, n int, keep func(*link) bool) []*link {
 	var out []*link
 	t.nearest(target, func(l *link) bool {
