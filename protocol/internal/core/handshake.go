@@ -103,6 +103,9 @@ func (o *overlay) query(index int, near wire.ID) []byte {
 
 // search asks the peer that is nearest to an id for those that it knows near it.
 func (o *overlay) search(index int, near wire.ID) error {
+	if near == (wire.ID{}) {
+		return fmt.Errorf("%w: the zero id is no peer's", wire.ErrMalformed)
+	}
 	mine := 0
 	for _, q := range o.queries {
 		if q.index != 0 && q.until > o.host.clock() {

@@ -191,17 +191,21 @@ func (c *Core) Composed(now time.Duration, d *Draft) {
 }
 
 func (c *Core) originate(d *Draft) error {
-	if d.by == 0 {
-		return c.forward(d.frame, nil)
-	}
-	by := c.byHandle[d.by]
-	if by == nil || by.ended || c.full(by, d.frame.Size()) {
-		c.drop(DropQueueFull, d.frame)
+	f, by := d.frame, c.byHandle[d.by]
+	switch {
+	case by != nil && !by.ended && c.full(by, f.Size()):
+		c.drop(DropQueueFull, f)
 		return ErrQueueFull
+	case by != nil && !by.ended:
+		f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1)
+		c.copyTo(by, f)
+		return nil
+	case d.by != 0 && f.IsSearch(): // it was to begin there
+		c.drop(DropLinkEnded, f)
+		return ErrDisconnected
+	default: // if the link has ended by now, another one may have taken its place
+		return c.forward(f, nil)
 	}
-	d.frame.Hop = d.frame.Hop.WithTx(d.frame.Hop.TxLeft() - 1)
-	c.copyTo(by, d.frame)
-	return nil
 }
 
 // Signal sends a signal about a WebRTC connection. Nothing waits for a first link:
