@@ -187,7 +187,6 @@ func logged(log *bytes.Buffer, parts ...string) bool {
 	return false
 }
 
-
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
