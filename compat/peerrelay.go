@@ -15,6 +15,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -53,7 +54,7 @@ type Options struct {
 
 	// DHT puts a kad-dht on the peer's libp2p host, which Connect asks for ids beside
 	// the overlay. Nil: there is none.
-	DHT *node.DHTOptions
+	DHT *dht.Options
 
 	// Sign signs every message, so that peers that understand it know it to be
 	// this peer's. JS peers ignore signatures.

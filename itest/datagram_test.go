@@ -27,7 +27,7 @@ func TestDatagramsThroughJSRelay(t *testing.T) {
 	}
 	server, err := peers[1].Node().ListenPacket(53)
 	must(t, err)
-	client, err := peers[0].Node().Dial(peers[1].ID(), 53)
+	client, err := peers[0].Node().DialPacket(peers[1].ID(), 53)
 	must(t, err)
 	for _, c := range []*packet.PacketConn{server, client} {
 		must(t, c.SetReadDeadline(time.Now().Add(patience)))

@@ -28,6 +28,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/stream"
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
@@ -230,7 +231,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	server, err := ends.far.ListenPacket(7)
 	must(t, err)
 	defer server.Close()
-	client, err := ends.near.Dial(ends.far.ID(), 7)
+	client, err := ends.near.DialPacket(ends.far.ID(), 7)
 	must(t, err)
 	defer client.Close()
 	_, err = client.Write([]byte(plain))
@@ -242,7 +243,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		t.Fatalf("the relay could read %d frames with what one datagram says", n)
 	}
 
-	l, err := ends.far.Listen()
+	l, err := ends.far.ListenStream(7)
 	must(t, err)
 	echoed := make(chan error, 1)
 	go func() { // ends with the stream, or the node
@@ -253,7 +254,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		}
 		echoed <- err
 	}()
-	c, err := ends.near.DialStream(ctx, ends.far.ID())
+	c, err := ends.near.DialStream(ctx, ends.far.ID(), 7)
 	must(t, err)
 	defer c.Close()
 	must(t, c.SetDeadline(time.Now().Add(patience)))
@@ -273,7 +274,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	if n := read(); n != 1 {
 		t.Errorf("the relay could read %d frames with what a stream says", n-1)
 	}
-	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(node.StreamPort)+",") }); frames < len(want)/packet.MaxDatagram {
+	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(stream.Port)+",") }); frames < len(want)/packet.MaxDatagram {
 		t.Errorf("only %d frames went by the relay", frames)
 	}
 }

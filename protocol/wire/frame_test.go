@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"reflect"
-	"runtime"
 	"slices"
 	"sort"
 	"strings"
@@ -527,22 +526,5 @@ func BenchmarkOriginate(b *testing.B) {
 				}
 			}
 		})
-	}
-}
-
-// TestLengthReservesLittle: a length is a claim of the peer. Many streams that sent three
-// bytes each must not hold the largest frame each.
-func TestLengthReservesLittle(t *testing.T) {
-	const streams = 200
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range streams {
-		if _, err := ReadFrame(bufio.NewReaderSize(strings.NewReader("\x80\x80\x10"), 16), MaxFrame); err != io.ErrUnexpectedEOF {
-			t.Fatal(err)
-		}
-	}
-	runtime.ReadMemStats(&after)
-	if each := (after.TotalAlloc - before.TotalAlloc) / streams; each > 2*firstRead {
-		t.Errorf("a length alone takes %d bytes", each)
 	}
 }
