@@ -22,7 +22,7 @@ trap 'rm -rf "$dir"' EXIT
 cd "$dir"
 export GOWORK=off GOFLAGS="${GOFLAGS:-} -mod=mod"
 
-# testing/synctest gives the verifier a clock of its own.
+# testing/synctest runs the verifier under a clock of its own.
 cat >clock_test.go <<'GO'
 package finding
 

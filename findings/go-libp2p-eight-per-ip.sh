@@ -2,7 +2,7 @@
 # go-libp2p takes eight connections from one IP address, even with no limits.
 #
 # Expected: a resource manager made with InfiniteLimits limits nothing. Its
-#   README says "Disable the limits by using InfiniteLimits".
+#   README names it as the way to turn all limits off.
 # Seen: go-libp2p 0.51.0 refuses the ninth connection from one IPv4 address
 #   all the same, since this limit sits outside of the limits' type. Loopback
 #   is exempt, so no test on one machine shows it.

@@ -2,8 +2,7 @@
 # go-libp2p-kad-dht's PutValue returns nil when no peer kept the record.
 #
 # Expected: PutValue returns an error when every peer refuses the record, as
-#   it does when there is no peer to ask. Its contract is "PutValue adds value
-#   corresponding to given Key".
+#   it does when there is no peer to ask.
 # Seen: go-libp2p-kad-dht 0.42.2 logs each refusal at debug level and returns
 #   nil. Only the caller's own datastore holds the value, so even its own
 #   GetValue finds it.
