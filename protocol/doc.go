@@ -38,7 +38,8 @@
 // inbox.go. A message is at most [wire.MaxPayload] raw bytes or [wire.MaxText] bytes of JSON,
 // so that every kind of peer can take it, and goes through at most 19 relays. A link queues
 // 4 MiB or 8,192 frames; beyond that Send says ErrQueueFull, and relays drop and count. 256
-// messages or 1 MiB wait up to a minute for the first link. The application may be 8,192
+// messages or 1 MiB wait up to a minute for the first link, and as many up to a second for a
+// peer whose handshake is in progress. The application may be 8,192
 // messages or 16 MiB behind. What has been seen is remembered for a minute or as long as
 // 64 MiB suffice, what has been delivered for two minutes or as long as 32 MiB do. Nothing
 // here blocks a sender, and no message is promised to arrive: a relay that dies takes along
