@@ -146,7 +146,7 @@ func TestPingAndByeAreAnswered(t *testing.T) {
 }
 
 // A newcomer that has the relay's hello may tell others that it is there, before the relay has
-// its hello. What they send it waits at the relay.
+// its hello. Their messages to it wait at the relay.
 func TestMessagesWaitForAHello(t *testing.T) {
 	for _, ends := range []string{"with a link", "without one"} {
 		t.Run(ends, func(t *testing.T) {

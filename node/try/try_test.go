@@ -203,7 +203,7 @@ func TestTryBadBundle(t *testing.T) {
 	}
 }
 
-// What a build embeds is whole, with the bundle or without.
+// The files that a build embeds are complete, with the bundle or without.
 func TestTryEmbedded(t *testing.T) {
 	h, err := newHandler(files)
 	if err != nil {
