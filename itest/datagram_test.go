@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
@@ -18,7 +19,7 @@ func TestDatagramsThroughJSRelay(t *testing.T) {
 	var peers [2]*compat.PeerRelay
 	for i := range peers {
 		var err error
-		peers[i], err = compat.New(compat.Options{Bootstrap: []string{relay.URL()}, WRTC: compat.WebRTCOptions{Off: true}, Sign: i == 0})
+		peers[i], err = compat.New(compat.Options{Options: node.Options{Bootstraps: []string{relay.URL()}, SignMessages: i == 0}, NoWebRTC: true})
 		must(t, err)
 		defer peers[i].Close()
 		_, err = relay.Events().Wait(ctx, IsPeer(peers[i].ID()))

@@ -140,10 +140,10 @@ func TestAttachedHost(t *testing.T) {
 func TestBytesAreBuffers(t *testing.T) {
 	d := startDriver(t)
 	ctx := testContext(t)
-	relay, err := compat.New(compat.Options{Port: compat.Port(0), Host: loopback})
+	relay, err := compat.New(compat.Options{Options: node.Options{Listen: true, ListenHost: loopback}})
 	must(t, err)
 	defer relay.Close()
-	peer, err := compat.New(compat.Options{Bootstrap: []string{relay.URL()}})
+	peer, err := compat.New(compat.Options{Options: node.Options{Bootstraps: []string{relay.URL()}}})
 	must(t, err)
 	defer peer.Close()
 	js := npmPeer(t, d, NPMSpec{Spec: Spec{Name: "js", Bootstrap: []string{relay.URL()}}})

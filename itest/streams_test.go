@@ -26,7 +26,7 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
-	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/node/stream"
 	"github.com/peer-relay/peer-relay/protocol"
@@ -81,7 +81,7 @@ func startJSAndGo(t *testing.T, tapped bool) (ends jsAndGo) {
 	must(t, err)
 	t.Cleanup(func() { h.Close() })
 	ends.near, err = node.Attach(h, node.Options{Bootstraps: []string{url}, NoOverlay: true,
-		Legacy: dialThis{dialOnly{&compat.WebSocket{}}, url}})
+		Legacy: dialThis{dialOnly{&legacy.WebSocket{}}, url}})
 	must(t, err)
 	linked(ends.near, js)
 	ends.far, err = node.New(node.Options{Bootstraps: relay.Ready.Addrs[:1], NoOverlay: true, NoDiscovery: true})

@@ -30,7 +30,7 @@ func TestValuesOfEveryType(t *testing.T) {
 	must(t, WaitLinks(ctx, near.URL(), 2))
 	must(t, WaitLinks(ctx, far.URL(), 2))
 
-	vectors := readVectors(t, filepath.Join("..", "compat", "testdata", "legacy", "relayed.jsonl"), "relayed")
+	vectors := readVectors(t, filepath.Join("..", "compat", "legacy", "testdata", "legacy", "relayed.jsonl"), "relayed")
 	values := 0
 	for _, v := range vectors {
 		if v.Value == "" {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write what is recorded to compat/testdata/legacy")
+var update = flag.Bool("update", false, "write what is recorded to compat/legacy/testdata/legacy")
 
 // Between two recordings a nonce that the package made and a port may differ, nothing else.
 var (
@@ -45,7 +45,7 @@ func TestVectors(t *testing.T) {
 	recorded, err := RecordVectors(testContext(t), d)
 	must(t, err)
 
-	dir := filepath.Join("..", "compat", "testdata", "legacy")
+	dir := filepath.Join("..", "compat", "legacy", "testdata", "legacy")
 	files := make(map[string][]Vector)
 	names := make(map[string]bool)
 	for _, v := range recorded {
