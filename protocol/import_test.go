@@ -37,6 +37,14 @@ var facade = []string{"compat/peerrelay.go", "compat/socket.go"}
 // cases of the acceptance runs. Otherwise nobody imports itest.
 const generators = "itest/jsongen"
 
+// testing is imported by tests and by these, which only tests import.
+var forTests = []string{"protocol/protocoltest", "itest/harness"}
+
+// helper reports whether name is one of forTests or lies in it.
+func helper(name string) bool {
+	return slices.ContainsFunc(forTests, func(folder string) bool { return inside(name, folder) })
+}
+
 // A source is what matters here of one Go file.
 type source struct {
 	file    string            // slash-separated, from the top of the module
@@ -110,7 +118,7 @@ func checkRoom(s source, from, to string, complain func(string, ...any)) {
 		complain("%s must not import %s", from, to)
 	case from == "compat" && room(to) == "node" && !s.test() && !slices.Contains(facade, s.file):
 		complain("only %v import %s", facade, to)
-	case inside(to, "protocol/protocoltest") && !s.test() && !inside(s.file, "protocol/protocoltest"):
+	case helper(to) && !s.test() && !helper(s.file):
 		complain("only tests import %s", to)
 	}
 }
@@ -124,7 +132,7 @@ func checkForeign(s source, from, to string, complain func(string, ...any)) {
 	switch {
 	case from == "protocol" && !standard && to != wirePackage:
 		complain("protocol must not import %s", to)
-	case inside(to, "testing") && !inside(s.file, "protocol/protocoltest"):
+	case inside(to, "testing") && !helper(s.file):
 		complain("only tests import %s", to)
 	}
 }
@@ -230,6 +238,9 @@ func TestImportRules(t *testing.T) {
 		{"cmd/peer-relay/main.go", []string{"testing"}, "only tests import testing"},
 		{"itest/accept/main.go", []string{ours + "itest", ours + "compat", ours + "node", ours + "protocol", ours + "cmd/x"}, ""},
 		{"itest/accept/main.go", []string{ours + "protocol/protocoltest"}, "only tests import protocol/protocoltest"},
+		{"itest/harness/a.go", []string{"testing", ours + "itest/peers"}, ""},
+		{"itest/a_test.go", []string{ours + "itest/harness"}, ""},
+		{"itest/plays/a.go", []string{ours + "itest/harness"}, "only tests import itest/harness"},
 		{"compat/a_test.go", []string{ours + "itest/jsongen"}, ""},
 		{"compat/a.go", []string{ours + "itest/jsongen"}, "compat must not import itest/jsongen"},
 		{"itest/jsongen/a.go", []string{ours + "protocol"}, "itest/jsongen must not import protocol"},
