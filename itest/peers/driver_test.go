@@ -137,31 +137,28 @@ func TestManyNPMPeers(t *testing.T) {
 	}
 }
 
-// TestCrashIsSeen sends a frame that kills the npm package.
+// TestCrashIsSeen has the driver throw what nothing catches.
 func TestCrashIsSeen(t *testing.T) {
 	harness.NeedNPM(t)
 	ctx := harness.Context(t)
-	victim, err := peers.StartDriver(ctx)
+	d, err := peers.StartDriver(ctx)
 	harness.Must(t, err)
-	defer victim.Close()
-	p := harness.NPMPeer(t, victim, peers.NPMSpec{Spec: peers.Spec{Name: "victim", Listen: true}})
-	d := harness.StartDriver(t)
-	raw, err := d.DialRaw(ctx, "attacker", p.URL(), peers.RawOptions{})
-	harness.Must(t, err)
-	id := protocol.ID{9}
-	harness.Must(t, raw.SendText(ctx, peers.HelloText(id), `{"to":"`+p.ID().String()+`","from":"`+id.String()+`","path":[],"nonce":1,"data":{}}`))
+	defer d.Close()
+	p := harness.NPMPeer(t, d, peers.NPMSpec{Spec: peers.Spec{Name: "bystander", Listen: true}})
+	harness.Must(t, d.CrashOnPurpose(ctx))
 
-	if e, err := p.Events().Wait(ctx, peers.IsKind("never")); err == nil || !strings.Contains(err.Error(), "TypeError") {
-		t.Errorf("who waits for a dead peer gets %v, %v", e, err)
+	const reason = "a crash on purpose"
+	if e, err := p.Events().Wait(ctx, peers.IsKind("never")); err == nil || !strings.Contains(err.Error(), reason) {
+		t.Errorf("waiting for a peer of a crashed process gives %v, %v", e, err)
 	}
-	if err := victim.Close(); err == nil {
+	if err := d.Close(); err == nil {
 		t.Error("Close does not report the crash")
 	}
-	if !strings.Contains(victim.Crash(), "substr") {
-		t.Errorf("crash is %q", victim.Crash())
+	if !strings.Contains(d.Crash(), reason) {
+		t.Errorf("the crash is reported as %q", d.Crash())
 	}
-	if err := p.Send(ctx, id, "x"); err == nil {
-		t.Error("a dead peer sends")
+	if err := p.Send(ctx, protocol.ID{9}, "x"); err == nil {
+		t.Error("a peer of a crashed process sends")
 	}
 }
 
