@@ -8,7 +8,7 @@ import (
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/itest/harness"
 	"github.com/peer-relay/peer-relay/itest/peers"
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // TestDatagramsThroughJSRelay has two of our peers that know only a JS one: it passes
@@ -31,11 +31,11 @@ func TestDatagramsThroughJSRelay(t *testing.T) {
 	harness.Must(t, err)
 	client, err := ours[0].Node().Dial(ours[1].ID(), 53)
 	harness.Must(t, err)
-	for _, c := range []*protocol.PacketConn{server, client} {
+	for _, c := range []*packet.PacketConn{server, client} {
 		harness.Must(t, c.SetReadDeadline(time.Now().Add(harness.Patience)))
 	}
-	p := make([]byte, protocol.MaxDatagram+1)
-	for _, size := range []int{0, 1, 1200, protocol.MaxDatagram} {
+	p := make([]byte, packet.MaxDatagram+1)
+	for _, size := range []int{0, 1, 1200, packet.MaxDatagram} {
 		want := bytes.Repeat([]byte{0xff}, size) // three digits a byte: the longest JSON
 		_, err := client.Write(want)
 		harness.Must(t, err)

@@ -31,6 +31,7 @@ import (
 	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // A jsAndGo is two nodes with two relays between: near, a JS relay, our binary, far.
@@ -92,7 +93,7 @@ func startJSAndGo(t *testing.T, tapped bool) (ends jsAndGo) {
 
 // A lossy socket drops some of what is sent.
 type lossy struct {
-	*protocol.PacketConn
+	*packet.PacketConn
 	percent int
 
 	mu            sync.Mutex
@@ -278,7 +279,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	}
 	if frames := ends.tap.Frames.Count(func(f peers.TapFrame) bool {
 		return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(node.StreamPort)+",")
-	}); frames < len(want)/protocol.MaxDatagram {
+	}); frames < len(want)/packet.MaxDatagram {
 		t.Errorf("only %d frames went by the relay", frames)
 	}
 }

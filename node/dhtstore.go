@@ -17,6 +17,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const (
@@ -68,11 +69,11 @@ func (recordValidator) Select(key string, values [][]byte) (int, error) {
 
 // openKept opens a record that the DHT keeps under a key.
 func openKept(key string, value []byte) (*peer.PeerRecord, error) {
-	if len(value) > protocol.MaxRecord {
-		return nil, fmt.Errorf("node: DHT: a record of %d bytes, at most %d", len(value), protocol.MaxRecord)
+	if len(value) > wire.MaxRecord {
+		return nil, fmt.Errorf("node: DHT: a record of %d bytes, at most %d", len(value), wire.MaxRecord)
 	}
 	id, ok := strings.CutPrefix(key, recordPrefix)
-	if !ok || len(id) != protocol.IDSize {
+	if !ok || len(id) != wire.IDSize {
 		return nil, errors.New("node: DHT: the key of a record is no id")
 	}
 	return checkRecord(value, protocol.ID([]byte(id)))
@@ -113,7 +114,7 @@ func bucketOf(self protocol.ID) func(datastore.Key) string {
 			return "" // kad-dht has none such
 		}
 		sum := sha256.Sum256(raw)
-		return strconv.Itoa(self.CommonPrefixLen(protocol.ID(sum[:protocol.IDSize])))
+		return strconv.Itoa(self.CommonPrefixLen(protocol.ID(sum[:wire.IDSize])))
 	}
 }
 

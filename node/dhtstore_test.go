@@ -17,6 +17,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 func TestForgedRecordsAreRefused(t *testing.T) {
@@ -50,7 +51,7 @@ func TestForgedRecordsAreRefused(t *testing.T) {
 		"under another id":       {recordKey(IDOf(b.ID())), right, false},
 		"under the whole digest": {"/pr/" + string(sum([]byte(a.ID()))), right, false},
 		"nothing":                {key, nil, false},
-		"too big":                {key, append(right, make([]byte, protocol.MaxRecord)...), false},
+		"too big":                {key, append(right, make([]byte, wire.MaxRecord)...), false},
 	} {
 		if err := (recordValidator{}).Validate(test.key, test.value); (err == nil) != test.ok {
 			t.Errorf("%s: %v", name, err)
@@ -219,7 +220,7 @@ func TestKeptRecordsHaveABucket(t *testing.T) {
 	})
 	kept.mu.Lock()
 	defer kept.mu.Unlock()
-	want := IDOf(h.ID()).CommonPrefixLen(protocol.ID(sum([]byte(recordKey(n.ID())))[:protocol.IDSize]))
+	want := IDOf(h.ID()).CommonPrefixLen(protocol.ID(sum([]byte(recordKey(n.ID())))[:wire.IDSize]))
 	if len(kept.crowds) != 1 || len(kept.crowds[strconv.Itoa(want)]) != 1 {
 		t.Errorf("kept %v, want one in bucket %d", kept.crowds, want)
 	}

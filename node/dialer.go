@@ -13,6 +13,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // maxRecordAddrs is how many addresses of a peer record are told, and dialled.
@@ -119,7 +120,7 @@ func (n *Node) makeRecord(addrs []ma.Multiaddr) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("node: peer record: %w", err)
 		}
-		if len(raw) <= protocol.MaxRecord {
+		if len(raw) <= wire.MaxRecord {
 			return raw, nil
 		}
 		if rec.Addrs = rec.Addrs[:len(rec.Addrs)-1]; len(rec.Addrs) == 0 {

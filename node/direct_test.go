@@ -171,7 +171,7 @@ func TestLinkOverUDP(t *testing.T) {
 			bo, bMessages, bPeers := inboxOf(Options{QUIC: true, Bootstraps: []string{at.String()}})
 			b := start(t, bo)
 			for _, peers := range []chan protocol.LinkInfo{aPeers, bPeers} {
-				if i := receive(t, "peer", peers); i.Kind != protocol.LinkNative || !i.Proved || i.WebRTC != (code == ma.P_WEBRTC_DIRECT) {
+				if i := receive(t, "peer", peers); i.Kind != protocol.LinkNative || !i.Proved || i.OverWebRTC != (code == ma.P_WEBRTC_DIRECT) {
 					t.Errorf("the link is %+v", i)
 				}
 			}
@@ -287,7 +287,7 @@ func TestSilentPeerIsHungUpOn(t *testing.T) {
 	o.OnPeerDown = func(_ protocol.ID, err error) { down <- err }
 	n := start(t, o)
 	x := meetAt(t, n, addrOf(t, n.Addrs(), ma.P_WEBRTC_DIRECT), []byte{0x0a, 9, 0x19, 1, 2, 3, 4, 5, 6, 7, 8})
-	if i := receive(t, "peer", peers); i.ID != x.id || !i.WebRTC {
+	if i := receive(t, "peer", peers); i.ID != x.id || !i.OverWebRTC {
 		t.Fatalf("linked to %+v", i)
 	}
 	// It answers nothing.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // A host that a program has already becomes a peer. Identify tells the two of each
@@ -71,7 +72,7 @@ func ExampleNode_DialStream() {
 		log.Fatal(err)
 	}
 	web := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		addr, err := protocol.ParseAddr(r.RemoteAddr) // whose id is proved
+		addr, err := packet.ParseAddr(r.RemoteAddr) // whose id is proved
 		fmt.Fprint(w, err == nil && addr.ID == client.ID())
 	})}
 	defer web.Close()

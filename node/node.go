@@ -23,6 +23,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // Options says what a Node is to be. The zero value is a peer with a fresh identity
@@ -77,7 +79,7 @@ type Options struct {
 
 	// Role is what the node offers to others. The default relays for all; a node that
 	// does not listen can be RoleLeaf.
-	Role protocol.Role
+	Role wire.Role
 
 	// SignMessages signs the application's messages too, so that receivers know them
 	// to be this peer's however many hops away.
@@ -343,10 +345,10 @@ func (n *Node) accept(s network.Stream) {
 }
 
 // hello gives the first frame of a new stream.
-func (n *Node) hello() protocol.Hello {
+func (n *Node) hello() wire.Hello {
 	var value [8]byte
 	cryptorand.Read(value[:])
-	return protocol.Hello{Role: n.opts.Role, Link: binary.LittleEndian.Uint64(value[:]), Agent: "peer-relay/" + n.opts.Version}
+	return wire.Hello{Role: n.opts.Role, Link: binary.LittleEndian.Uint64(value[:]), Agent: "peer-relay/" + n.opts.Version}
 }
 
 // task runs f on a goroutine that ends soon after its context is done; Close waits.
@@ -369,18 +371,18 @@ func (n *Node) Router() *protocol.Router { return n.router }
 
 // Send sends bytes to a peer, over as many hops as it takes. It never blocks.
 func (n *Node) Send(to protocol.ID, payload []byte) error {
-	return n.router.Send(to, protocol.FormRaw, payload)
+	return n.router.Send(to, wire.FormRaw, payload)
 }
 
 // ListenPacket opens a datagram socket on a port of this peer, 0 for any that is free.
 // Programs that share the node do not see each other's datagrams.
-func (n *Node) ListenPacket(port uint16) (*protocol.PacketConn, error) {
+func (n *Node) ListenPacket(port uint16) (*packet.PacketConn, error) {
 	return n.router.ListenPacket(port)
 }
 
 // Dial opens a datagram socket that is connected to a port of another peer.
-func (n *Node) Dial(id protocol.ID, port uint16) (*protocol.PacketConn, error) {
-	return n.router.Dial(id, port)
+func (n *Node) Dial(id protocol.ID, port uint16) (*packet.PacketConn, error) {
+	return n.router.DialPacket(id, port)
 }
 
 // Close says goodbye to all peers, stops what New or Attach started, and closes the

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // Two nodes that listen nowhere exchange datagrams by the one that does.
@@ -26,12 +26,12 @@ func TestDatagramsCrossByRelay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []*protocol.PacketConn{server, client} {
+	for _, c := range []*packet.PacketConn{server, client} {
 		defer c.Close()
 		c.SetReadDeadline(time.Now().Add(patience))
 	}
-	p := make([]byte, protocol.MaxDatagram+1)
-	for _, size := range []int{0, 1, 1200, protocol.MaxDatagram} {
+	p := make([]byte, packet.MaxDatagram+1)
+	for _, size := range []int{0, 1, 1200, packet.MaxDatagram} {
 		want := bytes.Repeat([]byte{0xff}, size)
 		if _, err := client.Write(want); err != nil {
 			t.Fatal(err)

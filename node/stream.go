@@ -14,6 +14,7 @@ import (
 	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // StreamProtocol is the name under which libp2p hosts find the protocol.
@@ -61,12 +62,12 @@ func (n *Node) openStream(ctx context.Context, s network.Stream) (*streamLink, e
 }
 
 // greet exchanges HELLOs on a new stream.
-func greet(ctx context.Context, s network.Stream, hello protocol.Hello) (*streamLink, error) {
+func greet(ctx context.Context, s network.Stream, hello wire.Hello) (*streamLink, error) {
 	l := &streamLink{
 		stream: s,
 		r:      bufio.NewReaderSize(s, streamReadBuffer),
 		w:      bufio.NewWriterSize(s, streamWriteBuffer),
-		most:   protocol.MaxFrame, release: func() {},
+		most:   wire.MaxFrame, release: func() {},
 	}
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	defer stop()
@@ -81,19 +82,19 @@ func greet(ctx context.Context, s network.Stream, hello protocol.Hello) (*stream
 		return nil, fmt.Errorf("node: hello with %v: %w", s.Conn().RemotePeer(), err)
 	}
 	if theirs.MaxFrame != 0 {
-		l.most = int(min(max(theirs.MaxFrame, leastMaxFrame), protocol.MaxFrame))
+		l.most = int(min(max(theirs.MaxFrame, leastMaxFrame), wire.MaxFrame))
 	}
 	conn := s.Conn()
 	l.info = protocol.LinkInfo{
-		ID:       IDOf(conn.RemotePeer()),
-		Kind:     protocol.LinkNative,
-		Proved:   true, // noise proved the key, and the id is its hash
-		Dialed:   s.Stat().Direction == network.DirOutbound,
-		Role:     theirs.Role,
-		Features: theirs.Features,
-		Agent:    theirs.Agent,
-		Addr:     conn.RemoteMultiaddr().String(),
-		WebRTC:   conn.ConnState().Transport == directName,
+		ID:         IDOf(conn.RemotePeer()),
+		Kind:       protocol.LinkNative,
+		Proved:     true, // noise proved the key, and the id is its hash
+		Dialed:     s.Stat().Direction == network.DirOutbound,
+		Role:       theirs.Role,
+		Features:   theirs.Features,
+		Agent:      theirs.Agent,
+		Addr:       conn.RemoteMultiaddr().String(),
+		OverWebRTC: conn.ConnState().Transport == directName,
 	}
 	if l.info.Dialed {
 		l.info.Opener, l.info.Value = string(conn.LocalPeer()), hello.Link
@@ -103,8 +104,8 @@ func greet(ctx context.Context, s network.Stream, hello protocol.Hello) (*stream
 	return l, nil
 }
 
-func (l *streamLink) exchange(hello protocol.Hello) (*protocol.Hello, error) {
-	mine, err := protocol.NewHello(hello)
+func (l *streamLink) exchange(hello wire.Hello) (*wire.Hello, error) {
+	mine, err := wire.NewHello(hello)
 	if err != nil {
 		return nil, err
 	}
@@ -114,20 +115,20 @@ func (l *streamLink) exchange(hello protocol.Hello) (*protocol.Hello, error) {
 	if err := l.Flush(); err != nil {
 		return nil, err
 	}
-	theirs, err := protocol.ReadFrame(l.r, protocol.MaxHello)
+	theirs, err := wire.ReadFrame(l.r, wire.MaxHello)
 	if err != nil {
 		return nil, err
 	}
-	if theirs.Type != protocol.FrameHello {
-		return nil, fmt.Errorf("%w: the first frame is a %v", protocol.ErrMalformed, theirs.Type)
+	if theirs.Type != wire.FrameHello {
+		return nil, fmt.Errorf("%w: the first frame is a %v", wire.ErrMalformed, theirs.Type)
 	}
 	return theirs.Hello, nil
 }
 
 func (l *streamLink) Info() protocol.LinkInfo { return l.info }
 
-func (l *streamLink) ReadFrame() (*protocol.Frame, error) {
-	f, err := protocol.ReadFrame(l.r, protocol.MaxFrame)
+func (l *streamLink) ReadFrame() (*wire.Frame, error) {
+	f, err := wire.ReadFrame(l.r, wire.MaxFrame)
 	if errors.Is(err, network.ErrReset) {
 		return nil, io.ErrUnexpectedEOF // the peer died, or ended the link without a bye
 	}
@@ -135,27 +136,27 @@ func (l *streamLink) ReadFrame() (*protocol.Frame, error) {
 		return nil, err
 	}
 	switch f.Type {
-	case protocol.FrameHello:
-		return nil, fmt.Errorf("%w: a second hello", protocol.ErrMalformed)
-	case protocol.FrameBye:
+	case wire.FrameHello:
+		return nil, fmt.Errorf("%w: a second hello", wire.ErrMalformed)
+	case wire.FrameBye:
 		l.heardBye.Store(true)
 	}
 	return f, nil
 }
 
-func (l *streamLink) WriteFrame(f *protocol.Frame) error {
+func (l *streamLink) WriteFrame(f *wire.Frame) error {
 	if l.bye {
 		return nil
 	}
 	if size := f.Size(); size > l.most {
 		return fmt.Errorf("%w: a frame of %d bytes, the peer takes at most %d", protocol.ErrTooBig, size, l.most)
 	}
-	wire, err := f.Wire()
+	raw, err := f.Wire()
 	if err != nil {
 		return err
 	}
-	l.bye = f.Type == protocol.FrameBye
-	_, err = l.w.Write(wire)
+	l.bye = f.Type == wire.FrameBye
+	_, err = l.w.Write(raw)
 	return err
 }
 

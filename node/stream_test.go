@@ -9,6 +9,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // Over these transports what was written is on its way for a while, and a reset takes it back.
@@ -30,20 +31,20 @@ func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
 			}
 			greeted := make(chan *streamLink, 1)
 			go func() { // ends when both sides have said hello
-				a, err := greet(t.Context(), receive(t, "stream", streams), protocol.Hello{Link: 1})
+				a, err := greet(t.Context(), receive(t, "stream", streams), wire.Hello{Link: 1})
 				if err != nil {
 					t.Error(err)
 				}
 				greeted <- a
 			}()
-			b, err := greet(t.Context(), out, protocol.Hello{Link: 2})
+			b, err := greet(t.Context(), out, wire.Hello{Link: 2})
 			if err != nil {
 				t.Fatal(err)
 			}
 			a := receive(t, "hello", greeted)
 
 			// a says bye; b reads that while it has much to send, sends it, and closes.
-			write := func(l *streamLink, frames ...*protocol.Frame) {
+			write := func(l *streamLink, frames ...*wire.Frame) {
 				t.Helper()
 				for _, f := range frames {
 					if err := l.WriteFrame(f); err != nil {
@@ -54,8 +55,8 @@ func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			write(a, protocol.NewBye(protocol.ByeNormal))
-			if f, err := b.ReadFrame(); err != nil || f.Type != protocol.FrameBye {
+			write(a, wire.NewBye(wire.ByeNormal))
+			if f, err := b.ReadFrame(); err != nil || f.Type != wire.FrameBye {
 				t.Fatalf("b read %v, %v; want the bye", f, err)
 			}
 			const count = 5
@@ -68,15 +69,15 @@ func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
 				for range count {
 					write(b, big)
 				}
-				write(b, protocol.NewBye(protocol.ByeNormal))
+				write(b, wire.NewBye(wire.ByeNormal))
 				b.Close()
 			}()
 			for range count {
-				if f, err := a.ReadFrame(); err != nil || f.Type != protocol.FrameMessage {
+				if f, err := a.ReadFrame(); err != nil || f.Type != wire.FrameMessage {
 					t.Fatalf("a read %v, %v; want a message", f, err)
 				}
 			}
-			if f, err := a.ReadFrame(); err != nil || f.Type != protocol.FrameBye {
+			if f, err := a.ReadFrame(); err != nil || f.Type != wire.FrameBye {
 				t.Errorf("a read %v, %v; want the bye", f, err)
 			}
 			a.Close()
@@ -85,13 +86,13 @@ func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
 	}
 }
 
-func bigMessage(t *testing.T) *protocol.Frame {
+func bigMessage(t *testing.T) *wire.Frame {
 	t.Helper()
-	body := protocol.Body{To: protocol.ID{1}, From: protocol.ID{2}, Form: protocol.FormRaw, Payload: make([]byte, 200_000)}
+	body := wire.Body{To: protocol.ID{1}, From: protocol.ID{2}, Form: wire.FormRaw, Payload: make([]byte, 200_000)}
 	if err := body.Encode(); err != nil {
 		t.Fatal(err)
 	}
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop(), Nonce: []byte("1"), Body: body, Path: []protocol.ID{{2}}})
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: body, Path: []protocol.ID{{2}}})
 	if err != nil {
 		t.Fatal(err)
 	}

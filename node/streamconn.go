@@ -138,10 +138,10 @@ func (c *StreamConn) isFinished() bool {
 	return c.finished
 }
 
-// LocalAddr implements net.Conn. It gives a protocol.Addr.
+// LocalAddr implements net.Conn. It gives a packet.Addr.
 func (c *StreamConn) LocalAddr() net.Addr { return c.peer.streams.local() }
 
-// RemoteAddr implements net.Conn. It gives a protocol.Addr, whose ID is proved.
+// RemoteAddr implements net.Conn. It gives a packet.Addr, whose ID is proved.
 func (c *StreamConn) RemoteAddr() net.Addr { return streamAddr(c.peer.id) }
 
 // RemoteID gives the id of the node at the other end, proved in the TLS handshake.

@@ -20,6 +20,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // Streams are QUIC over a datagram socket, one QUIC connection for all streams between
@@ -124,7 +125,7 @@ type crowd struct {
 	of  map[protocol.ID]int // none is 0
 }
 
-func idOf(addr net.Addr) protocol.ID { return addr.(protocol.Addr).ID } // a PacketConn gives no others
+func idOf(addr net.Addr) protocol.ID { return addr.(packet.Addr).ID } // a PacketConn gives no others
 
 // many reports whether who opens a connection from this address has to show that it gets
 // what is sent there. Who cannot must not use up what the id may have.
@@ -256,16 +257,16 @@ func (l *StreamListener) Close() error {
 	}
 }
 
-// Addr implements net.Listener. It gives a protocol.Addr.
+// Addr implements net.Listener. It gives a packet.Addr.
 func (l *StreamListener) Addr() net.Addr { return l.streams.local() }
 
 func (l *StreamListener) failed(op string) error {
 	return &net.OpError{Op: op, Net: streamNetwork, Addr: l.Addr(), Err: net.ErrClosed}
 }
 
-func streamAddr(id protocol.ID) protocol.Addr { return protocol.Addr{ID: id, Port: StreamPort} }
+func streamAddr(id protocol.ID) packet.Addr { return packet.Addr{ID: id, Port: StreamPort} }
 
-func (s *streams) local() protocol.Addr { return streamAddr(s.node.ID()) }
+func (s *streams) local() packet.Addr { return streamAddr(s.node.ID()) }
 
 // --- the connection
 
@@ -394,7 +395,7 @@ func (s *streams) add(conn *quic.Conn, accepted bool) (*streamPeer, error) {
 		return nil, err
 	}
 	p := &streamPeer{streams: s, conn: conn, id: IDOf(peerID), peerID: peerID, accepted: accepted}
-	if from, ok := conn.RemoteAddr().(protocol.Addr); accepted && (!ok || from.ID != p.id) {
+	if from, ok := conn.RemoteAddr().(packet.Addr); accepted && (!ok || from.ID != p.id) {
 		return nil, fmt.Errorf("%w: %v", ErrWrongPeer, p.id)
 	}
 	s.mu.Lock()
@@ -677,7 +678,7 @@ func (s *streams) peer(ctx context.Context, id protocol.ID) (p *streamPeer, fres
 }
 
 // connect makes a connection with the peer at an address, which must prove to be want.
-func (s *streams) connect(to protocol.Addr, want protocol.ID) (*streamPeer, error) {
+func (s *streams) connect(to packet.Addr, want protocol.ID) (*streamPeer, error) {
 	conn, err := s.transport.Dial(s.node.ctx, to, s.tls(want), s.config)
 	if err != nil {
 		if s.node.ctx.Err() != nil {

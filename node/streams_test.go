@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/nettest"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 var _ interface{ CloseWrite() error } = (*StreamConn)(nil) // as half-closing programs ask for it
@@ -105,7 +106,7 @@ func TestStreamTellsBothEnds(t *testing.T) {
 	if d.RemoteID() != b.ID() || c.RemoteID() != a.ID() || c.RemotePeer() != a.Host().ID() {
 		t.Errorf("the ends are told to be %v and %v (%v)", d.RemoteID(), c.RemoteID(), c.RemotePeer())
 	}
-	if want := (protocol.Addr{ID: a.ID(), Port: StreamPort}); c.RemoteAddr() != want || d.LocalAddr() != want {
+	if want := (packet.Addr{ID: a.ID(), Port: StreamPort}); c.RemoteAddr() != want || d.LocalAddr() != want {
 		t.Errorf("the addresses of a are told to be %v and %v, want %v", c.RemoteAddr(), d.LocalAddr(), want)
 	}
 	// In the other direction on the same connection.

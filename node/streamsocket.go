@@ -5,7 +5,7 @@ import (
 	"net"
 	"sync"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // QUIC packets are small, and most of what a message costs a relay, and what it keeps of
@@ -24,7 +24,7 @@ const (
 // A streamSocket is the socket of the streams, for quic-go. What WriteTo takes is sent at
 // once, by another goroutine; what is written until that runs goes with it.
 type streamSocket struct {
-	*protocol.PacketConn
+	*packet.PacketConn
 
 	// Owned by the goroutine that reads, of which quic-go has one.
 	buf  []byte
@@ -39,8 +39,8 @@ type streamSocket struct {
 	ready   chan struct{} // holds one token while there may be something pending
 }
 
-func newStreamSocket(c *protocol.PacketConn) *streamSocket {
-	return &streamSocket{PacketConn: c, buf: make([]byte, protocol.MaxDatagram), ready: make(chan struct{}, 1)}
+func newStreamSocket(c *packet.PacketConn) *streamSocket {
+	return &streamSocket{PacketConn: c, buf: make([]byte, packet.MaxDatagram), ready: make(chan struct{}, 1)}
 }
 
 // SetReadBuffer and SetWriteBuffer say to quic-go that nothing is to be done for the

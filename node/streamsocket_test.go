@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
@@ -23,7 +24,7 @@ func testPacket(number, size int) []byte {
 func TestStreamSocketBatchOfSpec(t *testing.T) {
 	c := streamSocket{ready: make(chan struct{}, 1)}
 	for _, p := range [][]byte{{0x40, 0xaa, 0xbb}, {0x40, 0xcc}} {
-		if _, err := c.WriteTo(p, protocol.Addr{Port: 1}); err != nil {
+		if _, err := c.WriteTo(p, packet.Addr{Port: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/peer-relay/peer-relay/itest/harness"
 	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // TestNPMValues sends every kind of value in every form that the harness has.
@@ -117,11 +118,11 @@ func TestManyNPMPeers(t *testing.T) {
 		harness.Must(t, err)
 		var id struct{ Data []int }
 		harness.Must(t, json.Unmarshal([]byte(hello.Text), &id))
-		raw := make([]byte, 0, protocol.IDSize)
+		raw := make([]byte, 0, wire.IDSize)
 		for _, b := range id.Data {
 			raw = append(raw, byte(b))
 		}
-		if len(raw) != protocol.IDSize {
+		if len(raw) != wire.IDSize {
 			t.Fatalf("hello is %s", hello.Text)
 		}
 		if hello.Text != peers.HelloText(protocol.ID(raw)) {

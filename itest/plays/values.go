@@ -12,6 +12,7 @@ import (
 	"github.com/peer-relay/peer-relay/itest/jsongen"
 	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const (
@@ -264,5 +265,5 @@ func (v *values) check(ctx context.Context) error {
 // and ports differs between recordings.
 func vectorID(name string) protocol.ID {
 	sum := sha256.Sum256([]byte("peer-relay legacy vectors " + name))
-	return protocol.ID(sum[:protocol.IDSize])
+	return protocol.ID(sum[:wire.IDSize])
 }
