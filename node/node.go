@@ -41,6 +41,7 @@ type Node struct {
 	dht         *dht.Directory       // nil: there is none
 	streams     *stream.Endpoint
 	contact     contactStore
+	peerList    peerList
 	closing     sync.Once
 	closeErr    error // guarded by closing
 	tasks       sync.WaitGroup
@@ -144,7 +145,7 @@ func (n *Node) newHost() (*port.Host, error) {
 		if err != nil {
 			return nil, err
 		}
-		po.HTTP = status.NewHandler(status.Options{Data: n.status, ShowPeers: o.ShowPeers, Try: page, TryWorks: page.Works()})
+		po.HTTP = status.NewHandler(status.Options{Data: n.status, Try: page, TryWorks: page.Works()})
 	}
 	if o.Legacy != nil {
 		po.AcceptText = func(c *TextConn) { o.Legacy.AcceptText(n.ctx, n.router, c) }

@@ -328,7 +328,7 @@ func (r *Router) Peers() []LinkInfo {
 }
 
 // Close closes the sockets, says goodbye on every link, waits up to 1 s for the answers, and ends all
-// that the router started. It waits for a handler that is running, so a handler
+// that the router started. It waits for every Serve, and for a handler that is running, so a handler
 // must not call it. What was not written by then is lost.
 func (r *Router) Close() error {
 	r.mu.Lock()
