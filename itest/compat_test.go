@@ -10,6 +10,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/node"
 )
 
 // The package as published takes our hello, a string of hex, on either side of a
@@ -30,10 +31,10 @@ func TestCompatWithNPM(t *testing.T) {
 	}()
 	for _, goListens := range []bool{true, false} {
 		got := make(chan any, 1)
-		options := compat.Options{Host: "127.0.0.1"}
+		options := compat.Options{Options: node.Options{ListenHost: "127.0.0.1"}}
 		spec := peers.NPMSpec{Spec: peers.Spec{Name: "js that dials"}}
 		if goListens {
-			options.Port = compat.Port(0)
+			options.Listen = true
 		} else {
 			spec.Name, spec.Listen = "js that listens", true
 		}
@@ -45,7 +46,7 @@ func TestCompatWithNPM(t *testing.T) {
 		}
 		if !goListens {
 			start()
-			options.Bootstrap = []string{js.URL()}
+			options.Bootstraps = []string{js.URL()}
 		}
 		p, err := compat.New(options)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/itest/harness"
 	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
@@ -20,7 +21,7 @@ func TestDatagramsThroughJSRelay(t *testing.T) {
 	var ours [2]*compat.PeerRelay
 	for i := range ours {
 		var err error
-		ours[i], err = compat.New(compat.Options{Bootstrap: []string{relay.URL()}, WRTC: compat.WebRTCOptions{Off: true}, Sign: i == 0})
+		ours[i], err = compat.New(compat.Options{Options: node.Options{Bootstraps: []string{relay.URL()}, SignMessages: i == 0}, NoWebRTC: true})
 		harness.Must(t, err)
 		defer ours[i].Close()
 		_, err = relay.Events().Wait(ctx, peers.IsPeer(ours[i].ID()))
@@ -29,7 +30,7 @@ func TestDatagramsThroughJSRelay(t *testing.T) {
 	}
 	server, err := ours[1].Node().ListenPacket(53)
 	harness.Must(t, err)
-	client, err := ours[0].Node().Dial(ours[1].ID(), 53)
+	client, err := ours[0].Node().DialPacket(ours[1].ID(), 53)
 	harness.Must(t, err)
 	for _, c := range []*packet.PacketConn{server, client} {
 		harness.Must(t, c.SetReadDeadline(time.Now().Add(harness.Patience)))

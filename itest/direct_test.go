@@ -32,7 +32,7 @@ func TestJSLibp2pDialsOverWebRTCDirect(t *testing.T) {
 	}
 }
 
-// TestJSPeerExchanges has two peers of js/peer talk through a node and with it.
+// TestJSPeerExchanges has two peers of compat/js talk through a node and with it.
 func TestJSPeerExchanges(t *testing.T) {
 	harness.NeedNPM(t)
 	for _, transport := range []string{"ws", "webrtc-direct"} {

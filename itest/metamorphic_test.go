@@ -15,6 +15,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/itest/harness"
 	"github.com/peer-relay/peer-relay/itest/jsongen"
 	"github.com/peer-relay/peer-relay/itest/peers"
@@ -153,7 +154,7 @@ func openRow(t *testing.T, d *peers.Driver, number int, links []rowKind) *row {
 	t.Helper()
 	ctx := harness.Context(t)
 	r := &row{links: links, relays: make(map[int]*peers.NPMPeer)}
-	third, err := compat.New(compat.Options{Host: peers.Loopback, Port: compat.Port(0), WRTC: compat.WebRTCOptions{Off: true}})
+	third, err := compat.New(compat.Options{Options: node.Options{Listen: true, ListenHost: peers.Loopback}, NoWebRTC: true})
 	harness.Must(t, err)
 	t.Cleanup(func() { third.Close() })
 	for i, prefix := range rowPrefix {
@@ -176,14 +177,14 @@ func openRow(t *testing.T, d *peers.Driver, number int, links []rowKind) *row {
 func (r *row) start(t *testing.T, d *peers.Driver, relay string, key crypto.PrivKey, third string) {
 	t.Helper()
 	ctx := harness.Context(t)
-	w, err := compat.NewWebRTC(compat.WebRTCOptions{Loopback: true})
+	w, err := legacy.NewWebRTC(legacy.WebRTCOptions{Loopback: true})
 	harness.Must(t, err)
 	t.Cleanup(func() { w.Close() })
 	i := len(r.nodes)
 	log := peers.NewLog[protocol.Message](fmt.Sprint("peer ", i))
 	gate := &rowGater{}
 	o := node.Options{ListenHost: peers.Loopback, Key: key, NoOverlay: true, NoDiscovery: true, NoWebRTCDirect: true, SignMessages: i%2 == 0,
-		OnMessage: log.Add, Legacy: rowLegacy{&compat.WebSocket{}}, WebRTC: w, Gater: gate}
+		OnMessage: log.Add, Legacy: rowLegacy{&legacy.WebSocket{}}, WebRTC: w, Gater: gate}
 	signalled := false
 	if i > 0 {
 		switch before := r.nodes[i-1]; r.links[i-1] {
@@ -334,7 +335,7 @@ func peerID(t *testing.T, key crypto.PrivKey) peer.ID {
 }
 
 // A rowLegacy is the legacy transport of a peer in a row.
-type rowLegacy struct{ *compat.WebSocket }
+type rowLegacy struct{ *legacy.WebSocket }
 
 // AcceptText implements node.LegacyTransport.
 func (l rowLegacy) AcceptText(ctx context.Context, r *protocol.Router, c *node.TextConn) {

@@ -142,10 +142,10 @@ func TestAttachedHost(t *testing.T) {
 func TestBytesAreBuffers(t *testing.T) {
 	d := harness.StartDriver(t)
 	ctx := harness.Context(t)
-	relay, err := compat.New(compat.Options{Port: compat.Port(0), Host: peers.Loopback})
+	relay, err := compat.New(compat.Options{Options: node.Options{Listen: true, ListenHost: peers.Loopback}})
 	harness.Must(t, err)
 	defer relay.Close()
-	peer, err := compat.New(compat.Options{Bootstrap: []string{relay.URL()}})
+	peer, err := compat.New(compat.Options{Options: node.Options{Bootstraps: []string{relay.URL()}}})
 	harness.Must(t, err)
 	defer peer.Close()
 	js := harness.NPMPeer(t, d, peers.NPMSpec{Spec: peers.Spec{Name: "js", Bootstrap: []string{relay.URL()}}})

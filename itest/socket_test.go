@@ -13,12 +13,13 @@ import (
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/itest/harness"
 	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/node"
 )
 
 // goSocket starts a socket of ours in this process. It ends with the test.
 func goSocket(t *testing.T, o compat.Options) (*compat.Socket, *peers.Log[peers.SocketEvent]) {
 	t.Helper()
-	o.Host = peers.Loopback
+	o.ListenHost = peers.Loopback
 	s, err := compat.NewSocket(o)
 	harness.Must(t, err)
 	t.Cleanup(func() {
@@ -47,23 +48,23 @@ func TestSockets(t *testing.T) {
 		var js *peers.NPMSocket
 		var err error
 		name := fmt.Sprint("socket", i)
-		options := compat.Options{Port: compat.Port(0)}
+		options := compat.Options{Options: node.Options{Listen: true}}
 		switch i {
 		case 0:
 		case 1:
 			js, err = d.Socket(ctx, name)
 			harness.Must(t, err)
-			options.Bootstrap = []string{js.URL}
+			options.Bootstraps = []string{js.URL}
 		case 2:
-			options.Bootstrap = []string{goRelay.URL()}
+			options.Bootstraps = []string{goRelay.URL()}
 		case 3:
-			options.Bootstrap = []string{jsRelay.URL()}
+			options.Bootstraps = []string{jsRelay.URL()}
 		}
 		ours, got := goSocket(t, options)
 		if i == 0 {
 			js, err = d.Socket(ctx, name, ours.Peer().URL())
 		} else if js == nil {
-			js, err = d.Socket(ctx, name, options.Bootstrap...)
+			js, err = d.Socket(ctx, name, options.Bootstraps...)
 		}
 		harness.Must(t, err)
 

@@ -26,10 +26,11 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
-	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/itest/harness"
 	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/stream"
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
@@ -82,7 +83,7 @@ func startJSAndGo(t *testing.T, tapped bool) (ends jsAndGo) {
 	harness.Must(t, err)
 	t.Cleanup(func() { h.Close() })
 	ends.near, err = node.Attach(h, node.Options{Bootstraps: []string{url}, NoOverlay: true,
-		Legacy: dialThis{peers.DialOnly{WebSocket: &compat.WebSocket{}}, url}})
+		Legacy: dialThis{peers.DialOnly{WebSocket: &legacy.WebSocket{}}, url}})
 	harness.Must(t, err)
 	linked(ends.near, js)
 	ends.far, err = node.New(node.Options{Bootstraps: relay.Ready.Addrs[:1], NoOverlay: true, NoDiscovery: true})
@@ -234,7 +235,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	server, err := ends.far.ListenPacket(7)
 	harness.Must(t, err)
 	defer server.Close()
-	client, err := ends.near.Dial(ends.far.ID(), 7)
+	client, err := ends.near.DialPacket(ends.far.ID(), 7)
 	harness.Must(t, err)
 	defer client.Close()
 	_, err = client.Write([]byte(plain))
@@ -246,7 +247,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		t.Fatalf("the relay could read %d frames with what one datagram says", n)
 	}
 
-	l, err := ends.far.Listen()
+	l, err := ends.far.ListenStream(7)
 	harness.Must(t, err)
 	echoed := make(chan error, 1)
 	go func() { // ends with the stream, or the node
@@ -257,7 +258,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		}
 		echoed <- err
 	}()
-	c, err := ends.near.DialStream(ctx, ends.far.ID())
+	c, err := ends.near.DialStream(ctx, ends.far.ID(), 7)
 	harness.Must(t, err)
 	defer c.Close()
 	harness.Must(t, c.SetDeadline(time.Now().Add(harness.Patience)))
@@ -278,7 +279,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		t.Errorf("the relay could read %d frames with what a stream says", n-1)
 	}
 	if frames := ends.tap.Frames.Count(func(f peers.TapFrame) bool {
-		return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(node.StreamPort)+",")
+		return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(stream.Port)+",")
 	}); frames < len(want)/packet.MaxDatagram {
 		t.Errorf("only %d frames went by the relay", frames)
 	}

@@ -31,6 +31,9 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
+// bulkService is the service of the streams.
+const bulkService = 1
+
 const (
 	bulkBlock    = 64 << 10 // bytes of one Write, and the most of one Read
 	bulkProtocol = "/itest/bulk/1"
@@ -204,7 +207,7 @@ func openBulkNode(ctx context.Context, part bulkPart) (*bulkEnd, error) {
 		return nil, errors.Join(err, n.Close())
 	}
 	if part.Role == bulkReader {
-		l, err := n.Listen()
+		l, err := n.ListenStream(bulkService)
 		if err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -215,7 +218,7 @@ func openBulkNode(ctx context.Context, part bulkPart) (*bulkEnd, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
-	end.next = func(ctx context.Context) (bulkConn, error) { return n.DialStream(ctx, to) }
+	end.next = func(ctx context.Context) (bulkConn, error) { return n.DialStream(ctx, to, bulkService) }
 	return end, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
@@ -97,7 +98,7 @@ func (s *CostStage) start(ctx context.Context, binary string) (err error) {
 	bootstrap := ""
 	if s.setting.kind == protocol.LinkWebRTC {
 		// The peers signal through a third one. When that is gone they have but one link.
-		if s.hub, err = compat.New(compat.Options{Host: peers.Loopback, Port: compat.Port(0), WRTC: compat.WebRTCOptions{Off: true}}); err != nil {
+		if s.hub, err = compat.New(compat.Options{Options: node.Options{Listen: true, ListenHost: peers.Loopback}, NoWebRTC: true}); err != nil {
 			return err
 		}
 		s.closers.Add(s.hub.Close)
@@ -187,7 +188,7 @@ func (s *CostStage) startGo(ctx context.Context, binary, hub string) (string, er
 func (s *CostStage) startEnd(bootstrap string) (*protocol.Router, error) {
 	if s.setting.kind == protocol.LinkWebSocket {
 		// A router alone: a node would know that our relay speaks libp2p and change over.
-		r, err := protocol.NewRouter(protocol.Options{Dialers: []protocol.Dialer{&compat.WebSocket{}},
+		r, err := protocol.NewRouter(protocol.Options{Dialers: []protocol.Dialer{&legacy.WebSocket{}},
 			Bootstraps: []protocol.Contact{{URL: bootstrap}}, NoOverlay: true, OnMessage: s.take})
 		if err != nil {
 			return nil, err
@@ -197,12 +198,12 @@ func (s *CostStage) startEnd(bootstrap string) (*protocol.Router, error) {
 	}
 	o := node.Options{Bootstraps: []string{bootstrap}, NoOverlay: true, NoDiscovery: true, OnMessage: s.take}
 	if s.setting.kind == protocol.LinkWebRTC {
-		w, err := compat.NewWebRTC(compat.WebRTCOptions{Loopback: true})
+		w, err := legacy.NewWebRTC(legacy.WebRTCOptions{Loopback: true})
 		if err != nil {
 			return nil, err
 		}
 		s.closers.Add(w.Close)
-		o.WebRTC, o.Legacy = w, peers.DialOnly{WebSocket: &compat.WebSocket{}}
+		o.WebRTC, o.Legacy = w, peers.DialOnly{WebSocket: &legacy.WebSocket{}}
 	}
 	n, err := node.New(o)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 func TestBundlePeer(t *testing.T) {
 	harness.NeedNPM(t)
 	dir := t.TempDir()
-	sizes, err := peers.Bundle(harness.Context(t), dir, "peer")
+	sizes, err := peers.BundlePeer(harness.Context(t), dir)
 	harness.Must(t, err)
 	t.Log(sizes)
 	script, err := os.ReadFile(filepath.Join(dir, "peer.js"))

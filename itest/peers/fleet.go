@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -175,7 +176,7 @@ func newFleetMember(spec FleetSpec) (fleetMember, error) {
 	}
 	o := node.Options{Listen: true, ListenHost: Loopback, NoWebRTCDirect: true}
 	if !spec.NoDHT {
-		o.DHT = &node.DHTOptions{Prefix: spec.Prefix, Closed: true}
+		o.DHT = &dht.Options{Prefix: spec.Prefix, Closed: true}
 	}
 	if spec.Bootstrap != "" {
 		o.Bootstraps = []string{spec.Bootstrap}
@@ -194,13 +195,8 @@ func newFleetMember(spec FleetSpec) (fleetMember, error) {
 func StateOf(n *node.Node) FleetState {
 	stats := n.Router().Stats()
 	s := FleetState{Links: stats.Links, Opened: stats.LinksOpened, Conns: len(n.Host().Network().Peers())}
-	for _, c := range n.Status().Counters {
-		switch c.Name {
-		case "DHT peers":
-			s.Table = int(c.Value)
-		case "DHT records published":
-			s.Published = c.Value
-		}
+	if d := n.Directory(); d != nil {
+		s.Table, s.Published = d.Peers(), d.Published()
 	}
 	return s
 }

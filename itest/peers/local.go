@@ -7,13 +7,13 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
 // dialOnly is the legacy transport of a node that has no port.
-type DialOnly struct{ *compat.WebSocket }
+type DialOnly struct{ *legacy.WebSocket }
 
 // AcceptText implements node.LegacyTransport.
 func (DialOnly) AcceptText(_ context.Context, _ *protocol.Router, c *node.TextConn) {

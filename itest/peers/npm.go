@@ -23,18 +23,22 @@ const stampFile = ".peer-relay-stamp"
 // installing keeps the goroutines of one process from installing twice at once.
 var installing sync.Mutex
 
-// Install sees to it that the npm dependencies in itest/js are those of its lock file,
-// by npm ci if they are not, and gives that folder. It installs beside and renames into
-// place, so that test processes that run at the same time never see half of it.
+// Install sees to it that the npm dependencies in itest/js and in compat/js are those of
+// their lock files, by npm ci if they are not, and returns the first folder. It installs
+// beside and renames into place, so that test processes that run at the same time never see
+// half of it.
 func Install(ctx context.Context) (string, error) {
 	installing.Lock()
 	defer installing.Unlock()
-	dir, err := jsDir()
+	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	if err := install(ctx, dir); err != nil {
-		return "", fmt.Errorf("itest: install the npm dependencies: %w", err)
+	dir := filepath.Join(root, "itest", "js")
+	for _, dir := range []string{dir, filepath.Join(root, "compat", "js")} {
+		if err := install(ctx, dir); err != nil {
+			return "", fmt.Errorf("itest: install the npm dependencies: %w", err)
+		}
 	}
 	return dir, nil
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
-
-	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/dht"
 )
 
 // A PlainDHT is a stock go-libp2p host with a stock go-libp2p-kad-dht in server mode.
@@ -25,7 +24,7 @@ type PlainDHT struct {
 // Only the filter that would keep loopback addresses from others is off.
 func NewPlainDHT(ctx context.Context, prefix string, bootstraps ...string) (_ *PlainDHT, err error) {
 	if prefix == "" {
-		prefix = node.DHTPrefix
+		prefix = dht.Prefix
 	}
 	var boots []peer.AddrInfo
 	for _, b := range bootstraps {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -136,7 +137,7 @@ func (c Newcomer) options(at peers.FleetHost) node.Options {
 		o.Listen, o.ListenHost = true, peers.Loopback
 	}
 	if c.DHT {
-		o.DHT = &node.DHTOptions{Closed: true}
+		o.DHT = &dht.Options{Closed: true}
 	}
 	if c.Overlay {
 		o.Bootstraps = []string{at.Addr}

@@ -11,6 +11,7 @@ import (
 	"github.com/peer-relay/peer-relay/itest/harness"
 	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -38,7 +39,7 @@ func TestNewcomersFindAnybodyInTheDHT(t *testing.T) {
 // there is no peer.
 func lonelyServer(t *testing.T) (at peers.FleetHost, client *KadClient, decoy *Decoy) {
 	t.Helper()
-	server, err := node.New(node.Options{Listen: true, ListenHost: peers.Loopback, DHT: &node.DHTOptions{Closed: true}})
+	server, err := node.New(node.Options{Listen: true, ListenHost: peers.Loopback, DHT: &dht.Options{Closed: true}})
 	harness.Must(t, err)
 	t.Cleanup(func() { harness.Must(t, server.Close()) })
 	client, err = NewKadClient()
@@ -97,7 +98,7 @@ func TestForgedRecordsAreNeitherKeptNorBelieved(t *testing.T) {
 func TestLogsAreRead(t *testing.T) {
 	root, err := peers.Root()
 	harness.Must(t, err)
-	for text, where := range map[string]string{lineFound: "node", lineEnded: "node", lineFailed: "protocol"} {
+	for text, where := range map[string]string{lineFound: "node/dht", lineEnded: "node/dht", lineFailed: "protocol"} {
 		files, err := filepath.Glob(filepath.Join(root, where, "*.go"))
 		harness.Must(t, err)
 		if !slices.ContainsFunc(files, func(file string) bool {

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -33,17 +35,18 @@ func wireGo(p *compat.PeerRelay, log *peers.Log[peers.Event]) {
 
 func openHall(ctx context.Context) (h *pageHall, err error) {
 	h = &pageHall{events: peers.NewLog[peers.Event]("go peer"), atHub: peers.NewLog[peers.Event]("go node")}
-	if h.hub, err = compat.New(compat.Options{Host: peers.Loopback, Port: compat.Port(0), WRTC: compat.WebRTCOptions{Off: true}}); err != nil {
+	if h.hub, err = compat.New(compat.Options{Options: node.Options{Listen: true, ListenHost: peers.Loopback}, NoWebRTC: true}); err != nil {
 		return h, err
 	}
 	wireGo(h.hub, h.atHub)
-	h.us, err = h.goPeer(ctx, compat.WebRTCOptions{Loopback: true}, h.events)
+	h.us, err = h.goPeer(ctx, compat.Options{WRTC: legacy.WebRTCOptions{Loopback: true}}, h.events)
 	return h, err
 }
 
 // goPeer starts a peer without a port and waits until it is linked with the hub.
-func (h *pageHall) goPeer(ctx context.Context, wrtc compat.WebRTCOptions, events *peers.Log[peers.Event]) (*compat.PeerRelay, error) {
-	p, err := compat.New(compat.Options{Bootstrap: []string{h.hub.URL()}, WRTC: wrtc})
+func (h *pageHall) goPeer(ctx context.Context, o compat.Options, events *peers.Log[peers.Event]) (*compat.PeerRelay, error) {
+	o.Bootstraps = []string{h.hub.URL()}
+	p, err := compat.New(o)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +267,7 @@ func (h *pageHall) big(ctx context.Context, p *peers.Pages) error {
 	if err != nil {
 		return err
 	}
-	huge := strings.Repeat("x", compat.MaxWebRTC)
+	huge := strings.Repeat("x", legacy.MaxWebRTC)
 	if err := h.step("too much from Go is an error", func() (string, error) {
 		err := h.us.Send(page.ID(), huge)
 		if !errors.Is(err, protocol.ErrTooBig) {
@@ -328,7 +331,7 @@ func (end PageEnd) Play(ctx context.Context, p *peers.Pages) (noticed time.Durat
 
 func (h *pageHall) end(ctx context.Context, p *peers.Pages, end PageEnd) (noticed time.Duration, sent int, err error) {
 	atThird := peers.NewLog[peers.Event]("third peer")
-	third, err := h.goPeer(ctx, compat.WebRTCOptions{Off: true}, atThird)
+	third, err := h.goPeer(ctx, compat.Options{NoWebRTC: true}, atThird)
 	if err != nil {
 		return 0, 0, err
 	}

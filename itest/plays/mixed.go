@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -96,7 +98,10 @@ func OpenMixed(ctx context.Context, p *peers.Pages) (n *MixedNetwork, err error)
 
 func (n *MixedNetwork) open(ctx context.Context) error {
 	relay := func(bootstrap ...string) compat.Options {
-		return compat.Options{Host: peers.Loopback, Port: compat.Port(0), Announce: []string{deadURL}, Bootstrap: bootstrap, WRTC: compat.WebRTCOptions{Loopback: true}}
+		return compat.Options{
+			Options: node.Options{Listen: true, ListenHost: peers.Loopback, Announce: []string{deadURL}, Bootstraps: bootstrap},
+			WRTC:    legacy.WebRTCOptions{Loopback: true},
+		}
 	}
 	go1, err := n.addGo(ctx, relay())
 	if err != nil {
@@ -106,10 +111,10 @@ func (n *MixedNetwork) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := n.addGo(ctx, compat.Options{Bootstrap: []string{realURL(go2)}, WRTC: compat.WebRTCOptions{Loopback: true}}, go2); err != nil {
+	if _, err := n.addGo(ctx, compat.Options{Options: node.Options{Bootstraps: []string{realURL(go2)}}, WRTC: legacy.WebRTCOptions{Loopback: true}}, go2); err != nil {
 		return err
 	}
-	if _, err := n.addGo(ctx, compat.Options{Bootstrap: []string{realURL(go1)}, WRTC: compat.WebRTCOptions{Loopback: true}}, go1); err != nil {
+	if _, err := n.addGo(ctx, compat.Options{Options: node.Options{Bootstraps: []string{realURL(go1)}}, WRTC: legacy.WebRTCOptions{Loopback: true}}, go1); err != nil {
 		return err
 	}
 	js1, err := n.addPage(ctx, peers.JSLibp2p, peers.PageSpec{Spec: peers.Spec{Name: "js1", Bootstrap: []string{realAddr(go1, "/ws")}}}, 1)

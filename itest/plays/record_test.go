@@ -11,7 +11,7 @@ import (
 )
 
 // A vector is a frame that the npm package wrote, verbatim, and what was known of it.
-// compat/testdata/legacy holds them, one JSON object a line.
+// compat/legacy/testdata/legacy holds them, one JSON object a line.
 type vector struct {
 	// File is the file without its ending.
 	File string `json:"-"`

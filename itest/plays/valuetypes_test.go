@@ -21,7 +21,7 @@ func TestValuesOfEveryType(t *testing.T) {
 	harness.Must(t, peers.WaitLinks(ctx, near.URL(), 2))
 	harness.Must(t, peers.WaitLinks(ctx, far.URL(), 2))
 
-	vectors := readVectors(t, filepath.Join("..", "..", "compat", "testdata", "legacy", "relayed.jsonl"), "relayed")
+	vectors := readVectors(t, filepath.Join("..", "..", "compat", "legacy", "testdata", "legacy", "relayed.jsonl"), "relayed")
 	values := 0
 	for _, v := range vectors {
 		if v.Value == "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/peer-relay/peer-relay/itest/harness"
 )
 
-var update = flag.Bool("update", false, "write what is recorded to compat/testdata/legacy")
+var update = flag.Bool("update", false, "write what is recorded to compat/legacy/testdata/legacy")
 
 // Between two recordings a nonce that the package made and a port may differ, nothing else.
 var (
@@ -47,7 +47,7 @@ func TestVectors(t *testing.T) {
 	recorded, err := recordVectors(harness.Context(t), d)
 	harness.Must(t, err)
 
-	dir := filepath.Join("..", "..", "compat", "testdata", "legacy")
+	dir := filepath.Join("..", "..", "compat", "legacy", "testdata", "legacy")
 	files := make(map[string][]vector)
 	names := make(map[string]bool)
 	for _, v := range recorded {
