@@ -27,6 +27,8 @@ var rooms = map[string][]string{
 	"compat":   {"protocol", "node"},
 	"cmd":      {"protocol", "node", "compat"},
 	"itest":    {"protocol", "node", "compat", "cmd"},
+	"examples": {"protocol", "node", "compat"},
+	"docs":     nil,
 }
 
 // facade are the files of compat that may import node: its links stand on protocol
