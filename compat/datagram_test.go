@@ -7,6 +7,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // jsDatagram is what a socket of the npm package makes of the bytes 0, 200 and 255; that it
@@ -18,8 +19,8 @@ func TestDatagramIsWrittenAsJSDoes(t *testing.T) {
 		t.Errorf("written %s", text)
 	}
 	largest := appendDatagram(nil, bytes.Repeat([]byte{255}, MaxDatagram), protocol.ID{11}, 65535)
-	if len(largest) > protocol.MaxText {
-		t.Errorf("the largest datagram has %d bytes of text, a message at most %d", len(largest), protocol.MaxText)
+	if len(largest) > wire.MaxText {
+		t.Errorf("the largest datagram has %d bytes of text, a message at most %d", len(largest), wire.MaxText)
 	}
 	if !rawjson.IsFixedPoint(largest) {
 		t.Error("a JS relay would write it in another way")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // FuzzMessage reads its input as a text and as a native frame. What is taken must
@@ -28,11 +29,11 @@ func FuzzMessage(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(text)
-		wire, err := frame.Wire()
+		raw, err := frame.Wire()
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(bytes.Clone(wire[len(wire)-frame.Size():]))
+		f.Add(bytes.Clone(raw[len(raw)-frame.Size():]))
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
 		before := bytes.Clone(input)
@@ -42,7 +43,7 @@ func FuzzMessage(f *testing.F) {
 				t.Fatal("the text was written to")
 			}
 			if err != nil {
-				if frame != nil || !errors.Is(err, protocol.ErrMalformed) {
+				if frame != nil || !errors.Is(err, wire.ErrMalformed) {
 					t.Fatalf("frame %v, error %v", frame, err)
 				}
 				continue
@@ -52,17 +53,17 @@ func FuzzMessage(f *testing.F) {
 				checkWritten(t, frame)
 			}
 			// A message that crosses a JS peer is one for a Go peer behind it.
-			if text := string(input); frame.PathLen() < protocol.MaxPath && rawjson.IsFixedPoint(input) {
+			if text := string(input); frame.PathLen() < wire.MaxPath && rawjson.IsFixedPoint(input) {
 				after := parse(t, asJSHop(t, emit(t, frame), idC))
 				if after.Body.Kind != frame.Body.Kind || after.Body.Form != frame.Body.Form {
 					t.Fatalf("%s is of kind %v, after a JS hop of kind %v", text, frame.Body.Kind, after.Body.Kind)
 				}
 			}
 		}
-		if frame, err := protocol.ParseFrame(input); err == nil {
+		if frame, err := wire.ParseFrame(input); err == nil {
 			if _, err := appendMessage(nil, frame, "", maxText); err == nil {
 				checkWritten(t, frame)
-			} else if !errors.Is(err, protocol.ErrUnencodable) && !errors.Is(err, protocol.ErrTooBig) {
+			} else if !errors.Is(err, wire.ErrUnencodable) && !errors.Is(err, protocol.ErrTooBig) {
 				t.Fatal(err)
 			}
 		}
@@ -70,7 +71,7 @@ func FuzzMessage(f *testing.F) {
 }
 
 // checkWritten writes a frame that can be written and reads it again.
-func checkWritten(t *testing.T, frame *protocol.Frame) {
+func checkWritten(t *testing.T, frame *wire.Frame) {
 	t.Helper()
 	text := emit(t, frame)
 	if !rawjson.Valid([]byte(text)) {
@@ -86,9 +87,9 @@ func checkWritten(t *testing.T, frame *protocol.Frame) {
 	}
 }
 
-func withHop(t *testing.T, f *protocol.Frame, hop protocol.Hop) *protocol.Frame {
+func withHop(t *testing.T, f *wire.Frame, hop wire.Hop) *wire.Frame {
 	t.Helper()
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: hop, Nonce: f.Nonce, Body: f.Body, Route: f.Route, Sig: f.Sig, Path: f.Path()})
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: hop, Nonce: f.Nonce, Body: f.Body, Route: f.Route, Sig: f.Sig, Path: f.Path()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // The member data of a legacy message and the kind, form and payload of a Body:
@@ -130,12 +131,12 @@ func (e badData) Error() string { return string(e) }
 
 // native gives what the data means. liberal says that the message is for this peer,
 // which reads it as JS does.
-func (d *dataMember) native(liberal bool) (kind protocol.Kind, form protocol.Form, payload []byte, err error) {
+func (d *dataMember) native(liberal bool) (kind wire.Kind, form wire.Form, payload []byte, err error) {
 	if !d.object {
 		if string(d.text) == "null" {
 			return 0, 0, nil, badData("data is null")
 		}
-		return protocol.KindOther, protocol.FormWholeJSON, d.text, nil
+		return wire.KindOther, wire.FormWholeJSON, d.text, nil
 	}
 	typ, exact := d.typ, d.exact
 	if len(typ) > 0 && typ[0] == '"' && bytes.IndexByte(typ, '\\') >= 0 {
@@ -144,35 +145,35 @@ func (d *dataMember) native(liberal bool) (kind protocol.Kind, form protocol.For
 	var ok bool
 	switch string(typ) {
 	case typeUser:
-		kind, ok = protocol.KindUser, exact
+		kind, ok = wire.KindUser, exact
 		switch {
 		case d.value == nil:
-			form = protocol.FormNone
+			form = wire.FormNone
 		case d.buffer != nil:
-			form, payload = protocol.FormRaw, d.buffer
+			form, payload = wire.FormRaw, d.buffer
 		default:
-			form, payload = protocol.FormJSON, d.value
+			form, payload = wire.FormJSON, d.value
 		}
 	case typeFind:
-		kind, form, ok = protocol.KindFind, protocol.FormRaw, d.count == 2
+		kind, form, ok = wire.KindFind, wire.FormRaw, d.count == 2
 		payload, err = d.findPayload()
 	case typeFound:
-		kind, form = protocol.KindFound, protocol.FormRaw
+		kind, form = wire.KindFound, wire.FormRaw
 		payload, err = d.foundPayload()
-		const most = protocol.MaxFound * protocol.IDSize
+		const most = wire.MaxFound * wire.IDSize
 		ok = d.count == 2 && len(payload) <= most
 		payload = payload[:min(len(payload), most)]
 	case typeOffer:
-		kind, form, ok = protocol.KindOffer, protocol.FormNone, exact && d.value == nil
+		kind, form, ok = wire.KindOffer, wire.FormNone, exact && d.value == nil
 	case typeAnswer:
-		kind = protocol.KindAnswer
+		kind = wire.KindAnswer
 		form, payload, err = d.answerPayload()
 		ok = exact && err == nil && d.isExact(kind, form, payload)
-		if form == protocol.FormWholeJSON { // no answer, and harmless
+		if form == wire.FormWholeJSON { // no answer, and harmless
 			liberal = false
 		}
 	case typeSignal:
-		kind, form, ok = protocol.KindSignal, protocol.FormJSON, exact
+		kind, form, ok = wire.KindSignal, wire.FormJSON, exact
 		payload, err = d.value, checkSignal(d.value)
 	default:
 		liberal = false
@@ -181,13 +182,13 @@ func (d *dataMember) native(liberal bool) (kind protocol.Kind, form protocol.For
 		return 0, 0, nil, err
 	}
 	if !ok && !liberal {
-		return protocol.KindOther, protocol.FormWholeJSON, d.text, nil
+		return wire.KindOther, wire.FormWholeJSON, d.text, nil
 	}
 	return kind, form, payload, nil
 }
 
 // isExact reports whether what was read would be written just so.
-func (d *dataMember) isExact(kind protocol.Kind, form protocol.Form, payload []byte) bool {
+func (d *dataMember) isExact(kind wire.Kind, form wire.Form, payload []byte) bool {
 	again, err := appendData(nil, kind, form, payload)
 	return err == nil && bytes.Equal(again, d.text)
 }
@@ -218,18 +219,18 @@ func (d *dataMember) foundPayload() ([]byte, error) {
 
 // answerPayload reads {"ws":string or null,"wrtc":bool}. What JS would dial must be
 // a URL that it can dial: it ends itself over any other.
-func (d *dataMember) answerPayload() (protocol.Form, []byte, error) {
+func (d *dataMember) answerPayload() (wire.Form, []byte, error) {
 	if d.value == nil || string(d.value) == "null" {
-		return protocol.FormNone, nil, nil
+		return wire.FormNone, nil, nil
 	}
 	if d.value[0] != '{' {
-		return protocol.FormWholeJSON, nil, nil
+		return wire.FormWholeJSON, nil, nil
 	}
 	ms, err := rawjson.AppendMembers(nil, d.value)
 	if err != nil {
 		return 0, nil, badData(err.Error())
 	}
-	a := protocol.Answer{NoWS: true}
+	a := wire.Answer{NoWS: true}
 	for _, m := range rawjson.LastWins(ms) {
 		switch string(m.Key) {
 		case "ws":
@@ -240,7 +241,7 @@ func (d *dataMember) answerPayload() (protocol.Form, []byte, error) {
 			a.WRTC = isTruthy(m.Value)
 		}
 	}
-	return protocol.FormRaw, protocol.AppendAnswer(nil, a), nil
+	return wire.FormRaw, wire.AppendAnswer(nil, a), nil
 }
 
 func answerURL(raw []byte) (ws string, none bool, err error) {
@@ -350,9 +351,9 @@ func checkSignal(raw []byte) error {
 // unencodable is the error for a Body that has no legacy form.
 type unencodable string
 
-func (e unencodable) Error() string { return protocol.ErrUnencodable.Error() + ": " + string(e) }
+func (e unencodable) Error() string { return wire.ErrUnencodable.Error() + ": " + string(e) }
 
-func (unencodable) Unwrap() error { return protocol.ErrUnencodable }
+func (unencodable) Unwrap() error { return wire.ErrUnencodable }
 
 // The depth in the message at which a payload stands.
 const (
@@ -361,40 +362,40 @@ const (
 )
 
 // appendData writes the member data of a Body. On error dst comes back as it was.
-func appendData(dst []byte, kind protocol.Kind, form protocol.Form, payload []byte) ([]byte, error) {
+func appendData(dst []byte, kind wire.Kind, form wire.Form, payload []byte) ([]byte, error) {
 	b := append(dst, dataHead...)
 	switch {
-	case kind == protocol.KindUser && form == protocol.FormNone:
+	case kind == wire.KindUser && form == wire.FormNone:
 		b = append(b, typeUser...)
-	case kind == protocol.KindUser && form == protocol.FormRaw:
+	case kind == wire.KindUser && form == wire.FormRaw:
 		b = append(b, typeUser+dataNext...)
 		b = rawjson.AppendBuffer(b, payload)
-	case kind == protocol.KindUser && form == protocol.FormJSON:
+	case kind == wire.KindUser && form == wire.FormJSON:
 		if !rawjson.ValidInside(payload, valueDepth) {
 			return dst, unencodable("the payload is not exactly one JSON value")
 		}
 		b = append(b, typeUser+dataNext...)
 		b = append(b, payload...)
-	case kind == protocol.KindFind && form == protocol.FormRaw && len(payload) == protocol.IDSize:
+	case kind == wire.KindFind && form == wire.FormRaw && len(payload) == wire.IDSize:
 		b = append(b, typeFind+dataNext...)
 		b = rawjson.AppendID(b, protocol.ID(payload))
-	case kind == protocol.KindFound && form == protocol.FormRaw:
-		ids, err := protocol.ParseFound(payload)
+	case kind == wire.KindFound && form == wire.FormRaw:
+		ids, err := wire.ParseFound(payload)
 		if err != nil {
 			return dst, unencodable(err.Error())
 		}
 		b = append(b, typeFound+dataNext...)
 		b = appendIDs(b, ids)
-	case kind == protocol.KindOffer && form == protocol.FormNone:
+	case kind == wire.KindOffer && form == wire.FormNone:
 		b = append(b, typeOffer...)
-	case kind == protocol.KindAnswer && form == protocol.FormNone:
+	case kind == wire.KindAnswer && form == wire.FormNone:
 		b = append(b, typeAnswer+dataNext+"null"...)
-	case kind == protocol.KindAnswer && form == protocol.FormRaw:
+	case kind == wire.KindAnswer && form == wire.FormRaw:
 		var err error
 		if b, err = appendAnswer(append(b, typeAnswer+dataNext...), payload); err != nil {
 			return dst, err
 		}
-	case kind == protocol.KindSignal && form == protocol.FormJSON:
+	case kind == wire.KindSignal && form == wire.FormJSON:
 		if !rawjson.ValidInside(payload, valueDepth) {
 			return dst, unencodable("the signal is not exactly one JSON value")
 		}
@@ -403,7 +404,7 @@ func appendData(dst []byte, kind protocol.Kind, form protocol.Form, payload []by
 		}
 		b = append(b, typeSignal+dataNext...)
 		b = append(b, payload...)
-	case kind == protocol.KindOther && form == protocol.FormWholeJSON:
+	case kind == wire.KindOther && form == wire.FormWholeJSON:
 		if err := checkWhole(payload); err != nil {
 			return dst, err
 		}
@@ -428,18 +429,18 @@ func checkWhole(text []byte) error {
 	if err != nil {
 		return unencodable(err.Error())
 	}
-	if kind != protocol.KindOther {
+	if kind != wire.KindOther {
 		return unencodable("the data is of kind " + kind.String() + " and does not say so")
 	}
 	return nil
 }
 
 func appendAnswer(b, payload []byte) ([]byte, error) {
-	a, err := protocol.ParseAnswer(payload)
+	a, err := wire.ParseAnswer(payload)
 	if err != nil {
 		return b, unencodable(err.Error())
 	}
-	if !bytes.Equal(protocol.AppendAnswer(nil, a), payload) {
+	if !bytes.Equal(wire.AppendAnswer(nil, a), payload) {
 		return b, unencodable("an answer in an unusual form")
 	}
 	b = append(b, `{"ws":`...)

@@ -9,14 +9,15 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // appendMessage writes a message frame as legacy JSON of at most most bytes. shown,
 // if not empty, becomes pr.v. On error, which wraps protocol.ErrTooBig or
-// protocol.ErrUnencodable, dst comes back as it was.
-func appendMessage(dst []byte, f *protocol.Frame, shown string, most int) ([]byte, error) {
+// wire.ErrUnencodable, dst comes back as it was.
+func appendMessage(dst []byte, f *wire.Frame, shown string, most int) ([]byte, error) {
 	body := &f.Body
-	if f.Type != protocol.FrameMessage || len(f.Targets) > 0 || body.To == (protocol.ID{}) {
+	if f.Type != wire.FrameMessage || len(f.Targets) > 0 || body.To == (protocol.ID{}) {
 		return dst, unencodable("a frame that is no message to one peer")
 	}
 	b := append(dst, `{"to":`...)
@@ -84,7 +85,7 @@ func appendExtra(b, extra []byte) (with []byte, saysAll bool, err error) {
 }
 
 // appendPR writes the member pr, if there is anything to say in it.
-func appendPR(b []byte, f *protocol.Frame, extraSaysAll bool, shown string) []byte {
+func appendPR(b []byte, f *wire.Frame, extraSaysAll bool, shown string) []byte {
 	const open, next = `,"pr":{`, `,`
 	separator := open
 	member := func(name string) {
@@ -109,7 +110,7 @@ func appendPR(b []byte, f *protocol.Frame, extraSaysAll bool, shown string) []by
 		b = appendIDs(b, f.Route)
 	}
 	hop := f.Hop()
-	if hop = hop.WithTx(hop.TxLeft() + f.PathLen()); hop != protocol.NewHop() {
+	if hop = hop.WithTx(hop.TxLeft() + f.PathLen()); hop != wire.NewHop() {
 		member(`"t":"`)
 		b = hex.AppendEncode(b, []byte{byte(hop >> 24), byte(hop >> 16), byte(hop >> 8), byte(hop)})
 		b = append(b, '"')
@@ -141,8 +142,8 @@ const (
 
 // isPlain reports whether a reader will put the same head together from the members
 // around it and pr.a, so that it need not be carried along.
-func isPlain(body *protocol.Body) bool {
-	if body.Kind == protocol.KindUser && body.Form == protocol.FormJSON && isBuffer(body.Payload) {
+func isPlain(body *wire.Body) bool {
+	if body.Kind == wire.KindUser && body.Form == wire.FormJSON && isBuffer(body.Payload) {
 		return false // it would be taken for bytes
 	}
 	var room [64]byte

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // keepBuffer is the bytes of a buffer above which it is not used again.
@@ -16,10 +17,10 @@ type jsonLink struct {
 	self     protocol.ID
 	info     protocol.LinkInfo
 	features []string
-	control  func(*protocol.Frame)
+	control  func(*wire.Frame)
 
 	// Owned by the reader.
-	next    *protocol.Frame // to be given after the hello that it showed
+	next    *wire.Frame // to be given after the hello that it showed
 	greeted bool
 
 	// Owned by the writer.
@@ -29,25 +30,25 @@ type jsonLink struct {
 // Info implements protocol.Link.
 func (l *jsonLink) Info() protocol.LinkInfo { return l.info }
 
-// OnControl implements protocol.ControlReader.
-func (l *jsonLink) OnControl(f func(*protocol.Frame)) { l.control = f }
+// OnPing implements protocol.PingReporter.
+func (l *jsonLink) OnPing(f func(*wire.Frame)) { l.control = f }
 
 // tell hands on what is no message and came outside of ReadFrame.
-func (l *jsonLink) tell(f *protocol.Frame) {
+func (l *jsonLink) tell(f *wire.Frame) {
 	if l.control != nil {
 		l.control(f)
 	}
 }
 
 // held gives the frame that waits for its turn, if there is one.
-func (l *jsonLink) held() *protocol.Frame {
+func (l *jsonLink) held() *wire.Frame {
 	f := l.next
 	l.next = nil
 	return f
 }
 
 // parse makes the frame of a message, or the hello that it shows, before it.
-func (l *jsonLink) parse(text []byte, scratch *[]byte) (*protocol.Frame, error) {
+func (l *jsonLink) parse(text []byte, scratch *[]byte) (*wire.Frame, error) {
 	f, shown, err := parseMessage(text, l.self, scratch)
 	if err != nil {
 		return nil, err
@@ -61,15 +62,15 @@ func (l *jsonLink) parse(text []byte, scratch *[]byte) (*protocol.Frame, error) 
 
 // hello gives the hello that a peer shows with its first findPeers, if this is it:
 // from the peer itself, and not passed on.
-func (l *jsonLink) hello(f *protocol.Frame, shown []byte) *protocol.Frame {
-	if shown == nil || l.greeted || f.Body.Kind != protocol.KindFind || f.Body.From != l.info.ID || f.PathLen() != 1 || f.PathAt(0) != l.info.ID {
+func (l *jsonLink) hello(f *wire.Frame, shown []byte) *wire.Frame {
+	if shown == nil || l.greeted || f.Body.Kind != wire.KindFind || f.Body.From != l.info.ID || f.PathLen() != 1 || f.PathAt(0) != l.info.ID {
 		return nil
 	}
 	features, ok := parseShown(shown)
 	if !ok {
 		return nil
 	}
-	hello, err := protocol.NewHello(protocol.Hello{Features: features})
+	hello, err := wire.NewHello(wire.Hello{Features: features})
 	if err != nil {
 		return nil // many long names: it is as if it had shown nothing
 	}
@@ -78,9 +79,9 @@ func (l *jsonLink) hello(f *protocol.Frame, shown []byte) *protocol.Frame {
 }
 
 // writeMessage writes a message frame by send, as text of at most most bytes.
-func (l *jsonLink) writeMessage(f *protocol.Frame, most int, send func(func([]byte) ([]byte, error)) error) error {
+func (l *jsonLink) writeMessage(f *wire.Frame, most int, send func(func([]byte) ([]byte, error)) error) error {
 	shown := ""
-	if !l.shown && f.Body.Kind == protocol.KindFind && f.Body.To == l.info.ID && f.PathLen() == 1 && f.PathAt(0) == l.self {
+	if !l.shown && f.Body.Kind == wire.KindFind && f.Body.To == l.info.ID && f.PathLen() == 1 && f.PathAt(0) == l.self {
 		shown = strings.Join(append([]string{shownVersion}, l.features...), ",")
 	}
 	err := send(func(b []byte) ([]byte, error) { return appendMessage(b, f, shown, most) })

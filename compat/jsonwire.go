@@ -10,6 +10,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // A legacy message, keys in the order in which they are written:
@@ -33,7 +34,7 @@ import (
 // entry of the path whether a Go peer or a JS peer wrote it.
 
 // maxText is how many bytes of text may be one message: the JSON form of every Body
-// up to protocol.MaxBody, of which a byte takes at most four characters, and the
+// up to wire.MaxBody, of which a byte takes at most four characters, and the
 // members around it.
 const maxText = 1_153_433
 
@@ -55,12 +56,12 @@ func errSyntax(err error) error {
 	if errors.Is(err, rawjson.ErrDepth) {
 		return passedOn("%v", err)
 	}
-	return fmt.Errorf("%w: %v", protocol.ErrMalformed, err)
+	return fmt.Errorf("%w: %v", wire.ErrMalformed, err)
 }
 
 // passedOn makes the error for a message that a JS neighbour passes on unseen.
 func passedOn(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{protocol.ErrPassedOn}, args...)...)
+	return fmt.Errorf("%w: "+format, append([]any{wire.ErrPassedOn}, args...)...)
 }
 
 // A legacyMessage is one message as its text says it. The slices alias the text.
@@ -68,7 +69,7 @@ type legacyMessage struct {
 	has   members
 	to    protocol.ID
 	from  protocol.ID
-	path  [protocol.MaxPath]protocol.ID
+	path  [wire.MaxPath]protocol.ID
 	hops  int
 	nonce []byte
 	data  dataMember
@@ -137,9 +138,9 @@ func plainKey(key []byte) []byte {
 // its own. shown is the raw string pr.v or nil, and aliases text. scratch is room for
 // a decoded Buffer, to be used again.
 //
-// The error wraps protocol.ErrPassedOn if an honest JS neighbour may have passed the
-// message on, and else protocol.ErrMalformed.
-func parseMessage(text []byte, self protocol.ID, scratch *[]byte) (f *protocol.Frame, shown []byte, err error) {
+// The error wraps wire.ErrPassedOn if an honest JS neighbour may have passed the
+// message on, and else wire.ErrMalformed.
+func parseMessage(text []byte, self protocol.ID, scratch *[]byte) (f *wire.Frame, shown []byte, err error) {
 	var m legacyMessage
 	if len(text) > maxText {
 		return nil, nil, passedOn("%d bytes of text, want at most %d", len(text), maxText)
@@ -161,7 +162,7 @@ func (m *legacyMessage) scan(text []byte, scratch *[]byte) error {
 		if err := s.End(); err != nil {
 			return errSyntax(err)
 		}
-		return fmt.Errorf("%w: a message that is no object", protocol.ErrMalformed)
+		return fmt.Errorf("%w: a message that is no object", wire.ErrMalformed)
 	}
 	for s.More() {
 		key := s.Key()
@@ -239,8 +240,8 @@ func (m *legacyMessage) scanPath(s *rawjson.Scanner) {
 		switch {
 		case !ok:
 			m.blame("path has an entry that is no id")
-		case m.hops == protocol.MaxPath:
-			m.blame("path has more than %d entries", protocol.MaxPath)
+		case m.hops == wire.MaxPath:
+			m.blame("path has more than %d entries", wire.MaxPath)
 		default:
 			m.path[m.hops] = id
 			m.hops++
@@ -290,8 +291,8 @@ func (m *legacyMessage) scanRoute(s *rawjson.Scanner) {
 		switch {
 		case !ok:
 			m.blame("pr.r has an entry that is no id")
-		case len(m.pr.route) == protocol.MaxRoute:
-			m.blame("pr.r has more than %d entries", protocol.MaxRoute)
+		case len(m.pr.route) == wire.MaxRoute:
+			m.blame("pr.r has more than %d entries", wire.MaxRoute)
 		default:
 			m.pr.route = append(m.pr.route, id)
 		}
@@ -299,7 +300,7 @@ func (m *legacyMessage) scanRoute(s *rawjson.Scanner) {
 }
 
 // frame makes the frame of what was scanned.
-func (m *legacyMessage) frame(self protocol.ID) (*protocol.Frame, error) {
+func (m *legacyMessage) frame(self protocol.ID) (*wire.Frame, error) {
 	switch {
 	case m.has&needed != needed:
 		return nil, passedOn("no %s", (needed &^ m.has).first())
@@ -307,8 +308,8 @@ func (m *legacyMessage) frame(self protocol.ID) (*protocol.Frame, error) {
 		return nil, passedOn("the path is empty")
 	case m.to == protocol.ID{}:
 		return nil, passedOn("a message to the zero id, which is no peer's")
-	case !protocol.ValidNonce(m.nonce):
-		return nil, passedOn("the nonce has %d bytes or is not printable, want 1 to %d printable ones", len(m.nonce), protocol.MaxNonce)
+	case !wire.ValidNonce(m.nonce):
+		return nil, passedOn("the nonce has %d bytes or is not printable, want 1 to %d printable ones", len(m.nonce), wire.MaxNonce)
 	case m.pr.sealed:
 		return nil, passedOn("the payload is sealed, which this version does not know")
 	}
@@ -316,10 +317,10 @@ func (m *legacyMessage) frame(self protocol.ID) (*protocol.Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	msg := protocol.MessageFrame{Hop: hop, Nonce: m.nonce, Route: m.pr.route, Path: m.path[:m.hops]}
+	msg := wire.MessageFields{Hop: hop, Nonce: m.nonce, Route: m.pr.route, Path: m.path[:m.hops]}
 	if m.pr.head != nil {
 		if msg.Body, err = m.signedBody(); err == nil {
-			msg.Sig, err = decode64(m.pr.sig, protocol.MaxSig, "pr.s")
+			msg.Sig, err = decode64(m.pr.sig, wire.MaxSig, "pr.s")
 		}
 	} else {
 		msg.Body, err = m.body(m.to == self)
@@ -327,7 +328,7 @@ func (m *legacyMessage) frame(self protocol.ID) (*protocol.Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := protocol.NewMessage(msg)
+	f, err := wire.NewMessageFrame(msg)
 	if err != nil {
 		return nil, passedOn("%v", err)
 	}
@@ -346,8 +347,8 @@ func (has members) first() string {
 }
 
 // hop gives the budgets that are left after the path.
-func (m *legacyMessage) hop() (protocol.Hop, error) {
-	hop := protocol.NewHop()
+func (m *legacyMessage) hop() (wire.Hop, error) {
+	hop := wire.NewHop()
 	if m.pr.hop != nil {
 		var b [4]byte
 		if len(m.pr.hop) != hex.EncodedLen(len(b)) {
@@ -356,7 +357,7 @@ func (m *legacyMessage) hop() (protocol.Hop, error) {
 		if _, err := hex.Decode(b[:], m.pr.hop); err != nil {
 			return 0, passedOn("pr.t: %v", err)
 		}
-		hop = protocol.Hop(b[0])<<24 | protocol.Hop(b[1])<<16 | protocol.Hop(b[2])<<8 | protocol.Hop(b[3])
+		hop = wire.Hop(b[0])<<24 | wire.Hop(b[1])<<16 | wire.Hop(b[2])<<8 | wire.Hop(b[3])
 	}
 	return hop.WithTx(hop.TxLeft() - m.hops), nil
 }
@@ -381,19 +382,19 @@ func decode64(text []byte, most int, name string) ([]byte, error) {
 
 // signedBody puts the Body together from the head that was carried along and the
 // payload that stands in data. It must be what the members around it say.
-func (m *legacyMessage) signedBody() (protocol.Body, error) {
-	head, err := decode64(m.pr.head, protocol.MaxBody, "pr.h")
+func (m *legacyMessage) signedBody() (wire.Body, error) {
+	head, err := decode64(m.pr.head, wire.MaxBody, "pr.h")
 	if err != nil {
-		return protocol.Body{}, err
+		return wire.Body{}, err
 	}
 	kind, form, payload, err := m.data.native(false)
 	if err != nil {
-		return protocol.Body{}, passedOn("%v", err)
+		return wire.Body{}, passedOn("%v", err)
 	}
-	b, err := protocol.JoinBody(head, form, payload)
-	if err != nil && form == protocol.FormRaw && kind == protocol.KindUser {
+	b, err := wire.JoinBody(head, form, payload)
+	if err != nil && form == wire.FormRaw && kind == wire.KindUser {
 		// A value may look like a Buffer and not be meant as one.
-		b, err = protocol.JoinBody(head, protocol.FormJSON, m.data.value)
+		b, err = wire.JoinBody(head, wire.FormJSON, m.data.value)
 	}
 	switch {
 	case err != nil:
@@ -408,12 +409,12 @@ func (m *legacyMessage) signedBody() (protocol.Body, error) {
 }
 
 // body makes the Body of a message that says all of it.
-func (m *legacyMessage) body(forSelf bool) (b protocol.Body, err error) {
+func (m *legacyMessage) body(forSelf bool) (b wire.Body, err error) {
 	b.To, b.From = m.to, m.from
 	if b.Kind, b.Form, b.Payload, err = m.data.native(forSelf); err != nil {
 		return b, passedOn("%v", err)
 	}
-	if b.Record, err = decode64(m.pr.record, protocol.MaxRecord, "pr.a"); err != nil {
+	if b.Record, err = decode64(m.pr.record, wire.MaxRecord, "pr.a"); err != nil {
 		return b, err
 	}
 	b.Extra = joinExtra(m.extra)
@@ -454,7 +455,7 @@ func parseShown(shown []byte) (features []string, ok bool) {
 		switch {
 		case i == 0 && name != shownVersion:
 			return nil, false
-		case i > 0 && protocol.ValidFeature(name) && len(features) < maxFeatures:
+		case i > 0 && wire.ValidFeature(name) && len(features) < maxFeatures:
 			features = append(features, name)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 func testID(c byte) (id protocol.ID) {
@@ -30,7 +31,7 @@ var (
 	noPeer        = testID(0xee)
 )
 
-func parse(t testing.TB, text string) *protocol.Frame {
+func parse(t testing.TB, text string) *wire.Frame {
 	t.Helper()
 	f, _, err := parseMessage([]byte(text), noPeer, new([]byte))
 	if err != nil {
@@ -39,7 +40,7 @@ func parse(t testing.TB, text string) *protocol.Frame {
 	return f
 }
 
-func emit(t testing.TB, f *protocol.Frame) string {
+func emit(t testing.TB, f *wire.Frame) string {
 	t.Helper()
 	b, err := appendMessage(nil, f, "", maxText)
 	if err != nil {
@@ -87,7 +88,7 @@ func asJSHop(t testing.TB, text string, relay protocol.ID) string {
 }
 
 // same reports how two frames of messages differ in what they mean.
-func same(a, b *protocol.Frame) error {
+func same(a, b *wire.Frame) error {
 	switch {
 	case !bytes.Equal(a.Body.Raw(), b.Body.Raw()):
 		return fmt.Errorf("body\n%x\n%x", a.Body.Raw(), b.Body.Raw())
@@ -154,10 +155,10 @@ func TestWhatJSWritesComesBackAsItWas(t *testing.T) {
 		if got, want := emit(t, f), withHexIDs(t, v.Frame); got != want {
 			t.Errorf("%s\n got %s\nwant %s", v.Name, got, want)
 		}
-		if control := strings.HasPrefix(v.Name, "find") || strings.HasPrefix(v.Name, "found") || strings.HasPrefix(v.Name, "handshake"); control == (f.Body.Kind == protocol.KindUser) {
+		if control := strings.HasPrefix(v.Name, "find") || strings.HasPrefix(v.Name, "found") || strings.HasPrefix(v.Name, "handshake"); control == (f.Body.Kind == wire.KindUser) {
 			t.Errorf("%s is of kind %v", v.Name, f.Body.Kind)
 		}
-		if f.Body.Kind == protocol.KindOther {
+		if f.Body.Kind == wire.KindOther {
 			t.Errorf("%s was not understood", v.Name)
 		}
 	}
@@ -169,7 +170,7 @@ func TestWhatJSCarriesCrossesAGoRelay(t *testing.T) {
 		for _, text := range []string{v.Sent, v.Frame} {
 			f, _, err := parseMessage([]byte(text), noPeer, new([]byte))
 			if why := refused[v.Name]; err != nil {
-				if why == "" || !strings.Contains(err.Error(), why) || !errors.Is(err, protocol.ErrPassedOn) {
+				if why == "" || !strings.Contains(err.Error(), why) || !errors.Is(err, wire.ErrPassedOn) {
 					t.Errorf("%s: %v", v.Name, err)
 				}
 				continue
@@ -212,12 +213,12 @@ func inOrder(t *testing.T, text string) string {
 func TestData(t *testing.T) {
 	hexA, hexB := idA.String(), idB.String()
 	bufferA := string(rawjson.AppendBuffer(nil, idA[:]))
-	const user, other = protocol.KindUser, protocol.KindOther
-	const none, text, raw, whole = protocol.FormNone, protocol.FormJSON, protocol.FormRaw, protocol.FormWholeJSON
-	answer := func(a protocol.Answer) string { return string(protocol.AppendAnswer(nil, a)) }
+	const user, other = wire.KindUser, wire.KindOther
+	const none, text, raw, whole = wire.FormNone, wire.FormJSON, wire.FormRaw, wire.FormWholeJSON
+	answer := func(a wire.Answer) string { return string(wire.AppendAnswer(nil, a)) }
 	type meaning struct {
-		kind    protocol.Kind
-		form    protocol.Form
+		kind    wire.Kind
+		form    wire.Form
 		payload string
 	}
 	for _, test := range []struct {
@@ -247,32 +248,32 @@ func TestData(t *testing.T) {
 		{`[1]`, meaning{other, whole, `[1]`}, nil},
 		{`0`, meaning{other, whole, `0`}, nil},
 
-		{`{"type":"findPeers","data":"` + hexA + `"}`, meaning{protocol.KindFind, raw, string(idA[:])}, nil},
-		{`{"type":"findPeers","data":"` + strings.ToUpper(hexA) + `"}`, meaning{protocol.KindFind, raw, string(idA[:])}, nil},
-		{`{"data":` + bufferA + `, "type":"findPeers"}`, meaning{protocol.KindFind, raw, string(idA[:])}, nil},
+		{`{"type":"findPeers","data":"` + hexA + `"}`, meaning{wire.KindFind, raw, string(idA[:])}, nil},
+		{`{"type":"findPeers","data":"` + strings.ToUpper(hexA) + `"}`, meaning{wire.KindFind, raw, string(idA[:])}, nil},
+		{`{"data":` + bufferA + `, "type":"findPeers"}`, meaning{wire.KindFind, raw, string(idA[:])}, nil},
 		{`{"type":"findPeers","data":"` + hexA + `","x":1}`,
-			meaning{other, whole, `{"type":"findPeers","data":"` + hexA + `","x":1}`}, &meaning{protocol.KindFind, raw, string(idA[:])}},
-		{`{"type":"foundPeers","data":[]}`, meaning{protocol.KindFound, raw, ""}, nil},
-		{`{"type":"foundPeers","data":["` + hexB + `",` + bufferA + `]}`, meaning{protocol.KindFound, raw, string(idB[:]) + string(idA[:])}, nil},
-		{`{"type":"handshake-offer"}`, meaning{protocol.KindOffer, none, ""}, nil},
-		{`{"type":"handshake-offer","data":1}`, meaning{other, whole, `{"type":"handshake-offer","data":1}`}, &meaning{protocol.KindOffer, none, ""}},
+			meaning{other, whole, `{"type":"findPeers","data":"` + hexA + `","x":1}`}, &meaning{wire.KindFind, raw, string(idA[:])}},
+		{`{"type":"foundPeers","data":[]}`, meaning{wire.KindFound, raw, ""}, nil},
+		{`{"type":"foundPeers","data":["` + hexB + `",` + bufferA + `]}`, meaning{wire.KindFound, raw, string(idB[:]) + string(idA[:])}, nil},
+		{`{"type":"handshake-offer"}`, meaning{wire.KindOffer, none, ""}, nil},
+		{`{"type":"handshake-offer","data":1}`, meaning{other, whole, `{"type":"handshake-offer","data":1}`}, &meaning{wire.KindOffer, none, ""}},
 		{`{"type":"handshake-answer","data":{"ws":"ws://localhost:8001","wrtc":false}}`,
-			meaning{protocol.KindAnswer, raw, answer(protocol.Answer{WS: "ws://localhost:8001"})}, nil},
+			meaning{wire.KindAnswer, raw, answer(wire.Answer{WS: "ws://localhost:8001"})}, nil},
 		{`{"type":"handshake-answer","data":{"ws":null,"wrtc":true}}`,
-			meaning{protocol.KindAnswer, raw, answer(protocol.Answer{NoWS: true, WRTC: true})}, nil},
-		{`{"type":"handshake-answer","data":{"ws":"","wrtc":false}}`, meaning{protocol.KindAnswer, raw, answer(protocol.Answer{})}, nil},
-		{`{"type":"handshake-answer","data":null}`, meaning{protocol.KindAnswer, none, ""}, nil},
-		{`{"type":"handshake-answer"}`, meaning{other, whole, `{"type":"handshake-answer"}`}, &meaning{protocol.KindAnswer, none, ""}},
+			meaning{wire.KindAnswer, raw, answer(wire.Answer{NoWS: true, WRTC: true})}, nil},
+		{`{"type":"handshake-answer","data":{"ws":"","wrtc":false}}`, meaning{wire.KindAnswer, raw, answer(wire.Answer{})}, nil},
+		{`{"type":"handshake-answer","data":null}`, meaning{wire.KindAnswer, none, ""}, nil},
+		{`{"type":"handshake-answer"}`, meaning{other, whole, `{"type":"handshake-answer"}`}, &meaning{wire.KindAnswer, none, ""}},
 		{`{"type":"handshake-answer","data":5}`, meaning{other, whole, `{"type":"handshake-answer","data":5}`}, nil},
 		{`{"type":"handshake-answer","data":{"wrtc":1,"ws":"wss:\/\/h","x":0}}`,
 			meaning{other, whole, `{"type":"handshake-answer","data":{"wrtc":1,"ws":"wss:\/\/h","x":0}}`},
-			&meaning{protocol.KindAnswer, raw, answer(protocol.Answer{WS: "wss://h", WRTC: true})}},
+			&meaning{wire.KindAnswer, raw, answer(wire.Answer{WS: "wss://h", WRTC: true})}},
 		{`{"type":"handshake-answer","data":{}}`, meaning{other, whole, `{"type":"handshake-answer","data":{}}`},
-			&meaning{protocol.KindAnswer, raw, answer(protocol.Answer{NoWS: true})}},
-		{`{"type":"signal","data":{"type":"offer","sdp":"v=0"}}`, meaning{protocol.KindSignal, text, `{"type":"offer","sdp":"v=0"}`}, nil},
-		{`{"type":"signal","data":{"candidate":{}}}`, meaning{protocol.KindSignal, text, `{"candidate":{}}`}, nil},
+			&meaning{wire.KindAnswer, raw, answer(wire.Answer{NoWS: true})}},
+		{`{"type":"signal","data":{"type":"offer","sdp":"v=0"}}`, meaning{wire.KindSignal, text, `{"type":"offer","sdp":"v=0"}`}, nil},
+		{`{"type":"signal","data":{"candidate":{}}}`, meaning{wire.KindSignal, text, `{"candidate":{}}`}, nil},
 		{`{"data":{"candidate":{}},"type":"signal"}`, meaning{other, whole, `{"data":{"candidate":{}},"type":"signal"}`},
-			&meaning{protocol.KindSignal, text, `{"candidate":{}}`}},
+			&meaning{wire.KindSignal, text, `{"candidate":{}}`}},
 	} {
 		mine := test.passed
 		if test.mine != nil {
@@ -298,14 +299,14 @@ func TestData(t *testing.T) {
 func TestManyFoundPeers(t *testing.T) {
 	id := `"` + idA.String() + `"`
 	list := func(n int) string { return `{"type":"foundPeers","data":[` + strings.Join(slicesOf(id, n), ",") + `]}` }
-	if f := parse(t, envelope(list(protocol.MaxFound), "")); f.Body.Kind != protocol.KindFound {
+	if f := parse(t, envelope(list(wire.MaxFound), "")); f.Body.Kind != wire.KindFound {
 		t.Errorf("a full foundPeers is of kind %v", f.Body.Kind)
 	}
-	if f := parse(t, envelope(list(protocol.MaxFound+1), "")); f.Body.Kind != protocol.KindOther {
+	if f := parse(t, envelope(list(wire.MaxFound+1), "")); f.Body.Kind != wire.KindOther {
 		t.Errorf("a foundPeers of too many for another is of kind %v", f.Body.Kind)
 	}
-	f, _, err := parseMessage([]byte(envelope(list(protocol.MaxFound+1), "")), idB, new([]byte))
-	if err != nil || f.Body.Kind != protocol.KindFound || len(f.Body.Payload) != protocol.MaxFound*protocol.IDSize {
+	f, _, err := parseMessage([]byte(envelope(list(wire.MaxFound+1), "")), idB, new([]byte))
+	if err != nil || f.Body.Kind != wire.KindFound || len(f.Body.Payload) != wire.MaxFound*wire.IDSize {
 		t.Errorf("a foundPeers of too many for this peer: %v, %v", f, err)
 	}
 }
@@ -328,15 +329,15 @@ func TestRefused(t *testing.T) {
 		}
 		return strings.Replace(good, old, new, 1)
 	}
-	signed := func(change func(*protocol.Body)) string {
-		b := protocol.Body{To: idB, From: idA, Form: protocol.FormJSON, Payload: []byte("1")}
+	signed := func(change func(*wire.Body)) string {
+		b := wire.Body{To: idB, From: idA, Form: wire.FormJSON, Payload: []byte("1")}
 		change(&b)
 		if err := b.Encode(); err != nil {
 			t.Fatal(err)
 		}
 		return swap(`:1}}`, `:1},"pr":{"h":"`+base64url.EncodeToString(b.Head())+`"}}`)
 	}
-	if _, _, err := parseMessage([]byte(signed(func(b *protocol.Body) { b.Expiry = 7 })), noPeer, new([]byte)); err != nil {
+	if _, _, err := parseMessage([]byte(signed(func(b *wire.Body) { b.Expiry = 7 })), noPeer, new([]byte)); err != nil {
 		t.Fatal(err)
 	}
 	deep := strings.Repeat("[", rawjson.MaxDepth) + strings.Repeat("]", rawjson.MaxDepth)
@@ -353,7 +354,7 @@ func TestRefused(t *testing.T) {
 		{swap(path, `"path":[]`), "path is empty"},
 		{swap(path, `"path":{}`), "path is no array"},
 		{swap(path, `"path":["x"]`), "path has an entry"},
-		{swap(path, `"path":[`+strings.Join(slicesOf(`"`+idC.String()+`"`, protocol.MaxPath+1), ",")+`]`), "more than 20"},
+		{swap(path, `"path":[`+strings.Join(slicesOf(`"`+idC.String()+`"`, wire.MaxPath+1), ",")+`]`), "more than 20"},
 		{swap(`"nonce":"1"`, `"nonce":1`), "nonce is no string"},
 		{swap(`"nonce":"1"`, `"nonce":null`), "nonce is no string"},
 		{swap(`"nonce":"1"`, `"nonce":""`), "the nonce has 0 bytes"},
@@ -361,7 +362,7 @@ func TestRefused(t *testing.T) {
 		{swap(`"nonce":"1"`, `"nonce":"\n"`), "not printable"},
 		{swap(`{"type":"user","data":1}`, `null`), "data is null"},
 		{swap(`{"type":"user","data":1}`, `{"type":"user","data":`+deep+`}`), "nested too deeply"},
-		{swap(`{"type":"user","data":1}`, `"`+strings.Repeat("x", protocol.MaxBody)+`"`), "body has"},
+		{swap(`{"type":"user","data":1}`, `"`+strings.Repeat("x", wire.MaxBody)+`"`), "body has"},
 		{swap(`{"type":"user","data":1}`, `"`+strings.Repeat("x", maxText)+`"`), "bytes of text"},
 		{swap(`{"type":"user","data":1}`, `{"type":"findPeers","data":"zz"}`), "findPeers without an id"},
 		{swap(`{"type":"user","data":1}`, `{"type":"findPeers"}`), "findPeers without an id"},
@@ -381,19 +382,19 @@ func TestRefused(t *testing.T) {
 		{swap(`:1}}`, `:1},"pr":{"t":"280203"}}`), "pr.t has 6 digits"},
 		{swap(`:1}}`, `:1},"pr":{"t":"2802030x"}}`), "pr.t"},
 		{swap(`:1}}`, `:1},"pr":{"r":[1]}}`), "pr.r"},
-		{swap(`:1}}`, `:1},"pr":{"r":[`+strings.Join(slicesOf(`"`+idC.String()+`"`, protocol.MaxRoute+1), ",")+`]}}`), "more than 20"},
+		{swap(`:1}}`, `:1},"pr":{"r":[`+strings.Join(slicesOf(`"`+idC.String()+`"`, wire.MaxRoute+1), ",")+`]}}`), "more than 20"},
 		{swap(`:1}}`, `:1},"pr":{"a":"+"}}`), "pr.a"},
 		{swap(`:1}}`, `:1},"pr":{"a":"`+strings.Repeat("A", 4096)+`"}}`), "pr.a has"},
 		{swap(`:1}}`, `:1},"pr":{"h":"AAECAw"}}`), "pr.h"},
 		{swap(`:1}}`, `:1},"pr":{"p":"AAECAw"}}`), "sealed"},
-		{signed(func(b *protocol.Body) { b.To = idC }), "pr.h says"},
-		{signed(func(b *protocol.Body) { b.From = idC }), "pr.h says"},
-		{signed(func(b *protocol.Body) { b.Kind = protocol.KindOther }), "pr.h says"},
-		{signed(func(b *protocol.Body) { b.Form = protocol.FormRaw }), "form"},
-		{signed(func(b *protocol.Body) { b.Form, b.Payload = protocol.FormNone, nil }), "form"},
+		{signed(func(b *wire.Body) { b.To = idC }), "pr.h says"},
+		{signed(func(b *wire.Body) { b.From = idC }), "pr.h says"},
+		{signed(func(b *wire.Body) { b.Kind = wire.KindOther }), "pr.h says"},
+		{signed(func(b *wire.Body) { b.Form = wire.FormRaw }), "form"},
+		{signed(func(b *wire.Body) { b.Form, b.Payload = wire.FormNone, nil }), "form"},
 	} {
 		f, _, err := parseMessage([]byte(test.text), noPeer, new([]byte))
-		if f != nil || !errors.Is(err, protocol.ErrPassedOn) || !errors.Is(err, protocol.ErrMalformed) || !strings.Contains(err.Error(), test.why) {
+		if f != nil || !errors.Is(err, wire.ErrPassedOn) || !errors.Is(err, wire.ErrMalformed) || !strings.Contains(err.Error(), test.why) {
 			t.Errorf("%.300s\n%v, want %q", test.text, err, test.why)
 		}
 	}
@@ -403,7 +404,7 @@ func TestRefused(t *testing.T) {
 func TestNoJSON(t *testing.T) {
 	for _, text := range []string{``, `x`, `{`, `5`, `[]`, `null`, `"x"`, `{"to":}`, "{\"to\":\"\xff\"}", envelope(`1`, `,`), envelope(`1`, ``) + `,`} {
 		f, _, err := parseMessage([]byte(text), noPeer, new([]byte))
-		if f != nil || !errors.Is(err, protocol.ErrMalformed) || errors.Is(err, protocol.ErrPassedOn) {
+		if f != nil || !errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrPassedOn) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -424,14 +425,14 @@ func TestTheLastOfEqualMembersCounts(t *testing.T) {
 
 func TestPathIsCharged(t *testing.T) {
 	f := parse(t, envelope(`{"type":"user"}`, ""))
-	if f.Hop() != protocol.NewHop().WithTx(protocol.NewHop().TxLeft()-1) {
+	if f.Hop() != wire.NewHop().WithTx(wire.NewHop().TxLeft()-1) {
 		t.Errorf("without pr.t: %x", f.Hop())
 	}
 	if text := emit(t, f); strings.Contains(text, "pr") {
 		t.Errorf("budgets that are implied were written: %s", text)
 	}
 	hop := f.Hop().WithTx(7).WithDetours(1)
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: hop, Nonce: f.Nonce, Body: f.Body, Path: f.Path()})
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: hop, Nonce: f.Nonce, Body: f.Body, Path: f.Path()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -451,7 +452,7 @@ func TestPathIsCharged(t *testing.T) {
 }
 
 // randomFrame makes a message of which every part may be there or not.
-func randomFrame(t testing.TB, r *rand.Rand) *protocol.Frame {
+func randomFrame(t testing.TB, r *rand.Rand) *wire.Frame {
 	t.Helper()
 	some := func(most int) []byte {
 		if r.IntN(2) == 0 {
@@ -481,45 +482,45 @@ func randomFrame(t testing.TB, r *rand.Rand) *protocol.Frame {
 		}
 		return append(some(1)[:0:0], bytes.Repeat([]byte{byte(r.Uint32())}, 16)...)
 	}
-	b := protocol.Body{To: id(), From: id(), E2E: token(), Token: token(), Key: some(40), Record: some(200), Expiry: r.Uint64N(3)}
+	b := wire.Body{To: id(), From: id(), E2E: token(), Token: token(), Key: some(40), Record: some(200), Expiry: r.Uint64N(3)}
 	if r.IntN(4) == 0 {
-		b.Flags = protocol.FlagClosest
+		b.Flags = wire.FlagClosest
 	}
 	b.Extra = [][]byte{nil, nil, []byte(`{"x":1}`), []byte(`{"a":{"to":1},"b":"ü\ud800"}`), []byte(`{ "x" : 1 }`), []byte(`{"x":1,"x":2}`), []byte(`{}`)}[r.IntN(7)]
 	values := []string{`1`, `"x"`, `null`, `{"type":"Buffer","data":[1,2]}`, `[1.0,-0,1e400]`, `{"b":1,"a":{"c":"\ud800<"}}`}
 	switch r.IntN(8) {
 	case 0:
 	case 1:
-		b.Form, b.Payload = protocol.FormJSON, []byte(values[r.IntN(len(values))])
+		b.Form, b.Payload = wire.FormJSON, []byte(values[r.IntN(len(values))])
 	case 2:
-		b.Form, b.Payload = protocol.FormRaw, some(400)
+		b.Form, b.Payload = wire.FormRaw, some(400)
 	case 3:
 		find := id()
-		b.Kind, b.Form, b.Payload = protocol.KindFind, protocol.FormRaw, find[:]
+		b.Kind, b.Form, b.Payload = wire.KindFind, wire.FormRaw, find[:]
 	case 4:
-		b.Kind, b.Form, b.Payload = protocol.KindFound, protocol.FormRaw, protocol.AppendFound(nil, ids(r.IntN(protocol.MaxFound+1)))
+		b.Kind, b.Form, b.Payload = wire.KindFound, wire.FormRaw, wire.AppendFound(nil, ids(r.IntN(wire.MaxFound+1)))
 	case 5:
-		b.Kind = protocol.KindOffer
+		b.Kind = wire.KindOffer
 	case 6:
-		b.Kind = protocol.KindAnswer
+		b.Kind = wire.KindAnswer
 		if r.IntN(3) > 0 {
-			b.Form = protocol.FormRaw
-			b.Payload = protocol.AppendAnswer(nil, protocol.Answer{WS: "wss://a.example/x", NoWS: r.IntN(2) == 0, WRTC: r.IntN(2) == 0})
+			b.Form = wire.FormRaw
+			b.Payload = wire.AppendAnswer(nil, wire.Answer{WS: "wss://a.example/x", NoWS: r.IntN(2) == 0, WRTC: r.IntN(2) == 0})
 		}
 	case 7:
-		b.Kind, b.Form = protocol.KindOther, protocol.FormWholeJSON
+		b.Kind, b.Form = wire.KindOther, wire.FormWholeJSON
 		b.Payload = []byte([]string{`{"type":"x"}`, `"x"`, `{ "type":"user"}`, `{"type":"handshake-offer","data":1}`}[r.IntN(4)])
 	}
 	if err := b.Encode(); err != nil {
 		t.Fatal(err)
 	}
-	hop := protocol.NewHop()
+	hop := wire.NewHop()
 	if r.IntN(2) == 0 {
-		hop = protocol.Hop(r.Uint32()).WithTx(r.IntN(100))
+		hop = wire.Hop(r.Uint32()).WithTx(r.IntN(100))
 	}
 	nonce := []string{"1", "370139348282462", `a"b\c d`, "toString"}[r.IntN(4)]
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: hop, Nonce: []byte(nonce), Body: b, Sig: some(100),
-		Route: ids(r.IntN(3) * r.IntN(8)), Path: ids(1 + r.IntN(protocol.MaxPath))})
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: hop, Nonce: []byte(nonce), Body: b, Sig: some(100),
+		Route: ids(r.IntN(3) * r.IntN(8)), Path: ids(1 + r.IntN(wire.MaxPath))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -539,7 +540,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("seed %d: %s\n%v", seed, text, err)
 		}
 		// Over a JS hop a Body that is a fixed point of JSON stays the same.
-		if f.PathLen() < protocol.MaxPath && (f.Body.Form != protocol.FormJSON || rawjson.IsFixedPoint(f.Body.Payload)) && f.Body.Kind != protocol.KindOther {
+		if f.PathLen() < wire.MaxPath && (f.Body.Form != wire.FormJSON || rawjson.IsFixedPoint(f.Body.Payload)) && f.Body.Kind != wire.KindOther {
 			after := parse(t, asJSHop(t, text, idC))
 			head := strings.Contains(text, `"pr":{"h"`)
 			if !bytes.Equal(after.Body.Raw(), f.Body.Raw()) && (head || len(f.Body.Extra) == 0) || !bytes.Equal(after.Sig, f.Sig) {
@@ -553,25 +554,25 @@ func TestRoundTrip(t *testing.T) {
 func TestHeadIsCarriedOnlyIfNeeded(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		change func(*protocol.Body)
+		change func(*wire.Body)
 		pr     string
 	}{
-		{"plain", func(*protocol.Body) {}, ``},
-		{"extra", func(b *protocol.Body) { b.Extra = []byte(`{"x":1}`) }, ``},
-		{"record", func(b *protocol.Body) { b.Record = []byte("rec") }, `"pr":{"a":"cmVj"}`},
-		{"raw", func(b *protocol.Body) { b.Form = protocol.FormRaw }, ``},
-		{"extra with white space", func(b *protocol.Body) { b.Extra = []byte(`{ }`) }, `"pr":{"h":"`},
-		{"token", func(b *protocol.Body) { b.Token = make([]byte, 16) }, `"pr":{"h":"`},
-		{"flags", func(b *protocol.Body) { b.Flags = protocol.FlagClosest }, `"pr":{"h":"`},
-		{"key", func(b *protocol.Body) { b.Key = []byte("k") }, `"pr":{"h":"`},
-		{"like a Buffer", func(b *protocol.Body) { b.Payload = []byte(`{"type":"Buffer","data":[]}`) }, `"pr":{"h":"`},
+		{"plain", func(*wire.Body) {}, ``},
+		{"extra", func(b *wire.Body) { b.Extra = []byte(`{"x":1}`) }, ``},
+		{"record", func(b *wire.Body) { b.Record = []byte("rec") }, `"pr":{"a":"cmVj"}`},
+		{"raw", func(b *wire.Body) { b.Form = wire.FormRaw }, ``},
+		{"extra with white space", func(b *wire.Body) { b.Extra = []byte(`{ }`) }, `"pr":{"h":"`},
+		{"token", func(b *wire.Body) { b.Token = make([]byte, 16) }, `"pr":{"h":"`},
+		{"flags", func(b *wire.Body) { b.Flags = wire.FlagClosest }, `"pr":{"h":"`},
+		{"key", func(b *wire.Body) { b.Key = []byte("k") }, `"pr":{"h":"`},
+		{"like a Buffer", func(b *wire.Body) { b.Payload = []byte(`{"type":"Buffer","data":[]}`) }, `"pr":{"h":"`},
 	} {
-		b := protocol.Body{To: idB, From: idA, Form: protocol.FormJSON, Payload: []byte("1")}
+		b := wire.Body{To: idB, From: idA, Form: wire.FormJSON, Payload: []byte("1")}
 		test.change(&b)
 		if err := b.Encode(); err != nil {
 			t.Fatal(err)
 		}
-		f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop().WithTx(39), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
+		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop().WithTx(39), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -597,11 +598,11 @@ func TestHeadIsCarriedOnlyIfNeeded(t *testing.T) {
 	}
 	to, from := fmt.Sprintf("0a14%v", idB), fmt.Sprintf("1214%v", idA)
 	for _, raw := range [][]byte{order(from, to), order(to, from, "a80107"), order(to, from, "1800")} {
-		b, err := protocol.ParseBody(raw)
+		b, err := wire.ParseBody(raw)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop(), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
+		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -615,69 +616,69 @@ func TestUnencodable(t *testing.T) {
 	deep := strings.Repeat("[", rawjson.MaxDepth-1) + strings.Repeat("]", rawjson.MaxDepth-1)
 	for _, test := range []struct {
 		name string
-		body protocol.Body
+		body wire.Body
 	}{
-		{"sealed", protocol.Body{Form: protocol.FormSealed, Payload: []byte("x")}},
-		{"unknown form", protocol.Body{Form: 99, Payload: []byte("x")}},
-		{"unknown kind", protocol.Body{Kind: 99}},
-		{"receipt", protocol.Body{Kind: protocol.KindReceipt, Form: protocol.FormRaw}},
-		{"no JSON", protocol.Body{Form: protocol.FormJSON, Payload: []byte(`1},"x":{`)}},
-		{"white space", protocol.Body{Form: protocol.FormJSON, Payload: []byte(` 1`)}},
-		{"empty", protocol.Body{Form: protocol.FormJSON}},
-		{"too deep", protocol.Body{Form: protocol.FormJSON, Payload: []byte(deep)}},
-		{"null", protocol.Body{Kind: protocol.KindOther, Form: protocol.FormWholeJSON, Payload: []byte(`null`)}},
-		{"user in disguise", protocol.Body{Kind: protocol.KindOther, Form: protocol.FormWholeJSON, Payload: []byte(`{"type":"user"}`)}},
-		{"findPeers in disguise", protocol.Body{Kind: protocol.KindOther, Form: protocol.FormWholeJSON, Payload: []byte(`{"type":"findPeers","data":"zz"}`)}},
-		{"find", protocol.Body{Kind: protocol.KindFind, Form: protocol.FormRaw, Payload: []byte("short")}},
-		{"found", protocol.Body{Kind: protocol.KindFound, Form: protocol.FormRaw, Payload: []byte("short")}},
-		{"answer", protocol.Body{Kind: protocol.KindAnswer, Form: protocol.FormRaw, Payload: []byte("short")}},
-		{"answer with more fields", protocol.Body{Kind: protocol.KindAnswer, Form: protocol.FormRaw, Payload: []byte{0x10, 1, 0x18, 1}}},
-		{"answer with a bad URL", protocol.Body{Kind: protocol.KindAnswer, Form: protocol.FormRaw, Payload: protocol.AppendAnswer(nil, protocol.Answer{WS: "x"})}},
-		{"signal", protocol.Body{Kind: protocol.KindSignal, Form: protocol.FormJSON, Payload: []byte(`null`)}},
-		{"extra that is no object", protocol.Body{Extra: []byte(`[]`)}},
-		{"extra with a data", protocol.Body{Extra: []byte(`{"d\u0061ta":1}`)}},
-		{"extra with a pr", protocol.Body{Extra: []byte(`{"pr":1}`)}},
+		{"sealed", wire.Body{Form: wire.FormSealed, Payload: []byte("x")}},
+		{"unknown form", wire.Body{Form: 99, Payload: []byte("x")}},
+		{"unknown kind", wire.Body{Kind: 99}},
+		{"receipt", wire.Body{Kind: wire.KindReceipt, Form: wire.FormRaw}},
+		{"no JSON", wire.Body{Form: wire.FormJSON, Payload: []byte(`1},"x":{`)}},
+		{"white space", wire.Body{Form: wire.FormJSON, Payload: []byte(` 1`)}},
+		{"empty", wire.Body{Form: wire.FormJSON}},
+		{"too deep", wire.Body{Form: wire.FormJSON, Payload: []byte(deep)}},
+		{"null", wire.Body{Kind: wire.KindOther, Form: wire.FormWholeJSON, Payload: []byte(`null`)}},
+		{"user in disguise", wire.Body{Kind: wire.KindOther, Form: wire.FormWholeJSON, Payload: []byte(`{"type":"user"}`)}},
+		{"findPeers in disguise", wire.Body{Kind: wire.KindOther, Form: wire.FormWholeJSON, Payload: []byte(`{"type":"findPeers","data":"zz"}`)}},
+		{"find", wire.Body{Kind: wire.KindFind, Form: wire.FormRaw, Payload: []byte("short")}},
+		{"found", wire.Body{Kind: wire.KindFound, Form: wire.FormRaw, Payload: []byte("short")}},
+		{"answer", wire.Body{Kind: wire.KindAnswer, Form: wire.FormRaw, Payload: []byte("short")}},
+		{"answer with more fields", wire.Body{Kind: wire.KindAnswer, Form: wire.FormRaw, Payload: []byte{0x10, 1, 0x18, 1}}},
+		{"answer with a bad URL", wire.Body{Kind: wire.KindAnswer, Form: wire.FormRaw, Payload: wire.AppendAnswer(nil, wire.Answer{WS: "x"})}},
+		{"signal", wire.Body{Kind: wire.KindSignal, Form: wire.FormJSON, Payload: []byte(`null`)}},
+		{"extra that is no object", wire.Body{Extra: []byte(`[]`)}},
+		{"extra with a data", wire.Body{Extra: []byte(`{"d\u0061ta":1}`)}},
+		{"extra with a pr", wire.Body{Extra: []byte(`{"pr":1}`)}},
 	} {
 		b := test.body
 		b.To, b.From = idB, idA
 		if err := b.Encode(); err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
-		f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop(), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
+		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: b, Path: []protocol.ID{idA}})
 		if err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
 		dst := []byte("before")
 		got, err := appendMessage(dst, f, "", maxText)
-		if !errors.Is(err, protocol.ErrUnencodable) || string(got) != "before" {
+		if !errors.Is(err, wire.ErrUnencodable) || string(got) != "before" {
 			t.Errorf("%s: %q, %v", test.name, got, err)
 		}
 	}
-	b := protocol.Body{From: idA}
+	b := wire.Body{From: idA}
 	if err := b.Encode(); err != nil {
 		t.Fatal(err)
 	}
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop(), Nonce: []byte("1"), Body: b, Targets: []protocol.ID{idB}, Path: []protocol.ID{idA}})
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: b, Targets: []protocol.ID{idB}, Path: []protocol.ID{idA}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := appendMessage(nil, f, "", maxText); !errors.Is(err, protocol.ErrUnencodable) {
+	if _, err := appendMessage(nil, f, "", maxText); !errors.Is(err, wire.ErrUnencodable) {
 		t.Errorf("targets: %v", err)
 	}
-	if _, err := appendMessage(nil, protocol.NewPing(1), "", maxText); !errors.Is(err, protocol.ErrUnencodable) {
+	if _, err := appendMessage(nil, wire.NewPing(1), "", maxText); !errors.Is(err, wire.ErrUnencodable) {
 		t.Errorf("a ping: %v", err)
 	}
 }
 
 // The largest Body, in the form that grows most, with the longest path.
 func TestEveryBodyFits(t *testing.T) {
-	b := protocol.Body{To: idB, From: idA, Form: protocol.FormRaw, Payload: bytes.Repeat([]byte{255}, protocol.MaxBody-100)}
+	b := wire.Body{To: idB, From: idA, Form: wire.FormRaw, Payload: bytes.Repeat([]byte{255}, wire.MaxBody-100)}
 	if err := b.Encode(); err != nil {
 		t.Fatal(err)
 	}
-	path := make([]protocol.ID, protocol.MaxPath)
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop(), Nonce: bytes.Repeat([]byte{'"'}, protocol.MaxNonce), Body: b,
-		Sig: make([]byte, protocol.MaxSig), Route: path, Path: path})
+	path := make([]protocol.ID, wire.MaxPath)
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: bytes.Repeat([]byte{'"'}, wire.MaxNonce), Body: b,
+		Sig: make([]byte, wire.MaxSig), Route: path, Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,9 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // Options are the publication's, and what a Go program may want besides. The zero
@@ -52,7 +54,7 @@ type Options struct {
 
 	// DHT puts a kad-dht on the peer's libp2p host, which Connect asks for ids beside
 	// the overlay. Nil: there is none.
-	DHT *node.DHTOptions
+	DHT *dht.Options
 
 	// Sign signs every message, so that peers that understand it know it to be
 	// this peer's. JS peers ignore signatures.
@@ -234,12 +236,12 @@ func (p *PeerRelay) Send(id protocol.ID, data any) error {
 	return p.node.Router().Send(id, form, payload)
 }
 
-func encodeData(data any) (protocol.Form, []byte, error) {
+func encodeData(data any) (wire.Form, []byte, error) {
 	switch data := data.(type) {
 	case []byte:
-		return protocol.FormRaw, data, nil
+		return wire.FormRaw, data, nil
 	case undefined:
-		return protocol.FormNone, nil, nil
+		return wire.FormNone, nil, nil
 	case json.RawMessage:
 		return canonical(data)
 	}
@@ -255,15 +257,15 @@ func encodeData(data any) (protocol.Form, []byte, error) {
 // canonical makes JSON text the fixed point of JSON.stringify(JSON.parse(text)), so
 // that it crosses JS relays unchanged and a signature over it stays good. The exact
 // form of a Buffer is one.
-func canonical(text []byte) (protocol.Form, []byte, error) {
+func canonical(text []byte) (wire.Form, []byte, error) {
 	out, err := rawjson.Canonical(nil, text)
 	if err != nil {
 		return 0, nil, err
 	}
 	if raw, ok := rawjson.DecodeBuffer(nil, out); ok {
-		return protocol.FormRaw, raw, nil
+		return wire.FormRaw, raw, nil
 	}
-	return protocol.FormJSON, out, nil
+	return wire.FormJSON, out, nil
 }
 
 // Destroy ends the peer and frees what it holds. It does not wait; each callback
@@ -353,7 +355,7 @@ func (p *PeerRelay) onError(err error) {
 }
 
 func (p *PeerRelay) onMessage(m protocol.Message) {
-	if m.Kind != protocol.KindUser {
+	if m.Kind != wire.KindUser {
 		return // legacy data of a type that is not the API's: JS ignores it too
 	}
 	if p.socket != nil {
@@ -382,11 +384,11 @@ func (i *incoming) open() bool {
 	i.done = true
 	out := Message{From: i.m.From, Proved: i.m.Proved, Path: i.m.Path}
 	switch i.m.Form {
-	case protocol.FormNone:
+	case wire.FormNone:
 		out.Data = Undefined
-	case protocol.FormRaw:
+	case wire.FormRaw:
 		out.Data, out.JSON = i.m.Payload, rawjson.AppendBuffer(nil, i.m.Payload)
-	case protocol.FormJSON:
+	case wire.FormJSON:
 		data, err := decode(i.m.Payload)
 		if err != nil {
 			return false // a native peer said JSON and sent none
@@ -402,7 +404,7 @@ func (i *incoming) open() bool {
 // decode reads JSON as JSON.parse does, as far as Go's types can hold it.
 func decode(text []byte) (any, error) {
 	if !rawjson.Valid(text) {
-		return nil, fmt.Errorf("%w: the payload is no JSON", protocol.ErrMalformed)
+		return nil, fmt.Errorf("%w: the payload is no JSON", wire.ErrMalformed)
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // patience is how long a test waits for what must happen.
@@ -109,8 +110,8 @@ func TestValues(t *testing.T) {
 func TestSendRefuses(t *testing.T) {
 	p := newPeer(t, compat.Options{})
 	for name, data := range map[string]any{
-		"64,001 bytes":  make([]byte, protocol.MaxPayload+1),
-		"a long string": strings.Repeat("x", protocol.MaxText),
+		"64,001 bytes":  make([]byte, wire.MaxPayload+1),
+		"a long string": strings.Repeat("x", wire.MaxText),
 		"no JSON":       json.RawMessage(`{`),
 		"a channel":     make(chan int),
 		"too deep":      json.RawMessage(strings.Repeat("[", 1001) + strings.Repeat("]", 1001)),
@@ -119,10 +120,10 @@ func TestSendRefuses(t *testing.T) {
 			t.Errorf("%s was sent", name)
 		}
 	}
-	if err := p.Send(compat.ID{1}, make([]byte, protocol.MaxPayload+1)); !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), "64000") {
+	if err := p.Send(compat.ID{1}, make([]byte, wire.MaxPayload+1)); !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), "64000") {
 		t.Errorf("the error does not name the limit: %v", err)
 	}
-	if err := p.Send(compat.ID{1}, make([]byte, protocol.MaxPayload)); err != nil {
+	if err := p.Send(compat.ID{1}, make([]byte, wire.MaxPayload)); err != nil {
 		t.Errorf("64,000 bytes: %v", err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // The signals of simple-peer, each the data of a message of type signal:
@@ -72,7 +73,7 @@ type rtcCandidate struct {
 	SDPMid        *string `json:"sdpMid"`
 }
 
-var errSignal = fmt.Errorf("%w: no signal of simple-peer's", protocol.ErrMalformed)
+var errSignal = fmt.Errorf("%w: no signal of simple-peer's", wire.ErrMalformed)
 
 // parseSignal reads a signal and refuses what simple-peer would not send.
 func parseSignal(text []byte) (s rtcSignal, err error) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const testSDP = "v=0\\r\\no=- 1 1 IN IP4 0.0.0.0\\r\\ns=-\\r\\nt=0 0\\r\\n" +
@@ -32,7 +33,7 @@ func TestParseSignal(t *testing.T) {
 		}
 	}
 	for _, bad := range hostileSignals() {
-		if _, err := parseSignal([]byte(bad)); !errors.Is(err, protocol.ErrMalformed) {
+		if _, err := parseSignal([]byte(bad)); !errors.Is(err, wire.ErrMalformed) {
 			t.Errorf("%.60s: %v", bad, err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // A peerSignal is a signal that a peer really sent: simple-peer 6 as npm installs it
@@ -92,7 +92,7 @@ func FuzzSignal(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		s, err := parseSignal(input)
 		if err != nil {
-			if !errors.Is(err, protocol.ErrMalformed) {
+			if !errors.Is(err, wire.ErrMalformed) {
 				t.Fatal(err)
 			}
 			return

@@ -25,6 +25,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const (
@@ -82,7 +83,7 @@ type WebRTCOptions struct {
 	MayDial func(netip.Addr) bool
 
 	// Features are shown to peers that know the extensions: what
-	// protocol.ValidFeature accepts. Nil: none are, also not by PeerRelay.
+	// wire.ValidFeature accepts. Nil: none are, also not by PeerRelay.
 	Features []string
 
 	// Logger hears of attempts at debug level. Nil: nobody does. PeerRelay sets it.
@@ -455,7 +456,7 @@ func (l *rtcLink) Close() error {
 }
 
 // ReadFrame implements protocol.Link.
-func (l *rtcLink) ReadFrame() (*protocol.Frame, error) {
+func (l *rtcLink) ReadFrame() (*wire.Frame, error) {
 	if f := l.held(); f != nil {
 		return f, nil
 	}
@@ -487,16 +488,16 @@ func (l *rtcLink) ReadFrame() (*protocol.Frame, error) {
 }
 
 // frame makes the frame of a message.
-func (l *rtcLink) frame(text []byte, b *textBuffers) (*protocol.Frame, error) {
+func (l *rtcLink) frame(text []byte, b *textBuffers) (*wire.Frame, error) {
 	if l.info.Opener != "" && strings.HasPrefix(string(text[:min(len(text), len(byeText))]), byeText) {
-		return protocol.NewBye(byeReason(string(text))), nil
+		return wire.NewBye(byeReason(string(text))), nil
 	}
 	return l.parse(text, &b.scratch)
 }
 
 // ended says how the connection ended. If it was not this side that ended it, the peer
 // did: by closing the channel or the connection, which is its goodbye.
-func (l *rtcLink) ended() (*protocol.Frame, error) {
+func (l *rtcLink) ended() (*wire.Frame, error) {
 	if err := l.conn.why(); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read from %s: %w", l.info.Addr, err)
 	}
@@ -505,24 +506,24 @@ func (l *rtcLink) ended() (*protocol.Frame, error) {
 	if l.byed {
 		return nil, io.EOF
 	}
-	return protocol.NewBye(protocol.ByeNormal), nil
+	return wire.NewBye(wire.ByeNormal), nil
 }
 
 // WriteFrame implements protocol.Link. A data channel has no pings. What ICE knows
 // stands in for the answer: it asks the peer every 2 s.
-func (l *rtcLink) WriteFrame(f *protocol.Frame) error {
+func (l *rtcLink) WriteFrame(f *wire.Frame) error {
 	if l.byed { // only the writer sets it
 		return nil
 	}
 	switch f.Type {
-	case protocol.FrameMessage:
+	case wire.FrameMessage:
 		return l.writeMessage(f, MaxWebRTC, l.writeText)
-	case protocol.FramePing:
+	case wire.FramePing:
 		if l.conn.alive() {
-			l.tell(protocol.NewPong(f.Num))
+			l.tell(wire.NewPong(f.Num))
 		}
 		return nil
-	case protocol.FrameBye:
+	case wire.FrameBye:
 		return l.writeBye(f.Bye)
 	default:
 		return unencodable("a " + f.Type.String() + " has no legacy form")
@@ -567,7 +568,7 @@ func (l *rtcLink) await(most uint64, patience time.Duration) error {
 
 // writeBye closes the channel once the peer has all that was sent. One of ours is told
 // why.
-func (l *rtcLink) writeBye(reason protocol.ByeReason) error {
+func (l *rtcLink) writeBye(reason wire.ByeReason) error {
 	l.mu.Lock()
 	l.byed = true
 	l.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // A simplePeer is a peer that does what simple-peer does, by pion: it signals over its
@@ -304,7 +305,7 @@ func TestWebRTCWithSimplePeer(t *testing.T) {
 			if m := wait(t, "message", p.messages); string(m.Payload) != `"hi"` || len(m.Path) != 1 {
 				t.Errorf("got %s by %v", m.Payload, m.Path)
 			}
-			if err := p.Send(p.js.ID(), protocol.FormJSON, []byte(`"ho"`)); err != nil {
+			if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"ho"`)); err != nil {
 				t.Fatal(err)
 			}
 			p.js.read(`"data":"ho"`)
@@ -335,7 +336,7 @@ func TestWebRTCSizes(t *testing.T) {
 	channel := wait(t, "channel", p.js.opened)
 	wait(t, "link", p.ups)
 	big := strings.Repeat("x", 250_000)
-	if err := p.Send(p.js.ID(), protocol.FormJSON, []byte(`"`+big+`"`)); err != nil {
+	if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"`+big+`"`)); err != nil {
 		t.Fatal(err)
 	}
 	p.js.read(big)
@@ -343,16 +344,16 @@ func TestWebRTCSizes(t *testing.T) {
 	if m := wait(t, "message", p.messages); string(m.Payload) != `"`+big+`"` {
 		t.Errorf("%d bytes arrived", len(m.Payload))
 	}
-	if err := p.Send(p.js.ID(), protocol.FormJSON, []byte(`"`+strings.Repeat("x", protocol.MaxText)+`"`)); !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), fmt.Sprint(protocol.MaxText)) {
+	if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"`+strings.Repeat("x", wire.MaxText)+`"`)); !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), fmt.Sprint(wire.MaxText)) {
 		t.Errorf("a message that is too big: %v", err)
 	}
 	// What others send may take more room as JSON. It is for the writer to refuse.
 	l := <-p.links
-	err := l.WriteFrame(userFrame(t, p.ID(), p.js.ID(), protocol.FormRaw, make([]byte, 200_000)))
+	err := l.WriteFrame(userFrame(t, p.ID(), p.js.ID(), wire.FormRaw, make([]byte, 200_000)))
 	if !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), fmt.Sprint(MaxWebRTC)) {
 		t.Errorf("a message that is too big for the channel: %v", err)
 	}
-	if err := p.Send(p.js.ID(), protocol.FormJSON, []byte(`"after it"`)); err != nil {
+	if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"after it"`)); err != nil {
 		t.Fatal(err)
 	}
 	p.js.read("after it")
@@ -383,7 +384,7 @@ func TestWebRTCMute(t *testing.T) {
 	p := newRTCPair(t, func(p *simplePeer) { p.mute = true })
 	p.Connect(p.js.ID())
 	wait(t, "channel", p.js.opened)
-	if err := p.Send(p.js.ID(), protocol.FormJSON, []byte(`"by the hub"`)); err != nil {
+	if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"by the hub"`)); err != nil {
 		t.Fatal(err)
 	}
 	wait(t, "message by the hub", p.jsMessages)
@@ -466,13 +467,13 @@ func TestWebRTCUnanswered(t *testing.T) {
 	p := newRTCPair(t, func(p *simplePeer) { p.silent = true })
 	relayed := func(text string) {
 		t.Helper()
-		if err := p.Send(p.js.ID(), protocol.FormJSON, []byte(`"`+text+`"`)); err != nil {
+		if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"`+text+`"`)); err != nil {
 			t.Fatal(err)
 		}
 		if m := wait(t, text, p.jsMessages); string(m.Payload) != `"`+text+`"` || len(m.Path) != 2 {
 			t.Errorf("%s came by %v, want %s by the hub", m.Payload, m.Path, text)
 		}
-		if err := p.js.Router.Send(p.ID(), protocol.FormJSON, []byte(`"`+text+`"`)); err != nil {
+		if err := p.js.Router.Send(p.ID(), wire.FormJSON, []byte(`"`+text+`"`)); err != nil {
 			t.Fatal(err)
 		}
 		if m := wait(t, text, p.messages); len(m.Path) != 2 {

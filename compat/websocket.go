@@ -17,6 +17,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const (
@@ -48,7 +49,7 @@ const goHeader = "Peer-Relay"
 // A JS hello is a Buffer, ours a string of hex, which JS takes as well and by which
 // two Go peers know each other as keepers of the rule that orders two links.
 type WebSocket struct {
-	// Features are shown to peers that know the extensions: what protocol.ValidFeature
+	// Features are shown to peers that know the extensions: what wire.ValidFeature
 	// accepts.
 	Features []string
 
@@ -211,7 +212,7 @@ type hello struct {
 	knows bool // it is one of ours
 }
 
-var errHello = fmt.Errorf("%w: the first message is no id", protocol.ErrMalformed)
+var errHello = fmt.Errorf("%w: the first message is no id", wire.ErrMalformed)
 
 // parseHello reads a hello: a Buffer or an array of bytes, as JS has it, or a string
 // of hex, which is ours.
@@ -237,7 +238,7 @@ func readHello(ws *websocket.Conn) (hello, error) {
 		}
 	}
 	var c *websocket.CloseError
-	if errors.As(err, &c) && c.Code == websocket.CloseNormalClosure && byeReason(c.Text) == protocol.ByeDuplicate {
+	if errors.As(err, &c) && c.Code == websocket.CloseNormalClosure && byeReason(c.Text) == wire.ByeDuplicate {
 		err = protocol.ErrDuplicate
 	}
 	return hello{}, fmt.Errorf("wait for the hello: %w", err)
@@ -247,32 +248,32 @@ func readHello(ws *websocket.Conn) (hello, error) {
 // at. A bye for no special reason has none.
 const byeText = "bye "
 
-func closeText(reason protocol.ByeReason) string {
-	if reason == protocol.ByeNormal {
+func closeText(reason wire.ByeReason) string {
+	if reason == wire.ByeNormal {
 		return ""
 	}
 	return byeText + strconv.Itoa(int(reason))
 }
 
-func byeReason(text string) protocol.ByeReason {
+func byeReason(text string) wire.ByeReason {
 	if digits, ok := strings.CutPrefix(text, byeText); ok {
 		if n, err := strconv.ParseUint(digits, 10, 8); err == nil {
-			return protocol.ByeReason(n)
+			return wire.ByeReason(n)
 		}
 	}
-	return protocol.ByeNormal
+	return wire.ByeNormal
 }
 
 // closeFor closes a link that was not made.
 func (l *wsLink) closeFor(err error) {
-	code, reason := websocket.CloseNormalClosure, protocol.ByeNormal
+	code, reason := websocket.CloseNormalClosure, wire.ByeNormal
 	switch {
 	case errors.Is(err, protocol.ErrDuplicate):
-		reason = protocol.ByeDuplicate
+		reason = wire.ByeDuplicate
 	case errors.Is(err, protocol.ErrClosed):
-		reason = protocol.ByeShutdown
-	case errors.Is(err, protocol.ErrMalformed):
-		code, reason = websocket.CloseProtocolError, protocol.ByeProtocol
+		reason = wire.ByeShutdown
+	case errors.Is(err, wire.ErrMalformed):
+		code, reason = websocket.CloseProtocolError, wire.ByeProtocol
 	}
 	l.closeWith(code, closeText(reason))
 }

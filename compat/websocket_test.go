@@ -20,6 +20,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // linkPatience is how long a test waits for what must happen.
@@ -248,10 +249,10 @@ func TestGoToGo(t *testing.T) {
 				t.Errorf("plain %v: %+v", plain, i)
 			}
 			until(t, "features", func() bool { peers := side.p.Peers(); return len(peers) == 1 && fmt.Sprint(peers[0].Features) == "[x]" })
-			if err := side.other.Send(side.p.ID(), protocol.FormRaw, []byte("hi")); err != nil {
+			if err := side.other.Send(side.p.ID(), wire.FormRaw, []byte("hi")); err != nil {
 				t.Error(err)
 			}
-			if m := wait(t, "message", side.p.messages); m.From != side.other.ID() || m.Form != protocol.FormRaw || string(m.Payload) != "hi" || m.Proved {
+			if m := wait(t, "message", side.p.messages); m.From != side.other.ID() || m.Form != wire.FormRaw || string(m.Payload) != "hi" || m.Proved {
 				t.Errorf("message %+v", m)
 			}
 		}
@@ -293,10 +294,10 @@ func TestDialJS(t *testing.T) {
 	if i := wait(t, "link", a.peers); i.ID != idB || i.Opener != "" || !i.Dialed {
 		t.Errorf("%+v", i)
 	}
-	if m := wait(t, "message", a.messages); string(m.Payload) != `{"a":1}` || m.Form != protocol.FormJSON {
+	if m := wait(t, "message", a.messages); string(m.Payload) != `{"a":1}` || m.Form != wire.FormJSON {
 		t.Errorf("%+v", m)
 	}
-	if err := a.Send(idB, protocol.FormJSON, []byte(`1`)); err != nil {
+	if err := a.Send(idB, wire.FormJSON, []byte(`1`)); err != nil {
 		t.Error(err)
 	}
 	if err := wait(t, "end", done); err != nil {
@@ -348,7 +349,7 @@ func TestNoSecondHello(t *testing.T) {
 
 	second := dialJS(t, a.url)
 	second.send(jsHello(idB))
-	if code, text := second.closed(); code != websocket.CloseNormalClosure || byeReason(text) != protocol.ByeDuplicate {
+	if code, text := second.closed(); code != websocket.CloseNormalClosure || byeReason(text) != wire.ByeDuplicate {
 		t.Errorf("as acceptor: %d %q", code, text)
 	}
 	if err := wait(t, "end", a.accepted); !errors.Is(err, protocol.ErrDuplicate) {
@@ -419,7 +420,7 @@ func TestBadHello(t *testing.T) {
 		if code, _ := j.closed(); code != websocket.CloseProtocolError {
 			t.Errorf("%s: closed with %d", text, code)
 		}
-		if err := wait(t, "end", a.accepted); !errors.Is(err, protocol.ErrMalformed) {
+		if err := wait(t, "end", a.accepted); !errors.Is(err, wire.ErrMalformed) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -431,7 +432,7 @@ func TestBadHello(t *testing.T) {
 			j.closed()
 			close(played)
 		})
-		if _, err := a.ws.Dial(testContext(t), a.Router, protocol.Contact{URL: url}); !errors.Is(err, protocol.ErrMalformed) {
+		if _, err := a.ws.Dial(testContext(t), a.Router, protocol.Contact{URL: url}); !errors.Is(err, wire.ErrMalformed) {
 			t.Errorf("%.9s: %v", text, err)
 		}
 		wait(t, "end of the play", played)
@@ -463,7 +464,7 @@ func TestBothDialAtOnce(t *testing.T) {
 			return len(i) == 1 && len(j) == 1 && i[0].Dialed != j[0].Dialed && i[0].Opener == j[0].Opener
 		})
 		for _, side := range [][2]*wsPeer{{a, b}, {b, a}} {
-			if err := side[0].Send(side[1].ID(), protocol.FormJSON, []byte(fmt.Sprint(n))); err != nil {
+			if err := side[0].Send(side[1].ID(), wire.FormJSON, []byte(fmt.Sprint(n))); err != nil {
 				t.Fatal(err)
 			}
 			if m := wait(t, "message", side[1].messages); string(m.Payload) != fmt.Sprint(n) {
@@ -646,7 +647,7 @@ func TestTLS(t *testing.T) {
 	wait(t, "link", a.peers)
 	wait(t, "link", b.peers)
 	payload := bytes.Repeat([]byte("x"), 60000)
-	if err := b.Send(idA, protocol.FormRaw, payload); err != nil {
+	if err := b.Send(idA, wire.FormRaw, payload); err != nil {
 		t.Error(err)
 	}
 	if m := wait(t, "message", a.messages); !bytes.Equal(m.Payload, payload) {
@@ -676,13 +677,13 @@ func TestDeflate(t *testing.T) {
 	wait(t, "link", a.peers)
 	wait(t, "link", b.peers)
 	payload := bytes.Repeat([]byte("x"), 60000)
-	if err := a.Send(idB, protocol.FormRaw, payload); err != nil {
+	if err := a.Send(idB, wire.FormRaw, payload); err != nil {
 		t.Error(err)
 	}
 	if m := wait(t, "message", b.messages); !bytes.Equal(m.Payload, payload) {
 		t.Errorf("%d bytes", len(m.Payload))
 	}
-	if err := b.Send(idA, protocol.FormRaw, payload); err != nil {
+	if err := b.Send(idA, wire.FormRaw, payload); err != nil {
 		t.Error(err)
 	}
 	if m := wait(t, "message", a.messages); !bytes.Equal(m.Payload, payload) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const (
@@ -71,7 +72,7 @@ func (l *wsLink) closeWith(code int, reason string) error {
 // --- reading
 
 // ReadFrame implements protocol.Link.
-func (l *wsLink) ReadFrame() (*protocol.Frame, error) {
+func (l *wsLink) ReadFrame() (*wire.Frame, error) {
 	if f := l.held(); f != nil {
 		return f, nil
 	}
@@ -82,7 +83,7 @@ func (l *wsLink) ReadFrame() (*protocol.Frame, error) {
 	b := l.w.texts.get()
 	defer l.w.texts.put(b)
 	if b.text, err = readText(b.text[:0], r); err != nil {
-		if errors.Is(err, protocol.ErrMalformed) {
+		if errors.Is(err, wire.ErrMalformed) {
 			return nil, err
 		}
 		return l.ended(err)
@@ -111,7 +112,7 @@ func readText(b []byte, r io.Reader) ([]byte, error) {
 }
 
 // ended says how the connection ended.
-func (l *wsLink) ended(err error) (*protocol.Frame, error) {
+func (l *wsLink) ended(err error) (*wire.Frame, error) {
 	var c *websocket.CloseError
 	if errors.As(err, &c) {
 		switch c.Code {
@@ -122,9 +123,9 @@ func (l *wsLink) ended(err error) (*protocol.Frame, error) {
 			if byed {
 				return nil, io.EOF
 			}
-			return protocol.NewBye(byeReason(c.Text)), nil
+			return wire.NewBye(byeReason(c.Text)), nil
 		case websocket.CloseGoingAway:
-			return protocol.NewBye(protocol.ByeShutdown), nil
+			return wire.NewBye(wire.ByeShutdown), nil
 		}
 	}
 	return nil, fmt.Errorf("read from %s: %w", l.info.Addr, err)
@@ -138,7 +139,7 @@ func (l *wsLink) onPing(payload string) error {
 	l.pings++
 	token := l.pings
 	l.mu.Unlock()
-	l.tell(protocol.NewPing(token))
+	l.tell(wire.NewPing(token))
 	return nil
 }
 
@@ -147,23 +148,23 @@ func (l *wsLink) onPong(payload string) error {
 	if len(payload) == 8 {
 		token = binary.BigEndian.Uint64([]byte(payload))
 	}
-	l.tell(protocol.NewPong(token))
+	l.tell(wire.NewPong(token))
 	return nil
 }
 
 // --- writing
 
 // WriteFrame implements protocol.Link.
-func (l *wsLink) WriteFrame(f *protocol.Frame) error {
+func (l *wsLink) WriteFrame(f *wire.Frame) error {
 	if l.byed { // only the writer sets it
 		return nil
 	}
 	switch f.Type {
-	case protocol.FrameMessage:
+	case wire.FrameMessage:
 		return l.writeMessage(f, maxText, l.writeText)
-	case protocol.FramePing:
+	case wire.FramePing:
 		return l.writeControl(websocket.PingMessage, binary.BigEndian.AppendUint64(nil, f.Num))
-	case protocol.FramePong:
+	case wire.FramePong:
 		l.mu.Lock()
 		var payload []byte
 		last := f.Num == l.pings
@@ -175,7 +176,7 @@ func (l *wsLink) WriteFrame(f *protocol.Frame) error {
 			return nil
 		}
 		return l.writeControl(websocket.PongMessage, payload)
-	case protocol.FrameBye:
+	case wire.FrameBye:
 		return l.writeBye(f.Bye)
 	default:
 		return unencodable("a " + f.Type.String() + " has no legacy form")
@@ -203,7 +204,7 @@ func (l *wsLink) writeControl(kind int, payload []byte) error {
 }
 
 // writeBye sends the close frame, after which gorilla sends nothing.
-func (l *wsLink) writeBye(reason protocol.ByeReason) error {
+func (l *wsLink) writeBye(reason wire.ByeReason) error {
 	l.mu.Lock()
 	l.byed = true
 	l.mu.Unlock()

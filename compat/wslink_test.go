@@ -14,6 +14,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // linkPair gives the two ends of one link, that of A, who dialled, first.
@@ -38,13 +39,13 @@ func linkPair(t testing.TB) (a, b *wsLink) {
 	return a, b
 }
 
-func userFrame(t testing.TB, from, to protocol.ID, form protocol.Form, payload []byte) *protocol.Frame {
+func userFrame(t testing.TB, from, to protocol.ID, form wire.Form, payload []byte) *wire.Frame {
 	t.Helper()
-	b := protocol.Body{To: to, From: from, Form: form, Payload: payload}
+	b := wire.Body{To: to, From: from, Form: form, Payload: payload}
 	if err := b.Encode(); err != nil {
 		t.Fatal(err)
 	}
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop().WithTx(39), Nonce: []byte("1"), Body: b, Path: []protocol.ID{from}})
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop().WithTx(39), Nonce: []byte("1"), Body: b, Path: []protocol.ID{from}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,18 +53,18 @@ func userFrame(t testing.TB, from, to protocol.ID, form protocol.Form, payload [
 }
 
 // read gives the frames of a link until it ends.
-func read(l *wsLink) (frames chan *protocol.Frame, end chan error) {
-	frames, end = make(chan *protocol.Frame, 1000), make(chan error, 1)
-	l.OnControl(func(f *protocol.Frame) { frames <- f })
+func read(l *wsLink) (frames chan *wire.Frame, end chan error) {
+	frames, end = make(chan *wire.Frame, 1000), make(chan error, 1)
+	l.OnPing(func(f *wire.Frame) { frames <- f })
 	go func() { // ends with the link, which linkPair closes
 		for {
 			f, err := l.ReadFrame()
-			if err != nil && !errors.Is(err, protocol.ErrMalformed) {
+			if err != nil && !errors.Is(err, wire.ErrMalformed) {
 				end <- err
 				return
 			}
 			frames <- f
-			if f != nil && f.Type == protocol.FrameBye {
+			if f != nil && f.Type == wire.FrameBye {
 				end <- nil
 				return
 			}
@@ -74,12 +75,12 @@ func read(l *wsLink) (frames chan *protocol.Frame, end chan error) {
 
 func TestFramesOfEverySize(t *testing.T) {
 	a, b := linkPair(t)
-	small := len(emit(t, userFrame(t, idA, idB, protocol.FormJSON, []byte(`""`)))) - 2
+	small := len(emit(t, userFrame(t, idA, idB, wire.FormJSON, []byte(`""`)))) - 2
 	for _, side := range [][2]*wsLink{{a, b}, {b, a}} {
 		frames, _ := read(side[1])
 		from, to := side[0].self, side[1].self
 		for _, size := range []int{2, 3, 9, 1000, 0xffff - small - 1, 0xffff - small, 0xffff - small + 1, 200000} {
-			f := userFrame(t, from, to, protocol.FormJSON, []byte(`"`+strings.Repeat("x", size-2)+`"`))
+			f := userFrame(t, from, to, wire.FormJSON, []byte(`"`+strings.Repeat("x", size-2)+`"`))
 			if err := side[0].WriteFrame(f); err != nil {
 				t.Fatal(err)
 			}
@@ -91,9 +92,9 @@ func TestFramesOfEverySize(t *testing.T) {
 			}
 		}
 		// Many at once, and one that takes the most text.
-		big := userFrame(t, from, to, protocol.FormRaw, bytes.Repeat([]byte{255}, protocol.MaxBody-100))
+		big := userFrame(t, from, to, wire.FormRaw, bytes.Repeat([]byte{255}, wire.MaxBody-100))
 		for range 20 {
-			if err := side[0].WriteFrame(userFrame(t, from, to, protocol.FormRaw, []byte("x"))); err != nil {
+			if err := side[0].WriteFrame(userFrame(t, from, to, wire.FormRaw, []byte("x"))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -116,57 +117,57 @@ func TestPings(t *testing.T) {
 	atA, _ := read(a)
 	atB, _ := read(b)
 	for _, token := range []uint64{0, 7, math.MaxUint64} {
-		a.WriteFrame(protocol.NewPing(token))
+		a.WriteFrame(wire.NewPing(token))
 		a.Flush()
 		ping := wait(t, "ping", atB)
-		if ping.Type != protocol.FramePing {
+		if ping.Type != wire.FramePing {
 			t.Fatalf("got a %v", ping.Type)
 		}
-		b.WriteFrame(protocol.NewPong(ping.Num))
+		b.WriteFrame(wire.NewPong(ping.Num))
 		b.Flush()
-		if pong := wait(t, "pong", atA); pong.Type != protocol.FramePong || pong.Num != token {
+		if pong := wait(t, "pong", atA); pong.Type != wire.FramePong || pong.Num != token {
 			t.Errorf("ping %d: %v %d", token, pong.Type, pong.Num)
 		}
 	}
 	// Of two pings the last is answered.
-	a.WriteFrame(protocol.NewPing(1))
-	a.WriteFrame(protocol.NewPing(2))
+	a.WriteFrame(wire.NewPing(1))
+	a.WriteFrame(wire.NewPing(2))
 	a.Flush()
 	first, second := wait(t, "ping", atB), wait(t, "ping", atB)
-	b.WriteFrame(protocol.NewPong(first.Num))
-	b.WriteFrame(protocol.NewPong(second.Num))
+	b.WriteFrame(wire.NewPong(first.Num))
+	b.WriteFrame(wire.NewPong(second.Num))
 	b.Flush()
 	if pong := wait(t, "pong", atA); pong.Num != 2 {
 		t.Errorf("pong %d", pong.Num)
 	}
-	for _, f := range []*protocol.Frame{protocol.NewAck(1), {Type: protocol.FrameNack, Nack: &protocol.Nack{}}} {
-		if err := a.WriteFrame(f); !errors.Is(err, protocol.ErrUnencodable) {
+	for _, f := range []*wire.Frame{wire.NewAck(1), {Type: wire.FrameNack, Nack: &wire.Nack{}}} {
+		if err := a.WriteFrame(f); !errors.Is(err, wire.ErrUnencodable) {
 			t.Errorf("a %v: %v", f.Type, err)
 		}
 	}
 }
 
 func TestBye(t *testing.T) {
-	for _, reason := range []protocol.ByeReason{protocol.ByeNormal, protocol.ByeDuplicate, protocol.ByeShutdown, protocol.ByeUnwanted} {
+	for _, reason := range []wire.ByeReason{wire.ByeNormal, wire.ByeDuplicate, wire.ByeShutdown, wire.ByeUnwanted} {
 		a, b := linkPair(t)
 		atA, endA := read(a)
 		atB, endB := read(b)
-		a.WriteFrame(userFrame(t, idA, idB, protocol.FormNone, nil))
-		if err := a.WriteFrame(protocol.NewBye(reason)); err != nil {
+		a.WriteFrame(userFrame(t, idA, idB, wire.FormNone, nil))
+		if err := a.WriteFrame(wire.NewBye(reason)); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.WriteFrame(userFrame(t, idA, idB, protocol.FormNone, nil)); err != nil {
+		if err := a.WriteFrame(userFrame(t, idA, idB, wire.FormNone, nil)); err != nil {
 			t.Errorf("a frame after the bye: %v", err)
 		}
 		a.Flush()
-		if f := wait(t, "message", atB); f.Type != protocol.FrameMessage {
+		if f := wait(t, "message", atB); f.Type != wire.FrameMessage {
 			t.Errorf("a %v before the bye", f.Type)
 		}
-		if f := wait(t, "bye", atB); f.Type != protocol.FrameBye || f.Bye != reason {
+		if f := wait(t, "bye", atB); f.Type != wire.FrameBye || f.Bye != reason {
 			t.Errorf("%v %d, want a bye for %d", f.Type, f.Bye, reason)
 		}
 		wait(t, "end", endB)
-		if err := b.WriteFrame(protocol.NewBye(protocol.ByeNormal)); err != nil {
+		if err := b.WriteFrame(wire.NewBye(wire.ByeNormal)); err != nil {
 			t.Errorf("the answer: %v", err)
 		}
 		if err := wait(t, "end", endA); err != io.EOF {
@@ -179,15 +180,15 @@ func TestBye(t *testing.T) {
 }
 
 func TestCloseCodes(t *testing.T) {
-	for code, want := range map[int]protocol.ByeReason{
-		websocket.CloseNormalClosure:    protocol.ByeNormal,
-		websocket.CloseNoStatusReceived: protocol.ByeNormal,
-		websocket.CloseGoingAway:        protocol.ByeShutdown,
+	for code, want := range map[int]wire.ByeReason{
+		websocket.CloseNormalClosure:    wire.ByeNormal,
+		websocket.CloseNoStatusReceived: wire.ByeNormal,
+		websocket.CloseGoingAway:        wire.ByeShutdown,
 	} {
 		a, b := linkPair(t)
 		frames, _ := read(a)
 		b.closeWith(code, "")
-		if f := wait(t, "bye", frames); f.Type != protocol.FrameBye || f.Bye != want {
+		if f := wait(t, "bye", frames); f.Type != wire.FrameBye || f.Bye != want {
 			t.Errorf("code %d: %v %d", code, f.Type, f.Bye)
 		}
 	}
@@ -197,7 +198,7 @@ func TestCloseCodes(t *testing.T) {
 	if err := wait(t, "end", end); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("a lost connection: %v", err)
 	}
-	for text, want := range map[string]protocol.ByeReason{"": 0, "bye 1": 1, "bye 200": 200, "bye x": 0, "bye -1": 0, "bye 300": 0, "x": 0} {
+	for text, want := range map[string]wire.ByeReason{"": 0, "bye 1": 1, "bye 200": 200, "bye x": 0, "bye -1": 0, "bye 300": 0, "x": 0} {
 		if got := byeReason(text); got != want {
 			t.Errorf("%q: %d", text, got)
 		}
@@ -207,10 +208,10 @@ func TestCloseCodes(t *testing.T) {
 func TestWhatIsRead(t *testing.T) {
 	a, b := linkPair(t)
 	frames, _ := read(b)
-	good := emit(t, userFrame(t, idA, idB, protocol.FormJSON, []byte(`"x"`)))
+	good := emit(t, userFrame(t, idA, idB, wire.FormJSON, []byte(`"x"`)))
 	expect := func(what string) {
 		t.Helper()
-		if f := wait(t, what, frames); f == nil || f.Type != protocol.FrameMessage || string(f.Body.Payload) != `"x"` {
+		if f := wait(t, what, frames); f == nil || f.Type != wire.FrameMessage || string(f.Body.Payload) != `"x"` {
 			t.Errorf("%s: %v", what, f)
 		}
 	}
@@ -226,7 +227,7 @@ func TestWhatIsRead(t *testing.T) {
 	a.writeControl(websocket.PingMessage, nil) // in between
 	a.Flush()
 	w.Close()
-	if f := wait(t, "ping", frames); f.Type != protocol.FramePing {
+	if f := wait(t, "ping", frames); f.Type != wire.FramePing {
 		t.Errorf("got a %v", f.Type)
 	}
 	expect("fragments")
@@ -254,12 +255,12 @@ func TestReadLimit(t *testing.T) {
 }
 
 func TestHelloIsShownOnce(t *testing.T) {
-	find := func(from, to protocol.ID, path []protocol.ID) *protocol.Frame {
-		b := protocol.Body{To: to, From: from, Kind: protocol.KindFind, Form: protocol.FormRaw, Payload: from[:]}
+	find := func(from, to protocol.ID, path []protocol.ID) *wire.Frame {
+		b := wire.Body{To: to, From: from, Kind: wire.KindFind, Form: wire.FormRaw, Payload: from[:]}
 		if err := b.Encode(); err != nil {
 			t.Fatal(err)
 		}
-		f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop(), Nonce: []byte("1"), Body: b, Path: path})
+		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: b, Path: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,8 +269,8 @@ func TestHelloIsShownOnce(t *testing.T) {
 	a, b := linkPair(t)
 	a.features = []string{"f"}
 	frames, _ := read(b)
-	send := func(f *protocol.Frame) { a.WriteFrame(f); a.Flush() }
-	expect := func(want protocol.FrameType) *protocol.Frame {
+	send := func(f *wire.Frame) { a.WriteFrame(f); a.Flush() }
+	expect := func(want wire.FrameType) *wire.Frame {
 		t.Helper()
 		f := wait(t, want.String(), frames)
 		if f == nil || f.Type != want {
@@ -278,22 +279,22 @@ func TestHelloIsShownOnce(t *testing.T) {
 		return f
 	}
 	send(find(idC, idB, []protocol.ID{idC, idA})) // passed on
-	expect(protocol.FrameMessage)
+	expect(wire.FrameMessage)
 	send(find(idA, idC, []protocol.ID{idA})) // for another
-	expect(protocol.FrameMessage)
+	expect(wire.FrameMessage)
 	send(find(idA, idB, []protocol.ID{idA}))
-	if h := expect(protocol.FrameHello); len(h.Hello.Features) != 1 || h.Hello.Features[0] != "f" {
+	if h := expect(wire.FrameHello); len(h.Hello.Features) != 1 || h.Hello.Features[0] != "f" {
 		t.Errorf("features %v", h.Hello.Features)
 	}
-	expect(protocol.FrameMessage)
+	expect(wire.FrameMessage)
 	send(find(idA, idB, []protocol.ID{idA}))
-	expect(protocol.FrameMessage)
+	expect(wire.FrameMessage)
 	// What another shows is not this neighbour's.
 	a2, b2 := linkPair(t)
 	frames, _ = read(b2)
 	for _, text := range [][]byte{jsFind(idC, idB, `,"pr":{"v":"1"}`), jsFind(idA, idB, `,"pr":{"v":"2"}`)} {
 		a2.ws.WriteMessage(websocket.TextMessage, text)
-		expect(protocol.FrameMessage)
+		expect(wire.FrameMessage)
 	}
 	if len(frames) > 0 {
 		t.Error("there was more")
@@ -309,7 +310,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	go func() { // ends with the link: nobody reads at the other end
 		var err error
 		for err == nil {
-			if err = a.WriteFrame(userFrame(t, idA, idB, protocol.FormRaw, make([]byte, 60000))); err == nil {
+			if err = a.WriteFrame(userFrame(t, idA, idB, wire.FormRaw, make([]byte, 60000))); err == nil {
 				err = a.Flush()
 			}
 		}
@@ -355,7 +356,7 @@ func BenchmarkLink(b *testing.B) {
 	}{{"64", 64}, {"1k", 1 << 10}, {"16k", 16 << 10}} {
 		b.Run(bench.name, func(b *testing.B) {
 			x, y := linkPair(b)
-			f := userFrame(b, idA, idB, protocol.FormJSON, rawjson.AppendString(nil, strings.Repeat("x", bench.size)))
+			f := userFrame(b, idA, idB, wire.FormJSON, rawjson.AppendString(nil, strings.Repeat("x", bench.size)))
 			done := make(chan struct{})
 			go func() { // ends when it has read them all, or with the link
 				defer close(done)
@@ -387,14 +388,14 @@ func TestWhatIsQueuedIsWrittenBeforeTheAnswerToAClose(t *testing.T) {
 	a, b := linkPair(t)
 	frames, _ := read(a)
 	byes, _ := read(b)
-	if err := a.WriteFrame(protocol.NewBye(protocol.ByeNormal)); err != nil {
+	if err := a.WriteFrame(wire.NewBye(wire.ByeNormal)); err != nil {
 		t.Fatal(err)
 	}
 	wait(t, "bye", byes)
-	if err := b.WriteFrame(userFrame(t, idB, idA, protocol.FormRaw, []byte("queued"))); err != nil {
+	if err := b.WriteFrame(userFrame(t, idB, idA, wire.FormRaw, []byte("queued"))); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.WriteFrame(protocol.NewBye(protocol.ByeNormal)); err != nil {
+	if err := b.WriteFrame(wire.NewBye(wire.ByeNormal)); err != nil {
 		t.Fatal(err)
 	}
 	if f := wait(t, "message after the bye", frames); f == nil || string(f.Body.Payload) != "queued" {

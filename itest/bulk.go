@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // A BulkSetting is a way of moving many bytes from one process to another, by way of a
@@ -234,7 +234,7 @@ func (s *BulkStage) round(ctx context.Context, size int64) (f BulkFigure, err er
 		return f, fmt.Errorf("written were %d bytes with checksum %08x, read %d with %08x", wrote.Bytes, wrote.Sum, read.Bytes, read.Sum)
 	}
 	now, err := s.passed(ctx)
-	if least := size / protocol.MaxDatagram; s.status != "" && err == nil && now-passed < least {
+	if least := size / packet.MaxDatagram; s.status != "" && err == nil && now-passed < least {
 		err = fmt.Errorf("the relay passed %d messages on, want at least %d", now-passed, least)
 	}
 	return f, err

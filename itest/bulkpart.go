@@ -39,6 +39,9 @@ const (
 // than a tenth of what the cheapest way of moving the bytes does.
 var bulkTable = crc32.MakeTable(crc32.Castagnoli)
 
+// bulkService is the service of the streams.
+const bulkService = 1
+
 // The roles of a bulkPart.
 const (
 	bulkWriter = "writer"
@@ -197,7 +200,7 @@ func openBulkNode(ctx context.Context, part bulkPart) (*bulkEnd, error) {
 		return nil, errors.Join(err, n.Close())
 	}
 	if part.Role == bulkReader {
-		l, err := n.Listen()
+		l, err := n.ListenStream(bulkService)
 		if err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -208,7 +211,7 @@ func openBulkNode(ctx context.Context, part bulkPart) (*bulkEnd, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
-	end.next = func(ctx context.Context) (bulkConn, error) { return n.DialStream(ctx, to) }
+	end.next = func(ctx context.Context) (bulkConn, error) { return n.DialStream(ctx, to, bulkService) }
 	return end, nil
 }
 

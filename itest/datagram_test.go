@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // TestDatagramsThroughJSRelay has two of our peers that know only a JS one: it passes
@@ -27,13 +27,13 @@ func TestDatagramsThroughJSRelay(t *testing.T) {
 	}
 	server, err := peers[1].Node().ListenPacket(53)
 	must(t, err)
-	client, err := peers[0].Node().Dial(peers[1].ID(), 53)
+	client, err := peers[0].Node().DialPacket(peers[1].ID(), 53)
 	must(t, err)
-	for _, c := range []*protocol.PacketConn{server, client} {
+	for _, c := range []*packet.PacketConn{server, client} {
 		must(t, c.SetReadDeadline(time.Now().Add(patience)))
 	}
-	p := make([]byte, protocol.MaxDatagram+1)
-	for _, size := range []int{0, 1, 1200, protocol.MaxDatagram} {
+	p := make([]byte, packet.MaxDatagram+1)
+	for _, size := range []int{0, 1, 1200, packet.MaxDatagram} {
 		want := bytes.Repeat([]byte{0xff}, size) // three digits a byte: the longest JSON
 		_, err := client.Write(want)
 		must(t, err)

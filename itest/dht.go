@@ -30,6 +30,7 @@ import (
 	"google.golang.org/protobuf/encoding/protodelim"
 
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -156,7 +157,7 @@ func (c Newcomer) options(at FleetHost) node.Options {
 		o.Listen, o.ListenHost = true, loopback
 	}
 	if c.DHT {
-		o.DHT = &node.DHTOptions{Closed: true}
+		o.DHT = &dht.Options{Closed: true}
 	}
 	if c.Overlay {
 		o.Bootstraps = []string{at.Addr}
@@ -412,7 +413,7 @@ func NewKadClient() (*KadClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("itest: kad client: %w", err)
 	}
-	return &KadClient{host: h, proto: node.DHTPrefix + "/kad/1.0.0"}, nil
+	return &KadClient{host: h, proto: dht.Prefix + "/kad/1.0.0"}, nil
 }
 
 // Close ends it.
@@ -498,7 +499,7 @@ func Lie(ctx context.Context, f Forgery, decoy *Decoy) (figure LiarFigure, err e
 	}
 	defer h.Close()
 	var asked atomic.Int64
-	h.SetStreamHandler(node.DHTPrefix+"/kad/1.0.0", func(s network.Stream) { // ends with the stream, which ends with the host
+	h.SetStreamHandler(dht.Prefix+"/kad/1.0.0", func(s network.Stream) { // ends with the stream, which ends with the host
 		defer s.Close()
 		r := bufio.NewReader(s)
 		for {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -36,7 +37,7 @@ func TestNewcomersFindAnybodyInTheDHT(t *testing.T) {
 // there is no peer.
 func lonelyServer(t *testing.T) (at FleetHost, client *KadClient, decoy *Decoy) {
 	t.Helper()
-	server, err := node.New(node.Options{Listen: true, ListenHost: loopback, DHT: &node.DHTOptions{Closed: true}})
+	server, err := node.New(node.Options{Listen: true, ListenHost: loopback, DHT: &dht.Options{Closed: true}})
 	must(t, err)
 	t.Cleanup(func() { must(t, server.Close()) })
 	client, err = NewKadClient()
@@ -95,7 +96,7 @@ func TestForgedRecordsAreNeitherKeptNorBelieved(t *testing.T) {
 func TestLogsAreRead(t *testing.T) {
 	root, err := Root()
 	must(t, err)
-	for text, where := range map[string]string{lineFound: "node", lineEnded: "node", lineFailed: "protocol"} {
+	for text, where := range map[string]string{lineFound: "node/dht", lineEnded: "node/dht", lineFailed: "protocol"} {
 		files, err := filepath.Glob(filepath.Join(root, where, "*.go"))
 		must(t, err)
 		if !slices.ContainsFunc(files, func(file string) bool {

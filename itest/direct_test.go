@@ -114,7 +114,7 @@ func jsPeerExchanges(t *testing.T, transport string) {
 		}
 	}
 	for range 2 {
-		if i := <-links; i.Kind != protocol.LinkNative || i.WebRTC != (transport == "webrtc-direct") {
+		if i := <-links; i.Kind != protocol.LinkNative || i.OverWebRTC != (transport == "webrtc-direct") {
 			t.Errorf("the link is %+v", i)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // TestLockFileNamesNoAddress keeps download addresses out of the lock file.
@@ -138,11 +139,11 @@ func TestManyNPMPeers(t *testing.T) {
 		must(t, err)
 		var id struct{ Data []int }
 		must(t, json.Unmarshal([]byte(hello.Text), &id))
-		raw := make([]byte, 0, protocol.IDSize)
+		raw := make([]byte, 0, wire.IDSize)
 		for _, b := range id.Data {
 			raw = append(raw, byte(b))
 		}
-		if len(raw) != protocol.IDSize {
+		if len(raw) != wire.IDSize {
 			t.Fatalf("hello is %s", hello.Text)
 		}
 		if hello.Text != HelloText(protocol.ID(raw)) {

@@ -16,6 +16,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -182,7 +183,7 @@ func newFleetMember(spec FleetSpec) (fleetMember, error) {
 	}
 	o := node.Options{Listen: true, ListenHost: loopback, NoWebRTCDirect: true}
 	if !spec.NoDHT {
-		o.DHT = &node.DHTOptions{Prefix: spec.Prefix, Closed: true}
+		o.DHT = &dht.Options{Prefix: spec.Prefix, Closed: true}
 	}
 	if spec.Bootstrap != "" {
 		o.Bootstraps = []string{spec.Bootstrap}
@@ -200,13 +201,8 @@ func newFleetMember(spec FleetSpec) (fleetMember, error) {
 func stateOf(n *node.Node) FleetState {
 	stats := n.Router().Stats()
 	s := FleetState{Links: stats.Links, Opened: stats.LinksOpened, Conns: len(n.Host().Network().Peers())}
-	for _, c := range n.Status().Counters {
-		switch c.Name {
-		case "DHT peers":
-			s.Table = int(c.Value)
-		case "DHT records published":
-			s.Published = c.Value
-		}
+	if d := n.Directory(); d != nil {
+		s.Table, s.Published = d.Peers(), d.Published()
 	}
 	return s
 }
@@ -223,7 +219,7 @@ type PlainDHT struct {
 // Only the filter that would keep loopback addresses from others is off.
 func NewPlainDHT(ctx context.Context, prefix string, bootstraps ...string) (_ *PlainDHT, err error) {
 	if prefix == "" {
-		prefix = node.DHTPrefix
+		prefix = dht.Prefix
 	}
 	var boots []peer.AddrInfo
 	for _, b := range bootstraps {

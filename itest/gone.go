@@ -114,7 +114,7 @@ func (g Gone) Play(ctx context.Context, binary string) (took time.Duration, err 
 	if _, err := events.Wait(ctx, IsPeer(child.ID())); err != nil {
 		return 0, err
 	}
-	if i := <-links; i.WebRTC != g.Sudden() {
+	if i := <-links; i.OverWebRTC != g.Sudden() {
 		return 0, fmt.Errorf("the link is %+v", i)
 	}
 	if _, err := child.Events().Wait(ctx, IsPeer(n.ID())); err != nil {

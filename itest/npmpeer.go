@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // An NPMSpec describes a peer of the npm package. The zero value is a peer without a port.
@@ -81,7 +82,7 @@ func (d *Driver) Peer(ctx context.Context, spec NPMSpec) (*NPMPeer, error) {
 		args["nodeId"] = spec.ID.String()
 	case spec.Seed != [32]byte{}:
 		sum := sha256.Sum256(spec.Seed[:])
-		args["nodeId"] = protocol.ID(sum[:protocol.IDSize]).String()
+		args["nodeId"] = protocol.ID(sum[:wire.IDSize]).String()
 	}
 	var result struct {
 		NodeID protocol.ID

@@ -7,6 +7,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // TestJSLibp2pSpeaksFromTheSpec lets a peer that was written from SPEC.md alone, on
@@ -60,7 +61,7 @@ func speakFromTheSpec(t *testing.T, transport string) {
 		}
 		Echo   received
 		Ponged bool
-		Bye    protocol.ByeReason
+		Bye    wire.ByeReason
 	}
 	if err := json.Unmarshal(out, &r); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -69,7 +70,7 @@ func speakFromTheSpec(t *testing.T, transport string) {
 	if r.Link.ID != n.ID() {
 		t.Errorf("it takes the node for %v, which is %v", r.Link.ID, n.ID())
 	}
-	if !r.Found.Proved || r.Found.Bytes%protocol.IDSize != 0 {
+	if !r.Found.Proved || r.Found.Bytes%wire.IDSize != 0 {
 		t.Errorf("found: %+v", r.Found)
 	}
 	if g := r.Relayed.Got; string(g.Data) != string(r.Relayed.Sent) || string(g.From) != quote(r.A) || !g.Proved || !slices.Equal(g.Path, []protocol.ID{r.A, n.ID()}) {
@@ -78,7 +79,7 @@ func speakFromTheSpec(t *testing.T, transport string) {
 	if g := r.Echo; string(g.Data) != `"echo"` || string(g.From) != quote(n.ID()) || !g.Proved || len(g.Path) != 1 {
 		t.Errorf("echo: %s", out)
 	}
-	if !r.Ponged || r.Bye != protocol.ByeNormal {
+	if !r.Ponged || r.Bye != wire.ByeNormal {
 		t.Errorf("ponged %v, bye %d", r.Ponged, r.Bye)
 	}
 	if m, ok := <-echoed; !ok || m.From != r.A || !m.Proved || string(m.Payload) != `"echo"` {

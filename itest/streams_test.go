@@ -28,7 +28,9 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/stream"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // A jsAndGo is two nodes with two relays between: near, a JS relay, our binary, far.
@@ -90,7 +92,7 @@ func startJSAndGo(t *testing.T, tapped bool) (ends jsAndGo) {
 
 // A lossy socket drops some of what is sent.
 type lossy struct {
-	*protocol.PacketConn
+	*packet.PacketConn
 	percent int
 
 	mu            sync.Mutex
@@ -229,7 +231,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	server, err := ends.far.ListenPacket(7)
 	must(t, err)
 	defer server.Close()
-	client, err := ends.near.Dial(ends.far.ID(), 7)
+	client, err := ends.near.DialPacket(ends.far.ID(), 7)
 	must(t, err)
 	defer client.Close()
 	_, err = client.Write([]byte(plain))
@@ -241,7 +243,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		t.Fatalf("the relay could read %d frames with what one datagram says", n)
 	}
 
-	l, err := ends.far.Listen()
+	l, err := ends.far.ListenStream(7)
 	must(t, err)
 	echoed := make(chan error, 1)
 	go func() { // ends with the stream, or the node
@@ -252,7 +254,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		}
 		echoed <- err
 	}()
-	c, err := ends.near.DialStream(ctx, ends.far.ID())
+	c, err := ends.near.DialStream(ctx, ends.far.ID(), 7)
 	must(t, err)
 	defer c.Close()
 	must(t, c.SetDeadline(time.Now().Add(patience)))
@@ -272,7 +274,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	if n := read(); n != 1 {
 		t.Errorf("the relay could read %d frames with what a stream says", n-1)
 	}
-	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(node.StreamPort)+",") }); frames < len(want)/protocol.MaxDatagram {
+	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(stream.Port)+",") }); frames < len(want)/packet.MaxDatagram {
 		t.Errorf("only %d frames went by the relay", frames)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // A Vector is a frame that the npm package wrote, verbatim, and what was known of it.
@@ -41,7 +42,7 @@ type Vector struct {
 // and ports differs between recordings.
 func VectorID(name string) protocol.ID {
 	sum := sha256.Sum256([]byte("peer-relay legacy vectors " + name))
-	return protocol.ID(sum[:protocol.IDSize])
+	return protocol.ID(sum[:wire.IDSize])
 }
 
 // vectorValues are the values that user messages are recorded with, as JavaScript.

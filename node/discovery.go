@@ -11,18 +11,18 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 )
 
-// openPatience is how long the end that was dialled waits for the other to open the
-// stream, so that the two seldom open one each.
+// openPatience is the time that the dialled end leaves the other one to open the stream, so
+// that the two seldom open one each.
 const openPatience = 2 * time.Second
 
-// overlayPatience is how long peers that the host meets by a DHT are left to the overlay,
-// which chooses among all that it hears of. What it has a use for and no link with by then
-// may be of another island, where no offer arrives.
+// overlayPatience is the time for which peers that the host meets by a DHT are left to the
+// overlay, which chooses among all that it hears of. A peer that it wants and has no link with
+// by then may be in another partition, where no offer arrives.
 const overlayPatience = time.Minute
 
-// discover links to the peers with which the host is connected and of which identify
-// says that they speak our protocol, as far as the overlay has use for them. It
-// also notes when the host's own addresses change. It ends when the node closes.
+// discover links to the peers with which the host is connected and of which identify says that
+// they speak our protocol, as far as the overlay wants them. It also notes when the host's own
+// addresses change. It ends when the node closes.
 func (n *Node) discover() error {
 	sub, err := n.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerProtocolsUpdated), new(event.EvtLocalAddressesUpdated),
@@ -56,8 +56,8 @@ func (n *Node) discover() error {
 	return nil
 }
 
-// found opens a link to a connected peer unless the overlay has no use for it. A host with a
-// DHT meets many peers, in no order that matters: there the overlay goes first.
+// found opens a link to a connected peer if the overlay wants it. A host with a DHT meets many
+// peers, in no order that matters: there the overlay goes first.
 func (n *Node) found(p peer.ID) {
 	wait := openPatience
 	for _, c := range n.host.Network().ConnsToPeer(p) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
 // A host that a program has already becomes a peer. Identify tells the two of each
@@ -66,12 +67,12 @@ func ExampleNode_DialStream() {
 	}
 	client, server := nodes[0], nodes[1]
 
-	streams, err := server.Listen()
+	streams, err := server.ListenStream(80)
 	if err != nil {
 		log.Fatal(err)
 	}
 	web := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		addr, err := protocol.ParseAddr(r.RemoteAddr) // whose id is proved
+		addr, err := packet.ParseAddr(r.RemoteAddr) // whose id is proved
 		fmt.Fprint(w, err == nil && addr.ID == client.ID())
 	})}
 	defer web.Close()
@@ -86,7 +87,7 @@ func ExampleNode_DialStream() {
 		if err != nil {
 			return nil, err
 		}
-		return client.DialStream(ctx, id)
+		return client.DialStream(ctx, id, 80)
 	}}}
 	defer browser.CloseIdleConnections()
 	page, err := browser.Get("http://" + server.ID().String() + "/")

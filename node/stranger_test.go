@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -44,7 +45,7 @@ func meetAt(t *testing.T, n *Node, at ma.Multiaddr, hello []byte) *stranger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), nodetest.Patience)
 	t.Cleanup(cancel)
 	if err := h.Connect(ctx, *to); err != nil {
 		t.Fatal(err)
@@ -53,7 +54,7 @@ func meetAt(t *testing.T, n *Node, at ma.Multiaddr, hello []byte) *stranger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.SetDeadline(time.Now().Add(patience))
+	s.SetDeadline(time.Now().Add(nodetest.Patience))
 	t.Cleanup(func() { s.SetDeadline(time.Time{}) })
 	x := &stranger{t: t, id: IDOf(h.ID()), s: s, r: bufio.NewReader(s)}
 	x.write(hello)
@@ -93,7 +94,7 @@ func TestNothingLargerThanThePeerTakes(t *testing.T) {
 				0x19, 1, 2, 3, 4, 5, 6, 7, 8, // link
 				0x22, 3, 0x08, byte(test.said) | 0x80, byte(test.said >> 7), // limits.max_frame
 			})
-			if got := receive(t, "peer", peers); got.ID != x.id {
+			if got := nodetest.Receive(t, "peer", peers); got.ID != x.id {
 				t.Fatalf("linked to %v, want %v", got.ID, x.id)
 			}
 			for _, size := range []int{test.most, test.most - 500} {

@@ -1,51 +1,52 @@
-// Package protocol is the peer-relay protocol without a transport: ids, the wire, and a
-// router that sends messages from any peer to any other over the links that there are.
+// Package protocol is the peer-relay protocol without a transport: a [Router] sends messages
+// from any peer to any other over the links that there are, and seeks the links that it needs.
 //
-// A peer has a 160-bit [ID] and direct links to some other peers. Whoever has a message
-// for an id hands it to the linked peer that is nearest to it by XOR, and so on until it
-// arrives. Each peer has links to the eight nearest peers and two to every farther part
-// of the ids, so that there is always somebody nearer: a network of a thousand takes
-// three hops, and 33 links a peer.
+// A peer has a 160-bit [ID] and direct links to some other peers. A peer that has a message
+// for an id hands it to the linked peer that is nearest to that id by XOR, and so on until
+// the message arrives. Each peer has links to the eight nearest peers and two to every farther
+// part of the ids, so that a nearer peer is always linked: a network of a thousand takes three
+// hops, and 33 links a peer.
 //
 //	Send ─┐                                                      ┌─ OnMessage
 //	      ▼                                                      │
 //	┌── Router ──────────────────────────────────────────────────┴──────────┐
-//	│  ┌── Core: (now, link, frame or tick) -> actions ───────────────────┐ │
-//	│  │ forward.go   where a message goes next   overlay.go  which links │ │
-//	│  │ message.go   seen before? for me?        candidate.go  to whom   │ │
-//	│  │ claim.go     one link a peer             handshake.go  and how   │ │
-//	│  │ table.go     all links, by id            bootstrap.go  at first  │ │
+//	│  ┌── internal/core: (now, link, frame or tick) -> actions ──────────┐ │
+//	│  │  the data plane                          the overlay             │ │
+//	│  │ receive.go   seen before? for me?        overlay.go    which     │ │
+//	│  │ forward.go   where a message goes next                 links     │ │
+//	│  │ claim.go     one link a peer       host  candidate.go  to whom   │ │
+//	│  │ table.go     all links, by id    ◄─────  handshake.go  and how   │ │
+//	│  │ seen.go      what was there              bootstrap.go  at first  │ │
 //	│  └──────────────────────────────────────────────────────────────────┘ │
-//	│  Serve reads a link     queue, one writer a link     clock     inbox  │
+//	│  serve.go reads a link   queue.go, one writer a link   inbox.go       │
 //	└──────▲───────────────────────────│────────────────────────────────────┘
-//	       │ frames                    ▼ frames
+//	       │ frames (package wire)     ▼ frames
 //	   Link: a libp2p stream (package node), a legacy WebSocket (package compat), …
 //
-// A [Core] is synchronous and pure: no goroutine, no clock, no randomness of its own, no
-// order of a map. A [Router] drives one over real links and is what programs use; package
-// sim drives thousands in virtual time; the transcripts in testdata/core show its
-// decisions one by one. The bytes are described in SPEC.md and envelope.proto.
+// The core is synchronous and pure: no goroutine, no clock, no randomness of its own, no
+// order of a map. A Router drives one over real links and is what programs use. Package
+// sim drives thousands in virtual time, and the transcripts in internal/core/testdata show
+// its decisions one by one. Package wire reads and writes the bytes, which SPEC.md and
+// envelope.proto describe.
 //
-// Programs that want datagrams have sockets: [Router.ListenPacket] and [Router.Dial] give
-// a [PacketConn], a net.PacketConn whose addresses are a peer's id and a port.
+// Programs that want datagrams have sockets: [Router.ListenPacket] and [Router.DialPacket]
+// open a [packet.PacketConn], a net.PacketConn whose addresses are a peer's id and a port.
 //
 // # Limits
 //
-// All are constants, in wire.go and params.go. A message is at most [MaxPayload] raw
-// bytes or [MaxText] bytes of JSON, so that every kind of peer can take it, and goes
-// through at most 19 relays. A link queues 4 MiB or 8,192 frames; beyond that Send says
-// ErrQueueFull, and relays drop and count. 256 messages or 1 MiB wait up to a minute for
-// the first link. The application may be 8,192 messages or 16 MiB behind, the
-// reader of a socket 2,048 datagrams or 4 MiB, all sockets together 64 MiB, of which each
-// has 64 KiB whatever the others hold. What has been
-// seen is remembered for a minute or as long as 64 MiB suffice, what has been delivered
-// for two minutes or as long as 32 MiB do. Nothing here blocks a sender, and no message
-// is promised to arrive: a relay that dies takes along what it holds, and its neighbours
-// send it messages for up to 23 s more.
+// All are constants, in wire/limits.go, internal/core/params.go, packet/datagram.go and
+// inbox.go. A message is at most [wire.MaxPayload] raw bytes or [wire.MaxText] bytes of JSON,
+// so that every kind of peer can take it, and goes through at most 19 relays. A link queues
+// 4 MiB or 8,192 frames; beyond that Send says ErrQueueFull, and relays drop and count. 256
+// messages or 1 MiB wait up to a minute for the first link. The application may be 8,192
+// messages or 16 MiB behind. What has been seen is remembered for a minute or as long as
+// 64 MiB suffice, what has been delivered for two minutes or as long as 32 MiB do. Nothing
+// here blocks a sender, and no message is promised to arrive: a relay that dies takes along
+// what it holds, and its neighbours send it messages for up to 23 s more.
 //
 // # Threats
 //
-// Anybody may join, so any neighbour may be hostile. It can drop what it should relay,
+// Any peer may join, so any neighbour may be hostile. It can drop what it should relay,
 // and see and count what passes. It cannot, as long as its own links are the only ones
 // that it has:
 //
@@ -57,8 +58,8 @@
 //   - have a message absorbed by sending junk under its nonce first: a duplicate is one
 //     whose content is the same, under a keyed hash;
 //   - push others' entries out of the table of what was delivered: each link has a share;
-//   - fill the table of candidates, or have this peer dial all over the place: lists of
-//     peers count only if asked for, eight of a source, and one dial at a time;
+//   - fill the table of candidates, or have this peer dial many others: lists of
+//     peers count only if asked for, eight of a source, and one dial of a source in flight;
 //   - use peers to flood another one: an answer to an origin that may be forged is at most
 //     three times what was asked;
 //   - hurt others through a slow link: it costs that link its queue.
@@ -73,30 +74,30 @@
 // other peers, which would spread one slow peer's backlog over its neighbours. A full
 // queue elsewhere is a failed choice, and the next link takes the message.
 //
-// Only native links are cut for malformed frames. A JS peer passes on whatever it was
-// sent, so its link would pay for what others wrote.
+// Only native links are cut for malformed frames. A JS peer passes on all that it was sent,
+// so its link would pay for what others wrote.
 //
 // The lower opener's link is kept of two native ones even if it is the older one, so a
 // peer that lost its end can be refused once: the other end then pings the link that it
-// has, drops it within 3 s if nobody answers, and takes the next try. Between two links
+// has, drops it within 3 s if no answer comes, and takes the next try. Between two links
 // that only claim their id, that order counts for 20 s after the first one was made, for
 // peers that dial each other at the same instant; later it would hand a live link to
-// whoever claims its id.
+// any peer that claims its id.
 //
 // A refused native link is still read to its end: its peer wrote before it knew.
 //
 // A prune needs no agreement. The end that opened a link lets go of it when it has no use
-// for it; if the other one has, it opens it anew, and is then the one to decide.
+// for it; if the other one has, it opens it again, and is then the one to decide.
 //
 // A bootstrap counts neither as a link of its part of the ids nor as one to seek there:
-// otherwise it would carry everybody's messages. It is let go after 30 s and visited
-// again every five minutes or more rarely, so that islands find each other.
+// otherwise it would carry the messages of all peers. Its link ends after 30 s and is opened
+// again every five minutes or more rarely, so that partitions find each other.
 //
 // A link is silent when nothing was heard of it for 20 s, over WebRTC 3 s, and then no
 // answer came to a ping for 3 s in which no queue moved either: a ping may lie behind a
 // long transfer. Pings overtake what is queued.
 //
 // A candidate that does not answer is asked ever more rarely, down to every half hour, and
-// forgotten when nobody tells of it any more. If it were forgotten after some failures, it
+// forgotten when no peer tells of it any more. If it were forgotten after some failures, it
 // would be told of at once, and tried as if it never had failed.
 package protocol

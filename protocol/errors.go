@@ -1,9 +1,11 @@
 package protocol
 
 import (
-	"errors"
 	"fmt"
 	"net"
+
+	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 var (
@@ -11,38 +13,30 @@ var (
 	ErrClosed = fmt.Errorf("peer-relay: closed: %w", net.ErrClosed)
 
 	// ErrTooBig says that a message is larger than what every peer can take.
-	ErrTooBig = errors.New("peer-relay: message too big")
-
-	// ErrUnencodable says that a message has no form on the link that it was to take.
-	ErrUnencodable = errors.New("peer-relay: message cannot be encoded")
-
-	// ErrPassedOn wraps ErrMalformed. It says of a message that the peer at the other
-	// end of the link may have passed it on without seeing what is wrong with it: it
-	// is counted and no offence of that peer's.
-	ErrPassedOn = fmt.Errorf("%w that was passed on", ErrMalformed)
+	ErrTooBig = wire.ErrTooBig
 
 	// ErrQueueFull says that every queue that a message could go to is full.
-	ErrQueueFull = errors.New("peer-relay: queue full")
+	ErrQueueFull = core.ErrQueueFull
 
 	// ErrSelf says that the peer at the other end is this one.
-	ErrSelf = errors.New("peer-relay: a link to oneself")
+	ErrSelf = core.ErrSelf
 
 	// ErrDuplicate says that there is a link to the peer already, and the new one
 	// is not the one to keep.
-	ErrDuplicate = errors.New("peer-relay: the peer is linked already")
+	ErrDuplicate = core.ErrDuplicate
 
 	// ErrMute says that the peer at the other end of a legacy link never wrote.
-	ErrMute = errors.New("peer-relay: the peer is mute")
+	ErrMute = core.ErrMute
 
 	// ErrSilent says that the peer at the other end did not answer a ping.
-	ErrSilent = errors.New("peer-relay: the peer is silent")
+	ErrSilent = core.ErrSilent
 
 	// ErrUnwanted says that neither peer needs the link.
-	ErrUnwanted = errors.New("peer-relay: the link is not needed")
+	ErrUnwanted = core.ErrUnwanted
 
 	// ErrDisconnected says that the link was ended by Disconnect or by the peer.
-	ErrDisconnected = errors.New("peer-relay: disconnected")
+	ErrDisconnected = core.ErrDisconnected
 
 	// ErrOffences says that the peer sent too many malformed frames.
-	ErrOffences = errors.New("peer-relay: too many malformed frames")
+	ErrOffences = core.ErrOffences
 )

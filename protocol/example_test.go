@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
@@ -58,16 +59,6 @@ func ExampleRouter() {
 	// hello, proved: true, through 2 peers
 }
 
-// Ids are 160 bits, and nearness is XOR.
-func ExampleID_Closer() {
-	target, _ := protocol.ParseID("c000000000000000000000000000000000000000")
-	a, _ := protocol.ParseID("8000000000000000000000000000000000000000")
-	b, _ := protocol.ParseID("4000000000000000000000000000000000000000")
-	fmt.Println(target.Closer(a, b), target.CommonPrefixLen(a), target.CommonPrefixLen(b))
-	// Output:
-	// true 1 0
-}
-
 // A server on a port of one peer, and a client that is connected to it.
 func ExampleRouter_ListenPacket() {
 	options := protocoltest.NewIdentity(1).Options()
@@ -82,13 +73,13 @@ func ExampleRouter_ListenPacket() {
 		fmt.Println(err)
 		return
 	}
-	client, err := r.Dial(r.ID(), 7) // of this peer, or of any other
+	client, err := r.DialPacket(r.ID(), 7) // of this peer, or of any other
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	client.Write([]byte("hello"))
-	p := make([]byte, protocol.MaxDatagram)
+	p := make([]byte, packet.MaxDatagram)
 	n, from, err := server.ReadFrom(p)
 	fmt.Println(string(p[:n]), err, from == client.LocalAddr())
 	server.WriteTo(p[:n], from)

@@ -20,24 +20,43 @@ const (
 	libp2pIDs   = "github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// rooms says which rooms (top-level folders) each may import beside itself.
-var rooms = map[string][]string{
-	"protocol": nil,
-	"node":     {"protocol"},
-	"compat":   {"protocol", "node"},
-	"cmd":      {"protocol", "node", "compat"},
-	"itest":    {"protocol", "node", "compat", "cmd"},
-	"examples": {"protocol", "node", "compat"},
-	"docs":     nil,
+// walls says which packages of ours each package may import. A folder stands for its package
+// and for the packages below it, those with a line of their own excepted. "x/..." is x and all
+// below it.
+var walls = map[string][]string{
+	"protocol/wire":          {},
+	"protocol/internal/core": {"protocol/wire"},
+	"protocol/packet":        {"protocol/wire"},
+	"protocol":               {"protocol/wire", "protocol/internal/core", "protocol/packet"},
+	"protocol/ula":           {"protocol/wire", "protocol/packet"},
+	"protocol/sim":           {"protocol/wire", "protocol/internal/core"},
+	"protocol/protocoltest":  {"protocol/wire", "protocol"},
+
+	"node":          {"protocol/...", "node/..."},
+	"node/stream":   {"protocol/..."},
+	"node/dht":      {"protocol/...", "node/internal/..."},
+	"node/internal": {"protocol/...", "node/internal/..."},
+	"node/try":      {"node/internal/..."},
+
+	"compat":          {"protocol/...", "node/...", "compat/..."},
+	"compat/legacy":   {"protocol/...", "compat/internal/..."}, // builds for a browser one day
+	"compat/internal": {"compat/internal/..."},
+	"compat/js":       {},
+
+	"cmd":      {"protocol/...", "node/...", "compat/..."},
+	"examples": {"protocol/...", "node/...", "compat/..."},
+	"docs":     {},
+
+	"itest":    {"protocol/...", "node/...", "compat/...", "itest/..."}, // which no other room imports
+	generators: {},
 }
 
-// facade are the files of compat that may import node: its links stand on protocol
-// alone, so that they can compile for a browser one day.
-var facade = []string{"compat/peerrelay.go", "compat/socket.go"}
-
-// generators imports nothing of ours, so that tests of every room can take the hard
-// cases of the acceptance runs. Otherwise nobody imports itest.
+// generators imports nothing of ours, so that tests of every room can take the hard cases
+// of the acceptance runs.
 const generators = "itest/jsongen"
+
+// support are the packages for tests. Only tests import them, and they may import testing.
+var support = []string{"protocol/protocoltest", "node/internal/nodetest", "itest/harness"}
 
 // A source is what matters here of one Go file.
 type source struct {
@@ -47,16 +66,32 @@ type source struct {
 
 func (s source) test() bool { return strings.HasSuffix(s.file, "_test.go") }
 
-// room gives the top-level folder of a file or of a package of the module.
+// supports reports whether the file belongs to a package for tests.
+func (s source) supports() bool { return slices.Contains(support, path.Dir(s.file)) }
+
+// room returns the top-level folder of a file or of a package of the module.
 func room(name string) string {
 	top, _, _ := strings.Cut(name, "/")
 	return top
 }
 
-// inside reports whether name is folder or lies in it.
-func inside(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
+// within reports whether a package is one that a line of walls names.
+func within(name, pattern string) bool {
+	folder, below := strings.CutSuffix(pattern, "/...")
+	return name == folder || below && strings.HasPrefix(name, folder+"/")
+}
 
-// checkImports gives a line for every import that the design forbids.
+// mayImport returns the line of walls for a package.
+func mayImport(name string) (imports []string, ok bool) {
+	for ; name != "."; name = path.Dir(name) {
+		if imports, ok = walls[name]; ok {
+			return imports, true
+		}
+	}
+	return nil, false
+}
+
+// checkImports returns a line for every import that the design forbids.
 func checkImports(sources []source) (wrong []string) {
 	type use struct{ ours, theirs []string }
 	names := map[string]*use{} // folder and name -> the files that give it to our protocol and to libp2p's
@@ -64,18 +99,17 @@ func checkImports(sources []source) (wrong []string) {
 		complain := func(format string, args ...any) {
 			wrong = append(wrong, s.file+": "+fmt.Sprintf(format, args...))
 		}
-		from := room(s.file)
-		if _, ok := rooms[from]; !ok || !strings.Contains(s.file, "/") {
+		if _, ok := mayImport(path.Dir(s.file)); !ok {
 			complain("there is no such room")
 			continue
 		}
 		for imported, name := range s.imports {
 			if ours, ok := strings.CutPrefix(imported, module+"/"); ok {
-				checkRoom(s, from, ours, complain)
+				checkOurs(s, ours, complain)
 			} else if imported == module {
 				complain("the top of the module is no package")
 			} else {
-				checkForeign(s, from, imported, complain)
+				checkForeign(s, imported, complain)
 			}
 			if imported == libp2pIDs || imported == module+"/protocol" {
 				if name == "" {
@@ -102,31 +136,33 @@ func checkImports(sources []source) (wrong []string) {
 	return wrong
 }
 
-// checkRoom judges an import of our own package to.
-func checkRoom(s source, from, to string, complain func(string, ...any)) {
+// checkOurs judges an import of our own package to. A test may import what its room may, and
+// the room itself.
+func checkOurs(s source, to string, complain func(string, ...any)) {
+	from := path.Dir(s.file)
+	imports, _ := mayImport(from)
+	if s.test() {
+		imports = append([]string{room(from) + "/...", generators}, walls[room(from)]...)
+	}
 	switch {
-	case inside(s.file, generators) && !s.test():
-		complain("%s must not import %s", generators, to)
-	case to == generators && s.test():
-	case room(to) != from && !slices.Contains(rooms[from], room(to)):
+	case !slices.ContainsFunc(imports, func(pattern string) bool { return within(to, pattern) }):
 		complain("%s must not import %s", from, to)
-	case from == "compat" && room(to) == "node" && !s.test() && !slices.Contains(facade, s.file):
-		complain("only %v import %s", facade, to)
-	case inside(to, "protocol/protocoltest") && !s.test() && !inside(s.file, "protocol/protocoltest"):
+	case slices.Contains(support, to) && !s.test() && !s.supports():
 		complain("only tests import %s", to)
 	}
 }
 
 // checkForeign judges an import of a package outside the module.
-func checkForeign(s source, from, to string, complain func(string, ...any)) {
+func checkForeign(s source, to string, complain func(string, ...any)) {
 	if s.test() {
 		return
 	}
+	from := path.Dir(s.file)
 	standard := !strings.Contains(room(to), ".")
 	switch {
-	case from == "protocol" && !standard && to != wirePackage:
-		complain("protocol must not import %s", to)
-	case inside(to, "testing") && !inside(s.file, "protocol/protocoltest"):
+	case room(from) == "protocol" && !standard && (from != "protocol/wire" || to != wirePackage):
+		complain("%s must not import %s", from, to)
+	case within(to, "testing/...") && !s.supports():
 		complain("only tests import %s", to)
 	}
 }
@@ -182,7 +218,7 @@ func TestImports(t *testing.T) {
 	for _, s := range sources {
 		seen[room(s.file)] = true
 	}
-	for name := range rooms {
+	for _, name := range []string{"protocol", "node", "compat", "cmd", "itest"} {
 		if !seen[name] {
 			t.Errorf("no Go file in %s", name)
 		}
@@ -200,10 +236,23 @@ func TestImportRules(t *testing.T) {
 		imports []string // "path" or "name path"
 		want    string   // part of the complaint; "": none
 	}{
-		{"protocol/a.go", []string{"fmt", "net/netip", wirePackage, ours + "protocol/x"}, ""},
-		{"protocol/a.go", []string{"google.golang.org/protobuf/proto"}, "protocol must not import google.golang.org/protobuf/proto"},
-		{"protocol/sim/a.go", []string{"golang.org/x/sync/errgroup"}, "protocol must not import golang.org/x/sync/errgroup"},
-		{"protocol/sim/a.go", []string{ours + "protocol"}, ""},
+		{"protocol/a.go", []string{"fmt", "net/netip", ours + "protocol/wire", ours + "protocol/packet", ours + "protocol/internal/core"}, ""},
+		{"protocol/a.go", []string{wirePackage}, "protocol must not import " + wirePackage},
+		{"protocol/a.go", []string{ours + "protocol/ula"}, "protocol must not import protocol/ula"},
+		{"protocol/a.go", []string{ours + "protocol/wire/x"}, "protocol must not import protocol/wire/x"},
+		{"protocol/wire/a.go", []string{"fmt", wirePackage}, ""},
+		{"protocol/wire/a.go", []string{"google.golang.org/protobuf/proto"}, "protocol/wire must not import google.golang.org/protobuf/proto"},
+		{"protocol/wire/a.go", []string{ours + "protocol"}, "protocol/wire must not import protocol"},
+		{"protocol/internal/core/a.go", []string{ours + "protocol/wire"}, ""},
+		{"protocol/internal/core/a.go", []string{ours + "protocol"}, "protocol/internal/core must not import protocol"},
+		{"protocol/packet/a.go", []string{ours + "protocol/wire"}, ""},
+		{"protocol/packet/a.go", []string{ours + "protocol/internal/core"}, "protocol/packet must not import protocol/internal/core"},
+		{"protocol/packet/a_test.go", []string{ours + "protocol", ours + "protocol/internal/core"}, ""},
+		{"protocol/ula/a.go", []string{ours + "protocol/packet"}, ""},
+		{"protocol/sim/a.go", []string{"golang.org/x/sync/errgroup"}, "protocol/sim must not import golang.org/x/sync/errgroup"},
+		{"protocol/sim/a.go", []string{ours + "protocol/internal/core"}, ""},
+		{"protocol/sim/a.go", []string{ours + "protocol"}, "protocol/sim must not import protocol"},
+		{"protocol/x/a.go", []string{ours + "protocol/ula"}, "protocol/x must not import protocol/ula"},
 		{"protocol/a_test.go", []string{"go.uber.org/goleak", "testing", ours + "protocol/protocoltest"}, ""},
 		{"protocol/a.go", []string{ours + "node"}, "protocol must not import node"},
 		{"protocol/a_test.go", []string{ours + "node"}, "protocol must not import node"},
@@ -211,8 +260,8 @@ func TestImportRules(t *testing.T) {
 		{"protocol/a.go", []string{"testing/synctest"}, "only tests import testing/synctest"},
 		{"protocol/protocoltest/a.go", []string{"testing", ours + "protocol"}, ""},
 		{"protocol/protocoltest2/a.go", []string{"testing"}, "only tests import testing"},
-		{"protocol/a.go", []string{ours + "protocol/protocoltest"}, "only tests import protocol/protocoltest"},
-		{"node/a.go", []string{"example.org/any", ours + "protocol"}, ""},
+		{"node/a.go", []string{ours + "protocol/protocoltest"}, "only tests import protocol/protocoltest"},
+		{"node/a.go", []string{"example.org/any", ours + "protocol", ours + "protocol/wire", ours + "node/stream"}, ""},
 		{"node/a.go", []string{ours + "compat"}, "node must not import compat"},
 		{"node/a_test.go", []string{ours + "compat/internal/x"}, "node must not import compat/internal/x"},
 		{"node/a.go", []string{ours + "nodes"}, "node must not import nodes"},
@@ -220,25 +269,36 @@ func TestImportRules(t *testing.T) {
 		{"node/a_test.go", []string{ours + "itest"}, "node must not import itest"},
 		{"node/a.go", []string{"testing"}, "only tests import testing"},
 		{"node/a.go", []string{module}, "the top of the module is no package"},
-		{"compat/peerrelay.go", []string{ours + "node", ours + "protocol"}, ""},
-		{"compat/socket.go", []string{ours + "node"}, ""},
+		{"node/stream/a.go", []string{ours + "protocol/packet"}, ""},
+		{"node/stream/a.go", []string{ours + "node/internal/port"}, "node/stream must not import node/internal/port"},
+		{"node/stream/a_test.go", []string{ours + "node/internal/nodetest"}, ""},
+		{"node/internal/port/a.go", []string{ours + "node/internal/scope"}, ""},
+		{"node/internal/port/a.go", []string{ours + "node/internal/nodetest"}, "only tests import node/internal/nodetest"},
+		{"node/internal/nodetest/a.go", []string{"testing", ours + "node/internal/scope"}, ""},
+		{"node/internal/port/a.go", []string{ours + "node"}, "node/internal/port must not import node"},
+		{"compat/peerrelay.go", []string{ours + "node", ours + "protocol", ours + "compat/legacy"}, ""},
 		{"compat/a_test.go", []string{ours + "node"}, ""},
-		{"compat/websocket.go", []string{ours + "protocol"}, ""},
-		{"compat/websocket.go", []string{ours + "node"}, "only [compat/peerrelay.go compat/socket.go] import node"},
-		{"compat/internal/x/socket.go", []string{ours + "node"}, "import node"},
+		{"compat/legacy/websocket.go", []string{ours + "protocol", ours + "protocol/wire", ours + "compat/internal/x"}, ""},
+		{"compat/legacy/websocket.go", []string{ours + "node"}, "compat/legacy must not import node"},
+		{"compat/legacy/websocket.go", []string{ours + "compat"}, "compat/legacy must not import compat"},
+		{"compat/internal/x/socket.go", []string{ours + "node"}, "compat/internal/x must not import node"},
 		{"compat/a.go", []string{ours + "cmd/peer-relay"}, "compat must not import cmd/peer-relay"},
 		{"cmd/peer-relay/main.go", []string{ours + "compat", ours + "node", ours + "protocol"}, ""},
-		{"cmd/peer-relay/main.go", []string{ours + "itest"}, "cmd must not import itest"},
+		{"cmd/peer-relay/main.go", []string{ours + "itest"}, "cmd/peer-relay must not import itest"},
 		{"cmd/peer-relay/main.go", []string{"testing"}, "only tests import testing"},
-		{"itest/accept/main.go", []string{ours + "itest", ours + "compat", ours + "node", ours + "protocol", ours + "cmd/x"}, ""},
+		{"examples/hello/main.go", []string{ours + "compat"}, ""},
+		{"examples/hello/main.go", []string{ours + "itest/peers"}, "examples/hello must not import itest/peers"},
+		{"itest/accept/main.go", []string{ours + "itest/peers", ours + "compat", ours + "node", ours + "protocol/sim"}, ""},
+		{"itest/accept/main.go", []string{ours + "cmd/x"}, "itest/accept must not import cmd/x"},
 		{"itest/accept/main.go", []string{ours + "protocol/protocoltest"}, "only tests import protocol/protocoltest"},
+		{"itest/accept/main.go", []string{ours + "itest/harness"}, "only tests import itest/harness"},
+		{"itest/harness/a.go", []string{"testing", ours + "itest/peers"}, ""},
 		{"compat/a_test.go", []string{ours + "itest/jsongen"}, ""},
 		{"compat/a.go", []string{ours + "itest/jsongen"}, "compat must not import itest/jsongen"},
 		{"itest/jsongen/a.go", []string{ours + "protocol"}, "itest/jsongen must not import protocol"},
 		{"itest/jsongen/a_test.go", []string{ours + "itest/jsongen"}, ""},
 		{"tools/a.go", []string{"fmt"}, "there is no such room"},
 		{"main.go", []string{"fmt"}, "there is no such room"},
-		{"node", []string{"fmt"}, "there is no such room"},
 		{"node/a.go", []string{libp2pIDs}, ""},
 		{"node/a.go", []string{"lp " + libp2pIDs, ours + "protocol"}, ""},
 		{"node/a.go", []string{libp2pIDs, "relay " + ours + "protocol"}, ""},

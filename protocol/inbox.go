@@ -1,6 +1,17 @@
 package protocol
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// Limits of an inbox.
+const (
+	maxInbox   = 8192     // messages
+	inboxBytes = 16 << 20 // bytes of their frames
+	maxEvents  = 4096     // events, above which no link is taken
+)
 
 // An inbox holds what waits for the application: messages, bounded in number and
 // bytes, and events, of which there are a few a link: while more than maxEvents
@@ -17,7 +28,7 @@ type inbox struct {
 
 // A delivery is a message or an event.
 type delivery struct {
-	frame  *Frame
+	frame  *wire.Frame
 	proved bool
 	event  func()
 }
@@ -28,7 +39,7 @@ func newInbox() *inbox {
 	return b
 }
 
-func (b *inbox) putMessage(f *Frame, proved bool) bool {
+func (b *inbox) putMessage(f *wire.Frame, proved bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed || b.count >= maxInbox || b.bytes+f.Size() > inboxBytes {
@@ -66,7 +77,7 @@ func (b *inbox) close() {
 	b.mu.Unlock()
 }
 
-// take waits for deliveries and gives all there are, none once the inbox is closed
+// take waits for deliveries and returns all there are, none once the inbox is closed
 // and empty.
 func (b *inbox) take(emptied []delivery) []delivery {
 	b.mu.Lock()
@@ -79,9 +90,9 @@ func (b *inbox) take(emptied []delivery) []delivery {
 	return items
 }
 
-// done gives back the room of what the application has taken: a message, or an event
+// done frees the room of what the application has taken: a message, or an event
 // if f is nil.
-func (b *inbox) done(f *Frame) {
+func (b *inbox) done(f *wire.Frame) {
 	b.mu.Lock()
 	if f == nil {
 		b.events--
@@ -112,9 +123,4 @@ func (r *Router) deliver() {
 			r.inbox.done(d.frame)
 		}
 	}
-}
-
-func newMessage(f *Frame, proved bool) Message {
-	b := &f.Body
-	return Message{From: b.From, Kind: b.Kind, Form: b.Form, Payload: b.Payload, Extra: b.Extra, Proved: proved, Path: f.Path()}
 }

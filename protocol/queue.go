@@ -1,24 +1,28 @@
 package protocol
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
 
 // A queue holds the frames that wait for the writer of one link. The core counts
 // what is in it and hands over nothing beyond its bounds.
 type queue struct {
 	mu     sync.Mutex
-	urgent []*Frame // pings and pongs: they must not wait behind messages
-	frames []*Frame
+	urgent []*wire.Frame // pings and pongs: they must not wait behind messages
+	frames []*wire.Frame
 	closed bool
 	ready  chan struct{} // holds one token while there may be something to take
 }
 
 func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
 
-func (q *queue) put(f *Frame) {
+func (q *queue) put(f *wire.Frame) {
 	q.mu.Lock()
 	switch {
 	case q.closed:
-	case f.Type == FramePing || f.Type == FramePong:
+	case f.Type == wire.FramePing || f.Type == wire.FramePong:
 		q.urgent = append(q.urgent, f)
 	default:
 		q.frames = append(q.frames, f)
@@ -42,8 +46,8 @@ func (q *queue) signal() {
 	}
 }
 
-// take gives all that is queued and takes an emptied slice for what comes next.
-func (q *queue) take(emptied []*Frame) (frames []*Frame, closed bool) {
+// take returns all that is queued and takes an emptied slice for what comes next.
+func (q *queue) take(emptied []*wire.Frame) (frames []*wire.Frame, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.urgent) > 0 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const latency = 50 * time.Millisecond
@@ -42,7 +43,7 @@ func (d *diary) note(format string, args ...any) {
 	d.mu.Unlock()
 }
 
-// texts gives the payloads that arrived, in order.
+// texts returns the payloads that arrived, in order.
 func (d *diary) texts() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -351,8 +352,8 @@ func TestRouterClaims(t *testing.T) {
 				if err != nil {
 					return
 				}
-				if f.Type == protocol.FramePing {
-					mine.WriteFrame(protocol.NewPong(f.Num))
+				if f.Type == wire.FramePing {
+					mine.WriteFrame(wire.NewPong(f.Num))
 					mine.Flush()
 				}
 			}
@@ -382,13 +383,13 @@ func TestRouterClaims(t *testing.T) {
 	})
 }
 
-// message gives a frame as a legacy link would, without a hop's budgets being spent.
-func message(t *testing.T, from, to protocol.ID, text string) *protocol.Frame {
-	b := protocol.Body{From: from, To: to, Form: protocol.FormJSON, Payload: []byte(text)}
+// message returns a frame as a legacy link would, without a hop's budgets being spent.
+func message(t *testing.T, from, to protocol.ID, text string) *wire.Frame {
+	b := wire.Body{From: from, To: to, Form: protocol.FormJSON, Payload: []byte(text)}
 	if err := b.Encode(); err != nil {
 		t.Fatal(err)
 	}
-	f, err := protocol.NewMessage(protocol.MessageFrame{Hop: protocol.NewHop(), Nonce: []byte("1"), Body: b, Path: []protocol.ID{from}})
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: b, Path: []protocol.ID{from}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,158 +1,163 @@
 package protocol
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/packet"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// An Outgoing is a message to be sent.
-type Outgoing struct {
-	To      ID
-	Kind    Kind
+// A Kind says what a message is for. An application is told of two kinds.
+type Kind = wire.Kind
+
+const (
+	KindUser  Kind = wire.KindUser  // an application's message
+	KindOther Kind = wire.KindOther // legacy data of another type: the payload is its whole JSON text
+)
+
+// A Form says how a payload is to be read.
+type Form = wire.Form
+
+const (
+	FormNone      Form = wire.FormNone      // there is no value
+	FormJSON      Form = wire.FormJSON      // the raw JSON text of one value
+	FormRaw       Form = wire.FormRaw       // bytes; in legacy JSON a Buffer
+	FormWholeJSON Form = wire.FormWholeJSON // the raw JSON text of the whole legacy data member
+)
+
+// A Message is a message that arrived.
+type Message struct {
+	From    ID
+	Kind    Kind // KindUser or KindOther
 	Form    Form
-	Flags   Flags
-	Payload []byte
-	Extra   []byte
-	Record  []byte
-	Token   []byte
-	Route   []ID // the peers to go by, the nearest first
-	Sign    bool
+	Payload []byte // JSON text or bytes, as Form says
+	Extra   []byte // unknown members of a legacy message, as a JSON object
+	Proved  bool   // the message is proved to be from From
+	Path    []ID   // the peers it went through, its origin first; a hint
 }
 
-// NewFrame makes the frame with which a message starts. It reads only what is
-// fixed, so it may be called beside other methods.
-func (c *Core) NewFrame(m Outgoing, nonce uint64) (*Frame, error) {
-	if m.Kind == KindUser || m.Kind == KindOther {
-		if err := m.fits(); err != nil {
-			return nil, err
-		}
-	}
-	body := Body{To: m.To, From: c.self, Kind: m.Kind, Form: m.Form, Flags: m.Flags, Extra: m.Extra,
-		Record: m.Record, Token: m.Token, Payload: m.Payload}
-	if len(m.Route) > MaxRoute {
-		m.Route = m.Route[:MaxRoute]
-	}
-	msg := MessageFrame{Hop: NewHop(), Nonce: strconv.AppendUint(make([]byte, 0, MaxNonce), nonce, 10), Path: []ID{c.self}, Route: m.Route}
-	if !m.Sign || c.cfg.Sign == nil {
-		var room [2 * headRoom]byte // on the stack, unless the fields are long
-		head, err := body.appendHead(room[:0])
-		if err != nil {
-			return nil, err
-		}
-		return messageOf(msg, head, m.Payload)
-	}
-	body.Key = c.cfg.Key
-	err := body.Encode()
+// Send sends a message to a peer, over as many hops as it takes. It never blocks.
+// The error says that the message is lost already: too big, no room in a queue, or
+// the router is closed. No error does not mean that it will arrive.
+func (r *Router) Send(to ID, form Form, payload []byte) error {
+	return r.send(core.Outgoing{To: to, Form: form, Payload: payload, Sign: r.opts.SignMessages})
+}
+
+// Signal sends a signal about a WebRTC connection to a peer: the JSON text of one
+// value. It never blocks; the error says that it is lost already.
+func (r *Router) Signal(to ID, payload []byte) error {
+	return r.send(core.Outgoing{To: to, Kind: wire.KindSignal, Form: FormJSON, Payload: payload, Sign: true})
+}
+
+func (r *Router) send(m core.Outgoing) error {
+	r.mu.Lock()
+	nonce := r.core.Nonce()
+	r.mu.Unlock()
+	f, err := r.core.NewFrame(m, nonce)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("send to %v: %w", m.To, err)
 	}
-	if msg.Sig, err = c.cfg.Sign(signedBytes(body.raw)); err != nil {
-		return nil, fmt.Errorf("peer-relay: sign a message: %w", err)
-	}
-	msg.Body = body
-	return NewMessage(msg)
-}
-
-// fits reports whether every peer can take the message, whatever lies between: JSON
-// text as it is, raw bytes as a Buffer of up to four characters a byte.
-func (m *Outgoing) fits() error {
-	if m.Form == FormRaw && len(m.Payload) > MaxPayload {
-		return fmt.Errorf("%w: %d bytes, at most %d reach every peer", ErrTooBig, len(m.Payload), MaxPayload)
-	}
-	if text := len(m.Payload) + len(m.Extra); m.Form != FormRaw && text > MaxText {
-		return fmt.Errorf("%w: %d bytes of JSON, at most %d reach every peer", ErrTooBig, text, MaxText)
-	}
-	if m.Form == FormRaw && 4*len(m.Payload)+len(m.Extra) > MaxText {
-		return fmt.Errorf("%w: %d bytes and %d of JSON beside them, at most %d reach every peer", ErrTooBig, len(m.Payload), len(m.Extra), MaxText)
-	}
-	return nil
-}
-
-// signedBytes gives what a signature is over: never bytes that could mean anything
-// to another protocol that uses the same key.
-func signedBytes(body []byte) []byte {
-	return append([]byte("peer-relay/1 body\x00"), body...)
-}
-
-// nonces has 15 decimal digits at most, as JS writes them.
-const nonces = 1e15
-
-// Nonce gives a fresh nonce.
-func (c *Core) Nonce() uint64 { return c.rng.Uint64N(nonces) }
-
-// Send starts a message of the application. A message to oneself is delivered.
-func (c *Core) Send(now time.Duration, f *Frame) error {
-	c.now = now
-	c.stats.Sent++
-	if f.Body.To == c.self {
-		c.stats.Delivered++
-		c.do(Action{Type: Deliver, Frame: f, Proved: true})
-		return nil
-	}
-	if !c.connected() {
-		return c.wait(f, false)
-	}
-	return c.forward(f, nil)
-}
-
-// connected reports whether there is a link to send by.
-func (c *Core) connected() bool {
-	return slices.ContainsFunc(c.table.sorted, func(l *link) bool { return !l.ended })
-}
-
-// wait keeps a message for a link: the first one, or the one that is about to take
-// the place of another.
-func (c *Core) wait(f *Frame, relayed bool) error {
-	if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {
-		c.stats.Dropped[DropWaitingFull]++
-		return fmt.Errorf("no link yet, and the messages that wait for one take all the room: %w", ErrQueueFull)
-	}
-	c.waiting = append(c.waiting, waiting{f, c.now, relayed})
-	c.waitSize += f.Size()
-	c.wakeBy(c.now + waitAge)
-	return nil
-}
-
-// sendWaiting sends what waited, as far as there are links now.
-func (c *Core) sendWaiting() {
-	held := c.waiting
-	c.waiting, c.waitSize = nil, 0
-	for _, w := range held {
-		if w.relayed || c.connected() {
-			c.pass(w.frame, nil, w.relayed)
+	r.enter(func(c *core.Core, now time.Duration) {
+		if r.closed {
+			err = ErrClosed
+			return
+		}
+		if m.Kind == wire.KindSignal {
+			err = c.Signal(now, f)
 		} else {
-			c.waiting = append(c.waiting, w)
-			c.waitSize += w.frame.Size()
+			err = c.Send(now, f)
+		}
+	})
+	return err
+}
+
+// Nearest asks the network for the peers that are nearest to an id, which need not be
+// any peer's. It returns up to some 40 ids, the nearest first. It is a stranger's word: the
+// peers are said to be there. The error is the context's if no answer comes within it, or
+// within 10 s; ErrQueueFull if too many ask at once.
+func (r *Router) Nearest(ctx context.Context, id ID) ([]ID, error) {
+	ctx, cancel := context.WithTimeout(ctx, core.QueryExpiry)
+	defer cancel()
+	answer := make(chan []ID, 1)
+	var index int
+	var err error
+	r.enter(func(c *core.Core, now time.Duration) {
+		r.lastID++
+		index = int(r.lastID)
+		if r.closed {
+			err = ErrClosed
+			return
+		}
+		r.searches[index] = answer
+		err = c.Search(now, index, id)
+	})
+	defer func() {
+		r.mu.Lock()
+		delete(r.searches, index)
+		r.core.EndSearch(index)
+		r.mu.Unlock()
+	}()
+	if err == nil {
+		select {
+		case ids := <-answer:
+			return ids, nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-r.ctx.Done():
+			err = ErrClosed
 		}
 	}
+	return nil, fmt.Errorf("search for %v: %w", id, err)
 }
 
-// control sends a message of the overlay's own. by, if not nil, is the link to take.
-func (c *Core) control(by *link, m Outgoing) {
-	m.Sign = true
-	f, err := c.NewFrame(m, c.Nonce())
-	if err != nil { // the key does not sign, or the contact that was set is too large
-		c.stats.Dropped[DropTooBig]++
-		return
+// signalled hands a signal to the transport that makes links of signals.
+func (r *Router) signalled(f *wire.Frame, proved bool) {
+	for _, d := range r.opts.Dialers {
+		if s, ok := d.(Signaller); ok {
+			s.Signal(r, Signal{From: f.Body.From, Payload: f.Body.Payload, Proved: proved})
+			return
+		}
 	}
-	c.stats.Control++
-	if by == nil {
-		c.forward(f, nil)
-	} else if !by.ended && !by.full(f.Size()) {
-		c.stats.Copies++
-		f.setHop(f.Hop().WithTx(f.Hop().TxLeft() - 1))
-		c.transmit(by, f)
-	} else {
-		c.stats.Dropped[DropQueueFull]++
-	}
+	r.drop(DropUnsupported)
 }
 
-// Signal sends a signal about a WebRTC connection. Nothing waits for a first link:
-// without one nobody has asked.
-func (c *Core) Signal(now time.Duration, f *Frame) error {
-	c.now = now
-	c.stats.Control++
-	return c.forward(f, nil)
+func newMessage(f *wire.Frame, proved bool) Message {
+	b := &f.Body
+	return Message{From: b.From, Kind: b.Kind, Form: b.Form, Payload: b.Payload, Extra: b.Extra, Proved: proved, Path: f.Path()}
+}
+
+// ListenPacket opens a datagram socket on a port of this peer. Port 0 stands for any
+// that is free, of 49152 to 65535. The error is a *net.OpError and matches
+// syscall.EADDRINUSE if there is a socket with that port, or no port left, and ErrClosed
+// if the router is closed.
+func (r *Router) ListenPacket(port uint16) (*packet.PacketConn, error) { return r.sockets.Listen(port) }
+
+// DialPacket opens a datagram socket on a free port that exchanges datagrams with one
+// address only. It sends nothing and asks no peer.
+func (r *Router) DialPacket(id ID, port uint16) (*packet.PacketConn, error) {
+	return r.sockets.Dial(packet.Addr{ID: id, Port: port})
+}
+
+// sendDatagram is the Sender of the router's sockets.
+func (r *Router) sendDatagram(to ID, payload, extra []byte) (full bool, err error) {
+	err = r.send(core.Outgoing{To: to, Form: FormRaw, Payload: payload, Extra: extra, Sign: r.opts.SignMessages})
+	if errors.Is(err, ErrQueueFull) {
+		return true, nil
+	}
+	return false, err
+}
+
+// deliverDatagram hands a datagram to its socket. r.mu is held.
+func (r *Router) deliverDatagram(f *wire.Frame, proved bool) {
+	taken, evicted := r.sockets.Deliver(f, proved)
+	if !taken {
+		r.core.Drop(DropNoPort)
+	}
+	for range evicted {
+		r.core.Drop(DropSocketFull)
+	}
 }

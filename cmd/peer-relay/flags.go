@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
-	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/dht"
 )
 
 // linkTimeout is how long send waits for a first link unless --timeout says else.
@@ -124,7 +124,7 @@ func (f *flags) set() *flag.FlagSet {
 	set.BoolVar(&f.showPeers, "show-peers", false, "let the status page tell the ids of linked peers")
 	set.StringVar(&f.as, "as", "string", "send: what DATA is, `kind` string, json or bytes")
 	set.DurationVar(&f.timeout, "timeout", linkTimeout, "send: how long to wait for a first link, a `duration`")
-	set.StringVar(&f.dht, "dht", "", "join the kad-dht of this protocol `prefix`: "+node.DHTPrefix+" is that of this kind of peers,\nanother prefix that of another network (default: none)")
+	set.StringVar(&f.dht, "dht", "", "join the kad-dht of this protocol `prefix`: "+dht.Prefix+" is that of this kind of peers,\nanother prefix that of another network (default: none)")
 	set.Var(&f.dhtBootstrap, "dht-bootstrap", "a peer of the DHT, `multiaddr` with /p2p/…; may be repeated")
 	set.BoolVar(&f.dhtClosed, "dht-closed", false, "the DHT is in a closed network: tell and dial private and loopback addresses there")
 	set.BoolVar(&f.quic, "quic", false, "serve and dial libp2p over QUIC (/quic-v1) also, on the same UDP port")
@@ -190,9 +190,9 @@ func (p *program) options() (compat.Options, error) {
 	}
 	switch {
 	case p.flags.dht != "":
-		o.DHT = &node.DHTOptions{Prefix: p.flags.dht, Bootstraps: p.flags.dhtBootstrap, Closed: p.flags.dhtClosed}
+		o.DHT = &dht.Options{Prefix: p.flags.dht, Bootstraps: p.flags.dhtBootstrap, Closed: p.flags.dhtClosed}
 	case len(p.flags.dhtBootstrap) > 0 || p.flags.dhtClosed:
-		return o, wrongUsage("--dht-bootstrap and --dht-closed: want --dht as well, such as --dht %s", node.DHTPrefix)
+		return o, wrongUsage("--dht-bootstrap and --dht-closed: want --dht as well, such as --dht %s", dht.Prefix)
 	}
 	if p.flags.verbose {
 		o.Logger = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))

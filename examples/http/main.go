@@ -21,7 +21,11 @@ import (
 
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 )
+
+// service is the number under which the server listens, as on a TCP port.
+const service = 80
 
 func main() {
 	bootstraps := os.Args[1:]
@@ -33,7 +37,7 @@ func main() {
 
 	server := start(node.Options{Bootstraps: bootstraps})
 	defer server.Close()
-	listener, err := server.Listen()
+	listener, err := server.ListenStream(service)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -53,7 +57,7 @@ func main() {
 			if err != nil {
 				return nil, err
 			}
-			return client.DialStream(ctx, id)
+			return client.DialStream(ctx, id, service)
 		},
 	}}
 	defer browser.CloseIdleConnections()
@@ -79,7 +83,7 @@ func start(o node.Options) *node.Node {
 
 // greet answers a request. RemoteAddr holds the client's id, which is proved.
 func greet(w http.ResponseWriter, r *http.Request) {
-	client, err := protocol.ParseAddr(r.RemoteAddr)
+	client, err := packet.ParseAddr(r.RemoteAddr)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -19,8 +19,12 @@ import (
 	"os"
 
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/stream"
 	"github.com/peer-relay/peer-relay/protocol"
 )
+
+// service is the number under which the server listens, as on a TCP port.
+const service = 7
 
 func main() {
 	switch args := os.Args[1:]; len(args) {
@@ -58,8 +62,8 @@ func start(o node.Options) *node.Node {
 	return n
 }
 
-func listen(n *node.Node) *node.StreamListener {
-	l, err := n.Listen()
+func listen(n *node.Node) *stream.Listener {
+	l, err := n.ListenStream(service)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -67,7 +71,7 @@ func listen(n *node.Node) *node.StreamListener {
 }
 
 // serve greets each node that opens a stream. Its id is proved.
-func serve(l *node.StreamListener) {
+func serve(l *stream.Listener) {
 	for {
 		c, err := l.AcceptStream()
 		if err != nil {
@@ -80,7 +84,7 @@ func serve(l *node.StreamListener) {
 
 // read prints what the node with this id serves.
 func read(n *node.Node, id protocol.ID) {
-	c, err := n.DialStream(context.Background(), id)
+	c, err := n.DialStream(context.Background(), id, service)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 // Command bundle builds the JavaScript that the page at /try is served with, from the
-// npm lock file. It is what `go generate ./node` runs:
+// npm lock file. It is what `go generate ./node/try` runs:
 //
-//	go generate ./node      needs Node and npm; installs what the lock file names
+//	go generate ./node/try      needs Node and npm; installs what the lock file names
 //
 // The next build of this module embeds it.
 package main

@@ -17,6 +17,7 @@ import (
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/ula"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const (
@@ -310,7 +311,7 @@ func (s *swarm) meet(t *testing.T) (rounds int) {
 // the server's own in the first bit.
 func (s *swarm) incomplete(i int) (wanted []int, room int) {
 	self := protocol.ID(s.servers[i].ID())
-	var exist, known [protocol.IDBits]int
+	var exist, known [wire.IDBits]int
 	for j, server := range s.servers {
 		if j != i {
 			exist[self.CommonPrefixLen(server.ID())]++

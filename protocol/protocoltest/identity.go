@@ -16,7 +16,7 @@ type Identity struct {
 	private ed25519.PrivateKey
 }
 
-// NewIdentity gives the same identity for the same seed.
+// NewIdentity returns the same identity for the same seed.
 func NewIdentity(seed uint64) Identity {
 	s := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("protocoltest"), seed))
 	private := ed25519.NewKeyFromSeed(s[:])
@@ -35,7 +35,7 @@ func Verify(key, data, sig []byte) (protocol.ID, bool) {
 	return protocol.HashID(key), true
 }
 
-// Options gives the options of a router with this identity.
+// Options returns the options of a router with this identity.
 func (i Identity) Options() protocol.Options {
 	return protocol.Options{ID: i.ID, Key: i.Key, Sign: i.Sign, Verify: Verify}
 }

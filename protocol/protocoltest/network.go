@@ -24,7 +24,7 @@ type Network struct {
 	pipe    PipeOptions
 }
 
-// NewNetwork gives a network without routers, whose links are as o says.
+// NewNetwork returns a network without routers, whose links are as o says.
 func NewNetwork(t testing.TB, o PipeOptions) *Network {
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &Network{t: t, ctx: ctx, routers: make(map[protocol.ID]*protocol.Router), pipe: o}
@@ -61,10 +61,10 @@ func (n *Network) Router(o protocol.Options) *protocol.Router {
 	return r
 }
 
-// Contact gives the contact by which r is dialled as a bootstrap.
+// Contact returns the contact by which r is dialled as a bootstrap.
 func Contact(r *protocol.Router) protocol.Contact { return protocol.Contact{URL: r.ID().String()} }
 
-// Infos gives what either end of a native link is told of the other, when a opened it.
+// Infos returns what either end of a native link is told of the other, when a opened it.
 func Infos(a, b protocol.ID, value uint64) (atA, atB protocol.LinkInfo) {
 	atA = protocol.LinkInfo{ID: b, Kind: protocol.LinkNative, Proved: true, Dialed: true, Opener: string(a[:]), Value: value, Addr: "memory"}
 	atB = protocol.LinkInfo{ID: a, Kind: protocol.LinkNative, Proved: true, Opener: string(a[:]), Value: value, Addr: "memory"}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // window is how many bytes may lie between two ends if PipeOptions does not say.
@@ -49,7 +50,7 @@ type End struct {
 	blocked chan struct{} // closed by Unblock; nil unless writes are held up
 }
 
-// Pipe gives the two ends of a link. a is what the owner of the first end is told
+// Pipe returns the two ends of a link. a is what the owner of the first end is told
 // of the peer at the other end, b what the owner of the second one is told.
 func Pipe(a, b protocol.LinkInfo, o PipeOptions) (*End, *End) {
 	if o.Window == 0 {
@@ -63,25 +64,25 @@ func Pipe(a, b protocol.LinkInfo, o PipeOptions) (*End, *End) {
 func (e *End) Info() protocol.LinkInfo { return e.info }
 
 // ReadFrame implements protocol.Link.
-func (e *End) ReadFrame() (*protocol.Frame, error) {
+func (e *End) ReadFrame() (*wire.Frame, error) {
 	b, err := e.in.read()
 	if err != nil {
 		return nil, err
 	}
-	return protocol.ParseFrame(b)
+	return wire.ParseFrame(b)
 }
 
 // WriteFrame implements protocol.Link.
-func (e *End) WriteFrame(f *protocol.Frame) error {
+func (e *End) WriteFrame(f *wire.Frame) error {
 	if e.bye {
 		return nil
 	}
-	wire, err := f.Wire()
+	raw, err := f.Wire()
 	if err != nil {
 		return err
 	}
-	e.bye = f.Type == protocol.FrameBye
-	e.buf = append(e.buf, wire...)
+	e.bye = f.Type == wire.FrameBye
+	e.buf = append(e.buf, raw...)
 	if len(e.buf) >= writeBuffer {
 		return e.Flush()
 	}
@@ -188,7 +189,7 @@ type direction struct {
 	writeErr error     // what the writer gets
 }
 
-// A packet is a frame on its way.
+// A packet is a frame in flight.
 type packet struct {
 	frame []byte
 	due   time.Time
@@ -226,7 +227,7 @@ func (d *direction) writeError() error {
 	return fmt.Errorf("protocoltest: write: %w", d.writeErr)
 }
 
-// write puts a frame on its way, after there is room for it.
+// write sends a frame, once there is room for it.
 func (d *direction) write(frame []byte) error {
 	for !d.put(frame) {
 		select {
@@ -279,7 +280,7 @@ func (d *direction) read() ([]byte, error) {
 	}
 }
 
-// next gives the next frame if it is there, else how long to wait for it; 0 is until
+// next returns the next frame if it is there, otherwise how long to wait for it; 0 is until
 // something changes.
 func (d *direction) next() (frame []byte, wait time.Duration, err error) {
 	d.mu.Lock()

@@ -8,9 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -19,7 +19,7 @@ func pair(o PipeOptions) (*End, *End) {
 	return Pipe(protocol.LinkInfo{ID: protocol.ID{2}}, protocol.LinkInfo{ID: protocol.ID{1}}, o)
 }
 
-func write(t *testing.T, e *End, frames ...*protocol.Frame) {
+func write(t *testing.T, e *End, frames ...*wire.Frame) {
 	t.Helper()
 	for _, f := range frames {
 		if err := e.WriteFrame(f); err != nil {
@@ -38,15 +38,15 @@ func TestPipeOrderAndLatency(t *testing.T) {
 			t.Error("the ends are mixed up")
 		}
 		start := time.Now()
-		write(t, a, protocol.NewPing(1), protocol.NewPing(2))
+		write(t, a, wire.NewPing(1), wire.NewPing(2))
 		time.Sleep(50 * time.Millisecond)
-		write(t, a, protocol.NewPing(3), protocol.NewBye(protocol.ByeNormal), protocol.NewPing(4))
+		write(t, a, wire.NewPing(3), wire.NewBye(wire.ByeNormal), wire.NewPing(4))
 		for i, want := range []time.Duration{100, 100, 150, 150} {
 			f, err := b.ReadFrame()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if i < 3 && f.Num != uint64(i+1) || i == 3 && f.Type != protocol.FrameBye {
+			if i < 3 && f.Num != uint64(i+1) || i == 3 && f.Type != wire.FrameBye {
 				t.Errorf("frame %d is %v %d", i, f.Type, f.Num)
 			}
 			if got := time.Since(start); got != want*time.Millisecond {
@@ -56,7 +56,7 @@ func TestPipeOrderAndLatency(t *testing.T) {
 		if _, err := b.ReadFrame(); err != io.EOF {
 			t.Errorf("after the bye: %v", err)
 		}
-		write(t, b, protocol.NewPong(9)) // the other way goes on
+		write(t, b, wire.NewPong(9)) // the other way goes on
 		if f, err := a.ReadFrame(); err != nil || f.Num != 9 {
 			t.Errorf("the other way: %v", err)
 		}
@@ -67,12 +67,12 @@ func TestPipeOrderAndLatency(t *testing.T) {
 func TestPipeFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(PipeOptions{})
-		got := make(chan *protocol.Frame, 1)
+		got := make(chan *wire.Frame, 1)
 		go func() { // ends with the frame
 			f, _ := b.ReadFrame()
 			got <- f
 		}()
-		f := protocol.NewPing(1)
+		f := wire.NewPing(1)
 		if err := a.WriteFrame(f); err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestPipeBandwidth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(PipeOptions{Bandwidth: 10})
 		start := time.Now()
-		write(t, a, protocol.NewPing(1), protocol.NewPing(2)) // 9 bytes each
+		write(t, a, wire.NewPing(1), wire.NewPing(2)) // 9 bytes each
 		for range 2 {
 			if _, err := b.ReadFrame(); err != nil {
 				t.Fatal(err)
@@ -123,7 +123,7 @@ func TestPipeBlocks(t *testing.T) {
 				done := make(chan error, 1)
 				go func() { // ends with the link
 					for {
-						if err := errors.Join(a.WriteFrame(protocol.NewPing(1)), a.Flush()); err != nil {
+						if err := errors.Join(a.WriteFrame(wire.NewPing(1)), a.Flush()); err != nil {
 							done <- err
 							return
 						}
@@ -146,7 +146,7 @@ func TestPipeBlocks(t *testing.T) {
 			time.Sleep(time.Second)
 			a.Unblock()
 		}()
-		write(t, a, protocol.NewPing(1))
+		write(t, a, wire.NewPing(1))
 		if _, err := b.ReadFrame(); err != nil {
 			t.Error(err)
 		}
@@ -156,13 +156,13 @@ func TestPipeBlocks(t *testing.T) {
 func TestPipeEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(PipeOptions{Latency: time.Second})
-		write(t, a, protocol.NewPing(1))
+		write(t, a, wire.NewPing(1))
 		a.Close()
 		a.Close()
 		if _, err := a.ReadFrame(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("reading one's own closed end: %v", err)
 		}
-		if err := errors.Join(a.WriteFrame(protocol.NewPing(1)), a.Flush()); !errors.Is(err, net.ErrClosed) {
+		if err := errors.Join(a.WriteFrame(wire.NewPing(1)), a.Flush()); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("writing to it: %v", err)
 		}
 		if f, err := b.ReadFrame(); err != nil || f.Num != 1 {
@@ -171,18 +171,18 @@ func TestPipeEnds(t *testing.T) {
 		if _, err := b.ReadFrame(); err != io.EOF {
 			t.Errorf("the other end reads %v", err)
 		}
-		if err := errors.Join(b.WriteFrame(protocol.NewPing(1)), b.Flush()); !errors.Is(err, io.ErrClosedPipe) {
+		if err := errors.Join(b.WriteFrame(wire.NewPing(1)), b.Flush()); !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("the other end writes: %v", err)
 		}
 
 		a, b = pair(PipeOptions{Latency: time.Second})
-		write(t, a, protocol.NewPing(1))
+		write(t, a, wire.NewPing(1))
 		a.Break()
 		for _, e := range []*End{a, b} {
 			if _, err := e.ReadFrame(); !errors.Is(err, ErrBroken) {
 				t.Errorf("a torn link reads %v", err)
 			}
-			if err := errors.Join(e.WriteFrame(protocol.NewPing(1)), e.Flush()); !errors.Is(err, ErrBroken) {
+			if err := errors.Join(e.WriteFrame(wire.NewPing(1)), e.Flush()); !errors.Is(err, ErrBroken) {
 				t.Errorf("and writes: %v", err)
 			}
 		}

@@ -4,7 +4,8 @@ import (
 	"math"
 	"time"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 type eventKind uint8
@@ -18,7 +19,7 @@ const (
 	silence           // no bye came for byeTime
 )
 
-// An event happens to peer at a time.
+// An event happens to a peer, when its time comes.
 type event struct {
 	at    time.Duration
 	seq   uint64
@@ -26,8 +27,8 @@ type event struct {
 	peer  *Peer
 	end   *end
 	frame []byte
-	index int // of a bootstrap, or -1
-	id    protocol.ID
+	cause core.Cause // of the link that is dialled
+	id    wire.ID
 }
 
 // An eventQueue is a heap; events of the same time keep the order in which they came.
@@ -36,7 +37,7 @@ type eventQueue struct {
 	seq  uint64
 }
 
-// next gives the time of the first event.
+// next returns the time of the first event.
 func (q *eventQueue) next() time.Duration {
 	if len(q.heap) == 0 {
 		return math.MaxInt64

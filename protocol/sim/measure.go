@@ -4,15 +4,15 @@ import (
 	"slices"
 	"time"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// Join gives a world of n peers that came one by one, gap apart, each through all the
+// Join returns a world of n peers that came one by one, gap apart, each through all the
 // bootstraps of cfg, which are the first of them.
 func Join(cfg Config, n int, gap time.Duration) *World {
 	w := New(cfg)
 	for range n {
-		w.Add(protocol.RolePeer)
+		w.Add(wire.RolePeer)
 		w.Run(w.Now() + gap)
 	}
 	return w
@@ -36,7 +36,7 @@ type Exchange struct {
 	Took time.Duration // mean
 }
 
-// Share gives the part of the messages that arrived.
+// Share returns the part of the messages that arrived.
 func (e Exchange) Share() float64 { return float64(e.Delivered) / float64(max(e.Sent, 1)) }
 
 // Exchange sends n messages between random living peers, one every 2 ms, and waits 6 s.
@@ -69,7 +69,7 @@ func (w *World) Exchange(n int) Exchange {
 	return e
 }
 
-// Links gives the mean number of links of the living peers, and the greatest.
+// Links returns the mean number of links of the living peers, and the greatest.
 func (w *World) Links() (mean float64, most int) {
 	alive := w.Living()
 	for _, p := range alive {
@@ -80,7 +80,7 @@ func (w *World) Links() (mean float64, most int) {
 	return mean / float64(max(len(alive), 1)), most
 }
 
-// Talk lets time pass and gives how many control messages, and how many pings and pongs,
+// Talk lets time pass and returns how many control messages, and how many pings and pongs,
 // a peer sends in a second of it.
 func (w *World) Talk(during time.Duration) (control, pings float64) {
 	count := func() (n uint64) {
@@ -95,10 +95,10 @@ func (w *World) Talk(during time.Duration) (control, pings float64) {
 	return float64(count()-c) / each, float64(w.pings-p) / each
 }
 
-// Arrival adds a peer and gives how long it took to have so many links, at most a
+// Arrival adds a peer and returns how long it took to have that many links, at most a
 // minute.
 func (w *World) Arrival(links int) time.Duration {
-	p, start := w.Add(protocol.RolePeer), w.Now()
+	p, start := w.Add(wire.RolePeer), w.Now()
 	for w.Now() < start+time.Minute && p.Core.Stats().Links < links {
 		w.Run(w.Now() + 50*time.Millisecond)
 	}

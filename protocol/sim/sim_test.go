@@ -5,9 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/wire"
 	"go.uber.org/goleak"
-
-	"github.com/peer-relay/peer-relay/protocol"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -75,9 +74,9 @@ func TestNetwork(t *testing.T) {
 func TestLeaves(t *testing.T) {
 	w := New(Config{Seed: 1, Bootstraps: 1})
 	for i := range *peers / 5 {
-		role := protocol.RoleLeaf
+		role := wire.RoleLeaf
 		if i%5 == 0 {
-			role = protocol.RolePeer
+			role = wire.RolePeer
 		}
 		w.Add(role)
 		w.Run(w.Now() + 20*time.Millisecond)

@@ -10,7 +10,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const (
@@ -43,12 +44,12 @@ type World struct {
 	rng    *rand.Rand
 	events eventQueue
 	peers  []*Peer
-	byID   map[protocol.ID]*Peer
+	byID   map[wire.ID]*Peer
 	value  uint64
 	hash   hash.Hash
 	line   []byte
 
-	sent     map[string]time.Duration // user messages on their way, by payload
+	sent     map[string]time.Duration // user messages in flight, by payload
 	received []Receipt
 	twice    int
 	pings    uint64
@@ -65,14 +66,14 @@ type Receipt struct {
 // A Peer is a core and where it lies.
 type Peer struct {
 	Index int
-	Core  *protocol.Core
-	ID    protocol.ID
+	Core  *core.Core
+	ID    wire.ID
 	Alive bool
 
-	role    protocol.Role
+	role    wire.Role
 	x, y    float64
-	ends    map[protocol.LinkHandle]*end
-	handles protocol.LinkHandle
+	ends    map[core.LinkHandle]*end
+	handles core.LinkHandle
 	wake    time.Duration // the tick that is queued
 }
 
@@ -82,41 +83,41 @@ type end struct {
 	other   *end
 	opened  bool   // by this end's peer
 	value   uint64 // of the link
-	handle  protocol.LinkHandle
+	handle  core.LinkHandle
 	due     time.Duration // when the last frame that this end sent arrives
 	byeSent bool
 	byeSeen bool
 	down    bool
 }
 
-// New gives a World without peers.
+// New returns a World without peers.
 func New(cfg Config) *World {
 	return &World{
-		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), byID: make(map[protocol.ID]*Peer),
+		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), byID: make(map[wire.ID]*Peer),
 		hash: sha256.New(), sent: make(map[string]time.Duration),
 	}
 }
 
-// Now gives the virtual time.
+// Now returns the virtual time.
 func (w *World) Now() time.Duration { return w.now }
 
-// Peers gives all peers that were ever added.
+// Peers returns all peers that were ever added.
 func (w *World) Peers() []*Peer { return w.peers }
 
-// Hash gives the hash over every action of every core so far.
+// Hash returns the hash over every action of every core so far.
 func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(nil)) }
 
-// Pings gives how many pings and pongs were sent.
+// Pings returns how many pings and pongs were sent.
 func (w *World) Pings() uint64 { return w.pings }
 
-// Add adds a peer. Nobody can dial a leaf.
-func (w *World) Add(role protocol.Role) *Peer {
-	p := &Peer{Index: len(w.peers), Alive: true, role: role, x: w.rng.Float64(), y: w.rng.Float64(), ends: make(map[protocol.LinkHandle]*end)}
+// Add adds a peer. No peer can dial a leaf.
+func (w *World) Add(role wire.Role) *Peer {
+	p := &Peer{Index: len(w.peers), Alive: true, role: role, x: w.rng.Float64(), y: w.rng.Float64(), ends: make(map[core.LinkHandle]*end)}
 	for i := range p.ID {
 		p.ID[i] = byte(w.rng.Uint32())
 	}
 	key := w.rng.Uint64()
-	p.Core = protocol.NewCore(protocol.CoreConfig{
+	p.Core = core.NewCore(core.CoreConfig{
 		Self: p.ID, Role: role, Rand: rand.NewPCG(w.rng.Uint64(), w.rng.Uint64()),
 		Hash:       func(a, b, c []byte) uint64 { return mix(mix(mix(key, a), b), c) },
 		Bootstraps: w.cfg.Bootstraps,
@@ -126,8 +127,8 @@ func (w *World) Add(role protocol.Role) *Peer {
 	})
 	w.peers = append(w.peers, p)
 	w.byID[p.ID] = p
-	if role != protocol.RoleLeaf {
-		p.Core.SetContact(protocol.Contact{ID: p.ID, Record: p.ID[:]})
+	if role != wire.RoleLeaf {
+		p.Core.SetContact(wire.Contact{ID: p.ID, Record: p.ID[:]})
 	}
 	p.Core.Tick(w.now)
 	w.settle(p)
@@ -135,11 +136,11 @@ func (w *World) Add(role protocol.Role) *Peer {
 }
 
 // verify takes a signature of a simulated peer.
-func verify(key, _, sig []byte) (protocol.ID, bool) {
-	if len(key) != protocol.IDSize || len(sig) != 64 || string(sig[44:]) != string(key) {
-		return protocol.ID{}, false
+func verify(key, _, sig []byte) (wire.ID, bool) {
+	if len(key) != wire.IDSize || len(sig) != 64 || string(sig[44:]) != string(key) {
+		return wire.ID{}, false
 	}
-	return protocol.ID(key), true
+	return wire.ID(key), true
 }
 
 // mix is FNV-1a with another finish.
@@ -168,7 +169,7 @@ func (w *World) Kill(p *Peer) { p.Alive = false }
 // Send sends a user message.
 func (w *World) Send(from, to *Peer) error {
 	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
-	f, err := from.Core.NewFrame(protocol.Outgoing{To: to.ID, Form: protocol.FormJSON, Payload: payload}, from.Core.Nonce())
+	f, err := from.Core.NewFrame(core.Outgoing{To: to.ID, Form: wire.FormJSON, Payload: payload}, from.Core.Nonce())
 	if err != nil {
 		return err
 	}
@@ -178,8 +179,8 @@ func (w *World) Send(from, to *Peer) error {
 	return err
 }
 
-// Receipts gives the messages that arrived since the last call, and how many of them
-// arrived more than once. What is still on its way is forgotten.
+// Receipts returns the messages that arrived since the last call, and how many of them
+// arrived more than once. What is still in flight is forgotten.
 func (w *World) Receipts() (received []Receipt, twice int) {
 	received, twice = w.received, w.twice
 	w.received, w.twice = nil, 0
@@ -206,7 +207,7 @@ func (w *World) do(e event) {
 	}
 	switch e.kind {
 	case tick:
-		if p.wake == e.at { // else another one took its place
+		if p.wake == e.at { // otherwise another one took its place
 			p.wake = 0
 			p.Core.Tick(w.now)
 		}
@@ -214,26 +215,26 @@ func (w *World) do(e event) {
 		if e.end.down || w.apart(p, e.end.other.peer) {
 			return
 		}
-		f, err := protocol.ParseFrame(e.frame)
+		f, err := wire.ParseFrame(e.frame)
 		if err != nil {
 			panic(fmt.Sprintf("sim: a core sent a frame that no core reads: %v", err))
 		}
-		e.end.byeSeen = e.end.byeSeen || f.Type == protocol.FrameBye
+		e.end.byeSeen = e.end.byeSeen || f.Type == wire.FrameBye
 		p.Core.Receive(w.now, e.end.handle, f)
 	case accept:
 		if opener := e.end.other.peer; !opener.Alive || w.apart(p, opener) {
-			w.push(event{at: w.now + deadDial, kind: failed, peer: opener, index: e.index, id: p.ID})
+			w.push(event{at: w.now + deadDial, kind: failed, peer: opener, cause: e.cause, id: p.ID})
 			return
 		}
 		took := w.latency(p, e.end.other.peer)
-		w.push(event{at: w.now + took, kind: linked, peer: e.end.other.peer, end: e.end.other, index: e.index})
+		w.push(event{at: w.now + took, kind: linked, peer: e.end.other.peer, end: e.end.other, cause: e.cause})
 		e.end.due = w.now + took // what it sends cannot overtake that
-		w.up(e.end, -1)
+		w.up(e.end, core.Inbound())
 	case linked:
-		w.up(e.end, e.index)
+		w.up(e.end, e.cause)
 	case failed:
-		if e.index >= 0 {
-			p.Core.BootstrapFailed(w.now, e.index)
+		if index, ok := e.cause.OfBootstrap(); ok {
+			p.Core.BootstrapFailed(w.now, index)
 		} else {
 			p.Core.DialFailed(w.now, e.id)
 		}
@@ -247,7 +248,7 @@ func (w *World) do(e event) {
 }
 
 // up tells a core of its end of a new link.
-func (w *World) up(e *end, boot int) {
+func (w *World) up(e *end, cause core.Cause) {
 	e.peer.handles++
 	e.handle = e.peer.handles
 	e.peer.ends[e.handle] = e
@@ -255,13 +256,13 @@ func (w *World) up(e *end, boot int) {
 	if !e.opened {
 		opener = e.other.peer
 	}
-	info := protocol.LinkInfo{
-		ID: e.other.peer.ID, Kind: protocol.LinkNative, Proved: true, Dialed: e.opened,
+	info := wire.LinkInfo{
+		ID: e.other.peer.ID, Kind: wire.LinkNative, Proved: true, Dialed: e.opened,
 		Opener: string(opener.ID[:]), Value: e.value, Role: e.other.peer.role,
 	}
-	if err := e.peer.Core.LinkUp(w.now, e.handle, info, boot); err != nil {
+	if err := e.peer.Core.LinkUp(w.now, e.handle, info, cause); err != nil {
 		e.byeSent = true
-		w.transmit(e, protocol.NewBye(protocol.ByeNormal))
+		w.transmit(e, wire.NewBye(wire.ByeNormal))
 		e.down = true
 		delete(e.peer.ends, e.handle)
 	}
@@ -283,27 +284,27 @@ func (w *World) settle(p *Peer) {
 	for _, a := range p.Core.Actions() {
 		w.note(p, a)
 		switch a.Type {
-		case protocol.Transmit:
+		case core.Transmit:
 			if e := p.ends[a.Link]; e != nil && !e.byeSent {
 				w.transmit(e, a.Frame)
 			}
 			p.Core.Written(w.now, a.Link, 1, a.Frame.Size())
-		case protocol.CloseLink:
+		case core.CloseLink:
 			if e := p.ends[a.Link]; e != nil && !e.byeSent {
 				e.byeSent = true
-				w.transmit(e, protocol.NewBye(a.Reason))
+				w.transmit(e, wire.NewBye(a.Reason))
 				w.push(event{at: w.now + byeTime, kind: silence, peer: p, end: e})
 			}
-		case protocol.Deliver:
+		case core.Deliver:
 			w.deliver(p, a.Frame)
-		case protocol.Dial:
-			w.dial(p, w.byID[protocol.ID(a.Contact.Record)], -1)
-		case protocol.DialBootstrap:
+		case core.Dial:
+			w.dial(p, w.byID[wire.ID(a.Contact.Record)], core.Sought())
+		case core.DialBootstrap:
 			var to *Peer
 			if a.Index < len(w.peers) {
 				to = w.peers[a.Index]
 			}
-			w.dial(p, to, a.Index)
+			w.dial(p, to, core.Bootstrap(a.Index))
 		}
 	}
 	if next := max(p.Core.NextWake(), w.now+time.Millisecond); p.wake == 0 || next < p.wake {
@@ -312,7 +313,7 @@ func (w *World) settle(p *Peer) {
 	}
 }
 
-func (w *World) deliver(p *Peer, f *protocol.Frame) {
+func (w *World) deliver(p *Peer, f *wire.Frame) {
 	payload := string(f.Body.Payload)
 	at, ok := w.sent[payload]
 	if !ok {
@@ -323,44 +324,44 @@ func (w *World) deliver(p *Peer, f *protocol.Frame) {
 	w.received = append(w.received, Receipt{From: w.byID[f.Body.From], To: p, Hops: f.PathLen(), Took: w.now - at})
 }
 
-// transmit puts a frame on its way.
-func (w *World) transmit(e *end, f *protocol.Frame) {
-	wire, err := f.Wire()
+// transmit sends a frame.
+func (w *World) transmit(e *end, f *wire.Frame) {
+	b, err := f.Wire()
 	if err != nil {
 		panic(fmt.Sprintf("sim: a core sent a frame that cannot be written: %v", err))
 	}
-	if f.Type == protocol.FramePing || f.Type == protocol.FramePong {
+	if f.Type == wire.FramePing || f.Type == wire.FramePong {
 		w.pings++
 	}
 	if w.apart(e.peer, e.other.peer) {
 		return
 	}
-	_, n := binary.Uvarint(wire)
+	_, n := binary.Uvarint(b)
 	e.due = max(e.due, w.now+w.latency(e.peer, e.other.peer))
-	w.push(event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other, frame: bytes.Clone(wire[n:])})
+	w.push(event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other, frame: bytes.Clone(b[n:])})
 }
 
 // dial opens a link, which takes a while.
-func (w *World) dial(p, to *Peer, boot int) {
+func (w *World) dial(p, to *Peer, cause core.Cause) {
 	if to == nil || !to.Alive || to == p {
-		w.push(event{at: w.now + deadDial, kind: failed, peer: p, index: boot, id: idOf(to)})
+		w.push(event{at: w.now + deadDial, kind: failed, peer: p, cause: cause, id: idOf(to)})
 		return
 	}
 	w.value++
 	value := mix(w.value, nil)
 	a, b := &end{peer: p, opened: true, value: value}, &end{peer: to, value: value}
 	a.other, b.other = b, a
-	w.push(event{at: w.now + (dialTime-1)*w.latency(p, to), kind: accept, peer: to, end: b, index: boot})
+	w.push(event{at: w.now + (dialTime-1)*w.latency(p, to), kind: accept, peer: to, end: b, cause: cause})
 }
 
-func idOf(p *Peer) (id protocol.ID) {
+func idOf(p *Peer) (id wire.ID) {
 	if p != nil {
 		id = p.ID
 	}
 	return id
 }
 
-// latency gives the time from one peer to another: they lie on a plane, and each pair
+// latency returns the time from one peer to another: they lie on a plane, and each pair
 // has a little of its own.
 func (w *World) latency(a, b *Peer) time.Duration {
 	own := uint64(a.Index^b.Index)*0x9e3779b97f4a7c15>>60 + uint64(min(a.Index, b.Index))&3
@@ -369,7 +370,7 @@ func (w *World) latency(a, b *Peer) time.Duration {
 }
 
 // note writes an action into the transcript.
-func (w *World) note(p *Peer, a protocol.Action) {
+func (w *World) note(p *Peer, a core.Action) {
 	b := w.line[:0]
 	for _, v := range []uint64{uint64(w.now), uint64(p.Index), uint64(a.Type), uint64(a.Link), uint64(a.Index), uint64(a.Reason)} {
 		b = binary.LittleEndian.AppendUint64(b, v)
@@ -384,17 +385,17 @@ func (w *World) note(p *Peer, a protocol.Action) {
 		b = append(b, a.Err.Error()...)
 	}
 	if a.Frame != nil {
-		wire, err := a.Frame.Wire()
+		raw, err := a.Frame.Wire()
 		if err != nil {
 			panic(fmt.Sprintf("sim: a core sent a frame that cannot be written: %v", err))
 		}
-		b = append(b, wire...)
+		b = append(b, raw...)
 	}
 	w.hash.Write(b)
 	w.line = b
 }
 
-// Living gives the peers that live.
+// Living returns the peers that live.
 func (w *World) Living() []*Peer {
 	var alive []*Peer
 	for _, p := range w.peers {

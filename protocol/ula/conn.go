@@ -13,11 +13,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const (
-	maxQuestions = 256 // addresses that are asked for, or were in vain
+	maxQuestions = 256 // addresses that are asked for, or were not found
 	maxHeld      = 8   // datagrams that wait for the answer to one
 	askTimes     = 3   // as RFC 4861 has it,
 	askEvery     = time.Second
@@ -25,17 +26,17 @@ const (
 )
 
 // A Finder asks the network for peers near an id: [protocol.Router.Nearest].
-type Finder func(ctx context.Context, near protocol.ID) ([]protocol.ID, error)
+type Finder func(ctx context.Context, near wire.ID) ([]wire.ID, error)
 
 // A Conn is a datagram socket whose addresses are *net.UDPAddr. It is a net.PacketConn,
 // and a net.Conn if the socket under it is connected, and behaves as that one does. Its
 // errors name peers by their ids, where those are known.
 type Conn struct {
 	// Fixed after Wrap.
-	conn   *protocol.PacketConn
+	conn   *packet.PacketConn
 	table  *Table
 	find   Finder
-	self   protocol.ID
+	self   wire.ID
 	local  netip.AddrPort
 	remote netip.AddrPort // the zero AddrPort: not connected
 	ctx    context.Context
@@ -52,7 +53,7 @@ type Conn struct {
 // A question is about an address.
 type question struct {
 	held   []held
-	failed time.Time // when it was given up; zero: it is being asked
+	failed time.Time // when no answer had come; zero: it is being asked
 }
 
 // A held datagram waits for the answer.
@@ -63,8 +64,8 @@ type held struct {
 
 // Stats counts what a Conn did.
 type Stats struct {
-	protocol.PacketStats
-	Unresolved uint64 // datagrams dropped because it was not found out in time whose the address is
+	packet.Stats
+	Unresolved uint64 // datagrams dropped because the peer with the address was not found in time
 }
 
 var (
@@ -72,13 +73,13 @@ var (
 	_ net.Conn       = (*Conn)(nil)
 )
 
-// Wrap gives conn, which it takes over, addresses of t. Sockets that share a table know
+// Wrap returns a socket over conn, which it takes over, with the addresses of t. Sockets that share a table know
 // the same peers. find, if not nil, is how peers are found that t does not know.
-func Wrap(conn *protocol.PacketConn, t *Table, find Finder) *Conn {
-	local := conn.LocalAddr().(protocol.Addr)
+func Wrap(conn *packet.PacketConn, t *Table, find Finder) *Conn {
+	local := conn.LocalAddr().(packet.Addr)
 	c := &Conn{conn: conn, table: t, find: find, self: local.ID, asked: make(map[netip.Addr]*question)}
 	c.local = netip.AddrPortFrom(t.Add(local.ID, true), local.Port)
-	if remote, ok := conn.RemoteAddr().(protocol.Addr); ok {
+	if remote, ok := conn.RemoteAddr().(packet.Addr); ok {
 		c.remote = netip.AddrPortFrom(t.Add(remote.ID, false), remote.Port)
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
@@ -112,7 +113,7 @@ func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	}
 	ip, _ := netip.AddrFromSlice(to.IP)
 	if id, ok := c.peer(ip); ok {
-		return c.conn.WriteTo(p, protocol.Addr{ID: id, Port: uint16(to.Port)})
+		return c.conn.WriteTo(p, packet.Addr{ID: id, Port: uint16(to.Port)})
 	}
 	if err := c.hold(p, ip, uint16(to.Port)); err != nil {
 		return 0, c.failed(addr, err)
@@ -120,15 +121,15 @@ func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	return len(p), nil
 }
 
-// peer gives who has an address.
-func (c *Conn) peer(ip netip.Addr) (protocol.ID, bool) {
+// peer returns the peer that has an address.
+func (c *Conn) peer(ip netip.Addr) (wire.ID, bool) {
 	if ip == c.local.Addr() { // which the table may have forgotten
 		return c.self, true
 	}
 	return c.table.ID(ip)
 }
 
-// hold keeps a datagram until it is known who has its address.
+// hold keeps a datagram until the peer with its address is known.
 func (c *Conn) hold(p []byte, ip netip.Addr, port uint16) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,8 +139,8 @@ func (c *Conn) hold(p []byte, ip netip.Addr, port uint16) error {
 		return net.ErrClosed
 	case !c.writeDeadline.IsZero() && !now.Before(c.writeDeadline):
 		return os.ErrDeadlineExceeded
-	case len(p) > protocol.MaxDatagram:
-		return fmt.Errorf("%w: %d bytes, a datagram has at most %d (%w)", protocol.ErrTooBig, len(p), protocol.MaxDatagram, syscall.EMSGSIZE)
+	case len(p) > packet.MaxDatagram:
+		return fmt.Errorf("%w: %d bytes, a datagram has at most %d (%w)", wire.ErrTooBig, len(p), packet.MaxDatagram, syscall.EMSGSIZE)
 	case c.find == nil || !ip.Is6() || ip.As16()[0] != prefix:
 		return ErrUnknown
 	}
@@ -166,7 +167,7 @@ func (c *Conn) hold(p []byte, ip netip.Addr, port uint16) error {
 	return nil
 }
 
-// resolve asks who has an address and sends what was held for it.
+// resolve asks for the peer with an address and sends what was held for it.
 func (c *Conn) resolve(ip netip.Addr, q *question) {
 	id, ok := c.ask(ip)
 	c.mu.Lock()
@@ -181,15 +182,15 @@ func (c *Conn) resolve(ip netip.Addr, q *question) {
 	}
 	c.mu.Unlock()
 	for _, d := range sent {
-		c.conn.WriteTo(d.payload, protocol.Addr{ID: id, Port: d.port}) // an error means closed: nobody is there to be told
+		c.conn.WriteTo(d.payload, packet.Addr{ID: id, Port: d.port}) // an error means closed, and no caller is left to be told
 	}
 }
 
 // ask asks now and again, until one of the answers, which may be late, or a datagram from
-// there tells who has an address.
-func (c *Conn) ask(ip netip.Addr) (protocol.ID, bool) {
+// there tells which peer has an address.
+func (c *Conn) ask(ip netip.Addr) (wire.ID, bool) {
 	b := ip.As16()
-	var near protocol.ID
+	var near wire.ID
 	copy(near[:], b[1:])
 	var searches sync.WaitGroup
 	defer searches.Wait()
@@ -221,14 +222,14 @@ func (c *Conn) ask(ip netip.Addr) (protocol.ID, bool) {
 			}
 		}
 	}
-	return protocol.ID{}, false
+	return wire.ID{}, false
 }
 
 func (c *Conn) failed(addr net.Addr, err error) error {
-	return &net.OpError{Op: "write", Net: protocol.Addr{}.Network(), Source: c.LocalAddr(), Addr: addr, Err: err}
+	return &net.OpError{Op: "write", Net: packet.Addr{}.Network(), Source: c.LocalAddr(), Addr: addr, Err: err}
 }
 
-// Stats gives the counters.
+// Stats returns the counters.
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,10 +242,10 @@ func (c *Conn) Read(p []byte) (int, error) { return c.conn.Read(p) }
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (int, error) { return c.conn.Write(p) }
 
-// LocalAddr implements net.PacketConn. It gives a *net.UDPAddr.
+// LocalAddr implements net.PacketConn. It is a *net.UDPAddr.
 func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.local) }
 
-// RemoteAddr implements net.Conn. It gives a *net.UDPAddr, nil if the socket is not
+// RemoteAddr implements net.Conn. It is a *net.UDPAddr, nil if the socket is not
 // connected.
 func (c *Conn) RemoteAddr() net.Addr {
 	if !c.remote.IsValid() {
@@ -271,6 +272,12 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Unlock()
 	return c.conn.SetWriteDeadline(t)
 }
+
+// SetReadBuffer is that of a [packet.PacketConn].
+func (c *Conn) SetReadBuffer(bytes int) error { return c.conn.SetReadBuffer(bytes) }
+
+// SetWriteBuffer is that of a [packet.PacketConn].
+func (c *Conn) SetWriteBuffer(bytes int) error { return c.conn.SetWriteBuffer(bytes) }
 
 // Close implements net.PacketConn. What is held is lost.
 func (c *Conn) Close() error {

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // MaxPeers is how many peers a Table holds.
@@ -24,8 +24,8 @@ const told = 15
 // syscall.EHOSTUNREACH.
 var ErrUnknown = fmt.Errorf("ula: no peer is known by this address: %w", syscall.EHOSTUNREACH)
 
-// AddrOf gives the address of a peer, the same everywhere.
-func AddrOf(id protocol.ID) netip.Addr { return join(id[:told]) }
+// AddrOf returns the address of a peer, the same everywhere.
+func AddrOf(id wire.ID) netip.Addr { return join(id[:told]) }
 
 func join(b []byte) netip.Addr {
 	a := [16]byte{prefix}
@@ -38,27 +38,27 @@ func join(b []byte) netip.Addr {
 type Table struct {
 	mu     sync.Mutex
 	byAddr map[netip.Addr]*list.Element
-	byID   map[protocol.ID]*list.Element
+	byID   map[wire.ID]*list.Element
 	used   list.List // of *entry, the latest used first
 }
 
 type entry struct {
-	id     protocol.ID
+	id     wire.ID
 	addr   netip.Addr
 	proved bool
 }
 
-// NewTable gives an empty table.
+// NewTable returns an empty table.
 func NewTable() *Table {
-	return &Table{byAddr: make(map[netip.Addr]*list.Element), byID: make(map[protocol.ID]*list.Element)}
+	return &Table{byAddr: make(map[netip.Addr]*list.Element), byID: make(map[wire.ID]*list.Element)}
 }
 
-// Add makes a peer known and gives its address in this table. That is AddrOf, unless
+// Add makes a peer known and returns its address in this table. That is AddrOf, unless
 // another peer has that already. proved says that the id is not merely claimed: such a
 // peer takes its address from one whose id is not proved, now or whenever the proof
 // comes; both have another address from then on. A peer whose address was taken has it
 // again once the other one is forgotten.
-func (t *Table) Add(id protocol.ID, proved bool) netip.Addr {
+func (t *Table) Add(id wire.ID, proved bool) netip.Addr {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.byID[id]
@@ -76,7 +76,7 @@ func (t *Table) Add(id protocol.ID, proved bool) netip.Addr {
 	peer.proved = peer.proved || proved
 	own := AddrOf(id)
 	if holder := t.byAddr[own]; holder == nil {
-		t.move(e, own) // perhaps back: who had it was forgotten
+		t.move(e, own) // perhaps back: the peer that had it was forgotten
 	} else if other := holder.Value.(*entry); other.id != id && peer.proved && !other.proved {
 		t.move(holder, t.spare(other.id))
 		t.move(e, own)
@@ -86,8 +86,8 @@ func (t *Table) Add(id protocol.ID, proved bool) netip.Addr {
 	return peer.addr
 }
 
-// move gives a peer an address that nobody has, and nobody the one that it had: what is
-// written there must not reach another.
+// move assigns an unused address to a peer. The one that it had becomes unused: what is
+// written there must not reach another peer.
 func (t *Table) move(e *list.Element, addr netip.Addr) {
 	peer := e.Value.(*entry)
 	delete(t.byAddr, peer.addr)
@@ -95,8 +95,8 @@ func (t *Table) move(e *list.Element, addr netip.Addr) {
 	t.byAddr[addr] = e
 }
 
-// spare gives an address for a peer whose own is taken.
-func (t *Table) spare(id protocol.ID) netip.Addr {
+// spare returns an address for a peer whose own is taken.
+func (t *Table) spare(id wire.ID) netip.Addr {
 	sum := sha256.Sum256(id[:])
 	for t.byAddr[join(sum[:told])] != nil {
 		sum = sha256.Sum256(sum[:])
@@ -104,13 +104,13 @@ func (t *Table) spare(id protocol.ID) netip.Addr {
 	return join(sum[:told])
 }
 
-// ID gives the peer that has an address.
-func (t *Table) ID(addr netip.Addr) (protocol.ID, bool) {
+// ID returns the peer that has an address.
+func (t *Table) ID(addr netip.Addr) (wire.ID, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.byAddr[addr]
 	if e == nil {
-		return protocol.ID{}, false
+		return wire.ID{}, false
 	}
 	t.used.MoveToFront(e)
 	return e.Value.(*entry).id, true

@@ -14,17 +14,18 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func mustID(t *testing.T, s string) protocol.ID {
+func mustID(t *testing.T, s string) wire.ID {
 	t.Helper()
-	id, err := protocol.ParseID(s)
+	id, err := wire.ParseID(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,14 +43,14 @@ func TestAddrOf(t *testing.T) {
 }
 
 // twins gives ids with one address.
-func twins() (ids [4]protocol.ID) {
+func twins() (ids [4]wire.ID) {
 	for i := range ids {
-		ids[i] = protocol.ID{1, 2, 3, protocol.IDSize - 1: byte(i)}
+		ids[i] = wire.ID{1, 2, 3, wire.IDSize - 1: byte(i)}
 	}
 	return ids
 }
 
-func (t *Table) check(test *testing.T, want map[protocol.ID]netip.Addr) {
+func (t *Table) check(test *testing.T, want map[wire.ID]netip.Addr) {
 	test.Helper()
 	if t.used.Len() != len(want) || len(t.byAddr) != len(want) || len(t.byID) != len(want) {
 		test.Errorf("%d, %d and %d entries, want %d", t.used.Len(), len(t.byAddr), len(t.byID), len(want))
@@ -72,7 +73,7 @@ func TestTableCollisions(t *testing.T) {
 	if first != AddrOf(ids[0]) || second == first || !second.IsPrivate() {
 		t.Errorf("addresses %v and %v", first, second)
 	}
-	table.check(t, map[protocol.ID]netip.Addr{ids[0]: first, ids[1]: second})
+	table.check(t, map[wire.ID]netip.Addr{ids[0]: first, ids[1]: second})
 
 	third := table.Add(ids[2], true)
 	moved := table.Add(ids[0], false)
@@ -83,7 +84,7 @@ func TestTableCollisions(t *testing.T) {
 	if fourth == third {
 		t.Error("a proved one lost its address")
 	}
-	table.check(t, map[protocol.ID]netip.Addr{ids[0]: moved, ids[1]: second, ids[2]: third, ids[3]: fourth})
+	table.check(t, map[wire.ID]netip.Addr{ids[0]: moved, ids[1]: second, ids[2]: third, ids[3]: fourth})
 
 	// A proof that comes later counts as well, for who has the address and for who has not.
 	table = NewTable()
@@ -106,12 +107,12 @@ func TestTableCollisions(t *testing.T) {
 	if id, ok := table.ID(other); ok {
 		t.Errorf("what was the address of %v is that of %v", ids[1], id)
 	}
-	table.check(t, map[protocol.ID]netip.Addr{ids[0]: moved, ids[1]: AddrOf(ids[1])})
+	table.check(t, map[wire.ID]netip.Addr{ids[0]: moved, ids[1]: AddrOf(ids[1])})
 }
 
 // A full table forgets what was not used for the longest time.
 func TestTableIsBounded(t *testing.T) {
-	id := func(n int) protocol.ID { return protocol.ID{9, byte(n >> 16), byte(n >> 8), byte(n)} }
+	id := func(n int) wire.ID { return wire.ID{9, byte(n >> 16), byte(n >> 8), byte(n)} }
 	table := NewTable()
 	for n := range MaxPeers {
 		table.Add(id(n), false)
@@ -129,7 +130,7 @@ func TestTableIsBounded(t *testing.T) {
 	}
 	// An address that was forgotten is free for whoever is told to have it.
 	twin := id(50)
-	twin[protocol.IDSize-1]++
+	twin[wire.IDSize-1]++
 	if table.Add(twin, false) == AddrOf(twin) {
 		t.Error("an address was given twice")
 	}
@@ -168,7 +169,7 @@ func TestTableAtOnce(t *testing.T) {
 func row(t *testing.T) (routers []*protocol.Router) {
 	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: 10 * time.Millisecond})
 	for i, first := range []byte{0x00, 0x80, 0xc0, 0xe0} {
-		routers = append(routers, n.Router(protocol.Options{ID: protocol.ID{first, 1, protocol.IDSize - 1: 1}, NoOverlay: true}))
+		routers = append(routers, n.Router(protocol.Options{ID: wire.ID{first, 1, wire.IDSize - 1: 1}, NoOverlay: true}))
 		if i > 0 {
 			n.Link(routers[i-1], routers[i])
 		}
@@ -185,7 +186,7 @@ func listen(t *testing.T, r *protocol.Router, port uint16) *Conn {
 	return Wrap(c, NewTable(), r.Nearest)
 }
 
-func at(id protocol.ID, port int) *net.UDPAddr {
+func at(id wire.ID, port int) *net.UDPAddr {
 	return &net.UDPAddr{IP: AddrOf(id).AsSlice(), Port: port}
 }
 
@@ -251,7 +252,7 @@ func TestConnUnknown(t *testing.T) {
 		a := listen(t, routers[0], 0)
 		defer a.Close()
 		time.Sleep(time.Second)
-		nobody := at(protocol.ID{0xee}, 1)
+		nobody := at(wire.ID{0xee}, 1)
 		for range 2 {
 			write(t, a, nobody, "x")
 			time.Sleep(askTimes*askEvery + time.Millisecond)
@@ -274,8 +275,8 @@ func TestConnUnknown(t *testing.T) {
 				t.Errorf("to %v: %v", to, err)
 			}
 		}
-		other := at(protocol.ID{0xef}, 1)
-		if _, err := a.WriteTo(make([]byte, protocol.MaxDatagram+1), other); !errors.Is(err, syscall.EMSGSIZE) {
+		other := at(wire.ID{0xef}, 1)
+		if _, err := a.WriteTo(make([]byte, packet.MaxDatagram+1), other); !errors.Is(err, syscall.EMSGSIZE) {
 			t.Errorf("too big: %v", err)
 		}
 		a.SetWriteDeadline(time.Unix(1, 0))
@@ -285,7 +286,7 @@ func TestConnUnknown(t *testing.T) {
 		a.SetDeadline(time.Time{})
 		write(t, a, other, "x")
 		a.Close() // while it is asked for
-		if _, err := a.WriteTo([]byte("x"), at(protocol.ID{0xed}, 1)); !errors.Is(err, net.ErrClosed) {
+		if _, err := a.WriteTo([]byte("x"), at(wire.ID{0xed}, 1)); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("closed: %v", err)
 		}
 	})
@@ -300,7 +301,7 @@ func TestConnQuestionsAreBounded(t *testing.T) {
 		}
 		asking, most := 0, 0
 		var mu sync.Mutex
-		c := Wrap(conn, NewTable(), func(ctx context.Context, _ protocol.ID) ([]protocol.ID, error) {
+		c := Wrap(conn, NewTable(), func(ctx context.Context, _ wire.ID) ([]wire.ID, error) {
 			mu.Lock()
 			asking++
 			most = max(most, asking)
@@ -314,7 +315,7 @@ func TestConnQuestionsAreBounded(t *testing.T) {
 		t.Cleanup(func() { c.Close() })
 		refused := 0
 		for n := range 1000 {
-			if _, err := c.WriteTo(nil, at(protocol.ID{1, byte(n >> 8), byte(n)}, 1)); errors.Is(err, ErrUnknown) {
+			if _, err := c.WriteTo(nil, at(wire.ID{1, byte(n >> 8), byte(n)}, 1)); errors.Is(err, ErrUnknown) {
 				refused++
 			} else if err != nil {
 				t.Error(err)
@@ -327,7 +328,7 @@ func TestConnQuestionsAreBounded(t *testing.T) {
 		}
 		mu.Unlock()
 		time.Sleep(askTimes*askEvery + time.Millisecond)
-		write(t, c, at(protocol.ID{2}, 1), "there is room again")
+		write(t, c, at(wire.ID{2}, 1), "there is room again")
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if len(c.asked) != 1 {
@@ -344,7 +345,7 @@ func TestConnHearsMeanwhile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := Wrap(conn, NewTable(), func(context.Context, protocol.ID) ([]protocol.ID, error) { return nil, errors.New("lost") })
+		a := Wrap(conn, NewTable(), func(context.Context, wire.ID) ([]wire.ID, error) { return nil, errors.New("lost") })
 		b := listen(t, routers[1], 8)
 		defer a.Close()
 		defer b.Close()
@@ -367,10 +368,10 @@ func TestConnTakesLateAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		var asked atomic.Int32
-		a := Wrap(conn, NewTable(), func(ctx context.Context, _ protocol.ID) ([]protocol.ID, error) {
+		a := Wrap(conn, NewTable(), func(ctx context.Context, _ wire.ID) ([]wire.ID, error) {
 			if asked.Add(1) == 1 {
 				time.Sleep(askEvery + askEvery/2)
-				return []protocol.ID{routers[1].ID()}, ctx.Err()
+				return []wire.ID{routers[1].ID()}, ctx.Err()
 			}
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -393,7 +394,7 @@ func TestConnConnected(t *testing.T) {
 		routers := row(t)
 		b := listen(t, routers[1], 8)
 		defer b.Close()
-		conn, err := routers[0].Dial(routers[1].ID(), 8)
+		conn, err := routers[0].DialPacket(routers[1].ID(), 8)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -422,7 +423,7 @@ func TestConnsInOverlay(t *testing.T) {
 		for i := range peers {
 			o := protocoltest.NewIdentity(uint64(i)).Options()
 			if i > 0 {
-				o.Bootstraps = []protocol.Contact{protocoltest.Contact(routers[0])}
+				o.Bootstraps = []wire.Contact{protocoltest.Contact(routers[0])}
 			}
 			routers = append(routers, n.Router(o))
 		}

@@ -1,0 +1,119 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// A bootstrap is a peer that this one was told to begin with. It is dialled until it
+// answers, again when its link is lost, and from time to time for a while longer, so
+// that partitions find each other.
+type bootstrap struct {
+	id      wire.ID // the peer that answered last
+	known   bool
+	next    time.Duration
+	since   time.Duration // when the tries began
+	until   time.Duration // when a dial without an outcome counts as failed
+	tries   int
+	dialing bool
+}
+
+func (o *overlay) bootstrap() {
+	alone := !o.host.connected()
+	for i := range o.boots {
+		b := &o.boots[i]
+		if b.dialing && b.until <= o.host.clock() {
+			o.bootstrapFailed(i)
+		}
+		if b.dialing {
+			o.wakeTick(b.until)
+			continue
+		}
+		if b.known && (b.id == o.self || o.linked(b.id)) {
+			continue
+		}
+		if alone && b.next > o.host.clock()+2*bootMostLate {
+			b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
+			b.tries++
+		}
+		if b.next > o.host.clock() {
+			o.wakeTick(b.next)
+			continue
+		}
+		if b.tries == 0 {
+			b.since = o.host.clock()
+		}
+		b.dialing, b.until = true, o.host.clock()+bootExpiry
+		o.wakeTick(b.until)
+		o.host.do(Action{Type: DialBootstrap, Index: i})
+	}
+}
+
+// wait returns how long to wait after the failed tries so far.
+func (b *bootstrap) wait(now time.Duration) time.Duration {
+	most := bootMostLate
+	if now-b.since < bootEager {
+		most = bootMost
+	}
+	return min(bootFirst<<min(b.tries, 10), most)
+}
+
+func (o *overlay) bootstrapAnswered(index int, id wire.ID) {
+	b := &o.boots[index]
+	b.id, b.known, b.dialing = id, true, false
+	b.next = o.host.clock() + o.rebootIn()
+}
+
+// isBootstrap reports whether a bootstrap has this id.
+func (o *overlay) isBootstrap(id wire.ID) bool {
+	return slices.ContainsFunc(o.boots, func(b bootstrap) bool { return b.known && b.id == id })
+}
+
+// bootstrapLinked notes a bootstrap that is linked by another way; it is not known
+// which of the links is its, so it is asked again now and then.
+func (o *overlay) bootstrapLinked(index int) {
+	b := &o.boots[index]
+	b.dialing, b.tries = false, 0
+	b.next = o.host.clock() + o.jitter(bootMostLate)
+	o.wakeTick(b.next)
+}
+
+func (o *overlay) bootstrapFailed(index int) {
+	b := &o.boots[index]
+	if !b.dialing { // its link was up, and bootstrapDown has seen to it
+		return
+	}
+	b.dialing = false
+	b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
+	b.tries++
+	o.wakeTick(b.next)
+}
+
+// bootstrapDown sets when the bootstrap of a link that ended is dialled again.
+func (o *overlay) bootstrapDown(l *link) {
+	for i := range o.boots {
+		b := &o.boots[i]
+		if b.dialing || !b.known || b.id != l.ID {
+			continue
+		}
+		if l.usable && o.host.clock()-l.since >= bootSettled {
+			b.tries, b.since = 0, o.host.clock()
+		}
+		if l.gone || !l.usable {
+			b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
+			b.tries++
+		} else { // one of the two ended it on purpose
+			b.next = o.host.clock() + o.rebootIn()
+		}
+		o.wakeTick(b.next)
+	}
+}
+
+// rebootIn returns when to visit a bootstrap again. In a big network that is seldom,
+// so that all peers together visit one at most ten times a second.
+func (o *overlay) rebootIn() time.Duration {
+	visits := time.Duration(o.estimate()/(10*max(1, len(o.boots)))) * time.Second
+	return o.jitter(max(rebootEvery, visits))
+}

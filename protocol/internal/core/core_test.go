@@ -1,0 +1,496 @@
+package core
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+var update = flag.Bool("update", false, "write what the cores answer into the transcripts")
+
+// TestTranscripts plays the events of testdata/core to a core and compares what it
+// answers. In a file, blocks are separated by an empty line; a block is events, a line
+// "----" and the actions that follow from them. Ids are written as their first hexadecimal
+// digits, the rest is zeros. See script.run for the events.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/core/*.txt")
+	if err != nil || len(files) < 8 {
+		t.Fatalf("%d transcripts, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &script{t: t}
+			var out []string
+			for block := range strings.SplitSeq(strings.TrimSpace(string(raw)), "\n\n") {
+				events, want, _ := strings.Cut(block, "\n----")
+				got := s.play(events)
+				if want = strings.TrimSpace(want); got != want && !*update {
+					t.Errorf("after\n%s\ngot\n%s\nwant\n%s", events, got, want)
+				}
+				out = append(out, strings.TrimRight(events+"\n----\n"+got, "\n"))
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(strings.Join(out, "\n\n")+"\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A script drives one core.
+type script struct {
+	t      *testing.T
+	c      *Core
+	now    time.Duration
+	greets bool // show our own findPeers, with which every link begins and the overlay looks around
+	out    []string
+	tokens map[wire.ID][]byte // of the last offer to each peer
+	search []byte             // token of the last routed search
+}
+
+// abbreviated reads an id of which only the first digits are written.
+func abbreviated(s string) wire.ID {
+	var id wire.ID
+	for i, c := range []byte(s) {
+		v, err := strconv.ParseUint(string(c), 16, 4)
+		if err != nil {
+			panic(err)
+		}
+		id[i/2] |= byte(v) << (4 * (1 - i%2))
+	}
+	return id
+}
+
+func shortID(id wire.ID) string {
+	s := strings.TrimRight(id.String(), "0")
+	return s + "00"[:max(0, 2-len(s))]
+}
+
+func testHash(a, b, c []byte) uint64 {
+	h := fnv.New64a()
+	for _, x := range [][]byte{a, {byte(len(b))}, b, c} {
+		h.Write(x)
+	}
+	return h.Sum64()
+}
+
+// testVerify takes "sig:" and the digits of an id as key and signature of that id.
+func testVerify(key, _, sig []byte) (wire.ID, bool) {
+	if !bytes.Equal(key, sig) || !bytes.HasPrefix(key, []byte("sig:")) {
+		return wire.ID{}, false
+	}
+	return abbreviated(string(key[4:])), true
+}
+
+func newTestCore(self wire.ID, change func(*CoreConfig)) *Core {
+	cfg := CoreConfig{Self: self, Rand: rand.NewPCG(1, 2), Hash: testHash, Verify: testVerify, NoOverlay: true}
+	if change != nil {
+		change(&cfg)
+	}
+	return NewCore(cfg)
+}
+
+func (s *script) play(events string) string {
+	s.out = nil
+	for line := range strings.Lines(events) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		words := strings.Fields(line)
+		s.run(words[0], words[1:])
+		s.take()
+	}
+	return strings.Join(s.out, "\n")
+}
+
+// arg finds key=value among words.
+func arg(words []string, key string) (string, bool) {
+	for _, w := range words {
+		if v, ok := strings.CutPrefix(w, key+"="); ok {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+func argInt(words []string, key string, or int) int {
+	if v, ok := arg(words, key); ok {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			panic(err)
+		}
+		return n
+	}
+	return or
+}
+
+func argIDs(words []string, key string) (ids []wire.ID) {
+	if v, ok := arg(words, key); ok && v != "" {
+		for s := range strings.SplitSeq(v, ",") {
+			ids = append(ids, abbreviated(s))
+		}
+	}
+	return ids
+}
+
+func has(words []string, w string) bool { return slices.Contains(words, w) }
+
+func (s *script) run(event string, w []string) {
+	first := ""
+	if len(w) > 0 {
+		first = w[0]
+	}
+	number, _ := strconv.Atoi(first)
+	h := LinkHandle(number)
+	switch event {
+	case "self": // ID [leaf] [boots=N] [overlay] [greets] [signs]
+		s.now, s.greets, s.tokens = 0, has(w, "greets"), make(map[wire.ID][]byte)
+		s.c = newTestCore(abbreviated(first), func(cfg *CoreConfig) {
+			cfg.Bootstraps, cfg.NoOverlay = argInt(w, "boots", 0), !has(w, "overlay")
+			if has(w, "leaf") {
+				cfg.Role = wire.RoleLeaf
+			}
+			if has(w, "signs") {
+				cfg.Key = []byte("sig:" + first)
+				cfg.Sign = func([]byte) ([]byte, error) { return []byte("sig:" + first), nil }
+			}
+		})
+	case "contact": // [url=URL] [record=TEXT] [webrtc]
+		url, _ := arg(w, "url")
+		record, _ := arg(w, "record")
+		s.c.SetContact(wire.Contact{ID: s.c.self, URL: url, Record: []byte(record), WebRTC: has(w, "webrtc")})
+	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [boot=N] [sought]
+		cause := Inbound()
+		switch boot := argInt(w, "boot", -1); {
+		case boot >= 0:
+			cause = Bootstrap(boot)
+		case has(w, "sought"):
+			cause = Sought()
+		}
+		if err := s.c.LinkUp(s.now, h, s.info(w[1:]), cause); err != nil {
+			s.out = append(s.out, fmt.Sprintf("not taken: %v", err))
+		}
+	case "claim": // INDEX ID ws|webrtc …
+		s.c.Claim(s.now, number, s.info(w[1:]))
+	case "unclaim":
+		s.c.Unclaim(number)
+	case "down":
+		s.c.LinkDown(s.now, h)
+	case "bye": // HANDLE REASON
+		s.c.Receive(s.now, h, wire.NewBye(wire.ByeReason(slices.Index(byeNames, w[1]))))
+	case "ping":
+		s.c.Receive(s.now, h, wire.NewPing(7))
+	case "pong":
+		s.c.Receive(s.now, h, wire.NewPong(7))
+	case "ack":
+		s.c.Receive(s.now, h, wire.NewAck(7))
+	case "hello":
+		f, err := wire.NewHello(wire.Hello{})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.c.Receive(s.now, h, f)
+	case "bad": // HANDLE [COUNT]
+		for range argInt(w, "times", 1) {
+			s.c.Offence(s.now, h, DropMalformed)
+		}
+	case "msg": // HANDLE FROM>TO …: see frame
+		s.c.Receive(s.now, h, s.frame(w[1:]))
+	case "send": // TO [TEXT]
+		text := strings.Join(w[1:], " ")
+		f, err := s.c.NewFrame(Outgoing{To: abbreviated(first), Form: wire.FormJSON, Payload: []byte(text)}, s.c.Nonce())
+		if err == nil {
+			err = s.c.Send(s.now, f)
+		}
+		if err != nil {
+			s.out = append(s.out, fmt.Sprintf("error: %v", err))
+		}
+	case "full": // the queue of a link is full
+		s.c.byHandle[h].queuedFrames += maxQueueFrames
+	case "empty":
+		s.c.Written(s.now, h, maxQueueFrames, 0)
+	case "written": // one frame left the queue
+		s.c.Written(s.now, h, 1, 0)
+	case "search": // INDEX ID
+		if err := s.c.Search(s.now, number, abbreviated(w[1])); err != nil {
+			s.out = append(s.out, fmt.Sprintf("error: %v", err))
+		}
+	case "endsearch": // INDEX
+		s.c.EndSearch(number)
+	case "connect":
+		s.c.Connect(s.now, abbreviated(first))
+	case "disconnect":
+		s.c.Disconnect(s.now, abbreviated(first))
+	case "dialfailed":
+		s.c.DialFailed(s.now, abbreviated(first))
+	case "bootfailed":
+		s.c.BootstrapFailed(s.now, number)
+	case "bootlinked":
+		s.c.BootstrapLinked(s.now, number)
+	case "wait": // DURATION
+		d, err := time.ParseDuration(first)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.wait(d)
+	case "idle": // DURATION, in which every link shows that it lives
+		d, err := time.ParseDuration(first)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for ; d > 0; d -= 10 * time.Second {
+			s.wait(min(d, 10*time.Second))
+			for _, l := range slices.Clone(s.c.order) {
+				s.c.Receive(s.now, l.handle, wire.NewPong(7))
+			}
+		}
+	case "drops":
+		s.out = append(s.out, "drops: "+s.c.Stats().Dropped.String())
+	case "state":
+		o := &s.c.overlay
+		s.out = append(s.out, fmt.Sprintf("links=%d pending=%d candidates=%d", s.c.table.len(), len(o.pending), len(o.cands)))
+	default:
+		s.t.Fatalf("no event %q", event)
+	}
+}
+
+var byeNames = []string{"normal", "duplicate", "shutdown", "unwanted", "protocol", "silent"}
+
+// wait lets time pass, with a tick whenever the core asked for one.
+func (s *script) wait(d time.Duration) {
+	end := s.now + d
+	for s.c.NextWake() <= end {
+		s.now = max(s.now, s.c.NextWake())
+		s.c.Tick(s.now)
+		s.take()
+		if s.c.NextWake() <= s.now {
+			s.t.Fatalf("at %v the core wants to be woken at %v", s.now, s.c.NextWake())
+		}
+	}
+	s.now = end
+}
+
+func (s *script) info(w []string) wire.LinkInfo {
+	i := wire.LinkInfo{ID: abbreviated(w[0]), Proved: has(w, "proved"), Dialed: has(w, "dialed")}
+	i.Kind = wire.LinkKind(slices.Index([]string{"webrtc", "ws", "native"}, w[1]))
+	i.OverWebRTC = has(w, "direct")
+	if has(w, "leaf") {
+		i.Role = wire.RoleLeaf
+	}
+	i.Opener, _ = arg(w, "opener")
+	i.Value = uint64(argInt(w, "value", 0))
+	return i
+}
+
+// frame makes a message: FROM>TO [path=A,B] [nonce=N] [text=T] [hop=TX/DETOURS] [route=A,B]
+// [e2e=T] [by=ID] [kind=find|found|offer|answer|other] [closest] [target=ID] [ids=A,B]
+// [token=T] [record=T] [url=U] [no]. by is whose key signs; the path is the origin's id if
+// it is not given; the token is that of our last offer, or "none".
+func (s *script) frame(w []string) *wire.Frame {
+	from, to, _ := strings.Cut(w[0], ">")
+	b := wire.Body{From: abbreviated(from), To: abbreviated(to), Form: wire.FormJSON}
+	text, ok := arg(w, "text")
+	if !ok {
+		text = `"hi"`
+	}
+	b.Payload = []byte(text)
+	if e2e, ok := arg(w, "e2e"); ok {
+		b.E2E = []byte(fmt.Sprintf("%-16s", e2e))
+	}
+	if record, ok := arg(w, "record"); ok {
+		b.Record = []byte(record)
+	}
+	by, signed := arg(w, "by")
+	if signed {
+		b.Key = []byte("sig:" + by)
+	}
+	kind, _ := arg(w, "kind")
+	switch kind {
+	case "":
+	case "find":
+		target := b.From
+		if v, ok := arg(w, "target"); ok {
+			target = abbreviated(v)
+		}
+		b.Kind, b.Form, b.Payload = wire.KindFind, wire.FormRaw, target[:]
+		if has(w, "closest") {
+			b.Flags = wire.FlagClosest
+		}
+	case "found":
+		b.Kind, b.Form, b.Payload = wire.KindFound, wire.FormRaw, wire.AppendFound(nil, argIDs(w, "ids"))
+		b.Token = s.search
+	case "offer":
+		b.Kind, b.Form, b.Payload, b.Token = wire.KindOffer, wire.FormNone, nil, []byte("their own token.")
+	case "answer":
+		url, _ := arg(w, "url")
+		b.Kind, b.Form, b.Payload = wire.KindAnswer, wire.FormRaw, wire.AppendAnswer(nil, wire.Answer{WS: url, NoWS: url == "", WRTC: has(w, "wrtc")})
+		if has(w, "no") {
+			b.Form, b.Payload = wire.FormNone, nil
+		}
+		b.Token = s.tokens[b.From]
+	case "signal":
+		b.Kind = wire.KindSignal
+		if has(w, "bytes") {
+			b.Form = wire.FormRaw
+		}
+	case "other":
+		b.Kind, b.Form = wire.KindOther, wire.FormWholeJSON
+	default:
+		s.t.Fatalf("no kind %q", kind)
+	}
+	if token, ok := arg(w, "token"); ok {
+		b.Token = nil
+		if token != "none" {
+			b.Token = []byte(fmt.Sprintf("%-16s", token))
+		}
+	}
+	if err := b.Encode(); err != nil {
+		s.t.Fatal(err)
+	}
+	m := wire.MessageFields{Hop: wire.NewHop(), Body: b, Path: argIDs(w, "path"), Route: argIDs(w, "route")}
+	if len(m.Path) == 0 {
+		m.Path = []wire.ID{b.From}
+	}
+	if n := argInt(w, "hops", 0); n > 0 { // a path of so many entries
+		for len(m.Path) < n {
+			m.Path = append(m.Path, abbreviated(fmt.Sprintf("00%02x", len(m.Path))))
+		}
+	}
+	nonce, ok := arg(w, "nonce")
+	if !ok {
+		nonce = strconv.Itoa(int(s.c.stats.Received) + 1)
+	}
+	m.Nonce = []byte(nonce)
+	if v, ok := arg(w, "hop"); ok {
+		tx, detours, _ := strings.Cut(v, "/")
+		a, _ := strconv.Atoi(tx)
+		d, _ := strconv.Atoi(detours)
+		m.Hop = m.Hop.WithTx(a).WithDetours(d)
+	}
+	if signed {
+		m.Sig = b.Key
+		if has(w, "tampered") {
+			m.Sig = []byte("sig of something else")
+		}
+	}
+	f, err := wire.NewMessageFrame(m)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return f
+}
+
+// take notes the actions of the last event.
+func (s *script) take() {
+	for _, a := range s.c.Actions() {
+		if line := s.show(a); line != "" {
+			s.out = append(s.out, line)
+		}
+	}
+}
+
+func (s *script) show(a Action) string {
+	switch a.Type {
+	case Transmit:
+		return s.showFrame(a.Link, a.Frame)
+	case Deliver:
+		proved := ""
+		if a.Proved {
+			proved = ", proved"
+		}
+		return fmt.Sprintf("deliver %s from %s%s", a.Frame.Body.Payload, shortID(a.Frame.Body.From), proved)
+	case Dial:
+		return fmt.Sprintf("dial %s url=%q record=%q webrtc=%v", shortID(a.Contact.ID), a.Contact.URL, a.Contact.Record, a.Contact.WebRTC)
+	case DialBootstrap:
+		return fmt.Sprintf("dial bootstrap %d at %v", a.Index, s.now.Round(time.Millisecond))
+	case CloseLink:
+		return fmt.Sprintf("close %d: %s (%v)", a.Link, byeNames[a.Reason], a.Err)
+	case Granted:
+		return fmt.Sprintf("granted %d", a.Index)
+	case Refused:
+		return fmt.Sprintf("refused %d: %v", a.Index, a.Err)
+	case Signalled:
+		proved := ""
+		if a.Proved {
+			proved = ", proved"
+		}
+		return fmt.Sprintf("signal %s from %s%s", a.Frame.Body.Payload, shortID(a.Frame.Body.From), proved)
+	case Found:
+		return fmt.Sprintf("found %d: %s", a.Index, showIDs(a.IDs))
+	case PeerUp:
+		return "peer up " + shortID(a.Peer)
+	case PeerDown:
+		return "peer down " + shortID(a.Peer)
+	}
+	return "?"
+}
+
+func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
+	if f.Type != wire.FrameMessage {
+		if f.Type == wire.FramePong {
+			return fmt.Sprintf("-> %d pong %d", h, f.Num)
+		}
+		return fmt.Sprintf("-> %d %v", h, f.Type)
+	}
+	b := &f.Body
+	if b.Kind == wire.KindFind && b.From == s.c.self && !s.greets {
+		if f.IsSearch() {
+			s.search = b.Token
+		}
+		return ""
+	}
+	line := fmt.Sprintf("-> %d %v %s>%s", h, b.Kind, shortID(b.From), shortID(b.To))
+	switch b.Kind {
+	case wire.KindFind:
+		line += " target=" + shortID(wire.ID(b.Payload))
+		if f.IsSearch() {
+			line += " closest"
+		}
+	case wire.KindFound:
+		ids, _ := wire.ParseFound(b.Payload)
+		line += " ids=" + showIDs(ids)
+	case wire.KindOffer:
+		s.tokens[b.To] = b.Token
+	case wire.KindAnswer:
+		if b.Form == wire.FormNone {
+			line += " no"
+		} else {
+			a, _ := wire.ParseAnswer(b.Payload)
+			line += fmt.Sprintf(" url=%q record=%q", a.WS, b.Record)
+			if a.WRTC {
+				line += " wrtc"
+			}
+		}
+	default:
+		line += " " + string(b.Payload)
+	}
+	line += fmt.Sprintf(" path=%s tx=%d detours=%d", showIDs(f.Path()), f.Hop().TxLeft(), f.Hop().DetoursLeft())
+	if len(f.Route) > 0 {
+		line += " route=" + showIDs(f.Route)
+	}
+	return line
+}
+
+func showIDs(ids []wire.ID) string {
+	var s []string
+	for _, id := range ids {
+		s = append(s, shortID(id))
+	}
+	return strings.Join(s, ",")
+}

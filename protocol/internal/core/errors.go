@@ -1,0 +1,16 @@
+package core
+
+import "errors"
+
+// Why a message is lost at once, and why a link was not taken or ended. Package protocol says
+// what each means.
+var (
+	ErrQueueFull    = errors.New("peer-relay: queue full")
+	ErrSelf         = errors.New("peer-relay: a link to oneself")
+	ErrDuplicate    = errors.New("peer-relay: the peer is linked already")
+	ErrMute         = errors.New("peer-relay: the peer is mute")
+	ErrSilent       = errors.New("peer-relay: the peer is silent")
+	ErrUnwanted     = errors.New("peer-relay: the link is not needed")
+	ErrDisconnected = errors.New("peer-relay: disconnected")
+	ErrOffences     = errors.New("peer-relay: too many malformed frames")
+)

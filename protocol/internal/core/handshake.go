@@ -1,0 +1,424 @@
+package core
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// A handshake is an offer to a peer or from one, and the dial that it leads to.
+type handshake struct {
+	id      wire.ID
+	source  wire.ID // the peer that told of it
+	token   []byte
+	until   time.Duration
+	mine    bool // this peer made the offer
+	dialing bool // it is settled how the link comes to be
+	proved  bool // the peer's messages can be told from forged ones
+	contact *wire.Contact
+}
+
+// A query is a question of a search, which a foundPeers may answer once.
+type query struct {
+	token []byte
+	until time.Duration
+	index int     // what Search was told, 0: the overlay itself asks
+	near  wire.ID // what it looks for
+}
+
+// A direct is what a linked peer was asked; it may answer over a later link.
+type direct struct {
+	open   int  // questions not answered
+	proved bool // its answer can be told from a forged one
+	until  time.Duration
+}
+
+// receive takes a control message for this peer.
+func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
+	ok := true
+	switch f.Body.Kind {
+	case wire.KindFind:
+		ok = o.onFind(l, f, proved)
+	case wire.KindFound:
+		ok = o.onFound(f, proved)
+	case wire.KindOffer:
+		o.onOffer(f, proved)
+	case wire.KindAnswer:
+		ok = o.onAnswer(f, proved)
+	case wire.KindSignal:
+		ok = o.onSignal(f, proved)
+	}
+	if !ok {
+		o.host.drop(DropBadControl)
+	}
+}
+
+// back returns the way that f came, for the answer.
+func back(f *wire.Frame) []wire.ID {
+	n := f.PathLen()
+	if n <= 1 {
+		return nil
+	}
+	route := make([]wire.ID, n)
+	for i := range route {
+		route[i] = f.PathAt(n - 1 - i)
+	}
+	return route
+}
+
+// --- findPeers and foundPeers
+
+func (o *overlay) findPeers(l *link, target wire.ID) {
+	d, known := o.asked[l.ID]
+	if known || len(o.asked) < maxAsked {
+		o.asked[l.ID] = direct{open: d.open + 1, proved: l.Proved, until: o.host.clock() + QueryExpiry}
+	}
+	o.host.send(l, Outgoing{To: l.ID, Kind: wire.KindFind, Form: wire.FormRaw, Payload: target[:]})
+}
+
+// findRouted sends a search for this peer's own id through a link. It is answered
+// by the peer that is nearest to it.
+func (o *overlay) findRouted(l *link) {
+	token := o.query(0, o.self)
+	o.host.send(l, Outgoing{To: o.self, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest, Token: token, Payload: o.self[:]})
+}
+
+// query notes a search and returns its token.
+func (o *overlay) query(index int, near wire.ID) []byte {
+	token := o.newToken()
+	if len(o.queries) >= maxQueries {
+		o.queries = slices.Delete(o.queries, 0, 1)
+	}
+	o.queries = append(o.queries, query{token, o.host.clock() + QueryExpiry, index, near})
+	return token
+}
+
+// search asks the peer that is nearest to an id for those that it knows near it.
+func (o *overlay) search(index int, near wire.ID) error {
+	mine := 0
+	for _, q := range o.queries {
+		if q.index != 0 && q.until > o.host.clock() {
+			mine++
+		}
+	}
+	if mine >= maxSearches { // the overlay's own must not be lost for them
+		return fmt.Errorf("%d searches are under way: %w", mine, ErrQueueFull)
+	}
+	last, err := o.host.search(Outgoing{To: near, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest,
+		Token: o.query(index, near), Payload: near[:], Sign: true})
+	if last {
+		o.found(index, near, nil)
+	}
+	return err
+}
+
+// found returns the answer to a search, and what this peer knows itself.
+func (o *overlay) found(index int, near wire.ID, ids []wire.ID) {
+	o.endSearch(index)
+	ids = append(ids, o.self)
+	for _, l := range o.host.closest(near, wire.MaxFound, func(l *link) bool { return !l.ended }) {
+		ids = append(ids, l.ID)
+	}
+	slices.SortFunc(ids, func(a, b wire.ID) int {
+		switch {
+		case near.Closer(a, b):
+			return -1
+		case near.Closer(b, a):
+			return 1
+		}
+		return 0
+	})
+	o.host.do(Action{Type: Found, Index: index, IDs: slices.Compact(ids)})
+}
+
+func (o *overlay) endSearch(index int) {
+	o.queries = slices.DeleteFunc(o.queries, func(q query) bool { return q.index == index })
+}
+
+// answered reports whether a foundPeers answers a question that is open, and closes
+// that. A peer that is proved must prove its answer.
+func (o *overlay) answered(b *wire.Body, proved bool) bool {
+	if i := o.asking(b.Token); i >= 0 {
+		o.queries = slices.Delete(o.queries, i, i+1)
+		return true
+	}
+	d, ok := o.asked[b.From]
+	if !ok || d.until <= o.host.clock() || d.proved && !proved {
+		return false
+	}
+	if d.open--; d.open > 0 {
+		o.asked[b.From] = d
+	} else {
+		delete(o.asked, b.From)
+	}
+	return true
+}
+
+// asking returns the index of the search that has a token, -1 if none has.
+func (o *overlay) asking(token []byte) int {
+	if len(token) == 0 {
+		return -1
+	}
+	return slices.IndexFunc(o.queries, func(q query) bool { return q.until > o.host.clock() && bytes.Equal(q.token, token) })
+}
+
+// onFind answers with the nearest of this peer's live links.
+func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
+	b := &f.Body
+	if b.Form != wire.FormRaw || len(b.Payload) != wire.IDSize {
+		return false
+	}
+	target := wire.ID(b.Payload)
+	most := wire.MaxFound
+	if !proved && l.ID != b.From {
+		// A peer that forges an origin must not have us send that one much more than it sent us.
+		most = max(1, min(most, 3*f.Size()/wire.IDSize-answerIDs))
+	}
+	links := o.host.closest(target, most, func(l *link) bool { return l.ID != b.From && !l.ended })
+	ids := make([]wire.ID, len(links), len(links)+1)
+	for i, l := range links {
+		ids[i] = l.ID
+	}
+	if f.IsSearch() { // the asker does not know us
+		ids = append(ids[:min(len(ids), most-1)], o.self)
+	}
+	o.host.send(nil, Outgoing{To: b.From, Kind: wire.KindFound, Form: wire.FormRaw, Payload: wire.AppendFound(nil, ids), Token: b.Token, Route: back(f)})
+	return true
+}
+
+// onFound takes the candidates that this peer asked for.
+func (o *overlay) onFound(f *wire.Frame, proved bool) bool {
+	b := &f.Body
+	ids, err := wire.ParseFound(b.Payload)
+	if err != nil || b.Form != wire.FormRaw {
+		return false
+	}
+	if i := o.asking(b.Token); i >= 0 && o.queries[i].index != 0 {
+		q := o.queries[i]
+		o.found(q.index, q.near, ids)
+		return true
+	}
+	if !o.answered(b, proved) {
+		o.host.drop(DropUnasked)
+		return true
+	}
+	added := false
+	for _, needed := range []bool{true, false} { // the source's share goes to what is needed first
+		for _, id := range ids {
+			if id == o.self || o.linked(id) || o.useful(id) != needed {
+				continue
+			}
+			fresh := o.cands[id] == nil
+			if o.learn(id, b.From) != nil && fresh && needed {
+				added = true
+				o.findTries[o.bucket(id)] = min(o.findTries[o.bucket(id)], 1)
+			}
+		}
+	}
+	if added {
+		o.soon()
+	}
+	return true
+}
+
+// --- offers and answers
+
+func (o *overlay) handshake(id wire.ID) *handshake {
+	for _, h := range o.pending {
+		if h.id == id {
+			return h
+		}
+	}
+	return nil
+}
+
+func (o *overlay) endHandshake(id wire.ID) {
+	h := o.handshake(id)
+	if h == nil {
+		return
+	}
+	o.pending = slices.DeleteFunc(o.pending, func(x *handshake) bool { return x == h })
+	if h.dialing && h.contact == nil {
+		for _, next := range o.pending {
+			if next.contact != nil && next.source == h.source {
+				o.dial(next, *next.contact)
+				return
+			}
+		}
+	}
+}
+
+// offer asks a peer for a link, through the peer that is nearest to it.
+func (o *overlay) offer(id wire.ID) {
+	h := &handshake{id: id, source: id, token: o.newToken(), until: o.host.clock() + offerExpiry, mine: true}
+	if cand := o.cands[id]; cand != nil {
+		h.source = cand.source
+	}
+	o.pending = append(o.pending, h)
+	o.wakeTick(h.until)
+	o.host.send(nil, Outgoing{To: id, Kind: wire.KindOffer, Record: o.contact.Record, Token: h.token})
+}
+
+func (o *overlay) newToken() []byte {
+	token := make([]byte, 0, wire.TokenSize)
+	for range wire.TokenSize / 8 {
+		x := o.rng.Uint64()
+		for range 8 {
+			token = append(token, byte(x))
+			x >>= 8
+		}
+	}
+	return token
+}
+
+// reachable reports whether others can dial this peer.
+func (o *overlay) reachable() bool { return o.contact.URL != "" || len(o.contact.Record) > 0 }
+
+// onOffer answers a peer that wants a link.
+func (o *overlay) onOffer(f *wire.Frame, proved bool) {
+	b := &f.Body
+	l := o.host.link(b.From)
+	upgrade := l != nil && !l.native() && l.extended
+	if l != nil && !upgrade {
+		o.host.ping(l) // the other end may have lost it
+		return
+	}
+	if h := o.handshake(b.From); h != nil && h.mine && (h.dialing || b.From.Compare(o.self) >= 0) {
+		return // both offer: the lower one's stands
+	}
+	if o.shuns(b.From) {
+		o.answer(f, false)
+		return
+	}
+	o.endHandshake(b.From)
+	answered, dialing := 0, 0
+	for _, h := range o.pending {
+		if !h.mine {
+			answered++
+		}
+		if h.dialing {
+			dialing++
+		}
+	}
+	if answered >= maxAnswered {
+		o.host.drop(DropQueueFull)
+		return
+	}
+	h := &handshake{id: b.From, source: b.From, until: o.host.clock() + dialExpiry, proved: proved}
+	o.pending = append(o.pending, h)
+	o.wakeTick(h.until)
+	o.answer(f, true)
+	if !o.reachable() && len(b.Record) > 0 && proved && dialing < maxPending {
+		// It cannot reach this peer, this peer may reach it.
+		o.dial(h, wire.Contact{ID: b.From, Record: b.Record})
+	}
+}
+
+func (o *overlay) answer(f *wire.Frame, yes bool) {
+	b := &f.Body
+	out := Outgoing{To: b.From, Kind: wire.KindAnswer, Token: b.Token, Route: back(f)}
+	switch {
+	case yes:
+		out.Form = wire.FormRaw
+		out.Payload = wire.AppendAnswer(nil, wire.Answer{WS: o.contact.URL, NoWS: o.contact.URL == "", WRTC: o.contact.WebRTC})
+		out.Record = o.contact.Record
+	case len(b.Key) == 0:
+		return // a legacy peer never forgets a refusal
+	}
+	o.host.send(nil, out)
+}
+
+// onAnswer dials the peer that answered this peer's own offer. A peer that knows the
+// extensions signs its answer and repeats the offer's token.
+func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
+	b := &f.Body
+	h := o.handshake(b.From)
+	extended := len(b.Key) > 0 || len(b.Token) > 0
+	if h == nil || !h.mine || h.dialing || extended && !bytes.Equal(b.Token, h.token) || len(b.Key) > 0 && !proved {
+		o.host.drop(DropUnasked)
+		return true
+	}
+	var a wire.Answer
+	var err error
+	if b.Form != wire.FormNone {
+		if a, err = wire.ParseAnswer(b.Payload); err != nil || b.Form != wire.FormRaw {
+			return false
+		}
+	}
+	h.proved = proved
+	contact := wire.Contact{ID: b.From, URL: a.WS, WebRTC: a.WRTC && o.contact.WebRTC, Record: b.Record}
+	if l := o.host.link(b.From); l != nil {
+		if l.native() || len(contact.Record) == 0 {
+			o.endHandshake(b.From)
+			return true
+		}
+		contact.URL, contact.WebRTC = "", false // it has a legacy link already
+	}
+	switch {
+	case b.Form == wire.FormNone:
+		o.endHandshake(b.From)
+		o.failed(b.From, refuseBackoff)
+	case contact.URL != "" || len(contact.Record) > 0:
+		o.dial(h, contact)
+	case len(o.contact.Record) > 0 && extended: // it dials
+		h.dialing, h.until = true, o.host.clock()+dialExpiry
+		o.wakeTick(h.until)
+	case contact.WebRTC:
+		o.dial(h, contact)
+	default: // neither of the two can be dialled, and that will not change soon
+		o.endHandshake(b.From)
+		o.failed(b.From, candLast)
+	}
+	return true
+}
+
+// dial opens a link to a peer unless as many are being opened as the same source may
+// have opened at once; then it waits for its turn, so that no peer can make this one
+// knock at many doors at once.
+func (o *overlay) dial(h *handshake, contact wire.Contact) {
+	h.dialing, h.until = true, o.host.clock()+dialExpiry
+	o.wakeTick(h.until)
+	same := 0
+	for _, x := range o.pending {
+		if x != h && x.source == h.source && x.dialing && x.contact == nil {
+			same++
+		}
+	}
+	if same >= sourceDials && !o.isBootstrap(h.source) {
+		h.contact = &contact
+		return
+	}
+	h.contact = nil
+	o.host.do(Action{Type: Dial, Contact: contact})
+}
+
+// dialFailed notes that a Dial came to nothing.
+func (o *overlay) dialFailed(id wire.ID) {
+	if h := o.handshake(id); h != nil && h.dialing {
+		o.endHandshake(id)
+		o.failed(id, candBackoff)
+		o.soon()
+	}
+}
+
+// onSignal takes what a peer says about a WebRTC connection: one that this peer has
+// answered, or dials. No other peer was asked, so that what strangers can start
+// here is bounded by the handshakes.
+func (o *overlay) onSignal(f *wire.Frame, proved bool) bool {
+	b := &f.Body
+	h := o.handshake(b.From)
+	switch {
+	case b.Form != wire.FormJSON:
+		return false
+	case !o.contact.WebRTC:
+		o.host.drop(DropUnsupported)
+	case h == nil, h.mine && !h.dialing, h.proved && !proved, o.linked(b.From):
+		o.host.drop(DropUnasked)
+	default:
+		o.host.do(Action{Type: Signalled, Frame: f, Proved: proved})
+	}
+	return true
+}

@@ -1,0 +1,286 @@
+package core
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+func randomID(rng *rand.Rand) (id wire.ID) {
+	for i := range id {
+		id[i] = byte(rng.Uint32())
+	}
+	return id
+}
+
+// crowd gives ids some of which share long prefixes with self.
+func crowd(rng *rand.Rand, self wire.ID, n int) []wire.ID {
+	ids := make([]wire.ID, n)
+	for i := range ids {
+		ids[i] = randomID(rng)
+		for b := range rng.IntN(30) * (i % 2) {
+			if ids[i].Bit(b) != self.Bit(b) {
+				ids[i] = ids[i].FlipBit(b)
+			}
+		}
+	}
+	return ids
+}
+
+func TestTableOrder(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 200 {
+		self := randomID(rng)
+		var tab table
+		ids := crowd(rng, self, rng.IntN(60))
+		for i, id := range ids {
+			tab.put(&link{LinkInfo: wire.LinkInfo{ID: id}, handle: LinkHandle(i)})
+		}
+		for i := range len(ids) / 3 {
+			tab.remove(tab.get(ids[i]))
+		}
+		ids = ids[len(ids)/3:]
+		target := randomID(rng)
+		if rng.IntN(2) == 0 && len(ids) > 0 {
+			target = ids[0]
+		}
+		slices.SortFunc(ids, func(a, b wire.ID) int {
+			if target.Closer(a, b) {
+				return -1
+			}
+			return 1
+		})
+		var got []wire.ID
+		tab.nearest(target, func(l *link) bool { got = append(got, l.ID); return true })
+		if !slices.Equal(got, ids) {
+			t.Fatalf("nearest to %v:\n%v\nwant\n%v", target, got, ids)
+		}
+		for b := range wire.IDBits {
+			var want int
+			for _, id := range ids {
+				if self.CommonPrefixLen(id) == b {
+					want++
+				}
+			}
+			in := tab.bucket(self, b)
+			for _, l := range in {
+				if self.CommonPrefixLen(l.ID) != b {
+					t.Fatalf("%v is not in bucket %d of %v", l.ID, b, self)
+				}
+			}
+			if len(in) != want {
+				t.Fatalf("bucket %d has %d links, want %d", b, len(in), want)
+			}
+		}
+	}
+}
+
+// A table keeps one link a peer; the one that was replaced does not take it out.
+func TestTableReplace(t *testing.T) {
+	var tab table
+	old, young := &link{LinkInfo: wire.LinkInfo{ID: wire.ID{1}}, handle: 1}, &link{LinkInfo: wire.LinkInfo{ID: wire.ID{1}}, handle: 2}
+	tab.put(old)
+	tab.put(young)
+	if tab.remove(old) || tab.len() != 1 || tab.get(wire.ID{1}) != young {
+		t.Error("the old link took the new one out")
+	}
+	if !tab.remove(young) || tab.len() != 0 {
+		t.Error("the new link stays")
+	}
+}
+
+// A seenTable must know everything younger than its age, and nothing that is twice as old.
+func TestSeenAge(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	tab := newSeenTable(time.Minute, 1<<20)
+	added := map[uint64]time.Duration{}
+	var order []uint64
+	for now := time.Duration(0); now < 10*time.Minute; now += time.Duration(rng.IntN(1000)) * time.Millisecond {
+		h := rng.Uint64() | 1
+		if !tab.add(now, h) || tab.add(now, h) {
+			t.Fatal("new is not new, or known not known")
+		}
+		added[h] = now
+		order = append(order, h)
+		for range 3 {
+			h := order[rng.IntN(len(order))]
+			known, age := tab.has(now, h), now-added[h]
+			if !known && age < time.Minute || known && age > 2*time.Minute+time.Second {
+				t.Fatalf("after %v: %v", age, known)
+			}
+		}
+	}
+}
+
+// A seenTable is bounded by bytes, however fast it fills.
+func TestSeenBound(t *testing.T) {
+	const bytes = 1 << 14
+	tab := newSeenTable(time.Minute, bytes)
+	for i := range uint64(100_000) {
+		h := i * 0x9e3779b97f4a7c15
+		tab.add(0, h)
+		if !tab.has(0, h) {
+			t.Fatalf("entry %d is forgotten at once", i)
+		}
+		if n := 8 * (len(tab.young.slots) + len(tab.old.slots)); n > bytes {
+			t.Fatalf("%d bytes after %d entries", n, i)
+		}
+	}
+	if tab.len() < bytes/8/4 {
+		t.Errorf("%d entries in %d bytes", tab.len(), bytes)
+	}
+}
+
+func TestLearnedRoutes(t *testing.T) {
+	var tab routeTable
+	rng := rand.New(rand.NewPCG(1, 1))
+	a, b, via := randomID(rng), randomID(rng), randomID(rng)
+	tab.learn(0, a, via)
+	if got, ok := tab.via(29*time.Second, a); !ok || got != via {
+		t.Error("forgotten after 29 s")
+	}
+	tab.learn(40*time.Second, b, via)
+	if _, ok := tab.via(80*time.Second, a); ok {
+		t.Error("known after 80 s")
+	}
+	if _, ok := tab.via(69*time.Second, b); !ok {
+		t.Error("forgotten after 29 s")
+	}
+	for range 10 * maxLearned {
+		tab.learn(80*time.Second, randomID(rng), via)
+	}
+	if n := len(tab.young) + len(tab.old); n > maxLearned {
+		t.Errorf("%d entries", n)
+	}
+}
+
+// One neighbour cannot push what others brought out of the delivery table.
+func TestDeliveryQuota(t *testing.T) {
+	c := newTestCore(abbreviated("80"), nil)
+	c.delivered = newSeenTable(deliverAge, 1<<12) // 256 entries a generation, 64 a link
+	for i, id := range []string{"40", "c0"} {
+		if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: abbreviated(id), Kind: wire.LinkNative}, Inbound()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	message := func(h LinkHandle, n int) {
+		b := wire.Body{To: c.self, From: abbreviated("60"), Form: wire.FormJSON, Payload: fmt.Append(nil, n)}
+		if err := b.Encode(); err != nil {
+			t.Fatal(err)
+		}
+		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: fmt.Append(nil, n), Body: b, Path: []wire.ID{b.From}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Receive(time.Second, h, f)
+	}
+	message(1, 0)
+	for n := range 10_000 {
+		message(2, n+1)
+	}
+	c.seen = newSeenTable(seenAge, seenBytes) // only the delivery table is asked
+	before := c.stats.Delivered
+	message(1, 0)
+	if c.stats.Delivered != before || c.stats.Dropped[DropDuplicate] != 1 {
+		t.Error("a flood over another link made a message new again")
+	}
+	if n := c.delivered.len(); n > 65 {
+		t.Errorf("%d entries, want one and the flooding link's share of 64", n)
+	}
+}
+
+// A blocked writer costs its link the queue, and nobody else anything.
+func TestQueueBound(t *testing.T) {
+	for _, size := range []int{10, 60_000} {
+		c := newTestCore(abbreviated("80"), nil)
+		for i, id := range []string{"40", "c0"} {
+			if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: abbreviated(id), Kind: wire.LinkNative}, Inbound()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Actions()
+		frames, bytes, refused := 0, 0, 0
+		for range 2 * maxQueueFrames {
+			if refused == 100 {
+				break
+			}
+			f, err := c.NewFrame(Outgoing{To: abbreviated("40"), Form: wire.FormRaw, Payload: make([]byte, size)}, c.Nonce())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Send(0, f) != nil {
+				refused++
+				continue
+			}
+			for _, a := range c.Actions() {
+				if a.Type != Transmit || a.Link != 1 {
+					t.Fatalf("action %+v", a)
+				}
+				frames++
+				bytes += a.Frame.Size()
+			}
+		}
+		if refused == 0 || frames > maxQueueFrames || bytes > maxQueueBytes {
+			t.Errorf("%d frames of %d bytes queued, %d refused", frames, bytes, refused)
+		}
+		if frames < maxQueueFrames/2 && bytes < maxQueueBytes/2 {
+			t.Errorf("only %d frames of %d bytes were queued", frames, bytes)
+		}
+		f, err := c.NewFrame(Outgoing{To: abbreviated("c0"), Form: wire.FormRaw, Payload: make([]byte, size)}, c.Nonce())
+		if err != nil || c.Send(0, f) != nil {
+			t.Error("the other link is refused too")
+		}
+	}
+}
+
+// What waits for a first link is bounded in number and in bytes.
+func TestWaitingBound(t *testing.T) {
+	for _, size := range []int{10, 60_000} {
+		c := newTestCore(abbreviated("80"), nil)
+		waiting, refused := 0, 0
+		for range 1000 {
+			f, err := c.NewFrame(Outgoing{To: abbreviated("40"), Form: wire.FormRaw, Payload: make([]byte, size)}, c.Nonce())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Send(0, f) == nil {
+				waiting++
+			} else {
+				refused++
+			}
+		}
+		if waiting == 0 || waiting > maxWaiting || waiting*size > waitBytes || refused != 1000-waiting {
+			t.Errorf("%d messages of %d bytes wait, %d refused", waiting, size, refused)
+		}
+		if got := int(c.stats.Dropped[DropWaitingFull]); got != refused {
+			t.Errorf("%d drops counted", got)
+		}
+	}
+}
+
+// An origin refuses what some peer could not take.
+func TestSendLimits(t *testing.T) {
+	c := newTestCore(abbreviated("80"), nil)
+	for _, x := range []struct {
+		m  Outgoing
+		ok bool
+	}{
+		{Outgoing{Form: wire.FormRaw, Payload: make([]byte, wire.MaxPayload)}, true},
+		{Outgoing{Form: wire.FormRaw, Payload: make([]byte, wire.MaxPayload+1)}, false},
+		{Outgoing{Form: wire.FormJSON, Payload: make([]byte, wire.MaxText)}, true},
+		{Outgoing{Form: wire.FormJSON, Payload: make([]byte, wire.MaxText+1)}, false},
+		{Outgoing{Form: wire.FormWholeJSON, Kind: wire.KindOther, Payload: make([]byte, wire.MaxText-10), Extra: make([]byte, 10)}, true},
+		{Outgoing{Form: wire.FormWholeJSON, Kind: wire.KindOther, Payload: make([]byte, wire.MaxText-10), Extra: make([]byte, 11)}, false},
+		{Outgoing{Form: wire.FormRaw, Payload: make([]byte, wire.MaxPayload), Extra: make([]byte, 1)}, false},
+	} {
+		x.m.To = abbreviated("40")
+		_, err := c.NewFrame(x.m, 1)
+		if (err == nil) != x.ok {
+			t.Errorf("%d bytes, form %v, %d extra: %v", len(x.m.Payload), x.m.Form, len(x.m.Extra), err)
+		}
+	}
+}

@@ -1,0 +1,830 @@
+package packet_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
+	"github.com/peer-relay/peer-relay/protocol/protocoltest"
+	"github.com/peer-relay/peer-relay/protocol/ula"
+)
+
+// patience is how long a test waits for what must happen. Only a failing test waits
+// that long.
+const patience = 30 * time.Second
+
+const latency = 50 * time.Millisecond
+
+func id(b byte) protocol.ID { return protocol.ID{b} }
+
+// quiet is a router that seeks no links of its own.
+func quiet(b byte) protocol.Options { return protocol.Options{ID: id(b), NoOverlay: true} }
+
+// heard returns o with a handler that notes the payloads of the messages. They may be read
+// after synctest.Wait.
+func heard(o protocol.Options, payloads *[]string) protocol.Options {
+	o.OnMessage = func(m protocol.Message) { *payloads = append(*payloads, string(m.Payload)) }
+	return o
+}
+
+func send(t *testing.T, r *protocol.Router, to protocol.ID, text string) {
+	t.Helper()
+	if err := r.Send(to, protocol.FormJSON, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A socket is what a *net.UDPConn and a *packet.PacketConn both are.
+type socket interface {
+	net.PacketConn
+	net.Conn
+}
+
+// A family makes sockets of one kind for a test, at whose end they are closed.
+type family struct {
+	t       *testing.T
+	here    func(port int) (socket, error) // port 0: any
+	there   func() (socket, error)         // at another peer
+	dial    func(to net.Addr) (socket, error)
+	most    int // bytes of a datagram
+	foreign net.Addr
+}
+
+func (f family) open(s socket, err error) socket {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func (f family) send(s net.PacketConn, to net.Addr, p string) {
+	f.t.Helper()
+	if n, err := s.WriteTo([]byte(p), to); err != nil || n != len(p) {
+		f.t.Fatalf("sent %d bytes of %d: %v", n, len(p), err)
+	}
+}
+
+// read reads one datagram, soon.
+func (f family) read(s net.PacketConn) (string, net.Addr) {
+	f.t.Helper()
+	s.SetReadDeadline(time.Now().Add(patience))
+	p := make([]byte, f.most+1)
+	n, from, err := s.ReadFrom(p)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	s.SetReadDeadline(time.Time{})
+	return string(p[:n]), from
+}
+
+// filled returns a socket in which these datagrams wait.
+func (f family) filled(texts ...string) socket {
+	f.t.Helper()
+	s, probe := f.open(f.here(0)), f.open(f.there())
+	for _, text := range texts {
+		f.send(probe, s.LocalAddr(), text)
+	}
+	// The last one overtakes nobody: once it is here, so are the others.
+	other := f.open(f.here(0))
+	f.send(probe, other.LocalAddr(), "last")
+	f.read(other)
+	return s
+}
+
+func udp(t *testing.T) family {
+	listen := func(port int) (socket, error) {
+		return net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	}
+	return family{
+		t: t, here: listen, most: 65507, foreign: packet.Addr{ID: id(1), Port: 1},
+		there: func() (socket, error) { return listen(0) },
+		dial:  func(to net.Addr) (socket, error) { return net.DialUDP("udp", nil, to.(*net.UDPAddr)) },
+	}
+}
+
+func overlay(t *testing.T) family {
+	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+	a, b := n.Router(quiet(1)), n.Router(quiet(2))
+	n.Link(a, b)
+	return family{
+		t: t, most: packet.MaxDatagram, foreign: &net.UDPAddr{IP: net.IPv6loopback, Port: 1},
+		here:  func(port int) (socket, error) { return a.ListenPacket(uint16(port)) },
+		there: func() (socket, error) { return b.ListenPacket(0) },
+		dial: func(to net.Addr) (socket, error) {
+			return b.DialPacket(to.(packet.Addr).ID, to.(packet.Addr).Port)
+		},
+	}
+}
+
+// virtual is overlay with addresses for programs that want a *net.UDPAddr.
+func virtual(t *testing.T) family {
+	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+	a, b := n.Router(quiet(1)), n.Router(quiet(2))
+	n.Link(a, b)
+	table := ula.NewTable()
+	wrap := func(c *packet.PacketConn, err error) (socket, error) {
+		if err != nil {
+			return nil, err
+		}
+		return ula.Wrap(c, table, nil), nil
+	}
+	return family{
+		t: t, most: packet.MaxDatagram, foreign: packet.Addr{ID: id(1), Port: 1},
+		here:  func(port int) (socket, error) { return wrap(a.ListenPacket(uint16(port))) },
+		there: func() (socket, error) { return wrap(b.ListenPacket(0)) },
+		dial:  func(to net.Addr) (socket, error) { return wrap(b.DialPacket(a.ID(), uint16(portOf(to)))) },
+	}
+}
+
+func portOf(a net.Addr) int {
+	if u, ok := a.(*net.UDPAddr); ok {
+		return u.Port
+	}
+	return int(a.(packet.Addr).Port)
+}
+
+// result describes what a call gave, so that two kinds of sockets can be compared.
+func result(n int, err error) string {
+	if err == nil {
+		return fmt.Sprint(n, " bytes")
+	}
+	what := "another error"
+	for _, known := range []error{net.ErrClosed, os.ErrDeadlineExceeded, net.ErrWriteToConnected,
+		syscall.EMSGSIZE, syscall.EADDRINUSE, syscall.EDESTADDRREQ} {
+		if errors.Is(err, known) {
+			what = known.Error()
+		}
+	}
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		return fmt.Sprintf("%d bytes, no OpError: %s", n, what)
+	}
+	return fmt.Sprintf("%d bytes, %s: %s, source %v, address %v, timeout %v",
+		n, op.Op, what, op.Source != nil, op.Addr != nil, op.Timeout())
+}
+
+func readFrom(s net.PacketConn, size int) string {
+	n, _, err := s.ReadFrom(make([]byte, size))
+	return result(n, err)
+}
+
+// behaviours are those of Go's own tests of packet connections. Each says in words what
+// happened.
+var behaviours = map[string]func(f family) []string{
+	"deadline in the past": func(f family) (got []string) {
+		s := f.filled("one")
+		got = append(got, result(0, s.SetDeadline(time.Now().Add(-time.Second))))
+		got = append(got, readFrom(s, 10))
+		n, err := s.WriteTo([]byte("x"), s.LocalAddr())
+		got = append(got, result(n, err))
+		got = append(got, result(0, s.SetDeadline(time.Time{})))
+		n, err = s.WriteTo([]byte("four"), s.LocalAddr())
+		return append(got, readFrom(s, 10), result(n, err), readFrom(s, 10))
+	},
+	"deadline of the wrong direction": func(f family) (got []string) {
+		s := f.filled("one")
+		s.SetWriteDeadline(time.Unix(1, 0))
+		got = append(got, readFrom(s, 10))
+		s.SetWriteDeadline(time.Time{})
+		s.SetReadDeadline(time.Unix(1, 0))
+		n, err := s.WriteTo([]byte("four"), s.LocalAddr())
+		got = append(got, result(n, err), readFrom(s, 10))
+		s.SetReadDeadline(time.Now().Add(patience))
+		return append(got, readFrom(s, 10))
+	},
+	"deadline moved during a read": func(f family) (got []string) {
+		s := f.open(f.here(0))
+		s.SetReadDeadline(time.Now().Add(time.Hour))
+		results := make(chan string)
+		for range 3 {
+			go func() { results <- readFrom(s, 10) }() // ends when the deadline is moved
+		}
+		runtime.Gosched()
+		s.SetReadDeadline(time.Now().Add(2 * time.Hour))
+		s.SetReadDeadline(time.Now())
+		for range 3 {
+			got = append(got, <-results)
+		}
+		return got
+	},
+	"close during read": func(f family) (got []string) {
+		s := f.open(f.here(0))
+		results := make(chan string)
+		for range 3 {
+			go func() { results <- readFrom(s, 10) }() // ends when the socket is closed
+		}
+		runtime.Gosched()
+		got = append(got, result(0, s.Close()))
+		for range 3 {
+			got = append(got, <-results)
+		}
+		return got
+	},
+	"close twice and use after it": func(f family) (got []string) {
+		s := f.filled("one")
+		got = append(got, result(0, s.Close()), result(0, s.Close()), readFrom(s, 10))
+		n, err := s.WriteTo([]byte("x"), s.LocalAddr())
+		got = append(got, result(n, err))
+		n, err = s.Read(nil)
+		got = append(got, result(n, err))
+		for _, set := range []func(time.Time) error{s.SetDeadline, s.SetReadDeadline, s.SetWriteDeadline} {
+			got = append(got, result(0, set(time.Now().Add(time.Hour))))
+		}
+		return append(got, fmt.Sprint(portOf(s.LocalAddr()) > 0))
+	},
+	"a closed socket's port is free again": func(f family) (got []string) {
+		s := f.open(f.here(0))
+		_, err := f.here(portOf(s.LocalAddr()))
+		got = append(got, result(0, err))
+		s.Close()
+		again := f.open(f.here(portOf(s.LocalAddr())))
+		return append(got, fmt.Sprint(again.LocalAddr().String() == s.LocalAddr().String()))
+	},
+	"zero-length datagram": func(f family) (got []string) {
+		s := f.filled("", "one", "two", "")
+		got = append(got, readFrom(s, 10))
+		got = append(got, readFrom(s, 0)) // takes one
+		n, err := s.Read(nil)             // takes none
+		return append(got, result(n, err), readFrom(s, 10), readFrom(s, 10))
+	},
+	"datagram above the MTU": func(f family) (got []string) {
+		s, other := f.open(f.here(0)), f.open(f.there())
+		for _, size := range []int{f.most, f.most + 1, 1 << 20} {
+			n, err := other.WriteTo(make([]byte, size), s.LocalAddr())
+			got = append(got, strings.Replace(result(n, err), fmt.Sprint(f.most), "all", 1))
+		}
+		text, _ := f.read(s)
+		return append(got, fmt.Sprint(len(text) == f.most))
+	},
+	"short buffer": func(f family) (got []string) {
+		s := f.filled("0123456789", "next")
+		return append(got, readFrom(s, 3), readFrom(s, 10))
+	},
+	"addresses and boundaries": func(f family) (got []string) {
+		s, other := f.open(f.here(0)), f.open(f.there())
+		p := []byte("a")
+		for range 20 {
+			if _, err := other.WriteTo(p, s.LocalAddr()); err != nil {
+				f.t.Fatal(err)
+			}
+			p = append(p, 'b')
+			p[0]++ // it is the caller's again
+		}
+		for range 20 {
+			text, from := f.read(s)
+			got = append(got, text, fmt.Sprint(from.String() == other.LocalAddr().String()))
+			f.send(s, from, "back "+text)
+			back, _ := f.read(other)
+			got = append(got, back)
+		}
+		return got
+	},
+	"wrong addresses": func(f family) (got []string) {
+		s := f.open(f.here(0))
+		for _, to := range []net.Addr{nil, f.foreign} {
+			n, err := s.WriteTo([]byte("x"), to)
+			got = append(got, strings.Replace(result(n, err), "address false", "address any", 1))
+		}
+		n, err := s.Write([]byte("x"))
+		return append(got, result(n, err), fmt.Sprint(s.RemoteAddr() == nil))
+	},
+	"connected": func(f family) (got []string) {
+		s, third := f.open(f.here(0)), f.open(f.there())
+		c := f.open(f.dial(s.LocalAddr()))
+		got = append(got, fmt.Sprint(c.RemoteAddr().String() == s.LocalAddr().String()))
+		n, err := c.WriteTo([]byte("x"), s.LocalAddr())
+		got = append(got, result(n, err))
+		n, err = c.Write([]byte("hello"))
+		got = append(got, result(n, err))
+		text, from := f.read(s)
+		got = append(got, text, fmt.Sprint(from.String() == c.LocalAddr().String()))
+		f.send(third, c.LocalAddr(), "not from whom it is connected to")
+		f.send(f.open(f.here(0)), c.LocalAddr(), "nor this")
+		f.send(s, c.LocalAddr(), "first")
+		f.send(s, c.LocalAddr(), "second")
+		text, from = f.read(c)
+		got = append(got, text, fmt.Sprint(from.String() == s.LocalAddr().String()))
+		c.SetReadDeadline(time.Now().Add(patience))
+		n, err = c.Read(make([]byte, 100))
+		got = append(got, result(n, err))
+		c.SetDeadline(time.Unix(1, 0))
+		n, err = c.Read(make([]byte, 100))
+		got = append(got, result(n, err))
+		n, err = c.Write([]byte("late"))
+		got = append(got, result(n, err), result(0, c.Close()), result(0, c.Close()))
+		n, err = c.Write([]byte("closed"))
+		got = append(got, result(n, err))
+		n, err = c.Read(make([]byte, 100))
+		return append(got, result(n, err))
+	},
+	"reader that never reads": func(f family) (got []string) {
+		deaf, s, other := f.open(f.here(0)), f.open(f.here(0)), f.open(f.there())
+		failed := 0
+		for i := range 5000 { // 5 MB
+			if _, err := other.WriteTo(make([]byte, 1000), deaf.LocalAddr()); err != nil {
+				failed++
+			}
+			if i%100 == 0 { // what goes on beside it loses nothing
+				f.send(other, s.LocalAddr(), "beside")
+				text, _ := f.read(s)
+				got = append(got, text)
+			}
+		}
+		return append(got, fmt.Sprint(failed, " failed"), readFrom(deaf, 2000), result(0, deaf.Close()))
+	},
+	"many readers": func(f family) (got []string) {
+		s := f.open(f.here(0))
+		s.SetReadDeadline(time.Now().Add(patience))
+		results := make(chan string)
+		for range 50 {
+			go func() { // ends with its datagram
+				p := make([]byte, 10)
+				n, _, err := s.ReadFrom(p)
+				results <- fmt.Sprintf("%s %v", p[:n], err)
+			}()
+		}
+		other := f.open(f.there())
+		for i := range 50 {
+			f.send(other, s.LocalAddr(), fmt.Sprint(i))
+		}
+		for range 50 {
+			got = append(got, <-results)
+		}
+		slices.Sort(got)
+		return got
+	},
+	"10,000 sockets opened and closed": func(f family) (got []string) {
+		failed := 0
+		for range 10_000 {
+			s, err := f.here(0)
+			if err != nil || portOf(s.LocalAddr()) == 0 || s.Close() != nil {
+				failed++
+			}
+		}
+		return append(got, fmt.Sprint(failed, " failed"))
+	},
+}
+
+// TestPacketConnBehaves compares sockets over the overlay with one of the system's.
+func TestPacketConnBehaves(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("what is compared with are Linux's sockets")
+	}
+	for name, behaviour := range behaviours {
+		t.Run(name, func(t *testing.T) {
+			want := behaviour(udp(t))
+			for kind, got := range map[string][]string{"Conn": behaviour(overlay(t)), "ula.Conn": behaviour(virtual(t))} {
+				if !slices.Equal(got, want) {
+					t.Errorf("%s has\n\t%s\nnet.UDPConn has\n\t%s", kind, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+				}
+			}
+		})
+	}
+}
+
+// pair gives two linked routers.
+func pair(t *testing.T) (a, b *protocol.Router) {
+	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+	a, b = n.Router(quiet(1)), n.Router(quiet(2))
+	n.Link(a, b)
+	return a, b
+}
+
+func listen(t *testing.T, r *protocol.Router, port uint16) *packet.PacketConn {
+	t.Helper()
+	c, err := r.ListenPacket(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// write sends without an error, whatever becomes of it.
+func write(t *testing.T, c *packet.PacketConn, to net.Addr, p []byte) {
+	t.Helper()
+	if n, err := c.WriteTo(p, to); n != len(p) || err != nil {
+		t.Fatalf("wrote %d bytes of %d: %v", n, len(p), err)
+	}
+}
+
+// Reads that wait are ended by what happens to their socket and its router.
+func TestPacketConnUnblocks(t *testing.T) {
+	for name, end := range map[string]struct {
+		do   func(*packet.PacketConn, *protocol.Router)
+		want error
+	}{
+		"close":        {func(c *packet.PacketConn, _ *protocol.Router) { c.Close() }, net.ErrClosed},
+		"router close": {func(_ *packet.PacketConn, r *protocol.Router) { r.Close() }, net.ErrClosed},
+		"deadline moved": {func(c *packet.PacketConn, _ *protocol.Router) {
+			c.SetReadDeadline(time.Now().Add(time.Minute))
+			c.SetReadDeadline(time.Unix(1, 0))
+		}, os.ErrDeadlineExceeded},
+		"deadline passes": {func(c *packet.PacketConn, _ *protocol.Router) {
+			c.SetReadDeadline(time.Now().Add(time.Minute))
+		}, os.ErrDeadlineExceeded},
+		"deadline moved away and back": {func(c *packet.PacketConn, _ *protocol.Router) {
+			c.SetReadDeadline(time.Now().Add(time.Minute))
+			c.SetReadDeadline(time.Time{})
+			time.Sleep(time.Hour)
+			c.SetReadDeadline(time.Now().Add(time.Second))
+		}, os.ErrDeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, _ := pair(t)
+				c := listen(t, a, 0)
+				errs := make(chan error, 3)
+				for range cap(errs) {
+					go func() { // ends with the read
+						_, _, err := c.ReadFrom(make([]byte, 10))
+						errs <- err
+					}()
+				}
+				synctest.Wait()
+				if len(errs) > 0 {
+					t.Fatalf("a read did not wait: %v", <-errs)
+				}
+				end.do(c, a)
+				for range cap(errs) {
+					if err := <-errs; !errors.Is(err, end.want) {
+						t.Errorf("the read ended with %v", err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A closed router has no sockets and opens none.
+func TestPacketConnOfClosedRouter(t *testing.T) {
+	a, b := pair(t)
+	c := listen(t, a, 53)
+	a.Close()
+	if _, err := c.WriteTo([]byte("x"), packet.Addr{ID: b.ID(), Port: 1}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("write: %v", err)
+	}
+	if _, err := a.ListenPacket(0); !errors.Is(err, protocol.ErrClosed) {
+		t.Errorf("listen: %v", err)
+	}
+	if _, err := a.DialPacket(b.ID(), 1); !errors.Is(err, protocol.ErrClosed) {
+		t.Errorf("dial: %v", err)
+	}
+}
+
+// All the ports there are.
+func TestPacketConnPorts(t *testing.T) {
+	a, b := pair(t)
+	seen := make(map[net.Addr]bool)
+	var conns []*packet.PacketConn
+	for range 1 << 14 {
+		c := listen(t, a, 0)
+		conns = append(conns, c)
+		seen[c.LocalAddr()] = true
+		if port := portOf(c.LocalAddr()); port < 49152 {
+			t.Fatalf("port %d is not ephemeral", port)
+		}
+	}
+	if len(seen) != 1<<14 {
+		t.Errorf("%d different addresses", len(seen))
+	}
+	if _, err := a.ListenPacket(0); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("one more: %v", err)
+	}
+	if _, err := a.DialPacket(b.ID(), 1); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("one more, connected: %v", err)
+	}
+	last := conns[len(conns)-1]
+	for _, c := range conns[:len(conns)-1] {
+		c.Close()
+	}
+	write(t, last, last.LocalAddr(), []byte("to oneself"))
+	p := make([]byte, 100)
+	if n, from, proved, err := last.ReadMsg(p); string(p[:n]) != "to oneself" || from != last.LocalAddr() || !proved || err != nil {
+		t.Errorf("read %q from %v, proved %v: %v", p[:n], from, proved, err)
+	}
+	for _, to := range []packet.Addr{{}, {ID: b.ID()}, {Port: 1}} {
+		var op *net.OpError
+		if _, err := last.WriteTo(nil, to); !errors.As(err, &op) {
+			t.Errorf("write to %v: %v", to, err)
+		}
+		if _, err := a.DialPacket(to.ID, to.Port); !errors.As(err, &op) {
+			t.Errorf("dial %v: %v", to, err)
+		}
+	}
+}
+
+// Two programs that share a router do not see each other's datagrams, and OnMessage
+// sees none; what nobody listens for is counted.
+func TestPacketConnsAreApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+		var got []string
+		a, b := n.Router(quiet(1)), n.Router(heard(quiet(2), &got))
+		n.Link(a, b)
+		from := listen(t, a, 7)
+		first, second := listen(t, b, 7), listen(t, b, 8)
+		for _, port := range []uint16{8, 9, 7, 8} {
+			write(t, from, packet.Addr{ID: b.ID(), Port: port}, fmt.Append(nil, "to ", port))
+		}
+		send(t, a, b.ID(), `"message"`)
+		synctest.Wait()
+		if s := first.Stats(); s.Received != 1 {
+			t.Errorf("the first got %+v", s)
+		}
+		if s := second.Stats(); s.Received != 2 {
+			t.Errorf("the second got %+v", s)
+		}
+		p := make([]byte, 100)
+		if n, addr, err := first.ReadFrom(p); string(p[:n]) != "to 7" || addr != from.LocalAddr() || err != nil {
+			t.Errorf("the first read %q from %v: %v", p[:n], addr, err)
+		}
+		if s := strings.Join(got, " "); s != `"message"` {
+			t.Errorf("OnMessage got %s", s)
+		}
+		if s := b.Stats(); s.Dropped[protocol.DropNoPort] != 1 || s.Dropped.Total() != 1 || s.Delivered != 4 {
+			t.Errorf("delivered %d, dropped %v", s.Delivered, s.Dropped)
+		}
+	})
+}
+
+// A flooded socket costs its queue and nothing else: it keeps the newest, the others
+// get theirs, and so does OnMessage.
+func TestPacketConnFlooded(t *testing.T) {
+	for size, most := range map[int]int{0: 2048, 1000: 2048, 60_000: 69} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+				var got []string
+				a, b := n.Router(quiet(1)), n.Router(heard(quiet(2), &got))
+				n.Link(a, b)
+				from, flooded, other := listen(t, a, 0), listen(t, b, 0), listen(t, b, 0)
+				const sent = 5000
+				for i := range sent {
+					p := make([]byte, size, size+4)
+					write(t, from, flooded.LocalAddr(), append(p, byte(i>>24), byte(i>>16), byte(i>>8), byte(i)))
+					if i%50 > 0 {
+						continue
+					}
+					write(t, from, other.LocalAddr(), []byte("beside"))
+					synctest.Wait()                                        // what is sent fits the queue of the link
+					other.SetReadDeadline(time.Now().Add(time.Nanosecond)) // it is here already
+					text := make([]byte, 10)
+					if n, _, err := other.ReadFrom(text); string(text[:n]) != "beside" || err != nil {
+						t.Fatalf("after %d datagrams to the flooded socket the other one reads %q: %v", i+1, text[:n], err)
+					}
+				}
+				send(t, a, b.ID(), `"message"`)
+				synctest.Wait()
+				if s := flooded.Stats(); s.Received != sent || s.Overflowed != uint64(sent-most) {
+					t.Errorf("the flooded socket has %+v, want %d kept", s, most)
+				}
+				if s := b.Stats(); s.Dropped[protocol.DropSocketFull] != uint64(sent-most) || s.Delivered != uint64(most+sent/50+1) {
+					t.Errorf("delivered %d, dropped %v", s.Delivered, s.Dropped)
+				}
+				p := make([]byte, size+4)
+				for i := sent - most; i < sent; i++ {
+					if n, _, err := flooded.ReadFrom(p); n != len(p) || !bytes.Equal(p[size:], []byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}) || err != nil {
+						t.Fatalf("read %x of %d bytes, want the one numbered %d: %v", p[size:], n, i, err)
+					}
+				}
+				if s := strings.Join(got, " "); s != `"message"` {
+					t.Errorf("OnMessage got %s", s)
+				}
+			})
+		})
+	}
+}
+
+// All sockets of a router together hold a bounded amount, and each can hold one datagram
+// whatever the others hold.
+func TestPacketConnsTogether(t *testing.T) {
+	const sockets, each = 40, 60
+	r, err := protocol.NewRouter(quiet(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var conns []*packet.PacketConn
+	held := 0
+	for i := range sockets {
+		c := listen(t, r, 0)
+		conns = append(conns, c)
+		for range each {
+			write(t, c, c.LocalAddr(), make([]byte, packet.MaxDatagram))
+		}
+		s := c.Stats()
+		if i == sockets-1 && s.Received-s.Overflowed != 1 {
+			t.Errorf("the last socket has %+v", s)
+		}
+		held += int(s.Received-s.Overflowed) * packet.MaxDatagram
+	}
+	if most := 64<<20 + sockets*packet.MaxDatagram; held > most || held < 60<<20 {
+		t.Errorf("%d bytes wait, want at most %d", held, most)
+	}
+	// What is usual has room at once, for it is little.
+	const burst = 40
+	usual := listen(t, r, 0)
+	for range burst {
+		write(t, usual, usual.LocalAddr(), make([]byte, 1200))
+	}
+	if s := usual.Stats(); s.Received != burst || s.Overflowed > 0 {
+		t.Errorf("a socket that others leave no room has %+v", s)
+	}
+	conns[0].Close() // gives back what it held
+	last := conns[len(conns)-1]
+	before := last.Stats().Overflowed
+	for range 10 {
+		write(t, last, last.LocalAddr(), make([]byte, packet.MaxDatagram))
+	}
+	if s := last.Stats(); s.Overflowed != before {
+		t.Errorf("with room again the last socket has %+v, before %d", s, before)
+	}
+}
+
+// What cannot be sent is dropped and counted, and no error.
+func TestPacketConnSendsInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+		a, b := n.Router(quiet(1)), n.Router(quiet(2))
+		atA, _ := n.Link(a, b)
+		c := listen(t, a, 0)
+		synctest.Wait()
+		atA.Block()
+		const sent = 10_000
+		for range sent {
+			write(t, c, packet.Addr{ID: b.ID(), Port: 1}, []byte("to whom does not read"))
+		}
+		if s := c.Stats(); s.Sent != sent || s.Unsent == 0 || s.Unsent != a.Stats().Dropped[protocol.DropQueueFull] {
+			t.Errorf("%+v, dropped %v", s, a.Stats().Dropped)
+		}
+		atA.Unblock()
+		synctest.Wait()
+		write(t, c, packet.Addr{ID: id(9), Port: 1}, []byte("to nobody"))
+		a.Disconnect(b.ID())
+		time.Sleep(time.Minute)
+		for range sent { // of which some wait for a first link
+			write(t, c, packet.Addr{ID: b.ID(), Port: 1}, []byte("without any link"))
+		}
+		if s := c.Stats(); s.Sent != 2*sent+1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// The reader learns whether the sender is proved.
+func TestPacketConnProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+		var routers [3]*protocol.Router
+		for i := range routers {
+			o := protocoltest.NewIdentity(uint64(i)).Options()
+			o.NoOverlay, o.SignMessages = true, i == 0
+			routers[i] = n.Router(o)
+		}
+		n.Link(routers[0], routers[1])
+		n.Link(routers[1], routers[2])
+		synctest.Wait()
+		var conns [3]*packet.PacketConn
+		for i, r := range routers {
+			conns[i] = listen(t, r, uint16(i+1))
+		}
+		for _, hop := range []struct {
+			from, to int
+			proved   bool
+		}{{0, 2, true}, {1, 2, true}, {2, 0, false}} {
+			write(t, conns[hop.from], conns[hop.to].LocalAddr(), []byte("who am I?"))
+			p := make([]byte, 100)
+			n, from, proved, err := conns[hop.to].ReadMsg(p)
+			if string(p[:n]) != "who am I?" || from != conns[hop.from].LocalAddr() || proved != hop.proved || err != nil {
+				t.Errorf("%d to %d: %q from %v, proved %v: %v", hop.from, hop.to, p[:n], from, proved, err)
+			}
+		}
+	})
+}
+
+// Opening, closing, reading, writing and moving deadlines at once, for the race detector.
+func TestPacketConnAtOnce(t *testing.T) {
+	a, b := pair(t)
+	target := listen(t, b, 0)
+	var tasks, readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() { // ends when the socket is closed
+			for {
+				p := make([]byte, 100)
+				if _, _, err := target.ReadFrom(p); errors.Is(err, net.ErrClosed) {
+					return
+				}
+			}
+		})
+	}
+	for range 8 {
+		tasks.Go(func() {
+			for i := range 300 {
+				c, err := a.ListenPacket(0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				tasks.Go(func() { c.ReadFrom(make([]byte, 10)) }) // ends when c is closed
+				if _, err := c.WriteTo([]byte("x"), target.LocalAddr()); err != nil {
+					t.Error(err)
+				}
+				target.SetReadDeadline(time.Now().Add(time.Duration(i) * time.Microsecond))
+				target.Stats()
+				c.Close()
+			}
+		})
+	}
+	tasks.Wait()
+	target.Close()
+	readers.Wait()
+}
+
+func TestAddr(t *testing.T) {
+	a := packet.Addr{ID: id(0xab), Port: 53}
+	text := "ab" + strings.Repeat("00", 19) + ":53"
+	if a.String() != text || a.Network() != "peer-relay" {
+		t.Errorf("%s %s", a.Network(), a)
+	}
+	if b, err := a.MarshalText(); string(b) != text || err != nil {
+		t.Errorf("%s: %v", b, err)
+	}
+	var b packet.Addr
+	if err := b.UnmarshalText([]byte(strings.ToUpper(text))); err != nil || b != a {
+		t.Errorf("%v: %v", b, err)
+	}
+	for _, bad := range []string{"", ":", text[:40], text[1:], "[" + text[:40] + "]:53", text + " ", text[:41], text[:41] + "053",
+		text[:41] + "-1", text[:41] + "+1", text[:41] + "65536", text[:41] + "99999999999999999999", text + ":53", strings.Repeat("9", 1000)} {
+		if got, err := packet.ParseAddr(bad); err == nil || len(err.Error()) > 300 {
+			t.Errorf("%.100q is %v: %v", bad, got, err)
+		}
+		if err := b.UnmarshalText([]byte(bad)); err == nil || b != a {
+			t.Errorf("%.100q: %v", bad, err)
+		}
+	}
+}
+
+func FuzzParseAddr(f *testing.F) {
+	for _, s := range []string{strings.Repeat("0a", 20) + ":0", strings.Repeat("A0", 20) + ":65535", "", ":1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := packet.ParseAddr(s)
+		if err != nil {
+			return
+		}
+		if a.String() != strings.ToLower(s) {
+			t.Errorf("%q is read as %v", s, a)
+		}
+	})
+}
+
+// BenchmarkPacketConn sends datagrams of a QUIC packet's size over one link in memory, a
+// window of 32 at a time, and counts what both ends do.
+func BenchmarkPacketConn(b *testing.B) {
+	n := protocoltest.NewNetwork(b, protocoltest.PipeOptions{})
+	x, y := n.Router(quiet(1)), n.Router(quiet(2))
+	n.Link(x, y)
+	from, err := x.ListenPacket(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	to, err := y.ListenPacket(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	to.SetReadDeadline(time.Now().Add(10 * time.Minute))
+	const window = 32
+	p := make([]byte, 1280)
+	q := make([]byte, len(p))
+	write := func() {
+		if _, err := from.WriteTo(p, to.LocalAddr()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range window {
+		write()
+	}
+	b.SetBytes(int64(len(p)))
+	b.ReportAllocs()
+	for b.Loop() {
+		write()
+		if _, _, err := to.ReadFrom(q); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package wire
+
+import (
+	"fmt"
+	"math"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// A Kind says what a Body is for.
+type Kind uint32
+
+const (
+	KindUser    Kind = 0 // an application's message
+	KindFind    Kind = 1 // findPeers: payload is the id sought, 20 bytes
+	KindFound   Kind = 2 // foundPeers: payload is up to MaxFound ids of 20 bytes
+	KindOffer   Kind = 3 // handshake-offer: no payload
+	KindAnswer  Kind = 4 // handshake-answer: payload is an Answer, none for a refusal
+	KindSignal  Kind = 5 // WebRTC signalling: payload is JSON text
+	KindReceipt Kind = 6 // reserved: {1 end-to-end id, 2 SHA-256 of the Body received}
+	KindNotice  Kind = 7 // reserved: the origin is told that there is no route
+	KindOther   Kind = 8 // legacy data of another type: payload is its whole JSON text
+)
+
+func (k Kind) String() string {
+	names := [...]string{"user", "findPeers", "foundPeers", "handshake-offer", "handshake-answer", "signal", "receipt", "notice", "other"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint32(k))
+}
+
+// IsControl reports whether messages of this kind are the overlay's own.
+func (k Kind) IsControl() bool { return k != KindUser && k != KindOther }
+
+// A Form says how the payload of a Body is to be read.
+type Form uint32
+
+const (
+	FormNone      Form = 0 // there is no value
+	FormJSON      Form = 1 // the raw JSON text of one value
+	FormRaw       Form = 2 // bytes; in legacy JSON a Buffer
+	FormWholeJSON Form = 3 // the raw JSON text of the whole legacy data member
+	FormSealed    Form = 4 // reserved: encrypted to the receiver's key
+)
+
+// Flags of a Body, a set of bits.
+type Flags uint32
+
+const (
+	FlagReceipt Flags = 1 << iota // reserved: the origin wants a receipt
+	FlagNotice                    // reserved: the origin wants to know when there is no route
+	FlagClosest                   // the peer without a strictly closer link takes it
+	FlagTrace                     // reserved
+)
+
+// A Body is the part of a message that no relay may change. Once it was parsed or
+// encoded its bytes stand fixed and its fields must not be set any more.
+type Body struct {
+	To      ID // the zero ID, which is no peer's, if the frame has targets instead
+	From    ID
+	Kind    Kind
+	Form    Form
+	Flags   Flags
+	E2E     []byte // end-to-end id, 16 bytes, or none
+	Expiry  uint64 // Unix milliseconds, 0: never
+	Key     []byte // the origin's libp2p public key, protobuf-encoded
+	Extra   []byte // a JSON object: the unknown top-level members of a legacy message
+	Record  []byte // the origin's signed peer record
+	Token   []byte // of a handshake, 16 bytes, or none
+	Payload []byte
+
+	hasTo   bool
+	unknown bool // it has fields that this version does not know
+	raw     []byte
+	head    int
+}
+
+// Raw returns the bytes of the Body as they travel. They must not be changed.
+func (b *Body) Raw() []byte { return b.raw }
+
+// Head returns every byte of the Body before its payload.
+func (b *Body) Head() []byte { return b.raw[:b.head] }
+
+// Encode lays the Body out from its fields and refuses what a reader would refuse.
+// Fields that a parsed Body had and this version does not know are lost, so a relay
+// never calls it.
+func (b *Body) Encode() error {
+	raw, err := b.appendHead(make([]byte, 0, headRoom+len(b.Key)+len(b.Extra)+len(b.Record)+len(b.Payload)))
+	if err != nil {
+		return err
+	}
+	full, err := ParseBody(append(raw, b.Payload...))
+	if err != nil {
+		return err
+	}
+	*b = full
+	return nil
+}
+
+// headRoom is about the most that appendHead writes beside a key, an extra and a record.
+const headRoom = 128
+
+// appendHead lays out all that comes before the bytes of the payload: the other fields,
+// and the payload's tag and length.
+func (b *Body) appendHead(raw []byte) ([]byte, error) {
+	if b.To != (ID{}) {
+		raw = appendBytes(raw, fieldTo, b.To[:])
+	}
+	raw = appendBytes(raw, fieldFrom, b.From[:])
+	raw = appendUint(raw, fieldKind, uint64(b.Kind))
+	raw = appendUint(raw, fieldForm, uint64(b.Form))
+	raw = appendUint(raw, fieldFlags, uint64(b.Flags))
+	raw = appendOptional(raw, fieldE2E, b.E2E)
+	raw = appendUint(raw, fieldExpiry, b.Expiry)
+	raw = appendOptional(raw, fieldKey, b.Key)
+	raw = appendOptional(raw, fieldExtra, b.Extra)
+	raw = appendOptional(raw, fieldRecord, b.Record)
+	raw = appendOptional(raw, fieldToken, b.Token)
+	return appendPayloadHead(raw, b.Form, len(b.Payload))
+}
+
+// appendPayloadHead lays out what stands before the bytes of a payload of that size.
+func appendPayloadHead(raw []byte, form Form, size int) ([]byte, error) {
+	switch {
+	case form != FormNone:
+		raw = protowire.AppendVarint(protowire.AppendTag(raw, fieldPayload, protowire.BytesType), uint64(size))
+	case size > 0:
+		return nil, malformed("a payload without a form")
+	}
+	if len(raw)+size > MaxBody {
+		return nil, fmt.Errorf("%w: the body has %d bytes, want at most %d", ErrTooBig, len(raw)+size, MaxBody)
+	}
+	return raw, nil
+}
+
+// JoinBody makes the Body that has this head and this payload. A gateway calls it
+// with a head that crossed legacy peers beside the payload, and checks that the
+// head says what the legacy message around it says. A Body of FormNone has no
+// payload field, every other one has it even if it is empty.
+func JoinBody(head []byte, form Form, payload []byte) (Body, error) {
+	raw := make([]byte, len(head), len(head)+len(payload)+protowire.SizeTag(fieldPayload)+lengthPrefix)
+	copy(raw, head)
+	raw, err := appendPayloadHead(raw, form, len(payload))
+	if err != nil {
+		return Body{}, err
+	}
+	b, err := ParseBody(append(raw, payload...))
+	if err == nil && b.Form != form {
+		err = malformed("the head says form %d, want %d", b.Form, form)
+	}
+	return b, err
+}
+
+// ParseBody reads a Body and keeps raw, of which its fields are parts.
+func ParseBody(raw []byte) (Body, error) {
+	var b Body
+	err := b.parse(raw)
+	return b, err
+}
+
+// parse fills an empty Body.
+func (b *Body) parse(raw []byte) error {
+	b.raw, b.head = raw, len(raw)
+	if len(raw) > MaxBody {
+		return malformed("the body has %d bytes, want at most %d", len(raw), MaxBody)
+	}
+	var seen fieldSet
+	for rest := raw; len(rest) > 0; {
+		f, next, err := nextField(rest)
+		if err != nil {
+			return err
+		}
+		if err := b.set(f, &seen); err != nil {
+			return err
+		}
+		if f.number == fieldPayload {
+			if len(next) > 0 {
+				return malformed("fields after the payload")
+			}
+			b.head = len(raw) - len(rest)
+		}
+		rest = next
+	}
+	switch {
+	case !seen.has(fieldFrom):
+		return malformed("the body does not say from whom")
+	case b.From == (ID{}), seen.has(fieldTo) && b.To == (ID{}):
+		return malformed("the zero id is no peer's")
+	case b.Form == FormNone && seen.has(fieldPayload):
+		return malformed("a payload without a form")
+	case b.Form != FormNone && !seen.has(fieldPayload):
+		return malformed("a form without a payload")
+	}
+	b.hasTo = seen.has(fieldTo)
+	return nil
+}
+
+func (b *Body) set(f field, seen *fieldSet) (err error) {
+	switch f.number {
+	case fieldTo, fieldFrom, fieldKind, fieldForm, fieldFlags, fieldE2E, fieldExpiry,
+		fieldKey, fieldExtra, fieldRecord, fieldToken, fieldPayload:
+		if err := seen.once(f.number); err != nil {
+			return err
+		}
+	default:
+		b.unknown = true
+		return nil
+	}
+	switch f.number {
+	case fieldTo:
+		b.To, err = f.id()
+	case fieldFrom:
+		b.From, err = f.id()
+	case fieldKind:
+		err = f.enum((*uint32)(&b.Kind))
+	case fieldForm:
+		err = f.enum((*uint32)(&b.Form))
+	case fieldFlags:
+		err = f.upTo((*uint32)(&b.Flags), math.MaxUint32)
+	case fieldE2E:
+		b.E2E, err = f.sized(TokenSize, TokenSize)
+	case fieldExpiry:
+		b.Expiry, err = f.num, f.want(protowire.VarintType)
+	case fieldKey:
+		b.Key, err = f.sized(1, MaxKey)
+	case fieldExtra:
+		b.Extra, err = f.sized(1, MaxBody)
+	case fieldRecord:
+		b.Record, err = f.sized(1, MaxRecord)
+	case fieldToken:
+		b.Token, err = f.sized(TokenSize, TokenSize)
+	case fieldPayload:
+		b.Payload, err = f.sized(0, MaxBody)
+	}
+	return err
+}

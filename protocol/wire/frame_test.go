@@ -1,0 +1,558 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+func testID(name string) ID { return HashID([]byte(name)) }
+
+// testMessage returns a frame with size bytes of payload and whatever change adds.
+func testMessage(tb testing.TB, size int, change ...func(*MessageFields)) *Frame {
+	tb.Helper()
+	f, err := NewMessageFrame(testFields(tb, size, change...))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return f
+}
+
+func testFields(tb testing.TB, size int, change ...func(*MessageFields)) MessageFields {
+	tb.Helper()
+	m := MessageFields{Hop: NewHop(), Nonce: []byte("123456789012345"), Path: []ID{testID("origin")},
+		Body: Body{To: testID("target"), From: testID("origin"), Form: FormRaw, Payload: make([]byte, size)}}
+	for _, c := range change {
+		c(&m)
+	}
+	if err := m.Body.Encode(); err != nil {
+		tb.Fatal(err)
+	}
+	return m
+}
+
+func testIDs(n int) (ids []ID) {
+	for i := range n {
+		ids = append(ids, testID(fmt.Sprint("peer ", i)))
+	}
+	return ids
+}
+
+func TestForward(t *testing.T) {
+	for _, size := range []int{0, 1, 64, 127, 1 << 10, 16 << 10, MaxPayload} {
+		f := testMessage(t, size, func(m *MessageFields) { m.Route, m.Sig = testIDs(3), make([]byte, 64) })
+		for f.PathLen() < MaxPath {
+			// A relay reads the frame and sends it on.
+			read, err := ParseFrame(onWire(t, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkForward(t, read)
+			f = read
+		}
+		f.AppendPath(testID("one too many"))
+		if _, err := f.Wire(); !errors.Is(err, ErrTooBig) {
+			t.Errorf("%d bytes: error %v for a path of %d, want ErrTooBig", size, err, f.PathLen())
+		}
+	}
+}
+
+func TestForwardAllocatesNothing(t *testing.T) {
+	relay := testID("relay")
+	source, err := testMessage(t, 1<<10).Wire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := bytes.NewReader(source)
+	var frames []*Frame
+	const runs = 100
+	for range runs + 1 { // AllocsPerRun runs once more, to warm up
+		r.Reset(source)
+		f, err := ReadFrame(r, MaxFrame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames = append(frames, f)
+	}
+	allocs := testing.AllocsPerRun(runs, func() {
+		f := frames[0]
+		frames = frames[1:]
+		if f.InPath(relay) {
+			t.Error("in the path already")
+		}
+		before := &f.buf[0]
+		f.SetHop(f.Hop().WithTx(f.Hop().TxLeft() - 1).WithDetours(0))
+		f.AppendPath(relay)
+		if wire, err := f.Wire(); err != nil || len(wire) != len(source)+pathEntry {
+			t.Errorf("%d bytes on the wire, error %v", len(wire), err)
+		}
+		if &f.buf[0] != before || !f.InPath(relay) {
+			t.Error("the frame moved")
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("forwarding allocates %v times", allocs)
+	}
+}
+
+func TestParseAllocations(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*MessageFields)
+		most   float64
+	}{
+		{"a full path", func(m *MessageFields) { m.Path = testIDs(MaxPath) }, 2}, // the frame and its bytes
+		{"a full path and route", func(m *MessageFields) { m.Path, m.Route = testIDs(MaxPath), testIDs(MaxRoute) }, 3},
+		{"targets", func(m *MessageFields) { m.Body.To, m.Targets = ID{}, testIDs(MaxTargets) }, 3},
+	} {
+		source, err := testMessage(t, 64, c.change).Wire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := bytes.NewReader(source)
+		allocs := testing.AllocsPerRun(100, func() {
+			r.Reset(source)
+			if _, err := ReadFrame(r, MaxFrame); err != nil {
+				t.Error(err)
+			}
+		})
+		if allocs > c.most {
+			t.Errorf("%s: %v allocations, want at most %v", c.name, allocs, c.most)
+		}
+	}
+}
+
+func TestRoomForOneMore(t *testing.T) {
+	for name, make := range map[string]func(f *Frame) (*Frame, error){
+		"NewMessage": func(f *Frame) (*Frame, error) { return f, nil },
+		"ParseFrame": func(f *Frame) (*Frame, error) { return ParseFrame(onWire(t, f)) },
+		"ReadFrame": func(f *Frame) (*Frame, error) {
+			wire, err := f.Wire()
+			if err != nil {
+				return nil, err
+			}
+			return ReadFrame(bytes.NewReader(wire), MaxFrame)
+		},
+		"clone": func(f *Frame) (*Frame, error) { return f.Clone(), nil },
+	} {
+		f, err := make(testMessage(t, 100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if room := cap(f.buf) - len(f.buf); room < pathEntry {
+			t.Errorf("%s leaves %d bytes", name, room)
+		}
+	}
+}
+
+func TestClone(t *testing.T) {
+	f := testMessage(t, 300, func(m *MessageFields) { m.Route, m.Path = testIDs(2), testIDs(3) })
+	before := bytes.Clone(onWire(t, f))
+	c := f.Clone()
+	if !bytes.Equal(onWire(t, c), before) {
+		t.Fatal("the clone has other bytes")
+	}
+	c.SetHop(c.Hop().WithTx(3))
+	c.AppendPath(testID("one way"))
+	if !bytes.Equal(onWire(t, f), before) {
+		t.Error("changing the clone changed the frame")
+	}
+	cloned := bytes.Clone(onWire(t, c))
+	f.SetHop(f.Hop().WithTx(9))
+	f.AppendPath(testID("another way"))
+	onWire(t, f)
+	if !bytes.Equal(onWire(t, c), cloned) {
+		t.Error("changing the frame changed the clone")
+	}
+	if f.PathLen() != 4 || f.PathAt(3) != testID("another way") || c.PathAt(3) != testID("one way") {
+		t.Errorf("paths %v and %v", f.Path(), c.Path())
+	}
+	if f.Hop().TxLeft() != 9 || c.Hop().TxLeft() != 3 {
+		t.Errorf("%d and %d transmissions left", f.Hop().TxLeft(), c.Hop().TxLeft())
+	}
+
+	ping := NewPing(7).Clone()
+	if again, err := ParseFrame(onWire(t, ping)); err != nil || again.Num != 7 {
+		t.Errorf("the clone of a ping is %v, error %v", again, err)
+	}
+	literal := (&Frame{Type: FramePong, Num: 8}).Clone()
+	if again, err := ParseFrame(onWire(t, literal)); err != nil || again.Num != 8 {
+		t.Errorf("the clone of a literal is %v, error %v", again, err)
+	}
+}
+
+func TestHop(t *testing.T) {
+	h := NewHop()
+	if h.TxLeft() != TxBudget || h.DetoursLeft() != Detours || h>>8&0xff != nacks || h&0xff != 0 {
+		t.Errorf("a message starts with %08x", h)
+	}
+	for n, want := range map[int]int{-1: 0, 0: 0, 1: 1, 255: 255, 256: 255, math.MaxInt: 255, math.MinInt: 0} {
+		all := Hop(0xa1b2c3d4)
+		if have := all.WithTx(n); have.TxLeft() != want || have&0xffffff != all&0xffffff {
+			t.Errorf("%08x with %d transmissions is %08x", all, n, have)
+		}
+		if have := all.WithDetours(n); have.DetoursLeft() != want || have&0xff00ffff != all&0xff00ffff {
+			t.Errorf("%08x with %d detours is %08x", all, n, have)
+		}
+	}
+	f, err := ParseFrame(slices.Concat(appendBytes(nil, fieldNonce, []byte("1")),
+		appendBytes(nil, fieldBody, testMessage(t, 1).Body.Raw()), appendBytes(nil, fieldPath, make([]byte, IDSize))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := bytes.Clone(onWire(t, f))
+	f.SetHop(NewHop())
+	if f.Hop() != 0 || !bytes.Equal(onWire(t, f), before) {
+		t.Errorf("a message without hop has %08x", f.Hop())
+	}
+}
+
+// limits of a message, each just kept and just broken.
+var messageLimits = []struct {
+	name string
+	make func(n int) func(*MessageFields)
+	most int
+}{
+	{"path", func(n int) func(*MessageFields) { return func(m *MessageFields) { m.Path = testIDs(n) } }, MaxPath},
+	{"route", func(n int) func(*MessageFields) { return func(m *MessageFields) { m.Route = testIDs(n) } }, MaxRoute},
+	{"targets", func(n int) func(*MessageFields) {
+		return func(m *MessageFields) { m.Body.To, m.Targets = ID{}, testIDs(n) }
+	}, MaxTargets},
+	{"nonce", func(n int) func(*MessageFields) {
+		return func(m *MessageFields) { m.Nonce = bytes.Repeat([]byte("1"), n) }
+	}, MaxNonce},
+	{"sig", func(n int) func(*MessageFields) { return func(m *MessageFields) { m.Sig = make([]byte, n) } }, MaxSig},
+}
+
+func TestMessageLimits(t *testing.T) {
+	for _, l := range messageLimits {
+		f := testMessage(t, 10, l.make(l.most))
+		if again, err := ParseFrame(onWire(t, f)); err != nil {
+			t.Errorf("%s of %d: %v", l.name, l.most, err)
+		} else {
+			checkSame(t, again, f)
+		}
+		if _, err := NewMessageFrame(testFields(t, 10, l.make(l.most+1))); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s of %d: error %v, want ErrMalformed", l.name, l.most+1, err)
+		}
+	}
+	for name, change := range map[string]func(*MessageFields){
+		"no path":                func(m *MessageFields) { m.Path = nil },
+		"no nonce":               func(m *MessageFields) { m.Nonce = nil },
+		"a nonce of two lines":   func(m *MessageFields) { m.Nonce = []byte("1\n2") },
+		"targets and a receiver": func(m *MessageFields) { m.Targets = testIDs(1) },
+		"neither":                func(m *MessageFields) { m.Body.To = ID{} },
+	} {
+		if f, err := NewMessageFrame(testFields(t, 10, change)); !errors.Is(err, ErrMalformed) || f != nil {
+			t.Errorf("%s: frame %v, error %v, want ErrMalformed", name, f, err)
+		}
+	}
+	if _, err := NewMessageFrame(MessageFields{Nonce: []byte("1"), Path: testIDs(1)}); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a body that was not encoded: error %v, want ErrMalformed", err)
+	}
+}
+
+// bodyOverhead is what the Body of testFields has beside its payload, if that is large.
+const bodyOverhead = 2*22 + 2 + 4
+
+// TestFrameLimit: a message of the largest Body can be laid out, travel 19 relays
+// and come back in a NACK; what cannot do so is refused at its origin.
+func TestFrameLimit(t *testing.T) {
+	largest := func(m *MessageFields) {
+		m.Route, m.Sig, m.Nonce = testIDs(MaxRoute), make([]byte, MaxSig), []byte(strings.Repeat("1", MaxNonce))
+	}
+	f := testMessage(t, MaxBody-bodyOverhead, largest)
+	if have := len(f.Body.Raw()); have != MaxBody {
+		t.Fatalf("a body of %d bytes, want %d", have, MaxBody)
+	}
+	for f.PathLen() < MaxPath {
+		f.AppendPath(testID("relay"))
+	}
+	checkWire(t, f)
+	nack, err := NewNack(Nack{Seq: math.MaxUint64, Reason: maxEnum, Frame: onWire(t, f)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have, want := nack.Size(), f.Size()+nackHead; have != want {
+		t.Errorf("a NACK of %d bytes, want %d", have, want)
+	}
+	checkWire(t, nack)
+
+	// The largest frame that may start.
+	targets := func(m *MessageFields) {
+		largest(m)
+		m.Body.To, m.Targets = ID{}, testIDs(MaxTargets)
+	}
+	refused := sort.Search(MaxBody-bodyOverhead, func(size int) bool {
+		_, err := NewMessageFrame(testFields(t, size, targets))
+		if err != nil && !errors.Is(err, ErrTooBig) {
+			t.Errorf("%d bytes of payload: error %v, want ErrTooBig", size, err)
+		}
+		return err != nil
+	})
+	if refused < MaxPayload || refused == MaxBody-bodyOverhead {
+		t.Fatalf("the first payload refused has %d bytes", refused)
+	}
+	if have, want := testMessage(t, refused-1, targets).Size(), MaxFrame-nackHead-(MaxPath-1)*pathEntry; have != want {
+		t.Errorf("the largest frame has %d bytes, want %d", have, want)
+	}
+
+	// A frame of exactly MaxFrame comes in; it cannot grow.
+	b := onWire(t, testMessage(t, MaxBody-bodyOverhead))
+	path := b[len(b)-pathEntry:]
+	b = slices.Clip(b[:len(b)-pathEntry])
+	fill := MaxFrame - len(b) - pathEntry - 2 - 2
+	over := slices.Concat(appendBytes(b, 100, make([]byte, fill+1)), path)
+	b = slices.Concat(appendBytes(b, 100, make([]byte, fill)), path)
+	if len(b) != MaxFrame || len(over) != MaxFrame+1 {
+		t.Fatalf("%d and %d bytes, want %d and one more", len(b), len(over), MaxFrame)
+	}
+	f, err = ParseFrame(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkWire(t, f)
+	f.AppendPath(testID("relay"))
+	if _, err := f.Wire(); !errors.Is(err, ErrTooBig) {
+		t.Errorf("%d bytes: error %v, want ErrTooBig", f.Size(), err)
+	}
+	if _, err := ParseFrame(over); !errors.Is(err, ErrMalformed) {
+		t.Errorf("%d bytes: error %v, want ErrMalformed", len(over), err)
+	}
+}
+
+func TestHelloLimits(t *testing.T) {
+	feature := strings.Repeat("f", maxFeature)
+	full := Hello{Features: slices.Repeat([]string{feature}, maxFeatures), Role: RoleServer, Link: 1, MaxFrame: math.MaxUint32,
+		Agent: strings.Repeat("a", maxAgent)}
+	f, err := NewHello(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Size() > MaxHello {
+		t.Errorf("the largest hello has %d bytes, more than %d", f.Size(), MaxHello)
+	}
+	again, err := ParseFrame(onWire(t, f))
+	if err != nil || !reflect.DeepEqual(again.Hello, &full) {
+		t.Errorf("%+v became %+v, error %v", full, again, err)
+	}
+	for name, change := range map[string]func(*Hello){
+		"33 features":            func(h *Hello) { h.Features = append(slices.Clone(h.Features), "x") },
+		"a feature of 65 bytes":  func(h *Hello) { h.Features = []string{feature + "f"} },
+		"an empty feature":       func(h *Hello) { h.Features = []string{""} },
+		"a comma":                func(h *Hello) { h.Features = []string{"a,b"} },
+		"a space":                func(h *Hello) { h.Features = []string{"a b"} },
+		"a letter outside ASCII": func(h *Hello) { h.Features = []string{"ü"} },
+		"bytes outside UTF-8":    func(h *Hello) { h.Features = []string{"a\xff"} },
+		"a long agent":           func(h *Hello) { h.Agent += "a" },
+		"a broken agent":         func(h *Hello) { h.Agent = "\xff" },
+		"a role of 2^31":         func(h *Hello) { h.Role = 1 << 31 },
+	} {
+		h := full
+		change(&h)
+		if f, err := NewHello(h); !errors.Is(err, ErrMalformed) || f != nil {
+			t.Errorf("%s: frame %v, error %v, want ErrMalformed", name, f, err)
+		}
+	}
+
+	// The whole frame counts, with what this version does not know.
+	least := onWire(t, must(NewHello(Hello{Link: 1})))
+	pad := MaxHello - len(least) - 2 - 2
+	for _, more := range []int{0, 1} {
+		unknown := appendBytes(nil, 99, make([]byte, pad+more))
+		for name, b := range map[string][]byte{
+			"inside": appendBytes(nil, fieldHello, slices.Concat(least[2:], unknown[:2], protowire.AppendVarint(nil, uint64(pad+more-1)), unknown[5:])),
+			"beside": slices.Concat(least, unknown),
+		} {
+			if len(b) != MaxHello+more {
+				t.Fatalf("%s: %d bytes, want %d", name, len(b), MaxHello+more)
+			}
+			if _, err := ParseFrame(b); (err == nil) != (more == 0) || err != nil && !errors.Is(err, ErrMalformed) {
+				t.Errorf("a hello of %d bytes, some unknown %s it: error %v", len(b), name, err)
+			}
+		}
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func TestLinkFrames(t *testing.T) {
+	for _, f := range []*Frame{NewAck(0), NewAck(math.MaxUint64), NewPing(1), NewPong(math.MaxUint64), NewBye(ByeSilent),
+		must(NewNack(Nack{})), must(NewHello(Hello{}))} {
+		size := f.Size() // before Wire
+		checkWire(t, f)
+		if have := f.Size(); have != size || size <= 0 || size > MaxHello {
+			t.Errorf("%v: size %d before, %d after", f.Type, size, have)
+		}
+		literal := &Frame{Type: f.Type, Num: f.Num, Bye: f.Bye, Nack: f.Nack, Hello: f.Hello}
+		if !bytes.Equal(onWire(t, literal), onWire(t, f)) {
+			t.Errorf("%v: the literal goes out as %x", f.Type, onWire(t, literal))
+		}
+	}
+	for _, f := range []*Frame{{}, {Type: FrameMessage}, {Type: FrameBye, Bye: 1 << 31}, NewBye(1 << 31),
+		{Type: FrameHello, Hello: &Hello{Agent: "\xff"}}} {
+		if wire, err := f.Wire(); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%+v goes out as %x, error %v, want ErrMalformed", f, wire, err)
+		}
+	}
+	if _, err := NewNack(Nack{Frame: make([]byte, MaxFrame-4)}); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a NACK above MaxFrame: error %v, want ErrMalformed", err)
+	}
+	for typ := FrameUnknown; typ <= FrameMessage+1; typ++ {
+		if typ.String() == "" || (typ > FrameMessage) != strings.Contains(typ.String(), "type(") {
+			t.Errorf("type %d is called %q", uint8(typ), typ)
+		}
+	}
+}
+
+func TestReadFrame(t *testing.T) {
+	ping := must(NewPing(1).Wire())
+	largest := append([]byte{0x80, 0x80, 0x10}, make([]byte, MaxFrame)...) // a length of MaxFrame
+	for _, c := range []struct {
+		name   string
+		stream []byte
+		most   int
+		want   error // nil: a frame
+	}{
+		{"a frame", ping, MaxFrame, nil},
+		{"a frame of the greatest size allowed", ping, len(ping) - 1, nil},
+		{"nothing", nil, MaxFrame, io.EOF},
+		{"half a length", []byte{0x80}, MaxFrame, io.ErrUnexpectedEOF},
+		{"a length alone", []byte{0x05}, MaxFrame, io.ErrUnexpectedEOF},
+		{"half a frame", ping[:5], MaxFrame, io.ErrUnexpectedEOF},
+		{"more than allowed", ping, len(ping) - 2, ErrFraming},
+		{"more than a negative number", ping, -1, ErrFraming},
+		{"a length longer than needed", append([]byte{ping[0] | 0x80, 0x00}, ping[1:]...), MaxFrame, ErrFraming},
+		{"a length of 3 bytes longer than needed", append([]byte{ping[0] | 0x80, 0x80, 0x00}, ping[1:]...), MaxFrame, ErrFraming},
+		{"a length of 4 bytes", []byte{0x80, 0x80, 0x80, 0x01}, MaxFrame, ErrFraming},
+		{"MaxFrame and 1 byte, whatever is asked", append([]byte{0x81, 0x80, 0x10}, make([]byte, MaxFrame+1)...), 1 << 30, ErrFraming},
+		{"MaxFrame of nonsense", largest, 1 << 30, ErrMalformed},
+		{"an empty frame", []byte{0}, MaxFrame, ErrMalformed},
+	} {
+		f, err := ReadFrame(bufio.NewReader(bytes.NewReader(c.stream)), c.most)
+		if !errors.Is(err, c.want) || (f == nil) == (c.want == nil) {
+			t.Errorf("%s: frame %v, error %v, want %v", c.name, f, err, c.want)
+		}
+		if errors.Is(err, ErrFraming) && errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: %v says that the stream may go on", c.name, err)
+		}
+	}
+
+	// After a malformed frame the next one is read; unknown ones too.
+	r := bufio.NewReader(bytes.NewReader(slices.Concat([]byte{2, 0x10, 0xff}, []byte{2, 0x3a, 0}, ping)))
+	if _, err := ReadFrame(r, MaxFrame); !errors.Is(err, ErrMalformed) {
+		t.Errorf("error %v, want ErrMalformed", err)
+	}
+	if f, err := ReadFrame(r, MaxFrame); err != nil || f.Type != FrameUnknown {
+		t.Errorf("frame %v, error %v, want an unknown one", f, err)
+	}
+	if f, err := ReadFrame(r, MaxFrame); err != nil || f.Type != FramePing {
+		t.Errorf("frame %v, error %v, want a ping", f, err)
+	}
+}
+
+// TestReadFrameOwnsBytes: a frame stays what it is when the reader's buffer, or the
+// argument of ParseFrame, is used again.
+func TestReadFrameOwnsBytes(t *testing.T) {
+	want := onWire(t, testMessage(t, 50))
+	b := bytes.Clone(want)
+	f, err := ParseFrame(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b)
+	if !bytes.Equal(onWire(t, f), want) {
+		t.Error("ParseFrame kept its argument")
+	}
+}
+
+func TestPath(t *testing.T) {
+	path := testIDs(MaxPath)
+	f := testMessage(t, 5, func(m *MessageFields) { m.Path = path })
+	if f.PathLen() != MaxPath || !reflect.DeepEqual(f.Path(), path) {
+		t.Errorf("path %v, want %v", f.Path(), path)
+	}
+	for i, id := range path {
+		if f.PathAt(i) != id || !f.InPath(id) {
+			t.Errorf("entry %d is %v, want %v", i, f.PathAt(i), id)
+		}
+	}
+	if f.InPath(f.Body.To) {
+		t.Error("the target is in the path")
+	}
+}
+
+func TestValidNonce(t *testing.T) {
+	for nonce, want := range map[string]bool{"": false, "1": true, " ~": true, "\x1f": false, "\x7f": false, "a\x80": false,
+		strings.Repeat("9", MaxNonce): true, strings.Repeat("9", MaxNonce+1): false} {
+		if have := ValidNonce([]byte(nonce)); have != want {
+			t.Errorf("%q: %v", nonce, have)
+		}
+	}
+}
+
+// BenchmarkForward is the codec's share of a relay: read a frame, append to its
+// path, spend a transmission, lay out the bytes that go on.
+func BenchmarkForward(b *testing.B) {
+	for _, size := range []int{64, 1 << 10, 16 << 10} {
+		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
+			wire := must(testMessage(b, size, func(m *MessageFields) { m.Path = testIDs(3) }).Wire())
+			relay := testID("relay")
+			r := bytes.NewReader(wire)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(wire)))
+			for b.Loop() {
+				r.Reset(wire)
+				f, err := ReadFrame(r, MaxFrame)
+				if err != nil {
+					b.Fatal(err)
+				}
+				f.AppendPath(relay)
+				f.SetHop(f.Hop().WithTx(f.Hop().TxLeft() - 1))
+				if _, err := f.Wire(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkOriginate is the codec's share of a sender.
+func BenchmarkOriginate(b *testing.B) {
+	for _, size := range []int{64, 1 << 10, 16 << 10} {
+		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
+			m := testFields(b, size)
+			body := m.Body
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				m.Body = Body{To: body.To, From: body.From, Form: body.Form, Payload: body.Payload}
+				if err := m.Body.Encode(); err != nil {
+					b.Fatal(err)
+				}
+				f, err := NewMessageFrame(m)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := f.Wire(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,249 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"reflect"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+func FuzzParseFrame(f *testing.F) {
+	for _, v := range readVectors(f) {
+		f.Add([]byte(v.Hex))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		before := bytes.Clone(b)
+		frame, err := ParseFrame(b)
+		if !bytes.Equal(b, before) {
+			t.Fatal("ParseFrame wrote to its argument")
+		}
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) || frame != nil {
+				t.Fatalf("frame %v, error %v", frame, err)
+			}
+			return
+		}
+		checkWire(t, frame)
+		again, err := ParseFrame(onWire(t, frame))
+		if err != nil {
+			t.Fatalf("what was parsed does not parse again: %v", err)
+		}
+		checkSame(t, again, frame)
+		if frame.Type != FrameMessage {
+			return
+		}
+		if have := onWire(t, again); !bytes.Equal(have, onWire(t, frame)) {
+			t.Fatal("a normal form is not its own normal form")
+		}
+		if cap(frame.buf)-len(frame.buf) < pathEntry {
+			t.Fatalf("no room for one more path entry: %d bytes", cap(frame.buf)-len(frame.buf))
+		}
+		checkForward(t, frame)
+	})
+}
+
+// checkWire reads back what Wire gives.
+func checkWire(t *testing.T, f *Frame) {
+	t.Helper()
+	wire, err := f.Wire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, n := protowire.ConsumeVarint(wire)
+	if n < 1 || n != protowire.SizeVarint(size) || int(size) != len(wire)-n || int(size) != f.Size() {
+		t.Fatalf("a prefix of %d bytes says %d, of %d bytes after it; Size says %d", n, size, len(wire)-n, f.Size())
+	}
+	r := bufio.NewReader(bytes.NewReader(wire))
+	read, err := ReadFrame(r, MaxFrame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSame(t, read, f)
+	if _, err := ReadFrame(r, MaxFrame); err != io.EOF {
+		t.Fatalf("after the frame: %v, want io.EOF", err)
+	}
+}
+
+func checkSame(t *testing.T, have, want *Frame) {
+	t.Helper()
+	if h, w := describe(have), describe(want); !reflect.DeepEqual(h, w) {
+		t.Fatalf("have\n%s\nwant\n%s", asJSON(t, h), asJSON(t, w))
+	}
+	if !bytes.Equal(have.Body.Raw(), want.Body.Raw()) {
+		t.Fatal("the body changed")
+	}
+}
+
+// checkForward appends to the path and patches hop as a relay does.
+func checkForward(t *testing.T, f *Frame) {
+	t.Helper()
+	old := bytes.Clone(onWire(t, f))
+	hop, hopAt, path := f.Hop(), f.hopAt-lengthPrefix, f.Path()
+	relay := HashID([]byte("a relay"))
+	f.AppendPath(relay)
+	f.SetHop(hop.WithTx(hop.TxLeft() - 1))
+	if f.Size() > MaxFrame || len(path) == MaxPath {
+		if _, err := f.Wire(); !errors.Is(err, ErrTooBig) {
+			t.Fatalf("%d bytes, path of %d: error %v, want ErrTooBig", f.Size(), f.PathLen(), err)
+		}
+		return
+	}
+	checkWire(t, f)
+	now := onWire(t, f)
+	if len(now) != len(old)+pathEntry {
+		t.Fatalf("%d bytes became %d", len(old), len(now))
+	}
+	for i := range old {
+		if patched := hopAt > 0 && i >= hopAt && i < hopAt+4; !patched && now[i] != old[i] {
+			t.Fatalf("byte %d was %x and is %x", i, old[i], now[i])
+		}
+	}
+	if have, want := f.Path(), append(path, relay); !reflect.DeepEqual(have, want) {
+		t.Fatalf("path %v, want %v", have, want)
+	}
+	if hopAt > 0 && f.Hop() != hop.WithTx(hop.TxLeft()-1) {
+		t.Fatalf("hop %08x after %08x", f.Hop(), hop)
+	}
+	again, err := ParseFrame(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSame(t, again, f)
+}
+
+func FuzzParseBody(f *testing.F) {
+	bodies := 0
+	for _, v := range readVectors(f) {
+		// Malformed ones too: what lies in a frame's field 10.
+		for rest := []byte(v.Hex); len(rest) > 0; {
+			x, next, err := nextField(rest)
+			if err != nil {
+				break
+			}
+			if x.number == fieldBody && x.typ == protowire.BytesType {
+				f.Add(bytes.Clone(x.val))
+				bodies++
+			}
+			rest = next
+		}
+	}
+	if bodies == 0 {
+		f.Fatal("no body in testdata/frames")
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		b, err := ParseBody(raw)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if !bytes.Equal(b.Raw(), raw) {
+			t.Fatal("a parsed body has other bytes")
+		}
+		joined, err := JoinBody(b.Head(), b.Form, b.Payload)
+		if err != nil || !bytes.Equal(joined.Raw(), raw) {
+			t.Fatalf("head and payload give %x, error %v", joined.Raw(), err)
+		}
+		ours := b
+		if err := ours.Encode(); err != nil {
+			t.Fatalf("the fields of a body cannot be encoded: %v", err)
+		}
+		again, err := ParseBody(ours.Raw())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.unknown {
+			t.Fatal("we encode a field that we do not know")
+		}
+		again.unknown, again.raw, again.head = b.unknown, b.raw, b.head
+		if !reflect.DeepEqual(normal(again), normal(b)) {
+			t.Fatalf("fields %+v, want %+v", again, b)
+		}
+	})
+}
+
+// normal makes empty slices nil.
+func normal(b Body) Body {
+	if len(b.Payload) == 0 {
+		b.Payload = nil
+	}
+	return b
+}
+
+func FuzzReadFrame(f *testing.F) {
+	all := []byte{}
+	for _, v := range readVectors(f) {
+		one := append(protowire.AppendVarint(nil, uint64(len(v.Hex))), v.Hex...)
+		f.Add(one, MaxFrame)
+		if v.Frame != nil {
+			all = append(all, one...)
+		}
+	}
+	f.Add(all, MaxHello)
+	f.Add([]byte{0xff, 0xff, 0xff}, MaxFrame)
+	f.Add([]byte{0x80, 0x00}, MaxFrame)
+	f.Add([]byte{0x05, 0x10}, 4)
+	f.Add([]byte{0x01, 0x10}, -1)
+	f.Fuzz(func(t *testing.T, stream []byte, most int) {
+		r := bufio.NewReader(bytes.NewReader(stream))
+		at := 0 // where the next frame should begin
+		for {
+			frame, err := ReadFrame(r, most)
+			if err == nil || errors.Is(err, ErrMalformed) {
+				size, n := protowire.ConsumeVarint(stream[at:])
+				at += n + int(size)
+				if n < 0 || int(size) > most || at > len(stream) {
+					t.Fatalf("a frame of %d bytes where at most %d of %d are left", size, most, len(stream))
+				}
+				if have := len(stream) - at - r.Buffered(); have < 0 {
+					t.Fatalf("%d bytes read beyond the frame", -have)
+				}
+				if err == nil && frame.Type != FrameUnknown {
+					checkWire(t, frame)
+				}
+				continue
+			}
+			switch {
+			case err == io.EOF:
+				if at != len(stream) {
+					t.Fatalf("an orderly end %d bytes before the end", len(stream)-at)
+				}
+			case err != io.ErrUnexpectedEOF && !errors.Is(err, ErrFraming):
+				t.Fatal(err)
+			}
+			return
+		}
+	})
+}
+
+func FuzzParseID(f *testing.F) {
+	for _, v := range readVectors(f) {
+		if v.Frame != nil && v.Frame.Body != nil {
+			f.Add(v.Frame.Body.From.String())
+		}
+	}
+	f.Add("")
+	f.Add("0123456789ABCDEFabcdef0123456789ABCDEFab")
+	f.Add("0123456789ABCDEFabcdef0123456789ABCDEFag")
+	f.Fuzz(func(t *testing.T, s string) {
+		id, err := ParseID(s)
+		var text ID
+		if textErr := text.UnmarshalText([]byte(s)); (textErr == nil) != (err == nil) || text != id {
+			t.Fatalf("UnmarshalText gives %v, %v; ParseID %v, %v", text, textErr, id, err)
+		}
+		if err != nil {
+			if id != (ID{}) {
+				t.Fatalf("an error and the id %v", id)
+			}
+			return
+		}
+		if again, err := ParseID(id.String()); err != nil || again != id || len(s) != 2*IDSize {
+			t.Fatalf("%q is %v, which is %v, error %v", s, id, again, err)
+		}
+	})
+}

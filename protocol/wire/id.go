@@ -1,0 +1,94 @@
+package wire
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math/bits"
+)
+
+// IDSize is the length of an ID in bytes.
+const IDSize = 20
+
+// IDBits is the length of an ID in bits, and so the number of buckets.
+const IDBits = IDSize * 8
+
+// An ID is the 160-bit address of a peer. Nearness between ids is XOR: the
+// smaller the exclusive or of two ids, read as a big-endian number, the nearer.
+type ID [IDSize]byte
+
+// HashID returns the id of a libp2p peer: the first 20 bytes of the SHA-256 of the
+// bytes of its peer id, the head of its key in a Kademlia DHT. That is why a key
+// can prove an id.
+func HashID(peerID []byte) ID {
+	sum := sha256.Sum256(peerID)
+	return ID(sum[:IDSize])
+}
+
+// ParseID reads 40 hexadecimal digits of either case.
+func ParseID(s string) (ID, error) {
+	var id ID
+	if len(s) != 2*IDSize {
+		return ID{}, fmt.Errorf("peer-relay: id %.64q: want %d hexadecimal digits, have %d bytes", s, 2*IDSize, len(s))
+	}
+	if _, err := hex.Decode(id[:], []byte(s)); err != nil {
+		return ID{}, fmt.Errorf("peer-relay: id %q: %w", s, err)
+	}
+	return id, nil
+}
+
+// String returns the id as 40 lower-case hexadecimal digits.
+func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// Short returns the first four hexadecimal digits, for logs.
+func (id ID) Short() string { return hex.EncodeToString(id[:2]) }
+
+// AppendText implements encoding.TextAppender.
+func (id ID) AppendText(b []byte) ([]byte, error) { return hex.AppendEncode(b, id[:]), nil }
+
+// MarshalText implements encoding.TextMarshaler.
+func (id ID) MarshalText() ([]byte, error) { return id.AppendText(nil) }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (id *ID) UnmarshalText(text []byte) error {
+	parsed, err := ParseID(string(text))
+	if err != nil {
+		return err
+	}
+	*id = parsed
+	return nil
+}
+
+// Compare orders ids as big-endian numbers: -1, 0 or 1.
+func (id ID) Compare(other ID) int { return bytes.Compare(id[:], other[:]) }
+
+// Closer reports whether a is strictly nearer to id than b is.
+func (id ID) Closer(a, b ID) bool {
+	for i := range id {
+		if x, y := id[i]^a[i], id[i]^b[i]; x != y {
+			return x < y
+		}
+	}
+	return false
+}
+
+// CommonPrefixLen returns the number of leading bits that id and other share: the
+// index of the bucket that other falls into, IDBits when they are equal.
+func (id ID) CommonPrefixLen(other ID) int {
+	for i := range id {
+		if x := id[i] ^ other[i]; x != 0 {
+			return i*8 + bits.LeadingZeros8(x)
+		}
+	}
+	return IDBits
+}
+
+// bit returns the i-th bit of the id, the most significant first.
+func (id ID) Bit(i int) byte { return id[i/8] >> (7 - i%8) & 1 }
+
+// flipBit returns the id with its i-th bit inverted.
+func (id ID) FlipBit(i int) ID {
+	id[i/8] ^= 1 << (7 - i%8)
+	return id
+}

@@ -1,0 +1,222 @@
+package wire
+
+import (
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// A Hello is the first frame of either side.
+type Hello struct {
+	Features []string // behaviours beyond the base that the sender knows: see ValidFeature
+	Role     Role
+	Link     uint64 // random: orders two links that the same peer opened
+	MaxFrame uint32 // the largest frame that the sender takes, 0: MaxFrame
+	Agent    string // name and version, for people
+}
+
+// A Role says what a peer offers to others.
+type Role uint32
+
+const (
+	RolePeer   Role = 0 // relays for others
+	RoleLeaf   Role = 1 // a browser, or a peer that only dials out
+	RoleServer Role = 2 // a public relay: takes every peer, dials its like
+)
+
+// A Nack returns a message to the peer that it came from.
+type Nack struct {
+	Seq    uint64
+	Reason uint32
+	Frame  []byte // the whole frame, if it was acknowledged already
+}
+
+// A ByeReason says why a link ends.
+type ByeReason uint32
+
+const (
+	ByeNormal    ByeReason = 0
+	ByeDuplicate ByeReason = 1 // the two peers have a better link
+	ByeShutdown  ByeReason = 2 // the peer stops
+	ByeUnwanted  ByeReason = 3 // pruned: neither side needs it
+	ByeProtocol  ByeReason = 4 // the peer did not keep to the protocol
+	ByeSilent    ByeReason = 5 // no answer to a ping
+)
+
+// NewHello returns the first frame of a link. It refuses what a reader would refuse.
+func NewHello(h Hello) (*Frame, error) {
+	f := &Frame{Type: FrameHello, Hello: &h}
+	if err := f.encode(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// NewAck returns the acknowledgement of the first count messages of a link.
+func NewAck(count uint64) *Frame { return newLinkFrame(Frame{Type: FrameAck, Num: count}) }
+
+// NewNack returns a message back. It refuses what a reader would refuse.
+func NewNack(n Nack) (*Frame, error) {
+	f := &Frame{Type: FrameNack, Nack: &n}
+	if err := f.encode(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// NewPing returns a ping with a token that the pong brings back.
+func NewPing(token uint64) *Frame { return newLinkFrame(Frame{Type: FramePing, Num: token}) }
+
+// NewPong returns the answer to a ping.
+func NewPong(token uint64) *Frame { return newLinkFrame(Frame{Type: FramePong, Num: token}) }
+
+// NewBye returns the last frame of a link.
+func NewBye(reason ByeReason) *Frame { return newLinkFrame(Frame{Type: FrameBye, Bye: reason}) }
+
+// newLinkFrame lays a frame out at once, so that Size is true and Wire only reads. A
+// frame that a reader would refuse, which only a reason that does not exist can
+// make, stays without bytes and Wire tells the error.
+func newLinkFrame(f Frame) *Frame {
+	_ = f.encode()
+	return &f
+}
+
+// encode lays out a frame of the link. It refuses what a reader would refuse.
+func (f *Frame) encode() error {
+	b := make([]byte, lengthPrefix, lengthPrefix+16)
+	switch f.Type {
+	case FrameHello:
+		b = appendBytes(b, fieldHello, f.Hello.encode())
+	case FrameAck:
+		b = appendVarint(b, fieldAck, f.Num)
+	case FrameNack:
+		b = appendBytes(b, fieldNack, f.Nack.encode())
+	case FramePing:
+		b = protowire.AppendFixed64(protowire.AppendTag(b, fieldPing, protowire.Fixed64Type), f.Num)
+	case FramePong:
+		b = protowire.AppendFixed64(protowire.AppendTag(b, fieldPong, protowire.Fixed64Type), f.Num)
+	case FrameBye:
+		b = appendBytes(b, fieldBye, appendUint(nil, 1, uint64(f.Bye)))
+	}
+	if _, err := parseFrame(b); err != nil {
+		return err
+	}
+	f.buf = b
+	return nil
+}
+
+func (h *Hello) encode() []byte {
+	var b []byte
+	for _, f := range h.Features {
+		b = appendBytes(b, 1, []byte(f))
+	}
+	b = appendUint(b, 2, uint64(h.Role))
+	b = protowire.AppendFixed64(protowire.AppendTag(b, 3, protowire.Fixed64Type), h.Link)
+	if h.MaxFrame != 0 {
+		b = appendBytes(b, 4, appendVarint(nil, 1, uint64(h.MaxFrame)))
+	}
+	return appendOptional(b, 5, []byte(h.Agent))
+}
+
+func parseHello(f field) (*Hello, error) {
+	b, err := f.sized(0, MaxHello)
+	if err != nil {
+		return nil, err
+	}
+	h := &Hello{}
+	seen, err := eachField(b, 5, 1<<1, func(f field) (err error) {
+		switch f.number {
+		case 1:
+			err = h.addFeature(f)
+		case 2:
+			err = f.enum((*uint32)(&h.Role))
+		case 3:
+			h.Link, err = f.num, f.want(protowire.Fixed64Type)
+		case 4:
+			h.MaxFrame, err = parseLimits(f)
+		case 5:
+			h.Agent, err = parseAgent(f)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !seen.has(3) {
+		return nil, malformed("a hello without its link value")
+	}
+	return h, nil
+}
+
+func (h *Hello) addFeature(f field) error {
+	name, err := f.sized(1, maxFeature)
+	switch {
+	case err != nil:
+		return err
+	case len(h.Features) == maxFeatures:
+		return malformed("more than %d features", maxFeatures)
+	case !ValidFeature(string(name)):
+		return malformed("%q is no name of a feature", name)
+	}
+	h.Features = append(h.Features, string(name))
+	return nil
+}
+
+// ValidFeature reports whether name can name a feature: 1 to 64 printable ASCII
+// characters but no space, and no comma, with which legacy JSON separates them.
+func ValidFeature(name string) bool {
+	return len(name) > 0 && len(name) <= maxFeature &&
+		!strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' })
+}
+
+func parseAgent(f field) (string, error) {
+	agent, err := f.sized(0, maxAgent)
+	if err == nil && !utf8.Valid(agent) { // a protobuf string
+		err = malformed("the agent is not UTF-8")
+	}
+	return string(agent), err
+}
+
+func parseLimits(f field) (most uint32, err error) {
+	b, err := f.sized(0, MaxHello)
+	if err == nil {
+		_, err = eachField(b, 1, 0, func(f field) error { return f.upTo(&most, math.MaxUint32) })
+	}
+	return most, err
+}
+
+func (n *Nack) encode() []byte {
+	b := appendUint(nil, 1, n.Seq)
+	b = appendUint(b, 2, uint64(n.Reason))
+	return appendOptional(b, 3, n.Frame)
+}
+
+func parseNack(f field) (*Nack, error) {
+	b, err := f.sized(0, MaxFrame)
+	if err != nil {
+		return nil, err
+	}
+	n := &Nack{}
+	_, err = eachField(b, 3, 0, func(f field) (err error) {
+		switch f.number {
+		case 1:
+			n.Seq, err = f.num, f.want(protowire.VarintType)
+		case 2:
+			err = f.enum(&n.Reason)
+		case 3:
+			n.Frame, err = f.sized(1, MaxFrame)
+		}
+		return err
+	})
+	return n, err
+}
+
+func parseBye(f field) (reason ByeReason, err error) {
+	b, err := f.sized(0, MaxHello)
+	if err == nil {
+		_, err = eachField(b, 1, 0, func(f field) error { return f.enum((*uint32)(&reason)) })
+	}
+	return reason, err
+}
