@@ -161,12 +161,8 @@ func (l *streamLink) WriteFrame(f *wire.Frame) error {
 	if size := f.Size(); size > l.most {
 		return fmt.Errorf("%w: a frame of %d bytes, the peer takes at most %d", protocol.ErrTooBig, size, l.most)
 	}
-	raw, err := f.Wire()
-	if err != nil {
-		return err
-	}
 	l.bye = f.Type == wire.FrameBye
-	_, err = l.w.Write(raw)
+	_, err := f.WriteTo(l.w)
 	return err
 }
 

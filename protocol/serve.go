@@ -137,13 +137,15 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		link.Close()
 	}
 	<-written
+	left, _ := s.queue.take(nil)
+	r.dropAll(left)
 	r.enter(func(c *core.Core, now time.Duration) {
 		if s.closing {
 			err = s.reason
 		} else {
 			s.reason = err // for OnPeerDown
 		}
-		c.LinkDown(now, h)
+		c.LinkDown(now, h, err)
 	})
 	r.mu.Lock()
 	delete(r.served, h)
@@ -193,7 +195,7 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 		case err == nil:
 		case errors.Is(err, wire.ErrPassedOn):
 			r.log.Debug("bad message", "peer", s.info.ID.Short(), "err", err)
-			r.drop(DropMalformed)
+			r.drop(DropMalformed, nil)
 			continue
 		case errors.Is(err, wire.ErrMalformed):
 			r.log.Debug("malformed frame", "peer", s.info.ID.Short(), "err", err)
@@ -204,9 +206,7 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 		default:
 			return err
 		}
-		if f.Type == wire.FrameMessage && (f.Body.To == r.id || f.IsSearch()) {
-			f.Verify(r.opts.Verify) // takes long: not under the lock
-		}
+		r.core.Prepare(f) // takes long: not under the lock
 		r.enter(func(c *core.Core, now time.Duration) { c.Receive(now, h, f) })
 		if f.Type == wire.FrameBye {
 			return nil
@@ -245,17 +245,20 @@ func (r *Router) write(h core.LinkHandle, s *served) {
 // progress is how many bytes are written between two reports to the core.
 const progress = 64 << 10
 
-// writeAll writes frames and tells the core in good time what room there is again.
+// writeAll writes frames and tells the core in good time what room there is again. After an
+// error the link is at its end, and what was not written is dropped.
 func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) (err error) {
 	count, bytes := 0, 0
 	for i, f := range frames {
 		frames[i] = nil
-		if err == nil {
-			err = s.link.WriteFrame(f)
-			if errors.Is(err, ErrTooBig) || errors.Is(err, wire.ErrUnencodable) {
-				r.drop(DropUnencodable)
-				err = nil
-			}
+		err = s.link.WriteFrame(f)
+		if errors.Is(err, ErrTooBig) || errors.Is(err, wire.ErrUnencodable) {
+			r.drop(DropUnencodable, f)
+			err = nil
+		}
+		if err != nil {
+			r.dropAll(append(frames[i+1:], f))
+			return err
 		}
 		if f.Type != wire.FrameBye { // which is none that the core queued
 			count++
@@ -268,5 +271,14 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) (e
 			count, bytes = 0, 0
 		}
 	}
-	return err
+	return nil
+}
+
+// dropAll drops the messages among the frames of a link that ended.
+func (r *Router) dropAll(frames []*wire.Frame) {
+	for _, f := range frames {
+		if f.Type == wire.FrameMessage {
+			r.drop(DropLinkEnded, f)
+		}
+	}
 }

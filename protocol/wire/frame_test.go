@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -60,8 +61,9 @@ func TestForward(t *testing.T) {
 			checkForward(t, read)
 			f = read
 		}
-		f.AppendPath(testID("one too many"))
-		if _, err := f.Wire(); !errors.Is(err, ErrTooBig) {
+		f = must(ParseFrame(onWire(t, f)))
+		f.Relay(testID("one too many"))
+		if _, err := f.AppendTo(nil); !errors.Is(err, ErrTooBig) {
 			t.Errorf("%d bytes: error %v for a path of %d, want ErrTooBig", size, err, f.PathLen())
 		}
 	}
@@ -69,7 +71,7 @@ func TestForward(t *testing.T) {
 
 func TestForwardAllocatesNothing(t *testing.T) {
 	relay := testID("relay")
-	source, err := testMessage(t, 1<<10).Wire()
+	source, err := testMessage(t, 1<<10).AppendTo(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,14 +92,13 @@ func TestForwardAllocatesNothing(t *testing.T) {
 		if f.InPath(relay) {
 			t.Error("in the path already")
 		}
-		before := &f.buf[0]
-		f.SetHop(f.Hop().WithTx(f.Hop().TxLeft() - 1).WithDetours(0))
-		f.AppendPath(relay)
-		if wire, err := f.Wire(); err != nil || len(wire) != len(source)+pathEntry {
-			t.Errorf("%d bytes on the wire, error %v", len(wire), err)
+		f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1).WithDetours(0)
+		f.Relay(relay)
+		if n, err := f.WriteTo(io.Discard); err != nil || int(n) != len(source)+pathEntry {
+			t.Errorf("%d bytes on the wire, error %v", n, err)
 		}
-		if &f.buf[0] != before || !f.InPath(relay) {
-			t.Error("the frame moved")
+		if !f.InPath(relay) {
+			t.Error("not in the path")
 		}
 	})
 	if allocs != 0 {
@@ -115,7 +116,7 @@ func TestParseAllocations(t *testing.T) {
 		{"a full path and route", func(m *MessageFields) { m.Path, m.Route = testIDs(MaxPath), testIDs(MaxRoute) }, 3},
 		{"targets", func(m *MessageFields) { m.Body.To, m.Targets = ID{}, testIDs(MaxTargets) }, 3},
 	} {
-		source, err := testMessage(t, 64, c.change).Wire()
+		source, err := testMessage(t, 64, c.change).AppendTo(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,62 +133,38 @@ func TestParseAllocations(t *testing.T) {
 	}
 }
 
-func TestRoomForOneMore(t *testing.T) {
-	for name, make := range map[string]func(f *Frame) (*Frame, error){
-		"NewMessage": func(f *Frame) (*Frame, error) { return f, nil },
-		"ParseFrame": func(f *Frame) (*Frame, error) { return ParseFrame(onWire(t, f)) },
-		"ReadFrame": func(f *Frame) (*Frame, error) {
-			wire, err := f.Wire()
-			if err != nil {
-				return nil, err
-			}
-			return ReadFrame(bytes.NewReader(wire), MaxFrame)
-		},
-		"clone": func(f *Frame) (*Frame, error) { return f.Clone(), nil },
-	} {
-		f, err := make(testMessage(t, 100))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if room := cap(f.buf) - len(f.buf); room < pathEntry {
-			t.Errorf("%s leaves %d bytes", name, room)
-		}
-	}
-}
-
-func TestClone(t *testing.T) {
+// TestCopy: two frames of one message are written at once, each with an envelope of its own.
+func TestCopy(t *testing.T) {
 	f := testMessage(t, 300, func(m *MessageFields) { m.Route, m.Path = testIDs(2), testIDs(3) })
-	before := bytes.Clone(onWire(t, f))
-	c := f.Clone()
+	before := onWire(t, f)
+	c := f.Copy()
 	if !bytes.Equal(onWire(t, c), before) {
-		t.Fatal("the clone has other bytes")
+		t.Fatal("the copy has other bytes")
 	}
-	c.SetHop(c.Hop().WithTx(3))
-	c.AppendPath(testID("one way"))
+	c.Hop = c.Hop.WithTx(3)
+	c.Relay(testID("one way"))
 	if !bytes.Equal(onWire(t, f), before) {
-		t.Error("changing the clone changed the frame")
+		t.Error("changing the copy changed the frame")
 	}
-	cloned := bytes.Clone(onWire(t, c))
-	f.SetHop(f.Hop().WithTx(9))
-	f.AppendPath(testID("another way"))
-	onWire(t, f)
-	if !bytes.Equal(onWire(t, c), cloned) {
-		t.Error("changing the frame changed the clone")
+	copied := onWire(t, c)
+	f.Hop = f.Hop.WithTx(9)
+	f.Relay(testID("another way"))
+	var writers sync.WaitGroup
+	for _, x := range []*Frame{f, c} {
+		writers.Go(func() { x.WriteTo(io.Discard) })
+	}
+	writers.Wait()
+	if !bytes.Equal(onWire(t, c), copied) {
+		t.Error("changing the frame changed the copy")
 	}
 	if f.PathLen() != 4 || f.PathAt(3) != testID("another way") || c.PathAt(3) != testID("one way") {
 		t.Errorf("paths %v and %v", f.Path(), c.Path())
 	}
-	if f.Hop().TxLeft() != 9 || c.Hop().TxLeft() != 3 {
-		t.Errorf("%d and %d transmissions left", f.Hop().TxLeft(), c.Hop().TxLeft())
+	if f.Hop.TxLeft() != 9 || c.Hop.TxLeft() != 3 {
+		t.Errorf("%d and %d transmissions left", f.Hop.TxLeft(), c.Hop.TxLeft())
 	}
-
-	ping := NewPing(7).Clone()
-	if again, err := ParseFrame(onWire(t, ping)); err != nil || again.Num != 7 {
-		t.Errorf("the clone of a ping is %v, error %v", again, err)
-	}
-	literal := (&Frame{Type: FramePong, Num: 8}).Clone()
-	if again, err := ParseFrame(onWire(t, literal)); err != nil || again.Num != 8 {
-		t.Errorf("the clone of a literal is %v, error %v", again, err)
+	if f.InPath(ID{}) || testMessage(t, 1).InPath(ID{}) {
+		t.Error("the zero id is in a path")
 	}
 }
 
@@ -210,10 +187,8 @@ func TestHop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := bytes.Clone(onWire(t, f))
-	f.SetHop(NewHop())
-	if f.Hop() != 0 || !bytes.Equal(onWire(t, f), before) {
-		t.Errorf("a message without hop has %08x", f.Hop())
+	if f.Hop != 0 || f.Hop.TxLeft() != 0 {
+		t.Errorf("a message without hop has %08x", f.Hop)
 	}
 }
 
@@ -276,7 +251,8 @@ func TestFrameLimit(t *testing.T) {
 		t.Fatalf("a body of %d bytes, want %d", have, MaxBody)
 	}
 	for f.PathLen() < MaxPath {
-		f.AppendPath(testID("relay"))
+		f.Relay(testID("relay"))
+		f = must(ParseFrame(onWire(t, f)))
 	}
 	checkWire(t, f)
 	nack, err := NewNack(Nack{Seq: math.MaxUint64, Reason: maxEnum, Frame: onWire(t, f)})
@@ -322,8 +298,8 @@ func TestFrameLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkWire(t, f)
-	f.AppendPath(testID("relay"))
-	if _, err := f.Wire(); !errors.Is(err, ErrTooBig) {
+	f.Relay(testID("relay"))
+	if _, err := f.AppendTo(nil); !errors.Is(err, ErrTooBig) {
 		t.Errorf("%d bytes: error %v, want ErrTooBig", f.Size(), err)
 	}
 	if _, err := ParseFrame(over); !errors.Is(err, ErrMalformed) {
@@ -394,19 +370,15 @@ func must[T any](v T, err error) T {
 func TestLinkFrames(t *testing.T) {
 	for _, f := range []*Frame{NewAck(0), NewAck(math.MaxUint64), NewPing(1), NewPong(math.MaxUint64), NewBye(ByeSilent),
 		must(NewNack(Nack{})), must(NewHello(Hello{}))} {
-		size := f.Size() // before Wire
+		size := f.Size() // before it is written
 		checkWire(t, f)
 		if have := f.Size(); have != size || size <= 0 || size > MaxHello {
 			t.Errorf("%v: size %d before, %d after", f.Type, size, have)
 		}
-		literal := &Frame{Type: f.Type, Num: f.Num, Bye: f.Bye, Nack: f.Nack, Hello: f.Hello}
-		if !bytes.Equal(onWire(t, literal), onWire(t, f)) {
-			t.Errorf("%v: the literal goes out as %x", f.Type, onWire(t, literal))
-		}
 	}
 	for _, f := range []*Frame{{}, {Type: FrameMessage}, {Type: FrameBye, Bye: 1 << 31}, NewBye(1 << 31),
 		{Type: FrameHello, Hello: &Hello{Agent: "\xff"}}} {
-		if wire, err := f.Wire(); !errors.Is(err, ErrMalformed) {
+		if wire, err := f.AppendTo(nil); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%+v goes out as %x, error %v, want ErrMalformed", f, wire, err)
 		}
 	}
@@ -421,7 +393,7 @@ func TestLinkFrames(t *testing.T) {
 }
 
 func TestReadFrame(t *testing.T) {
-	ping := must(NewPing(1).Wire())
+	ping := must(NewPing(1).AppendTo(nil))
 	largest := append([]byte{0x80, 0x80, 0x10}, make([]byte, MaxFrame)...) // a length of MaxFrame
 	for _, c := range []struct {
 		name   string
@@ -511,7 +483,7 @@ func TestValidNonce(t *testing.T) {
 func BenchmarkForward(b *testing.B) {
 	for _, size := range []int{64, 1 << 10, 16 << 10} {
 		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
-			wire := must(testMessage(b, size, func(m *MessageFields) { m.Path = testIDs(3) }).Wire())
+			wire := must(testMessage(b, size, func(m *MessageFields) { m.Path = testIDs(3) }).AppendTo(nil))
 			relay := testID("relay")
 			r := bytes.NewReader(wire)
 			b.ReportAllocs()
@@ -522,9 +494,9 @@ func BenchmarkForward(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				f.AppendPath(relay)
-				f.SetHop(f.Hop().WithTx(f.Hop().TxLeft() - 1))
-				if _, err := f.Wire(); err != nil {
+				f.Relay(relay)
+				f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1)
+				if _, err := f.WriteTo(io.Discard); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -549,7 +521,7 @@ func BenchmarkOriginate(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := f.Wire(); err != nil {
+				if _, err := f.WriteTo(io.Discard); err != nil {
 					b.Fatal(err)
 				}
 			}

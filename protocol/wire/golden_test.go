@@ -124,8 +124,7 @@ func readVectors(tb testing.TB) (all []vector) {
 
 // describe returns the fields of a frame as a vector has them.
 func describe(f *Frame) *vectorFrame {
-	v := &vectorFrame{Type: f.Type.String(), Num: f.Num, Bye: uint32(f.Bye), Nonce: string(f.Nonce), Route: f.Route,
-		Sig: hexOf(f.Sig), Targets: f.Targets}
+	v := &vectorFrame{Type: f.Type.String(), Num: f.Num, Bye: uint32(f.Bye)}
 	if h := f.Hello; h != nil {
 		v.Hello = &vectorHello{Features: h.Features, Role: uint32(h.Role), Link: fmt.Sprintf("%016x", h.Link),
 			MaxFrame: h.MaxFrame, Agent: h.Agent}
@@ -136,7 +135,8 @@ func describe(f *Frame) *vectorFrame {
 	if f.Type != FrameMessage {
 		return v
 	}
-	v.Hop = fmt.Sprintf("%08x", uint32(f.Hop()))
+	v.Nonce, v.Route, v.Sig, v.Targets = string(f.Nonce), f.Route, hexOf(f.Sig), f.Targets
+	v.Hop = fmt.Sprintf("%08x", uint32(f.Hop))
 	v.Path = f.Path()
 	b := &f.Body
 	v.Body = &vectorBody{From: b.From, Kind: b.Kind.String(), Form: uint32(b.Form), Flags: uint32(b.Flags), E2E: hexOf(b.E2E),
@@ -169,13 +169,13 @@ func build(f *Frame) (*Frame, error) {
 	if err := b.Encode(); err != nil {
 		return nil, err
 	}
-	return NewMessageFrame(MessageFields{Hop: f.Hop(), Nonce: f.Nonce, Body: b, Route: f.Route, Sig: f.Sig, Targets: f.Targets, Path: f.Path()})
+	return NewMessageFrame(MessageFields{Hop: f.Hop, Nonce: f.Nonce, Body: b, Route: f.Route, Sig: f.Sig, Targets: f.Targets, Path: f.Path()})
 }
 
 // onWire returns the bytes that f takes on a stream, without the length before them.
 func onWire(tb testing.TB, f *Frame) []byte {
 	tb.Helper()
-	wire, err := f.Wire()
+	wire, err := f.AppendTo(nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -75,9 +75,9 @@ func NewPong(token uint64) *Frame { return newLinkFrame(Frame{Type: FramePong, N
 // NewBye returns the last frame of a link.
 func NewBye(reason ByeReason) *Frame { return newLinkFrame(Frame{Type: FrameBye, Bye: reason}) }
 
-// newLinkFrame lays a frame out at once, so that Size is true and Wire only reads. A
-// frame that a reader would refuse, which only a reason that does not exist can
-// make, stays without bytes and Wire tells the error.
+// newLinkFrame lays a frame out at once, so that Size is true and WriteTo only
+// reads. A frame that a reader would refuse, which only a reason that does not exist can
+// make, stays without bytes, and WriteTo returns the error.
 func newLinkFrame(f Frame) *Frame {
 	_ = f.encode()
 	return &f
@@ -85,7 +85,7 @@ func newLinkFrame(f Frame) *Frame {
 
 // encode lays out a frame of the link. It refuses what a reader would refuse.
 func (f *Frame) encode() error {
-	b := make([]byte, lengthPrefix, lengthPrefix+16)
+	var b []byte
 	switch f.Type {
 	case FrameHello:
 		b = appendBytes(b, fieldHello, f.Hello.encode())
@@ -100,10 +100,11 @@ func (f *Frame) encode() error {
 	case FrameBye:
 		b = appendBytes(b, fieldBye, appendUint(nil, 1, uint64(f.Bye)))
 	}
-	if _, err := parseFrame(b); err != nil {
+	read := Frame{Message: new(Message)}
+	if err := read.parse(b); err != nil {
 		return err
 	}
-	f.buf = b
+	f.linkFrame = b
 	return nil
 }
 

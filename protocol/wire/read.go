@@ -7,23 +7,16 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// ParseFrame reads one frame, without its length prefix. It keeps a copy of b.
-func ParseFrame(b []byte) (*Frame, error) {
-	buf := make([]byte, lengthPrefix+len(b), lengthPrefix+len(b)+pathEntry)
-	copy(buf[lengthPrefix:], b)
-	return parseFrame(buf)
-}
-
 // A FrameReader is what ReadFrame reads from; bufio.Reader is one.
 type FrameReader interface {
 	io.Reader
 	io.ByteReader
 }
 
-// ReadFrame reads the length prefix and the frame after it, of at most most
-// bytes. The error is io.EOF only between two frames. One that wraps ErrMalformed
-// concerns that frame only and the next one can be read; after any other the
-// stream must end.
+// ReadFrame reads the length prefix and the frame after it, of at most most bytes. Memory
+// is taken as the bytes arrive: a length alone reserves little. The error is io.EOF only
+// between two frames. An error that wraps ErrMalformed concerns that frame only and the
+// next one can be read; after any other the stream must end.
 func ReadFrame(r FrameReader, most int) (*Frame, error) {
 	size, err := readLength(r)
 	if err != nil {
@@ -32,38 +25,57 @@ func ReadFrame(r FrameReader, most int) (*Frame, error) {
 	if most = min(most, MaxFrame); size > most {
 		return nil, fmt.Errorf("%w: the frame has %d bytes, want at most %d", ErrFraming, size, most)
 	}
-	buf, err := readSized(r, size)
-	if err != nil {
-		return nil, cutOff(err)
-	}
-	return parseFrame(buf)
-}
-
-const (
-	firstRead  = 20 << 10 // bytes of a frame that are allocated before any of them has come: those of a datagram
-	readGrowth = 4        // times what has come, that are allocated next
-)
-
-// readSized reads the size bytes of a frame, with headroom before them and room for one entry
-// of a path after them. The buffer grows with what arrives: otherwise a peer could reserve 256
-// KiB with the three bytes of a length.
-func readSized(r io.Reader, size int) ([]byte, error) {
-	allocate := func(n int) []byte {
-		return make([]byte, lengthPrefix+n, lengthPrefix+n+pathEntry)
-	}
-	buf := allocate(min(size, firstRead))
-	for have := lengthPrefix; ; {
+	f, buf := newFrame(min(size, firstRead))
+	for have := 0; have < size; {
 		if _, err := io.ReadFull(r, buf[have:]); err != nil {
-			return nil, err
+			return nil, cutOff(err)
 		}
-		if have = len(buf); have == lengthPrefix+size {
-			return buf, nil
+		if have = len(buf); have < size {
+			buf = append(make([]byte, 0, min(2*have, size)), buf...)[:min(2*have, size)]
 		}
-		grown := allocate(min(size, readGrowth*have))
-		copy(grown, buf)
-		buf = grown
 	}
+	if err := f.parse(buf); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
+
+// firstRead is the most bytes that the length of a frame reserves before they are there.
+const firstRead = 32 << 10
+
+// ParseFrame reads one frame, without its length prefix. It keeps a copy of b.
+func ParseFrame(b []byte) (*Frame, error) {
+	f, buf := newFrame(len(b))
+	copy(buf, b)
+	if err := f.parse(buf); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// newFrame returns a frame with room for a message of size bytes: one allocation for most
+// messages, two for large ones.
+func newFrame(size int) (*Frame, []byte) {
+	if size <= smallFrame {
+		f := new(struct {
+			Frame
+			message Message
+			room    [smallFrame]byte
+		})
+		f.Message = &f.message
+		return &f.Frame, f.room[:size:size]
+	}
+	f := new(struct {
+		Frame
+		message Message
+	})
+	f.Message = &f.message
+	return &f.Frame, make([]byte, size)
+}
+
+// smallFrame is the bytes of a frame that has room beside its fields: a payload of 64
+// bytes and a path of three.
+const smallFrame = 232
 
 func readLength(r io.ByteReader) (size int, err error) {
 	for n := 0; n < lengthPrefix; n++ {
@@ -93,26 +105,25 @@ func cutOff(err error) error {
 	return err
 }
 
-// parseFrame takes buf over: lengthPrefix bytes of headroom, then the frame.
-func parseFrame(buf []byte) (*Frame, error) {
-	b := buf[lengthPrefix:]
+// parse fills a frame from b, which it keeps.
+func (f *Frame) parse(b []byte) error {
 	switch {
 	case len(b) == 0:
-		return nil, malformed("the frame is empty")
+		return malformed("the frame is empty")
 	case len(b) > MaxFrame:
-		return nil, malformed("the frame has %d bytes, want at most %d", len(b), MaxFrame)
+		return malformed("the frame has %d bytes, want at most %d", len(b), MaxFrame)
 	}
-	f := &Frame{buf: buf, pathAt: len(buf)}
 	var seen fieldSet
-	hops, pathLast, unknown := 0, true, false
+	hopAt, path, canonical, unknown := 0, 0, true, false
+	m := f.Message
+	m.pathFrom = len(b)
 	for rest := b; len(rest) > 0; {
-		at := len(buf) - len(rest)
 		if len(rest) >= pathEntry && rest[0] == pathTag && rest[1] == IDSize { // without nextField: there are many
-			if hops++; hops > MaxPath {
-				return nil, malformed("field %d stands more than %d times", fieldPath, MaxPath)
+			if path++; path > MaxPath {
+				return malformed("field %d stands more than %d times", fieldPath, MaxPath)
 			}
-			if hops == 1 {
-				f.pathAt = at
+			if path == 1 {
+				m.pathFrom = len(b) - len(rest)
 				seen.add(fieldPath)
 			}
 			rest = rest[pathEntry:]
@@ -120,48 +131,80 @@ func parseFrame(buf []byte) (*Frame, error) {
 		}
 		x, next, err := nextField(rest)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		pathLast = pathLast && hops == 0
-		if isKnown(x.number) {
-			err = f.set(x, &seen, at)
-		} else {
+		if path > 0 {
+			canonical = false
+		}
+		if x.number == fieldHop {
+			hopAt = len(b) - len(rest)
+		}
+		if !isKnown(x.number) {
 			unknown = true
-		}
-		if err != nil {
-			return nil, err
+		} else if err = f.set(x, &seen); err != nil {
+			return err
 		}
 		rest = next
 	}
-	switch {
-	case seen&linkFields != 0:
+	if seen&linkFields != 0 {
+		f.Message, f.linkFrame = nil, b
 		if seen&(seen-1) != 0 {
-			return nil, malformed("the fields of two frames")
+			return malformed("the fields of two frames")
 		}
 		if f.Type == FrameHello && len(b) > MaxHello {
-			return nil, malformed("a hello of %d bytes, want at most %d", len(b), MaxHello)
+			return malformed("a hello of %d bytes, want at most %d", len(b), MaxHello)
 		}
-		return f, nil
+		return nil
+	}
+	if !seen.has(fieldBody) && unknown { // a type of a later version, whatever else it has
+		*f = Frame{Type: FrameUnknown, linkFrame: b}
+		return nil
+	}
+	switch {
 	case !seen.has(fieldBody):
-		if unknown { // a type of a later version, whatever other fields it has
-			return &Frame{Type: FrameUnknown, buf: buf, pathAt: len(buf)}, nil
-		}
-		return nil, malformed("a message without a body")
+		return malformed("a message without a body")
 	case !seen.has(fieldNonce):
-		return nil, malformed("a message without a nonce")
-	case hops == 0:
-		return nil, malformed("a message without a path")
-	case f.Body.hasTo == seen.has(fieldTargets):
-		return nil, malformed("want either one receiver or targets")
+		return malformed("a message without a nonce")
+	case path == 0:
+		return malformed("a message without a path")
+	case m.Body.hasTo == seen.has(fieldTargets):
+		return malformed("want either one receiver or targets")
 	}
 	f.Type = FrameMessage
-	if !pathLast {
-		return f.regroup()
+	if !canonical || hopAt > 0 {
+		return f.regroup(b)
 	}
-	return f, nil
+	m.bytes, f.noHop = b, !seen.has(fieldHop)
+	if !f.noHop {
+		m.bytes = b[hopSize:]
+		m.pathFrom -= hopSize
+	}
+	return nil
 }
 
-// linkFields are those of which a frame has one, and no other field that is known.
+// regroup lays a message out again that had fields in another order than the canonical
+// one. Everything but their order stays, unknown fields included.
+func (f *Frame) regroup(b []byte) error {
+	m := MessageFields{Hop: f.Hop, Nonce: f.Nonce, Body: f.Body, Route: f.Route, Sig: f.Sig, Targets: f.Targets}
+	var unknown []byte
+	for rest := b; len(rest) > 0; {
+		x, next, err := nextField(rest)
+		if err != nil {
+			return err
+		}
+		switch {
+		case x.number == fieldPath:
+			m.Path = append(m.Path, ID(x.val))
+		case !isKnown(x.number):
+			unknown = append(unknown, rest[:len(rest)-len(next)]...)
+		}
+		rest = next
+	}
+	*f = Frame{Message: &Message{}}
+	return f.parse(m.appendTo(make([]byte, 0, m.size(len(m.Body.raw), len(unknown))), m.Body.raw, nil, unknown))
+}
+
+// linkFields are those of which a frame has one and nothing else that is known.
 const linkFields fieldSet = 1<<fieldHello | 1<<fieldAck | 1<<fieldNack | 1<<fieldPing | 1<<fieldPong | 1<<fieldBye
 
 // isKnown reports whether n is the number of a field of a Frame.
@@ -169,7 +212,7 @@ func isKnown(n protowire.Number) bool {
 	return n <= fieldBye || n >= fieldHop && n <= fieldTargets || n == fieldPath
 }
 
-func (f *Frame) set(x field, seen *fieldSet, at int) (err error) {
+func (f *Frame) set(x field, seen *fieldSet) (err error) {
 	switch x.number {
 	case fieldRoute, fieldTargets, fieldPath:
 		seen.add(x.number)
@@ -195,7 +238,7 @@ func (f *Frame) set(x field, seen *fieldSet, at int) (err error) {
 		f.Type = FrameBye
 		f.Bye, err = parseBye(x)
 	case fieldHop:
-		f.hopAt, err = at+1, x.want(protowire.Fixed32Type)
+		f.Hop, err = Hop(x.num), x.want(protowire.Fixed32Type)
 	case fieldNonce:
 		if f.Nonce, err = x.sized(1, MaxNonce); err == nil && !ValidNonce(f.Nonce) {
 			err = malformed("the nonce is not printable ASCII")
@@ -210,7 +253,7 @@ func (f *Frame) set(x field, seen *fieldSet, at int) (err error) {
 		f.Sig, err = x.sized(1, MaxSig)
 	case fieldTargets:
 		f.Targets, err = x.appendID(f.Targets, MaxTargets)
-	case fieldPath: // parseFrame takes those that are as they should be
+	case fieldPath: // parse takes those that are as they should be
 		_, err = x.id()
 	}
 	return err
@@ -229,25 +272,4 @@ func (f field) appendID(ids []ID, most int) ([]ID, error) {
 		return ids, malformed("field %d stands more than %d times", f.number, most)
 	}
 	return append(ids, id), nil
-}
-
-// regroup lays out a message again that had other fields after the first of its
-// path. Everything but their order stays, unknown fields included.
-func (f *Frame) regroup() (*Frame, error) {
-	m := MessageFields{Hop: f.Hop(), Nonce: f.Nonce, Body: f.Body, Route: f.Route, Sig: f.Sig, Targets: f.Targets}
-	var unknown []byte
-	for rest := f.buf[lengthPrefix:]; len(rest) > 0; {
-		x, next, err := nextField(rest)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case x.number == fieldPath:
-			m.Path = append(m.Path, ID(x.val))
-		case !isKnown(x.number):
-			unknown = append(unknown, rest[:len(rest)-len(next)]...)
-		}
-		rest = next
-	}
-	return parseFrame(layOut(m, m.Body.raw, nil, unknown))
 }

@@ -48,7 +48,7 @@ func TestReadFrameGrowsWithWhatArrives(t *testing.T) {
 
 	for _, size := range []int{1, firstRead - 1, firstRead, firstRead + 1, 4 * firstRead, 4*firstRead + 1, 250_000} {
 		f := testMessage(t, size)
-		raw, err := f.Wire()
+		raw, err := f.AppendTo(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

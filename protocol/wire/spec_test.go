@@ -57,7 +57,7 @@ func examples(t *testing.T) map[string][]byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := f.Wire()
+		b, err := f.AppendTo(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,9 +86,9 @@ func examples(t *testing.T) map[string][]byte {
 		return f
 	}
 	hi := message(a, "370139348282462", false, Body{To: c.id, Form: FormJSON, Payload: []byte(`"hi"`)})
-	relayed := hi.Clone()
-	relayed.AppendPath(b.id)
-	relayed.SetHop(relayed.Hop().WithTx(TxBudget - 2))
+	relayed := hi.Copy()
+	relayed.Relay(b.id)
+	relayed.Hop = relayed.Hop.WithTx(TxBudget - 2)
 	return map[string][]byte{
 		"key":     a.key,
 		"peer-id": a.peerID,

@@ -22,7 +22,7 @@ func BenchmarkRelay(b *testing.B) {
 	origin := newTestCore(randomID(rng), nil)
 	var wires [][]byte
 	for range 1024 {
-		f, err := origin.NewFrame(Outgoing{To: randomID(rng), Form: wire.FormRaw, Payload: make([]byte, 64)}, origin.Nonce())
+		f, err := origin.NewFrame(Outgoing{To: randomID(rng), Form: wire.FormRaw, Payload: make([]byte, 64)}, origin.Draw())
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -35,7 +35,7 @@ func BenchmarkRelay(b *testing.B) {
 			b.Fatal(err)
 		}
 		if i%len(wires) == 0 {
-			c.seen = newSeenTable(seenAge, seenBytes)
+			c.transit = newTransit()
 		}
 		c.Receive(time.Second, 1, f)
 		for _, a := range c.Actions() {

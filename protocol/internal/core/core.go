@@ -29,13 +29,16 @@ type Core struct {
 	table     table
 	claims    []claim
 	standIns  []standIn // the oldest first
-	seen      seenTable
+	transit   transit
 	delivered seenTable
+	queued    int // bytes in the queues of all links
 	learned   routeTable
 	waiting   []waiting
 	waitSize  int
 	stats     Stats
 	actions   []Action
+	events    []Event
+	tracing   bool
 	nextWake  time.Duration
 
 	// The control plane.
@@ -47,7 +50,7 @@ type CoreConfig struct {
 	Self       wire.ID
 	Role       wire.Role
 	Rand       rand.Source                       // unpredictable to others
-	Hash       func(a, b, c []byte) uint64       // keyed, the key secret
+	Hash       func(a, b, c, d []byte) uint64    // keyed, the key secret
 	Bootstraps int                               // how many there are; DialBootstrap names them by index
 	Key        []byte                            // this peer's public key, nil: nothing is signed
 	Sign       func(head []byte) ([]byte, error) // with this peer's key, nil: nothing is signed
@@ -72,7 +75,7 @@ func NewCore(cfg CoreConfig) *Core {
 		self:      cfg.Self,
 		rng:       rand.New(cfg.Rand),
 		byHandle:  make(map[LinkHandle]*link),
-		seen:      newSeenTable(seenAge, seenBytes),
+		transit:   newTransit(),
 		delivered: newSeenTable(deliverAge, deliverBytes),
 	}
 	c.overlay = newOverlay(c, cfg, c.rng)
@@ -107,18 +110,14 @@ func (c *Core) Stats() Stats {
 	return s
 }
 
-// Drop counts a message that the shell lost.
-func (c *Core) Drop(reason DropReason) {
-	c.drop(reason)
+// Drop counts a message that the shell lost; f is nil if it never was a frame.
+func (c *Core) Drop(reason DropReason, f *wire.Frame) {
+	c.drop(reason, f)
 	switch reason {
 	case DropInboxFull, DropNoPort, DropSocketFull:
 		c.stats.Delivered--
 	}
 }
-
-// --- links
-
-// --- frames
 
 // Linked reports whether there is a usable link to a peer.
 func (c *Core) Linked(id wire.ID) bool { return c.table.get(id) != nil }
@@ -199,10 +198,14 @@ func (c *Core) Tick(now time.Duration) {
 	c.now = now
 	c.nextWake = now + tickIdle
 	for len(c.waiting) > 0 && now-c.waiting[0].since >= waitAge {
-		c.drop(DropExpired)
-		c.waitSize -= c.waiting[0].frame.Size()
+		w := c.waiting[0]
+		c.drop(DropExpired, w.frame)
+		c.transit.lose(c.hash(w.frame))
+		c.waitSize -= w.frame.Size()
 		c.waiting = c.waiting[1:]
 	}
+	c.transit.done.expire(now)
+	c.delivered.expire(now)
 	if len(c.waiting) > 0 {
 		c.wakeBy(c.waiting[0].since + waitAge)
 	}
@@ -254,5 +257,3 @@ func (c *Core) nearest(target wire.ID, visit func(*link) bool) { c.table.nearest
 func (c *Core) closest(target wire.ID, n int, keep func(*link) bool) []*link {
 	return c.table.closest(target, n, keep)
 }
-
-func (c *Core) drop(reason DropReason) { c.stats.Dropped[reason]++ }

@@ -6,8 +6,12 @@ import "time"
 const (
 	maxQueueBytes  = 4 << 20
 	maxQueueFrames = 8192
-	maxOffences    = 16 // malformed frames before the link is cut
-	maxLegacyBits  = 4  // a legacy link must be this many bits nearer than a native one to be preferred
+	queuesBytes    = 48 << 20 // bytes in the queues of all links together
+	queueShare     = 64 << 10 // bytes of a link's queue that the others cannot take
+	askBurst       = 64       // questions of a link that are answered at once
+	askRate        = 32       // and per second after that
+	maxOffences    = 16       // malformed frames before the link is cut
+	maxLegacyBits  = 4        // a legacy link must be this many bits nearer than a native one to be preferred
 
 	pingIdle       = 20 * time.Second
 	pingIdleWebRTC = 3 * time.Second
