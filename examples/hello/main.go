@@ -10,6 +10,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -21,18 +23,16 @@ import (
 func main() {
 	bootstraps := os.Args[1:]
 	if len(bootstraps) == 0 {
-		relay, err := compat.New(compat.Options{Port: compat.Port(0), Host: "127.0.0.1"})
-		if err != nil {
-			log.Fatal(err)
-		}
+		var o compat.Options
+		o.Listen, o.ListenHost = true, "127.0.0.1" // on any free port; o.Port names one
+		relay := start(o)
 		defer relay.Close()
 		bootstraps = []string{relay.URL()}
 	}
+	var o compat.Options
+	o.Bootstraps = bootstraps
 
-	listener, err := compat.New(compat.Options{Bootstrap: bootstraps})
-	if err != nil {
-		log.Fatal(err)
-	}
+	listener := start(o)
 	defer listener.Close()
 	listener.OnMessage(func(data any, from compat.ID) {
 		fmt.Println(from, "says", data)
@@ -41,27 +41,31 @@ func main() {
 		}
 	})
 
-	sender, err := compat.New(compat.Options{Bootstrap: bootstraps})
-	if err != nil {
-		log.Fatal(err)
-	}
+	sender := start(o)
 	defer sender.Close()
-	answer := make(chan any, 1)
-	sender.OnMessage(func(data any, from compat.ID) {
-		select {
-		case answer <- data:
-		default: // a second answer
-		}
-	})
 	for {
 		if err := sender.Send(listener.ID(), "hello"); err != nil {
 			log.Fatal(err)
 		}
-		select {
-		case data := <-answer:
-			fmt.Println("the answer is", data)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		answer, err := sender.Receive(ctx)
+		cancel()
+		switch {
+		case err == nil:
+			fmt.Println("the answer is", answer.Data)
 			return
-		case <-time.After(time.Second): // a message can be lost, as with UDP: send it again
+		case errors.Is(err, context.DeadlineExceeded):
+			// A message can be lost, as with UDP: send it again.
+		default:
+			log.Fatal(err)
 		}
 	}
+}
+
+func start(o compat.Options) *compat.PeerRelay {
+	p, err := compat.New(o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return p
 }

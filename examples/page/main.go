@@ -42,7 +42,9 @@ func main() {
 		defer cancel()
 	}
 
-	relay, err := compat.New(compat.Options{Port: compat.Port(0), Host: "127.0.0.1"})
+	var o compat.Options
+	o.Listen, o.ListenHost = true, "127.0.0.1"
+	relay, err := compat.New(o)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -22,7 +22,9 @@ import (
 func main() {
 	bootstraps := os.Args[1:]
 	if len(bootstraps) == 0 {
-		relay, err := compat.New(compat.Options{Port: compat.Port(0), Host: "127.0.0.1"})
+		var o compat.Options
+		o.Listen, o.ListenHost = true, "127.0.0.1"
+		relay, err := compat.New(o)
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -65,7 +67,9 @@ func main() {
 }
 
 func open(bootstraps []string) *compat.Socket {
-	s, err := compat.NewSocket(compat.Options{Bootstrap: bootstraps})
+	var o compat.Options
+	o.Bootstraps = bootstraps
+	s, err := compat.NewSocket(o)
 	if err != nil {
 		log.Fatal(err)
 	}
