@@ -1,26 +1,25 @@
 // Package compat lets unmodified JS peers of npm peer-relay@0.0.2, in Node and in
 // browsers, be full members of the network, and offers that package's API in Go.
 //
-//	JS peer ── legacy JSON on a WebSocket ──┐
-//	JS peer ── legacy JSON on a WebSocket ──┤ Go peer ── /peer-relay/1 ── Go peer
+//	JS peer ── legacy JSON on a WebSocket ───┐
+//	JS peer ── legacy JSON on a WebSocket ───┤ Go peer ── /peer-relay/1 ── Go peer
 //	a page  ── legacy JSON on a data channel ┘
 //
-// It has three layers: the text of the wire (internal/rawjson), which never decodes a
-// value to encode it again; the legacy JSON message as a protocol.Frame and back
-// (jsonwire.go); and the links: over a WebSocket (websocket.go), and over a WebRTC data
-// channel (webrtc.go), which the two ends agree on by messages that other peers pass on
-// (signal.go). On top stands PeerRelay, the published API, and on it Socket, which sends
-// datagrams. Only PeerRelay imports package node.
+// PeerRelay is the published API, and Socket sends datagrams on it. A PeerRelay is a node of
+// package node with the links of package legacy; Attach puts it on a libp2p host that the
+// program has already. Folder js holds a peer in JavaScript for pages, which is no part of
+// the Go package.
 //
 // # From JavaScript to Go
 //
-//	new PeerRelay({port, bootstrap})     compat.New(compat.Options{Port: compat.Port(8001), Bootstrap: …})
+//	new PeerRelay({port, bootstrap})     compat.New(o), after o.Listen, o.Port, o.Bootstraps = …
 //	peer.id                              p.ID()
 //	peer.connect(id)                     p.Connect(id)
 //	peer.disconnect(id)                  p.Disconnect(id)
 //	peer.send(id, data)                  p.Send(id, data)
 //	peer.destroy([cb])                   p.Destroy(cb…), or p.Close() to wait
 //	peer.on('message', (data, from))     p.OnMessage(func(data any, from compat.ID))
+//	                                     p.Receive(ctx), for a loop in place of a listener
 //	peer.on('peer', (id))                p.OnPeer(func(id compat.ID))
 //	Buffer                               []byte, in both directions
 //	undefined, null                      compat.Undefined, nil
@@ -44,7 +43,7 @@
 //     Go has no event loop that holds them back. OnReceive, OnDisconnect and OnError
 //     have no counterpart in JS.
 //   - Every peer that connects is heard. A JS peer with a full bucket leaves it deaf.
-//   - WebRTC is built in: WRTC says how it is used, not by what. No STUN server is
+//   - WebRTC is built in: Options.WRTC says how it is used, not by what. No STUN server is
 //     named unless you name one; the simple-peer of JS asks two that others run.
 //   - A URL or a libp2p address goes before WebRTC, which costs more. JS has it the
 //     other way.
@@ -98,48 +97,7 @@
 //
 // # Limits
 //
-// A message of legacy JSON has at most 20 entries in its path and 1,000 levels of nesting.
-// Over WebSocket it has at most 1,153,433 bytes of text, on a data channel 262,144. A
-// datagram has at most 63,900 bytes. What comes before the first listener is kept for it, up
-// to 1,024 messages or datagrams and 1 MiB of them; the rest is dropped.
-// Twelve connections are made by WebRTC at a time because others want them, and six of our
-// own; each may take 15 s. 512 of those that others wanted are alive at a time, links
-// among them; no offer is answered beyond that. What is malformed is dropped and counted.
-// It does not end the link, since a JS peer passes on whatever it is sent.
-//
-// # Threat model
-//
-// A legacy peer proves nothing. It chooses its id, and can claim anybody's as the
-// origin of a message; such messages are not Proved. It cannot take the id of a peer
-// that proves its own by a key, nor, while that one answers pings, of another legacy
-// peer. Relays read and can change what passes through them, also the signals by which two
-// legacy peers agree on a data channel, with the addresses of both; those between two Go
-// peers are signed. Signals start nothing but after a handshake.
-//
-// ICE sends small UDP packets to the addresses that the other end names, and the other end
-// may be anybody. At most 32 candidates of an attempt are looked at, 6 of them mDNS names,
-// in its description or beside it, and with 18 attempts at a time these are some 600
-// addresses. An attempt takes its place for up to 15 s, but who breaks it off has the place
-// free after half a second: under many ids, each after a handshake, that makes at most 36
-// attempts and 1,152 addresses a second. One that becomes a link leaves its place at once,
-// and of these it is the number that is bounded.
-//
-// None of the addresses is on the loopback interface unless this peer has a bootstrap or listens
-// there alone (or WebRTCOptions.Loopback says so); none is private where this machine has
-// a public address of that family and the peer is not at home in the private network; none
-// has a port below 1024 but 80 and 443 of public addresses; and none is link-local,
-// multicast or broadcast. An mDNS name is asked for in the networks of this machine, once a
-// second until there is an answer or the connection ends, also while it is a link; who
-// answers there is believed, whatever the address.
-//
-// A peer tells of its own addresses by the same rule, so that whoever relays its signals,
-// and the peer that gets them, see the private address of a machine that has no public one.
-//
-// # The other end of a data channel
-//
-// A JS peer that writes to a channel that is closing dies: simple-peer throws, and nobody
-// catches it. It answers whatever comes last, so this side leaves the channel open for
-// another 200 ms after its last message before it closes it, and a peer that has one link
-// already is never sent a signal. JS never tells that a channel is gone, and keeps sending
-// into it: after a link to a JS peer was lost it is the Go side that notices.
+// A datagram has at most 63,900 bytes. Events that happen before the first listener are kept
+// for it: up to 1,024 of each kind, and 1 MiB of messages or datagrams. The rest is dropped.
+// Package legacy tells of the limits of links, and of its threat model.
 package compat

@@ -1,20 +1,29 @@
 package compat_test
 
 import (
+	"context"
 	"fmt"
 	"log"
+	"net"
+	"net/http"
+
+	"github.com/libp2p/go-libp2p"
 
 	"github.com/peer-relay/peer-relay/compat"
 )
 
 // Two peers, as two programs would be: one with a port, one that knows its URL.
 func Example() {
-	relay, err := compat.New(compat.Options{Port: compat.Port(0), Host: "127.0.0.1"})
+	var o compat.Options
+	o.Listen, o.ListenHost = true, "127.0.0.1" // on any free port; o.Port is a certain one
+	relay, err := compat.New(o)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer relay.Close()
-	peer, err := compat.New(compat.Options{Bootstrap: []string{relay.URL()}})
+	o = compat.Options{}
+	o.Bootstraps = []string{relay.URL()}
+	peer, err := compat.New(o)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -32,12 +41,16 @@ func Example() {
 
 // A datagram there and one back, as with Node's dgram.
 func ExampleSocket() {
-	server, err := compat.NewSocket(compat.Options{Port: compat.Port(0), Host: "127.0.0.1"})
+	var o compat.Options
+	o.Listen, o.ListenHost = true, "127.0.0.1"
+	server, err := compat.NewSocket(o)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer server.Peer().Close() // waits until all is freed, unlike server.Close
-	client, err := compat.NewSocket(compat.Options{Bootstrap: []string{server.Peer().URL()}})
+	o = compat.Options{}
+	o.Bootstraps = []string{server.Peer().URL()}
+	client, err := compat.NewSocket(o)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -55,4 +68,60 @@ func ExampleSocket() {
 	// Output:
 	// ping from a port 6881
 	// pong
+}
+
+// A program that loops over messages in place of a handler.
+func ExamplePeerRelay_Receive() {
+	p, err := compat.New(compat.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+
+	p.Send(p.ID(), "to itself")
+	m, err := p.Receive(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(m.Data)
+	// Output: to itself
+}
+
+// A libp2p host and an HTTP server of one's own serve the peers of the npm package.
+func ExampleAttach() {
+	h, err := libp2p.New(libp2p.NoListenAddrs)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	var o compat.Options
+	o.URLs = []string{"ws://" + l.Addr().String() + "/peers"} // by which others find it
+	relay, err := compat.Attach(h, o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer relay.Close()
+	mux := http.NewServeMux()
+	mux.Handle("/peers", relay.Handler())
+	server := &http.Server{Handler: mux}
+	go server.Serve(l)
+	defer server.Close()
+
+	got := make(chan any, 1)
+	relay.OnMessage(func(data any, _ compat.ID) { got <- data })
+
+	o = compat.Options{}
+	o.Bootstraps = []string{relay.URL()} // as new PeerRelay({bootstrap: [url]}) has it
+	peer, err := compat.New(o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer peer.Close()
+	peer.Send(relay.ID(), "hello")
+	fmt.Println(<-got)
+	// Output: hello
 }

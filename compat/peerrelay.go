@@ -1,95 +1,34 @@
 package compat
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
-	"math"
 	"net"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
 
-	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
+	"github.com/libp2p/go-libp2p/core/host"
+
+	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/node"
-	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/protocol"
-	"github.com/peer-relay/peer-relay/protocol/wire"
 )
-
-// Options are the publication's, and what a Go program may want besides. The zero
-// value is a peer without a port that knows nobody.
-type Options struct {
-	// Port is the TCP port to listen on, and the UDP port: nil for none, as a page in a
-	// browser has none, 0 for any that is free in both. Port(8001) gives the pointer.
-	Port *int
-
-	// Bootstrap are peers of the network to join: ws:// and wss:// URLs, and
-	// multiaddrs that end in /p2p/…. All are dialled, each until it answers.
-	Bootstrap []string
-
-	// Host is the IP address or "localhost" to listen on, "" for every address of
-	// the machine, as in JS.
-	Host string
-
-	// Announce are the URLs or multiaddrs that others are told in place of the
-	// peer's own, behind a reverse proxy.
-	Announce []string
-
-	// KeyFile keeps the identity, and so the id, from one run to the next. The file
-	// is made if it is missing. Without it every run has a new id, as in JS.
-	KeyFile string
-
-	// WRTC says how links are made by WebRTC, to pages in browsers and to other peers
-	// that have no port. Its zero value makes them; WRTC.Off does not.
-	WRTC WebRTCOptions
-
-	// NoWebRTCDirect does without libp2p's webrtc-direct, by which pages on js-libp2p come
-	// in over UDP; QUIC adds its quic-v1. See node.Options.
-	NoWebRTCDirect bool
-	QUIC           bool
-
-	// DHT puts a kad-dht on the peer's libp2p host, which Connect asks for ids beside
-	// the overlay. Nil: there is none.
-	DHT *dht.Options
-
-	// Sign signs every message, so that peers that understand it know it to be
-	// this peer's. JS peers ignore signatures.
-	Sign bool
-
-	// ShowPeers lets the status page tell the ids of linked peers.
-	ShowPeers bool
-
-	// Version is what the status page and other peers are told.
-	Version string
-
-	// Logger hears of links, dials and drops at debug level. Nil: nobody does.
-	Logger *slog.Logger
-}
 
 // ID is a peer's address: 160 bits.
 type ID = protocol.ID
 
-// Port gives a pointer to a port number, for Options.
-func Port(n int) *int { return &n }
-
-// Undefined is the value of a message that was sent without one: JavaScript's
-// undefined, which JSON leaves out. Null is nil.
-var Undefined = undefined{}
-
-type undefined struct{}
-
-func (undefined) String() string { return "undefined" }
-
 // A PeerRelay is a peer with the npm package's API. All its methods may be called
 // from any goroutine, and from its own handlers.
 type PeerRelay struct {
-	node   *node.Node
-	wrtc   *WebRTC // nil: there is none
-	socket *Socket // whose peer this is; nil: nobody's
+	// Fixed after New.
+	node    *node.Node
+	wrtc    *legacy.WebRTC // nil means none
+	handler *legacy.Handler
+	socket  *Socket // the socket on this peer, nil if there is none
 
 	calls   calls
 	message listeners[*incoming]
@@ -98,60 +37,54 @@ type PeerRelay struct {
 	err     listeners[error]
 
 	destroy sync.Once
-	ending  atomic.Bool   // Destroy was called
+	ending  chan struct{} // closed by the first Destroy
 	done    chan struct{} // closed when all is freed
 	doneErr error
 }
 
-// A Message is what OnReceive hears.
+// A Message is a message as OnReceive and Receive have it.
 type Message struct {
 	From   protocol.ID
 	Data   any             // see OnMessage
 	JSON   json.RawMessage // the same as its sender wrote it; nil for Undefined
-	Proved bool            // From has been proved to be who sent it
-	Path   []protocol.ID   // the peers it went through, its origin first; a hint
+	Proved bool            // From has been proved to be the sender
+	Path   []protocol.ID   // the peers that it passed, its origin first; a hint
 }
 
-// optionError makes an error one that matches node.ErrOptions.
-type optionError struct{ error }
-
-func (e optionError) Unwrap() error        { return e.error }
-func (e optionError) Is(target error) bool { return target == node.ErrOptions }
-
-// New starts a peer. The error says what is wrong with the options, and matches
-// node.ErrOptions, or that a port is in use, which matches syscall.EADDRINUSE.
+// New starts a peer on a libp2p host of its own. The error says what is wrong with the
+// options, and matches node.ErrOptions, or that a port is in use, which matches
+// syscall.EADDRINUSE.
 func New(o Options) (*PeerRelay, error) {
-	p := newPeerRelay()
-	if err := p.start(o); err != nil {
+	return started(newPeerRelay(), o, node.New)
+}
+
+// Attach starts a peer on a libp2p host that is the caller's, and stays open when the peer
+// ends. The host opens no port for legacy peers: Handler serves them on an HTTP server of
+// the caller's, and Options.URLs are where they find it.
+func Attach(h host.Host, o Options) (*PeerRelay, error) {
+	return started(newPeerRelay(), o, func(no node.Options) (*node.Node, error) { return node.Attach(h, no) })
+}
+
+func started(p *PeerRelay, o Options, newNode func(node.Options) (*node.Node, error)) (*PeerRelay, error) {
+	if err := p.start(o, newNode); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
 func newPeerRelay() *PeerRelay {
-	p := &PeerRelay{done: make(chan struct{})}
+	p := &PeerRelay{ending: make(chan struct{}), done: make(chan struct{})}
 	p.message.size = func(i *incoming) int { return len(i.m.Payload) + len(i.m.Extra) }
 	p.message.calls, p.peer.calls, p.down.calls, p.err.calls = &p.calls, &p.calls, &p.calls, &p.calls
 	return p
 }
 
-func (p *PeerRelay) start(o Options) error {
-	no := node.Options{
-		ListenHost: o.Host, Announce: o.Announce, Bootstraps: o.Bootstrap, KeyFile: o.KeyFile, SignMessages: o.Sign,
-		ShowPeers: o.ShowPeers, Version: o.Version, Logger: o.Logger, NoWebRTCDirect: o.NoWebRTCDirect, QUIC: o.QUIC, DHT: o.DHT,
-		OnMessage:  p.onMessage,
-		OnPeer:     func(i protocol.LinkInfo) { p.onPeer(i.ID) },
-		OnPeerDown: func(id protocol.ID, _ error) { p.down.emit(id) },
-		OnDialError: func(c protocol.Contact, err error) {
-			p.onError(fmt.Errorf("peer-relay: bootstrap %s does not answer, trying again: %w", c.URL, err))
-		},
+// start makes the transports and the node. After an error nothing is left of them.
+func (p *PeerRelay) start(o Options, newNode func(node.Options) (*node.Node, error)) error {
+	if err := o.check(); err != nil {
+		return err
 	}
-	if o.Port != nil {
-		if *o.Port < 0 || *o.Port > math.MaxUint16 {
-			return optionError{fmt.Errorf("peer-relay: port %d: want 0 to %d", *o.Port, math.MaxUint16)}
-		}
-		no.Listen, no.Port = true, uint16(*o.Port)
-	}
+	no := p.heard(o.Options)
 	// A dial may ask while the node is being made. It must not wait: should that fail, the
 	// node's end waits for the dial.
 	var made atomic.Pointer[node.Node]
@@ -159,10 +92,7 @@ func (p *PeerRelay) start(o Options) error {
 		n := made.Load()
 		return n != nil && n.MayDial(addr)
 	}
-	if !o.WRTC.Off {
-		if err := o.WRTC.check(); err != nil {
-			return optionError{err}
-		}
+	if !o.NoWebRTC {
 		if o.WRTC.Logger == nil {
 			o.WRTC.Logger = o.Logger
 		}
@@ -170,13 +100,14 @@ func (p *PeerRelay) start(o Options) error {
 			o.WRTC.MayDial = mayDial
 		}
 		var err error
-		if p.wrtc, err = NewWebRTC(o.WRTC); err != nil {
+		if p.wrtc, err = legacy.NewWebRTC(o.WRTC); err != nil {
 			return err
 		}
 		no.WebRTC = p.wrtc
 	}
-	no.Legacy = legacy{&WebSocket{MayDial: mayDial}}
-	n, err := node.New(no)
+	ws := &legacy.WebSocket{TLSClient: o.TLSClient, MayDial: mayDial}
+	no.Legacy = textTransport{ws}
+	n, err := newNode(no)
 	if err != nil {
 		if p.wrtc != nil {
 			p.wrtc.Close()
@@ -184,34 +115,71 @@ func (p *PeerRelay) start(o Options) error {
 		return err
 	}
 	p.node = n
+	p.handler = ws.NewHandler(n.Router())
 	made.Store(n)
 	return nil
 }
 
-// legacy is the transport as package node takes it.
-type legacy struct{ *WebSocket }
-
-func (l legacy) AcceptText(ctx context.Context, r *protocol.Router, c *node.TextConn) {
-	l.WebSocket.AcceptText(ctx, r, c, c.First()) // the router logs why the link ended
+// heard returns the options of a node whose events reach the peer's listeners, after the
+// handlers that the options have.
+func (p *PeerRelay) heard(o node.Options) node.Options {
+	first := o
+	o.OnMessage = func(m protocol.Message) {
+		if first.OnMessage != nil {
+			first.OnMessage(m)
+		}
+		p.onMessage(m)
+	}
+	o.OnPeer = func(i protocol.LinkInfo) {
+		if first.OnPeer != nil {
+			first.OnPeer(i)
+		}
+		p.onPeer(i.ID)
+	}
+	o.OnPeerDown = func(id protocol.ID, err error) {
+		if first.OnPeerDown != nil {
+			first.OnPeerDown(id, err)
+		}
+		p.down.emit(id)
+	}
+	o.OnDialError = func(c protocol.Contact, err error) {
+		if first.OnDialError != nil {
+			first.OnDialError(c, err)
+		}
+		p.onError(fmt.Errorf("peer-relay: bootstrap %s does not answer, trying again: %w", c.URL, err))
+	}
+	return o
 }
 
-// ID gives the peer's id: 160 bits.
+// A textTransport is the WebSocket transport as package node takes it.
+type textTransport struct{ *legacy.WebSocket }
+
+func (t textTransport) AcceptText(ctx context.Context, r *protocol.Router, c *node.TextConn) {
+	t.WebSocket.AcceptText(ctx, r, c, c.First()) // the router logs why the link ended
+}
+
+// ID returns the peer's id: 160 bits.
 func (p *PeerRelay) ID() protocol.ID { return p.node.ID() }
 
-// Node gives the node on which the peer runs.
+// Node returns the node on which the peer runs.
 func (p *PeerRelay) Node() *node.Node { return p.node }
 
-// URL gives the ws:// URL of the peer's port on this machine, "" if it has none.
+// URL returns the ws:// URL of the peer's port on this machine, "" if it has none. Of a
+// peer that Attach has made it is the first of Options.URLs.
 func (p *PeerRelay) URL() string {
+	if urls := p.node.URLs(); len(urls) > 0 {
+		return urls[0]
+	}
 	port := p.node.Port()
 	if port == 0 {
 		return ""
 	}
-	if urls := p.node.URLs(); len(urls) > 0 {
-		return urls[0]
-	}
 	return "ws://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
 }
+
+// Handler returns a handler that takes the WebSockets of legacy peers, for an HTTP server
+// of the caller's. A peer that listens serves them on its own port as well.
+func (p *PeerRelay) Handler() http.Handler { return p.handler }
 
 // Connect forms a direct link with the peer that has this id. It does not wait: the
 // peer event tells when there is one.
@@ -236,38 +204,6 @@ func (p *PeerRelay) Send(id protocol.ID, data any) error {
 	return p.node.Router().Send(id, form, payload)
 }
 
-func encodeData(data any) (wire.Form, []byte, error) {
-	switch data := data.(type) {
-	case []byte:
-		return wire.FormRaw, data, nil
-	case undefined:
-		return wire.FormNone, nil, nil
-	case json.RawMessage:
-		return canonical(data)
-	}
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(data); err != nil {
-		return 0, nil, err
-	}
-	return canonical(text.Bytes())
-}
-
-// canonical makes JSON text the fixed point of JSON.stringify(JSON.parse(text)), so
-// that it crosses JS relays unchanged and a signature over it stays good. The exact
-// form of a Buffer is one.
-func canonical(text []byte) (wire.Form, []byte, error) {
-	out, err := rawjson.Canonical(nil, text)
-	if err != nil {
-		return 0, nil, err
-	}
-	if raw, ok := rawjson.DecodeBuffer(nil, out); ok {
-		return wire.FormRaw, raw, nil
-	}
-	return wire.FormJSON, out, nil
-}
-
 // Destroy ends the peer and frees what it holds. It does not wait; each callback
 // that is given is called when all is freed, however often Destroy was called.
 func (p *PeerRelay) Destroy(cb ...func()) {
@@ -284,12 +220,13 @@ func (p *PeerRelay) Destroy(cb ...func()) {
 func (p *PeerRelay) end() (first bool) {
 	p.destroy.Do(func() {
 		first = true
-		p.ending.Store(true)
+		close(p.ending)
 		if p.socket != nil {
 			p.socket.leave()
 		}
 		go func() { // ends when the node has closed; Close waits for it
 			p.doneErr = p.node.Close()
+			p.handler.Close()
 			if p.wrtc != nil {
 				p.wrtc.Close()
 			}
@@ -301,6 +238,16 @@ func (p *PeerRelay) end() (first bool) {
 		}()
 	})
 	return first
+}
+
+// isEnding reports whether Destroy was called.
+func (p *PeerRelay) isEnding() bool {
+	select {
+	case <-p.ending:
+		return true
+	default:
+		return false
+	}
 }
 
 // Close is Destroy that waits. A handler must not call it.
@@ -330,6 +277,23 @@ func (p *PeerRelay) OnReceive(f func(Message)) {
 	})
 }
 
+// Receive waits for the next message, for a program that would rather loop than be called.
+// It takes the messages that are kept for want of a listener, and so has the same bounds;
+// ErrListening is its error once there is a listener, protocol.ErrClosed after Destroy or
+// Close. Several goroutines may call it; each message goes to one of them. The peer of a
+// Socket keeps no messages: Receive takes what comes while it waits.
+func (p *PeerRelay) Receive(ctx context.Context) (Message, error) {
+	for {
+		i, err := p.message.take(ctx, p.ending)
+		if err != nil {
+			return Message{}, err
+		}
+		if i.open() {
+			return i.opened, nil
+		}
+	}
+}
+
 // OnPeer adds a listener for peers that have been directly linked.
 func (p *PeerRelay) OnPeer(f func(id protocol.ID)) { p.peer.add(f) }
 
@@ -355,162 +319,14 @@ func (p *PeerRelay) onError(err error) {
 }
 
 func (p *PeerRelay) onMessage(m protocol.Message) {
-	if m.Kind != wire.KindUser {
+	if m.Kind != protocol.KindUser {
 		return // legacy data of a type that is not the API's: JS ignores it too
 	}
 	if p.socket != nil {
 		p.socket.onMessage(m)
 		if !p.message.heard() {
-			return // datagrams are kept for the socket's listeners alone
+			return // datagrams are kept for the socket's listeners only
 		}
 	}
 	p.message.emit(&incoming{m: m})
-}
-
-// An incoming is a message as it waits for listeners: a value may take forty times the
-// room of its text. They hear it one at a time, so nothing guards it.
-type incoming struct {
-	m      protocol.Message
-	done   bool // open was called
-	good   bool // and there is something to hear
-	opened Message
-}
-
-// open decodes the message for its first listener, and reports whether it can be heard.
-func (i *incoming) open() bool {
-	if i.done {
-		return i.good
-	}
-	i.done = true
-	out := Message{From: i.m.From, Proved: i.m.Proved, Path: i.m.Path}
-	switch i.m.Form {
-	case wire.FormNone:
-		out.Data = Undefined
-	case wire.FormRaw:
-		out.Data, out.JSON = i.m.Payload, rawjson.AppendBuffer(nil, i.m.Payload)
-	case wire.FormJSON:
-		data, err := decode(i.m.Payload)
-		if err != nil {
-			return false // a native peer said JSON and sent none
-		}
-		out.Data, out.JSON = data, i.m.Payload
-	default:
-		return false
-	}
-	i.opened, i.good = out, true
-	return true
-}
-
-// decode reads JSON as JSON.parse does, as far as Go's types can hold it.
-func decode(text []byte) (any, error) {
-	if !rawjson.Valid(text) {
-		return nil, fmt.Errorf("%w: the payload is no JSON", wire.ErrMalformed)
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return nil, err
-	}
-	return floats(v), nil
-}
-
-// floats replaces json.Number by float64; what is too large becomes infinite.
-func floats(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		f, _ := strconv.ParseFloat(string(v), 64)
-		return f
-	case []any:
-		for i := range v {
-			v[i] = floats(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = floats(v[k])
-		}
-	}
-	return v
-}
-
-// Events of one kind that wait for their first listener. What comes then is dropped.
-const (
-	maxKept      = 1024
-	maxKeptBytes = 1 << 20 // that listeners.size counts
-)
-
-// calls are the calls of a peer's handlers: one at a time, whatever they hear.
-type calls struct {
-	now   sync.Mutex     // held while handlers run
-	tasks sync.WaitGroup // those that give out what was kept
-}
-
-// listeners are the functions that hear one kind of event, in the order in which
-// they were added.
-type listeners[E any] struct {
-	calls *calls
-	size  func(E) int // bytes that an event holds; nil: few
-
-	mu    sync.Mutex
-	fs    []func(E)
-	kept  []E
-	bytes int // that kept holds
-}
-
-func (l *listeners[E]) add(f func(E)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fs = append(l.fs, f)
-	if len(l.kept) > 0 {
-		l.calls.tasks.Go(l.drain) // ends when the kept events are given out; Close waits
-	}
-}
-
-// heard reports whether there is a listener.
-func (l *listeners[E]) heard() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.fs) > 0
-}
-
-func (l *listeners[E]) emit(e E) {
-	size := l.sizeOf(e)
-	l.mu.Lock()
-	heard := len(l.fs) > 0
-	if heard || len(l.kept) < maxKept && l.bytes+size <= maxKeptBytes {
-		l.kept = append(l.kept, e)
-		l.bytes += size
-	}
-	l.mu.Unlock()
-	if heard {
-		l.drain()
-	}
-}
-
-func (l *listeners[E]) sizeOf(e E) int {
-	if l.size == nil {
-		return 0
-	}
-	return l.size(e)
-}
-
-func (l *listeners[E]) drain() {
-	var none E
-	l.calls.now.Lock()
-	defer l.calls.now.Unlock()
-	for {
-		l.mu.Lock()
-		if len(l.kept) == 0 {
-			l.mu.Unlock()
-			return
-		}
-		e, fs := l.kept[0], l.fs
-		l.kept[0] = none // the array may live on
-		l.kept = l.kept[1:]
-		l.bytes -= l.sizeOf(e)
-		l.mu.Unlock()
-		for _, f := range fs {
-			f(e)
-		}
-	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/compat/legacy"
+	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -20,9 +22,21 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 30 * time.Second
 
+// listening returns the options of a peer with a port.
+func listening() (o compat.Options) {
+	o.Listen, o.ListenHost = true, "127.0.0.1"
+	return o
+}
+
+// joining returns the options of a peer without one.
+func joining(bootstraps ...string) (o compat.Options) {
+	o.Bootstraps = bootstraps
+	return o
+}
+
 func newPeer(t *testing.T, o compat.Options) *compat.PeerRelay {
 	t.Helper()
-	o.Host = "127.0.0.1"
+	o.ListenHost = "127.0.0.1"
 	p, err := compat.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -59,11 +73,11 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// pair gives two linked peers, a with a port.
+// pair returns two linked peers, a with a port.
 func pair(t *testing.T) (a, b *compat.PeerRelay) {
 	t.Helper()
-	a = newPeer(t, compat.Options{Port: compat.Port(0)})
-	b = newPeer(t, compat.Options{Bootstrap: []string{a.URL()}})
+	a = newPeer(t, listening())
+	b = newPeer(t, joining(a.URL()))
 	peers := make(chan compat.ID, 10)
 	a.OnPeer(func(id compat.ID) { peers <- id })
 	b.OnPeer(func(id compat.ID) { peers <- id })
@@ -134,16 +148,20 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	if p, err := compat.New(compat.Options{Host: "127.0.0.1", Port: compat.Port(busy.Addr().(*net.TCPAddr).Port)}); !errors.Is(err, syscall.EADDRINUSE) {
+	o := listening()
+	o.Port = uint16(busy.Addr().(*net.TCPAddr).Port)
+	if p, err := compat.New(o); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("a busy port: %v, %v", p, err)
 	}
-	for _, o := range []compat.Options{
-		{Port: compat.Port(-1)}, {Port: compat.Port(65536)}, {Bootstrap: []string{"localhost:1"}}, {Bootstrap: []string{"ws://"}},
-		{Bootstrap: []string{"/ip4/1.2.3.4/tcp/1/ws"}}, {KeyFile: t.TempDir()},
+	for _, o := range []node.Options{
+		{Port: 8001}, {Bootstraps: []string{"localhost:1"}}, {Bootstraps: []string{"ws://"}},
+		{Bootstraps: []string{"/ip4/1.2.3.4/tcp/1/ws"}}, {KeyFile: t.TempDir()}, {WebRTC: new(legacy.WebRTC)},
 	} {
-		if p, err := compat.New(o); err == nil {
-			p.Close()
-			t.Errorf("compat.New(%+v) works", o)
+		if p, err := compat.New(compat.Options{Options: o}); !errors.Is(err, node.ErrOptions) {
+			if err == nil {
+				p.Close()
+			}
+			t.Errorf("compat.New(%+v): error %v", o, err)
 		}
 	}
 }
@@ -210,7 +228,7 @@ func TestKeyFileKeepsTheID(t *testing.T) {
 	file := t.TempDir() + "/key"
 	var ids [2]compat.ID
 	for i := range ids {
-		p, err := compat.New(compat.Options{KeyFile: file})
+		p, err := compat.New(compat.Options{Options: node.Options{KeyFile: file}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,14 +248,16 @@ func TestDeadBootstrapIsToldAndTriedAgain(t *testing.T) {
 	port := l.Addr().(*net.TCPAddr).Port
 	url := "ws://" + l.Addr().String()
 	l.Close()
-	b := newPeer(t, compat.Options{Bootstrap: []string{url}})
+	b := newPeer(t, joining(url))
 	failed, peers := make(chan error, 100), make(chan compat.ID, 1)
 	b.OnError(func(err error) { failed <- err })
 	b.OnPeer(func(id compat.ID) { peers <- id })
 	if err := await(t, "error", failed); !strings.Contains(err.Error(), url) {
 		t.Errorf("the error does not name the bootstrap: %v", err)
 	}
-	a := newPeer(t, compat.Options{Port: compat.Port(port)})
+	o := listening()
+	o.Port = uint16(port)
+	a := newPeer(t, o)
 	if id := await(t, "peer", peers); id != a.ID() {
 		t.Errorf("linked to %v", id)
 	}

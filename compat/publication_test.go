@@ -14,7 +14,7 @@ func TestPublicationOfPeerRelay(t *testing.T) {
 	// peer = new PeerRelay([opts])
 	// Creates a new peer that becomes apart of the relay network
 	//  * port - The port for the web socket server to listen on
-	first, err := compat.New(compat.Options{Port: compat.Port(0), Host: "127.0.0.1"})
+	first, err := compat.New(listening())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestPublicationOfPeerRelay(t *testing.T) {
 	bootstrap := []string{first.URL()}
 	peers := make(map[*compat.PeerRelay]chan compat.ID)
 	newPeer := func(o compat.Options) *compat.PeerRelay {
-		o.Host, o.Bootstrap, o.WRTC = "127.0.0.1", bootstrap, compat.WebRTCOptions{Off: true}
+		o.Bootstraps, o.NoWebRTC = bootstrap, true
 		p, err := compat.New(o)
 		if err != nil {
 			t.Fatal(err)
@@ -41,7 +41,7 @@ func TestPublicationOfPeerRelay(t *testing.T) {
 		p.OnPeer(func(id compat.ID) { linked <- id })
 		return p
 	}
-	a, b := newPeer(compat.Options{Port: compat.Port(0)}), newPeer(compat.Options{Port: compat.Port(0)})
+	a, b := newPeer(listening()), newPeer(listening())
 	for _, p := range []*compat.PeerRelay{a, b} {
 		awaitValue(t, "the bootstrap's peer event", peers[p], first.ID())
 	}
@@ -96,13 +96,13 @@ func TestPublicationOfPeerRelay(t *testing.T) {
 }
 
 func TestPublicationOfSocket(t *testing.T) {
-	relay := newPeer(t, compat.Options{Port: compat.Port(0)})
+	relay := newPeer(t, listening())
 
 	// var socket = new PeerRelay.Socket([opts])
 	// Creates a new dgram like socket that uses peer-relay to send messages between peers. This
 	// method accepts the same arguments as the PeerRelay constructor.
 	newSocket := func() *compat.Socket {
-		s, err := compat.NewSocket(compat.Options{Bootstrap: []string{relay.URL()}})
+		s, err := compat.NewSocket(joining(relay.URL()))
 		if err != nil {
 			t.Fatal(err)
 		}

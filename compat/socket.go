@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
+	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -105,7 +106,7 @@ func NewSocket(o Options) (*Socket, error) {
 	s.message.size = datagramSize
 	s.message.calls, s.listening.calls, s.err.calls, s.closed.calls = &p.calls, &p.calls, &p.calls, &p.calls
 	p.socket = s
-	if err := p.start(o); err != nil {
+	if err := p.start(o, node.New); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -141,7 +142,7 @@ func (s *Socket) Bind(port int, cb ...func()) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.peer.ending.Load() {
+	if s.peer.isEnding() {
 		return ErrNotRunning
 	}
 	if s.state != unbound {
@@ -165,7 +166,7 @@ func (s *Socket) Bind(port int, cb ...func()) error {
 // onPeer takes that a peer has been linked.
 func (s *Socket) onPeer() {
 	s.mu.Lock()
-	now := s.state == binding && !s.peer.ending.Load()
+	now := s.state == binding && !s.peer.isEnding()
 	if now {
 		s.state = bound
 	}
@@ -225,7 +226,7 @@ func called(cb []func(error), err error) error {
 }
 
 func (s *Socket) send(buffer []byte, port int, address string) error {
-	if s.peer.ending.Load() {
+	if s.peer.isEnding() {
 		return ErrNotRunning
 	}
 	if err := checkPort(port); err != nil {
@@ -348,7 +349,7 @@ func parseBytes(text []byte) (bytes []byte, ok bool) {
 // onMessage takes a message that came for the peer. What is no datagram ends a JS socket;
 // here the peer's listeners alone hear of it, as of one that is too large.
 func (s *Socket) onMessage(m protocol.Message) {
-	if m.Form != protocol.FormJSON || s.peer.ending.Load() {
+	if m.Form != protocol.FormJSON || s.peer.isEnding() {
 		return
 	}
 	buffer, port, ok := parseDatagram(m.Payload)

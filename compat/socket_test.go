@@ -19,10 +19,10 @@ type packet struct {
 	rinfo  compat.RemoteInfo
 }
 
-// newSocket gives a socket that signs, and its datagrams. It is closed by the end of the test.
+// newSocket returns a socket that signs, and its datagrams. It is closed by the end of the test.
 func newSocket(t *testing.T, o compat.Options) (*compat.Socket, <-chan packet) {
 	t.Helper()
-	o.Host, o.Sign = "127.0.0.1", true
+	o.ListenHost, o.SignMessages = "127.0.0.1", true
 	s, err := compat.NewSocket(o)
 	if err != nil {
 		t.Fatal(err)
@@ -52,11 +52,11 @@ type end struct {
 	got <-chan packet
 }
 
-// sockets gives two linked ones, a with a port for WebSockets, bound to 6881 and 6882.
+// sockets returns two linked ones, a with a port for WebSockets, bound to 6881 and 6882.
 func sockets(t *testing.T) (a, b end) {
 	t.Helper()
-	a.Socket, a.got = newSocket(t, compat.Options{Port: compat.Port(0)})
-	b.Socket, b.got = newSocket(t, compat.Options{Bootstrap: []string{a.Peer().URL()}})
+	a.Socket, a.got = newSocket(t, listening())
+	b.Socket, b.got = newSocket(t, joining(a.Peer().URL()))
 	bind(t, b.Socket, 6882) // before or while it is linked
 	bind(t, a.Socket, 6881)
 	return a, b
@@ -194,7 +194,7 @@ func TestSocketToItself(t *testing.T) {
 }
 
 func TestBind(t *testing.T) {
-	a, _ := newSocket(t, compat.Options{Port: compat.Port(0)})
+	a, _ := newSocket(t, listening())
 	if port := a.Address().Port; port < 1 || port > 9998 {
 		t.Errorf("a new socket has port %d", port)
 	}
@@ -218,7 +218,7 @@ func TestBind(t *testing.T) {
 		t.Error("it listens and has no peer")
 	default:
 	}
-	b, got := newSocket(t, compat.Options{Bootstrap: []string{a.Peer().URL()}})
+	b, got := newSocket(t, joining(a.Peer().URL()))
 	await(t, "listening", early)
 	// A handler binds, to the same port: the ids tell them apart, and localhost is the last one.
 	listening := make(chan struct{})
@@ -292,7 +292,7 @@ func TestCloseFromAHandler(t *testing.T) {
 
 // Whatever calls a program back may end the socket, and what it registers then is heard.
 func TestCloseFromEveryHandler(t *testing.T) {
-	relay := newPeer(t, compat.Options{Port: compat.Port(0)})
+	relay := newPeer(t, listening())
 	for name, register := range map[string]func(s *compat.Socket, end func()){
 		"listening":            func(s *compat.Socket, end func()) { s.OnListening(end); s.Bind(0) },
 		"bind's callback":      func(s *compat.Socket, end func()) { s.Bind(0, end) },
@@ -309,7 +309,7 @@ func TestCloseFromEveryHandler(t *testing.T) {
 			s.SendTo(nil, s.Address().Port, s.Address().Address, func(error) { end() })
 		},
 	} {
-		s, err := compat.NewSocket(compat.Options{Bootstrap: []string{relay.URL()}})
+		s, err := compat.NewSocket(joining(relay.URL()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -363,7 +363,7 @@ func TestSocketHearsErrorsOfItsPeer(t *testing.T) {
 	}
 	url := "ws://" + l.Addr().String()
 	l.Close()
-	s, _ := newSocket(t, compat.Options{Bootstrap: []string{url}})
+	s, _ := newSocket(t, joining(url))
 	failed := make(chan error, 100)
 	s.OnError(func(err error) { failed <- err })
 	if err := await(t, "error", failed); !strings.Contains(err.Error(), url) {
@@ -372,7 +372,7 @@ func TestSocketHearsErrorsOfItsPeer(t *testing.T) {
 }
 
 func TestNewSocketSaysWhatIsWrong(t *testing.T) {
-	if s, err := compat.NewSocket(compat.Options{Port: compat.Port(-1)}); err == nil || s != nil {
+	if s, err := compat.NewSocket(joining("localhost:1")); err == nil || s != nil {
 		t.Errorf("a socket %v, error %v", s, err)
 	}
 }

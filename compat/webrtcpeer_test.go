@@ -8,11 +8,20 @@ import (
 	"testing"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// kinds gives the kinds of all links from one peer to another.
+// newHub returns a peer with a port that makes no WebRTC links.
+func newHub(t *testing.T) *compat.PeerRelay {
+	t.Helper()
+	o := listening()
+	o.NoWebRTC = true
+	return newPeer(t, o)
+}
+
+// kinds returns the kinds of all links from one peer to another.
 func kinds(from, to *compat.PeerRelay) (kinds []protocol.LinkKind) {
 	for _, l := range from.Node().Router().Peers() {
 		if l.ID == to.ID() {
@@ -25,11 +34,12 @@ func kinds(from, to *compat.PeerRelay) (kinds []protocol.LinkKind) {
 // Two peers that nobody can dial are linked through a third, by a data channel, and
 // need the third no more.
 func TestPeersWithoutPorts(t *testing.T) {
-	loopback := compat.WebRTCOptions{Loopback: true}
-	hub := newPeer(t, compat.Options{Port: compat.Port(0), WRTC: compat.WebRTCOptions{Off: true}})
-	a := newPeer(t, compat.Options{Bootstrap: []string{hub.URL()}, WRTC: loopback})
-	b := newPeer(t, compat.Options{Bootstrap: []string{hub.URL()}, WRTC: loopback})
-	off := newPeer(t, compat.Options{Bootstrap: []string{hub.URL()}, WRTC: compat.WebRTCOptions{Off: true}})
+	hub := newHub(t)
+	o := joining(hub.URL())
+	o.WRTC.Loopback = true
+	a, b := newPeer(t, o), newPeer(t, o)
+	o.NoWebRTC = true
+	off := newPeer(t, o)
 	linked := func(x, y *compat.PeerRelay) bool {
 		k := kinds(x, y)
 		return len(k) == 1 && k[0] == protocol.LinkWebRTC
@@ -67,21 +77,20 @@ func TestPeersWithoutPorts(t *testing.T) {
 
 // What is wrong is said before anything is opened, and named.
 func TestWebRTCOptions(t *testing.T) {
-	turn := func(user string) []compat.ICEServer {
-		return []compat.ICEServer{{URLs: []string{"stun:ok.example.com", "turn:turn.example.com"}, Username: user}}
+	turn := func(user string) []legacy.ICEServer {
+		return []legacy.ICEServer{{URLs: []string{"stun:ok.example.com", "turn:turn.example.com"}, Username: user}}
 	}
-	for want, o := range map[string]compat.WebRTCOptions{
+	for want, o := range map[string]legacy.WebRTCOptions{
 		"UDP ports 2 to 1":    {PortMin: 2, PortMax: 1},
 		"UDP ports 0 to 5":    {PortMax: 5},
 		"UDP ports 5 to 0":    {PortMin: 5},
-		"UDP port 65536":      {Port: compat.Port(65536)},
-		"UDP port -1":         {Port: compat.Port(-1)},
-		"or the other":        {Port: compat.Port(0), PortMin: 1, PortMax: 2},
+		"want SharePort":      {Port: 8001},
+		"or the other":        {SharePort: true, PortMin: 1, PortMax: 2},
 		`interface "nowhere"`: {Interfaces: []string{"nowhere"}},
-		`"http://stun"`:       {ICEServers: []compat.ICEServer{{URLs: []string{"http://stun"}}}},
-		`"stun:"`:             {ICEServers: []compat.ICEServer{{URLs: []string{"stun:"}}}},
-		`""`:                  {ICEServers: []compat.ICEServer{{URLs: []string{""}}}},
-		"without a URL":       {ICEServers: []compat.ICEServer{{}}},
+		`"http://stun"`:       {ICEServers: []legacy.ICEServer{{URLs: []string{"http://stun"}}}},
+		`"stun:"`:             {ICEServers: []legacy.ICEServer{{URLs: []string{"stun:"}}}},
+		`""`:                  {ICEServers: []legacy.ICEServer{{URLs: []string{""}}}},
+		"without a URL":       {ICEServers: []legacy.ICEServer{{}}},
 		"user name":           {ICEServers: turn("")},
 		"password":            {ICEServers: turn("u")},
 	} {
@@ -92,19 +101,16 @@ func TestWebRTCOptions(t *testing.T) {
 		if !errors.Is(err, node.ErrOptions) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v", want, err)
 		}
-		if _, err := compat.NewWebRTC(o); err == nil {
+		if _, err := legacy.NewWebRTC(o); err == nil {
 			t.Errorf("%s: no error for the transport alone", want)
 		}
 	}
-	if _, err := compat.New(compat.Options{Port: compat.Port(-1)}); !errors.Is(err, node.ErrOptions) {
-		t.Errorf("a port that is none: %v", err)
-	}
-	for name, o := range map[string]compat.WebRTCOptions{
-		"stun": {ICEServers: []compat.ICEServer{{URLs: []string{"stun:stun.example.com:3478"}}}},
-		"turn": {ICEServers: []compat.ICEServer{{URLs: []string{"turns:turn.example.com"}, Username: "u", Credential: "c"}}},
+	for name, o := range map[string]legacy.WebRTCOptions{
+		"stun": {ICEServers: []legacy.ICEServer{{URLs: []string{"stun:stun.example.com:3478"}}}},
+		"turn": {ICEServers: []legacy.ICEServer{{URLs: []string{"turns:turn.example.com"}, Username: "u", Credential: "c"}}},
 		"all":  {PortMin: 40000, PortMax: 40100, Interfaces: []string{}},
 	} {
-		w, err := compat.NewWebRTC(o)
+		w, err := legacy.NewWebRTC(o)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -117,11 +123,11 @@ func TestWebRTCOptions(t *testing.T) {
 
 // A port that is taken is an error like the TCP port's, and closing gives it back.
 func TestWebRTCPort(t *testing.T) {
-	w, err := compat.NewWebRTC(compat.WebRTCOptions{Port: compat.Port(0)})
+	w, err := legacy.NewWebRTC(legacy.WebRTCOptions{SharePort: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	same := compat.Options{WRTC: compat.WebRTCOptions{Port: compat.Port(w.Port())}}
+	same := compat.Options{WRTC: legacy.WebRTCOptions{SharePort: true, Port: uint16(w.Port())}}
 	if p, err := compat.New(same); !errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, node.ErrOptions) {
 		t.Errorf("a second one on the port: %v, %v", p, err)
 	}
@@ -135,10 +141,12 @@ func TestWebRTCPort(t *testing.T) {
 
 // Peers that have one UDP port each are linked by it, several in one process.
 func TestPeersWithOnePort(t *testing.T) {
-	hub := newPeer(t, compat.Options{Port: compat.Port(0), WRTC: compat.WebRTCOptions{Off: true}})
+	hub := newHub(t)
+	o := joining(hub.URL())
+	o.WRTC.SharePort = true
 	var peers []*compat.PeerRelay
 	for range 4 {
-		peers = append(peers, newPeer(t, compat.Options{Bootstrap: []string{hub.URL()}, WRTC: compat.WebRTCOptions{Port: compat.Port(0)}}))
+		peers = append(peers, newPeer(t, o))
 	}
 	eventually(t, "links without the hub", func() bool {
 		for _, p := range peers {

@@ -45,8 +45,11 @@ func (n *Node) listenAddrs() []ma.Multiaddr {
 
 // URLs returns the ws:// and wss:// URLs at which legacy peers can dial the node.
 func (n *Node) URLs() (urls []string) {
-	if n.opts.Legacy == nil || n.own == nil {
+	if n.opts.Legacy == nil {
 		return nil
+	}
+	if n.own == nil {
+		return slices.Clone(n.opts.URLs)
 	}
 	for _, a := range n.own.PortAddrs() {
 		if u, ok := port.WebSocketURL(a); ok {
@@ -142,7 +145,10 @@ func (n *Node) makeContact() protocol.Contact {
 		}
 	}
 	c := protocol.Contact{ID: n.ID(), WebRTC: n.opts.WebRTC != nil, Record: n.contact.record}
-	if n.opts.Legacy != nil {
+	switch {
+	case n.opts.Legacy != nil && n.own == nil && len(n.opts.URLs) > 0:
+		c.URL = n.opts.URLs[0]
+	case n.opts.Legacy != nil && n.own != nil:
 		for _, a := range told {
 			if u, ok := port.WebSocketURL(a); ok {
 				c.URL = u

@@ -64,6 +64,11 @@ type Options struct {
 	// Legacy carries the peers that speak legacy JSON. Nil means that there are none.
 	Legacy LegacyTransport
 
+	// URLs are the ws:// and wss:// URLs at which legacy peers can dial an attached host:
+	// those of an HTTP server that hands WebSockets to Legacy. Nil means none. A node with a
+	// host of its own has those of its port, and no use for this field.
+	URLs []string
+
 	// WebRTC makes links to peers that are signalled to over the overlay. Nil means that
 	// there are none. Close does not close it.
 	WebRTC protocol.Signaller

@@ -12,36 +12,50 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/node/dht"
 )
 
-// linkTimeout is how long send waits for a first link unless --timeout says else.
+// linkTimeout is how long send waits for a first link unless --timeout says otherwise.
 const linkTimeout = 10 * time.Second
 
-// flags may stand anywhere among the arguments.
+// flags are what the arguments say. They may stand anywhere among the other arguments.
 type flags struct {
-	bootstrap list
-	announce  list
-	host      string
-	key       string
-	as        string
-	timeout   time.Duration
-	json      bool
-	sign      bool
-	showPeers bool
-	verbose   bool
+	peer    compat.Options // of the peer to run, but for what options adds
+	dht     dht.Options    // of peer, if its prefix is set
+	as      string         // what DATA is
+	wait    time.Duration  // for a first link
+	json    bool
+	verbose bool
+}
 
-	dht            string
-	dhtBootstrap   list
-	dhtClosed      bool
-	quic           bool
-	noWebRTCDirect bool
-	noWebRTC       bool
-	ice            list
-	webRTCPort     onePort
-	webRTCPorts    portRange
-	interfaces     list
-	webRTCLoopback bool
+// set returns the flags, which write into f.
+func (f *flags) set() *flag.FlagSet {
+	o, w := &f.peer, &f.peer.WRTC
+	set := flag.NewFlagSet("peer-relay", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.Var((*list)(&o.Bootstraps), "bootstrap", "a peer of the network to join, `URL` or multiaddr; may be repeated")
+	set.Var((*list)(&o.Announce), "announce", "a `URL` or multiaddr that others are told in place of this peer's own; may be repeated")
+	set.StringVar(&o.ListenHost, "host", "", "the IP `address` to listen on, or localhost (default: all)")
+	set.StringVar(&o.KeyFile, "key", "", "keep the identity, and so the id, in this `file`")
+	set.BoolVar(&f.json, "json", false, "speak one JSON object a line on standard output and input")
+	set.BoolVar(&o.SignMessages, "sign", false, "sign every message, so that peers that understand signatures know its sender")
+	set.BoolVar(&o.ShowPeers, "show-peers", false, "show the ids of linked peers on the status page")
+	set.StringVar(&f.as, "as", "string", "send: what DATA is, `kind` string, json or bytes")
+	set.DurationVar(&f.wait, "timeout", linkTimeout, "send: how long to wait for a first link, a `duration`")
+	set.StringVar(&f.dht.Prefix, "dht", "", "join the kad-dht of this protocol `prefix`: "+dht.Prefix+" is that of this kind of peers,\nanother prefix that of another network (default: none)")
+	set.Var((*list)(&f.dht.Bootstraps), "dht-bootstrap", "a peer of the DHT, `multiaddr` with /p2p/…; may be repeated")
+	set.BoolVar(&f.dht.Closed, "dht-closed", false, "the DHT is in a closed network: tell and dial private and loopback addresses there")
+	set.BoolVar(&o.QUIC, "quic", false, "serve and dial libp2p over QUIC (/quic-v1) also, on the same UDP port")
+	set.BoolVar(&o.NoWebRTCDirect, "no-webrtc-direct", false, "neither serve nor dial libp2p over WebRTC (/webrtc-direct)")
+	set.BoolVar(&o.NoWebRTC, "no-webrtc", false, "make no WebRTC links to legacy peers, such as the npm package's in pages")
+	set.Var((*iceServers)(&w.ICEServers), "ice", "a STUN or TURN `server` by which legacy WebRTC gets through NATs, stun:HOST:PORT or\nturn:HOST:PORT,USER,PASSWORD; may be repeated (default: none)")
+	set.Var(onePort{&w.SharePort, &w.Port}, "webrtc-port", "the one UDP `port` that all legacy WebRTC shares, 0 for any that is free (default: a port for each link)")
+	set.Var((*list)(&w.Interfaces), "webrtc-interface", "the `name` of a network interface for legacy WebRTC; may be repeated (default: all)")
+	set.Var(portRange{&w.PortMin, &w.PortMax}, "webrtc-ports", "the UDP ports for legacy WebRTC, `MIN-MAX` (default: any that is free)")
+	set.BoolVar(&w.Loopback, "webrtc-loopback", false, "make legacy WebRTC links over the loopback interface also")
+	set.BoolVar(&f.verbose, "verbose", false, "log links, dials and drops on standard error")
+	return set
 }
 
 // A list is a flag that may be given more than once.
@@ -50,96 +64,69 @@ type list []string
 func (l *list) String() string     { return strings.Join(*l, " ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
-// An onePort is a flag that is a port, 0 for any; its zero value is none.
-type onePort struct{ number *int }
+// iceServers is a flag that is a STUN or TURN server: a URL, and for TURN a user's name
+// and password behind it.
+type iceServers []legacy.ICEServer
 
-func (p *onePort) String() string {
-	if p.number == nil {
-		return ""
+func (l *iceServers) String() string { return "" } // no password in the help
+
+func (l *iceServers) Set(s string) error {
+	parts := strings.SplitN(s, ",", 3)
+	server := legacy.ICEServer{URLs: parts[:1]}
+	switch len(parts) {
+	case 2:
+		return errors.New("want URL, or URL,USER,PASSWORD")
+	case 3:
+		server.Username, server.Credential = parts[1], parts[2]
 	}
-	return strconv.Itoa(*p.number)
+	*l = append(*l, server)
+	return nil
 }
 
-func (p *onePort) Set(s string) error {
+// An onePort is a flag that is a port, 0 for any that is free.
+type onePort struct {
+	given  *bool
+	number *uint16
+}
+
+func (p onePort) String() string {
+	if p.given == nil || !*p.given {
+		return ""
+	}
+	return strconv.Itoa(int(*p.number))
+}
+
+func (p onePort) Set(s string) error {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil {
 		return errors.New("want 0 to 65535")
 	}
-	p.number = compat.Port(int(n))
+	*p.given, *p.number = true, uint16(n)
 	return nil
 }
 
-// A portRange is a flag such as 40000-40100; its zero value is every port.
-type portRange struct{ min, max uint16 }
+// A portRange is a flag such as 40000-40100. 0 and 0 are every port.
+type portRange struct{ min, max *uint16 }
 
-func (r *portRange) String() string {
-	if *r == (portRange{}) {
+func (r portRange) String() string {
+	if r.max == nil || *r.max == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d-%d", r.min, r.max)
+	return fmt.Sprintf("%d-%d", *r.min, *r.max)
 }
 
-func (r *portRange) Set(s string) error {
+func (r portRange) Set(s string) error {
 	low, high, _ := strings.Cut(s, "-")
 	a, errA := strconv.ParseUint(low, 10, 16)
 	b, errB := strconv.ParseUint(high, 10, 16)
 	if errA != nil || errB != nil || a == 0 || a > b {
 		return errors.New("want two ports, MIN-MAX")
 	}
-	r.min, r.max = uint16(a), uint16(b)
+	*r.min, *r.max = uint16(a), uint16(b)
 	return nil
 }
 
-// iceServers reads STUN and TURN servers: a URL, and for TURN a user's name and password
-// behind it.
-func iceServers(specs []string) (servers []compat.ICEServer, err error) {
-	for _, spec := range specs {
-		parts := strings.SplitN(spec, ",", 3)
-		server := compat.ICEServer{URLs: parts[:1]}
-		switch len(parts) {
-		case 2:
-			return nil, wrongUsage("--ice %q: want URL, or URL,USER,PASSWORD", parts[0])
-		case 3:
-			server.Username, server.Credential = parts[1], parts[2]
-		}
-		try, err := compat.NewWebRTC(compat.WebRTCOptions{ICEServers: []compat.ICEServer{server}})
-		if err != nil {
-			return nil, wrongUsage("--ice %q: %w", parts[0], err)
-		}
-		try.Close()
-		servers = append(servers, server)
-	}
-	return servers, nil
-}
-
-func (f *flags) set() *flag.FlagSet {
-	set := flag.NewFlagSet("peer-relay", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	set.Var(&f.bootstrap, "bootstrap", "a peer of the network to join, `URL` or multiaddr; may be repeated")
-	set.Var(&f.announce, "announce", "a `URL` or multiaddr that others are told in place of this peer's own; may be repeated")
-	set.StringVar(&f.host, "host", "", "the IP `address` to listen on, or localhost (default: all)")
-	set.StringVar(&f.key, "key", "", "keep the identity, and so the id, in this `file`")
-	set.BoolVar(&f.json, "json", false, "speak one JSON object a line on standard output and input")
-	set.BoolVar(&f.sign, "sign", false, "sign every message, so that peers that understand it know whose it is")
-	set.BoolVar(&f.showPeers, "show-peers", false, "let the status page tell the ids of linked peers")
-	set.StringVar(&f.as, "as", "string", "send: what DATA is, `kind` string, json or bytes")
-	set.DurationVar(&f.timeout, "timeout", linkTimeout, "send: how long to wait for a first link, a `duration`")
-	set.StringVar(&f.dht, "dht", "", "join the kad-dht of this protocol `prefix`: "+dht.Prefix+" is that of this kind of peers,\nanother prefix that of another network (default: none)")
-	set.Var(&f.dhtBootstrap, "dht-bootstrap", "a peer of the DHT, `multiaddr` with /p2p/…; may be repeated")
-	set.BoolVar(&f.dhtClosed, "dht-closed", false, "the DHT is in a closed network: tell and dial private and loopback addresses there")
-	set.BoolVar(&f.quic, "quic", false, "serve and dial libp2p over QUIC (/quic-v1) also, on the same UDP port")
-	set.BoolVar(&f.noWebRTCDirect, "no-webrtc-direct", false, "neither serve nor dial libp2p over WebRTC (/webrtc-direct)")
-	set.BoolVar(&f.noWebRTC, "no-webrtc", false, "make no WebRTC links to legacy peers, such as the npm package's in pages")
-	set.Var(&f.ice, "ice", "a STUN or TURN `server` by which legacy WebRTC gets through NATs, stun:HOST:PORT or\nturn:HOST:PORT,USER,PASSWORD; may be repeated (default: none)")
-	set.Var(&f.webRTCPort, "webrtc-port", "the one UDP `port` that all legacy WebRTC shares, 0 for any (default: a port for each link)")
-	set.Var(&f.interfaces, "webrtc-interface", "the `name` of a network interface for legacy WebRTC; may be repeated (default: all)")
-	set.Var(&f.webRTCPorts, "webrtc-ports", "the UDP ports for legacy WebRTC, `MIN-MAX` (default: any that is free)")
-	set.BoolVar(&f.webRTCLoopback, "webrtc-loopback", false, "make legacy WebRTC links over the loopback interface also")
-	set.BoolVar(&f.verbose, "verbose", false, "log links, dials and drops on standard error")
-	return set
-}
-
-// parse reads the flags and gives the other arguments.
+// parse reads the flags and returns the other arguments.
 func (f *flags) parse(args []string) (rest []string, err error) {
 	set := f.set()
 	for len(args) > 0 {
@@ -162,7 +149,7 @@ func (f *flags) parse(args []string) (rest []string, err error) {
 
 // joins reports whether the flags name a way into a network. options says what is wrong
 // with --dht-bootstrap alone.
-func (f *flags) joins() bool { return len(f.bootstrap) > 0 || len(f.dhtBootstrap) > 0 }
+func (f *flags) joins() bool { return len(f.peer.Bootstraps) > 0 || len(f.dht.Bootstraps) > 0 }
 
 func (p *program) printUsage(w io.Writer) {
 	var b bytes.Buffer
@@ -172,26 +159,14 @@ func (p *program) printUsage(w io.Writer) {
 	fmt.Fprintf(w, usage, strings.ReplaceAll(b.String(), "  -", "  --"))
 }
 
-// options gives what all commands have in common.
+// options returns what the peers of all commands have in common.
 func (p *program) options() (compat.Options, error) {
-	ice, err := iceServers(p.flags.ice)
-	if err != nil {
-		return compat.Options{}, err
-	}
-	o := compat.Options{
-		Bootstrap: p.flags.bootstrap, Announce: p.flags.announce, Host: p.flags.host, KeyFile: p.flags.key,
-		Sign: p.flags.sign, ShowPeers: p.flags.showPeers, Version: version(),
-		NoWebRTCDirect: p.flags.noWebRTCDirect, QUIC: p.flags.quic,
-		WRTC: compat.WebRTCOptions{
-			Off: p.flags.noWebRTC, ICEServers: ice, Loopback: p.flags.webRTCLoopback,
-			Port: p.flags.webRTCPort.number, Interfaces: p.flags.interfaces,
-			PortMin: p.flags.webRTCPorts.min, PortMax: p.flags.webRTCPorts.max,
-		},
-	}
-	switch {
-	case p.flags.dht != "":
-		o.DHT = &dht.Options{Prefix: p.flags.dht, Bootstraps: p.flags.dhtBootstrap, Closed: p.flags.dhtClosed}
-	case len(p.flags.dhtBootstrap) > 0 || p.flags.dhtClosed:
+	o := p.flags.peer
+	o.Version = version()
+	switch d := p.flags.dht; {
+	case d.Prefix != "":
+		o.DHT = &d
+	case len(d.Bootstraps) > 0 || d.Closed:
 		return o, wrongUsage("--dht-bootstrap and --dht-closed: want --dht as well, such as --dht %s", dht.Prefix)
 	}
 	if p.flags.verbose {

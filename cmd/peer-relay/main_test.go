@@ -17,7 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/compat/legacy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -160,11 +160,11 @@ func TestWebRTCFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := compat.WebRTCOptions{
-		Off: true, Loopback: true, PortMin: 40000, PortMax: 40100, Port: compat.Port(0), Interfaces: []string{"eth0", "wlan0"},
-		ICEServers: []compat.ICEServer{{URLs: []string{"stun:a:1"}}, {URLs: []string{"turn:b:2"}, Username: "user", Credential: "pass,word"}},
+	want := legacy.WebRTCOptions{
+		Loopback: true, PortMin: 40000, PortMax: 40100, SharePort: true, Interfaces: []string{"eth0", "wlan0"},
+		ICEServers: []legacy.ICEServer{{URLs: []string{"stun:a:1"}}, {URLs: []string{"turn:b:2"}, Username: "user", Credential: "pass,word"}},
 	}
-	if !reflect.DeepEqual(o.WRTC, want) {
+	if !o.NoWebRTC || !reflect.DeepEqual(o.WRTC, want) {
 		t.Errorf("options are %+v, want %+v", o.WRTC, want)
 	}
 }

@@ -44,7 +44,7 @@ func (p *program) send(ctx context.Context, args []string) error {
 	if p.flags.json {
 		newEvents(p.stdout).watch(peer)
 	}
-	timer := time.NewTimer(p.flags.timeout)
+	timer := time.NewTimer(p.flags.wait)
 	defer timer.Stop()
 	select {
 	case <-linked:
@@ -56,7 +56,7 @@ func (p *program) send(ctx context.Context, args []string) error {
 		case err := <-lastErr:
 			return exitError{exitNoLink, err}
 		default:
-			return exitError{exitNoLink, fmt.Errorf("send: no peer was found within %v: %w", p.flags.timeout, context.DeadlineExceeded)}
+			return exitError{exitNoLink, fmt.Errorf("send: no peer was found within %v: %w", p.flags.wait, context.DeadlineExceeded)}
 		}
 	}
 }

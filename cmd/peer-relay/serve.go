@@ -19,9 +19,9 @@ func (p *program) serve(ctx context.Context, args []string) error {
 		if err != nil {
 			return wrongUsage("port %q: want 0 to 65535, or none", args[0])
 		}
-		o.Port = compat.Port(int(port))
+		o.Listen, o.Port = true, uint16(port)
 	}
-	o.Bootstrap = append(o.Bootstrap, args[1:]...)
+	o.Bootstraps = append(o.Bootstraps, args[1:]...)
 	return p.runPeer(ctx, o, false)
 }
 

@@ -1,4 +1,4 @@
-// Bundles what pages load. Prints each file with its size. Needs Node 18.
+// Bundles what pages load of packages that others wrote. Prints each file with its size. Needs Node 18.
 //
 //   node bundle.mjs OUTDIR [NAME…]
 
@@ -10,21 +10,8 @@ import { build } from 'esbuild'
 
 const here = path => fileURLToPath(new URL(path, import.meta.url))
 
-const noDNS = { '@multiformats/dns': here('peer/no-dns.js') }
-
 // One bundle a row: the file's name without .js, its entry, and what esbuild has to know of it.
 const bundles = {
-  // The global PeerRelay is the class of our module.
-  peer: {
-    entryPoints: [here('peer/page.js')],
-    alias: noDNS
-  },
-  // An ES module: the network's part of the page at /try.
-  try: {
-    entryPoints: [here('try.mjs')],
-    alias: noDNS,
-    format: 'esm'
-  },
   // The global PeerRelay is that of the npm package, with a simple-peer that works in
   // browsers of today.
   legacy: {

@@ -1,9 +1,9 @@
-// Two peers of js/peer join by a multiaddr and exchange messages through the peer there, and
+// Two peers of compat/js join by a multiaddr and exchange messages through the peer there, and
 // with it: it sends back what it gets. Prints what came as one JSON line. Needs Node 22.
 //
 //   node exchange.mjs MULTIADDR ID-OF-THAT-PEER
 
-import { PeerRelay, toHex } from './peer/index.js'
+import { PeerRelay, toHex } from '../../compat/js/index.js'
 
 const TIMEOUT = 100_000
 const VALUES = [null, 1.5, 'hi ü 😀', { a: [1, { b: null }] }, 'x'.repeat(100_000)]

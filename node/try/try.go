@@ -25,7 +25,8 @@ import (
 	"github.com/peer-relay/peer-relay/node/internal/status"
 )
 
-//go:generate go run ../../itest/bundle
+//go:generate npm --prefix ../../compat/js ci --loglevel=error
+//go:generate npm --prefix ../../compat/js run --silent embed
 //go:embed index.html unbuilt.html try.js try.css icon.svg dist
 var files embed.FS
 

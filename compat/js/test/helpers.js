@@ -1,0 +1,127 @@
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { multiaddr } from '@multiformats/multiaddr'
+import { idOf, publicKeyBytes } from '../identity.js'
+import { PeerRelay } from '../index.js'
+import { createNode } from '../node.js'
+import { FrameSplitter, MAX_FRAME, PROTOCOL, decodeFrame, encodeHello, withLength } from '../wire.js'
+
+// The Go test that runs this one gives the binary.
+const BINARY = process.env.PEER_RELAY ?? fileURLToPath(new URL('../../../peer-relay', import.meta.url))
+
+const stacks = new WeakMap()
+
+/** Ends what a test has started, the last first. */
+const atEnd = (t, end) => {
+  if (!stacks.has(t)) {
+    stacks.set(t, [])
+    t.after(async () => { for (const one of stacks.get(t).reverse()) await one() })
+  }
+  stacks.get(t).push(end)
+}
+
+export const until = async (check, what = 'it', timeout = 45_000) => {
+  const end = Date.now() + timeout
+  for (;;) {
+    const value = await check()
+    if (value) return value
+    if (Date.now() > end) throw new Error(`${what} did not come in time`)
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+}
+
+export const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
+
+/** A compiled peer without legacy links; it ends with its standard input. */
+export const startRelay = async (t, ...args) => {
+  const child = spawn(BINARY, ['--json', '--host', '127.0.0.1', '--no-webrtc', ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const events = []
+  createInterface({ input: child.stdout }).on('line', line => events.push(JSON.parse(line)))
+  atEnd(t, async () => {
+    child.stdin.end()
+    await new Promise(resolve => child.exitCode === null ? child.once('exit', resolve) : resolve())
+  })
+  const ready = await until(() => events.find(({ event }) => event === 'ready'), 'the relay')
+  return {
+    ...ready,
+    events,
+    addr: ready.addrs?.find(addr => addr.includes('/ws/')),
+    webRTC: ready.addrs?.find(addr => addr.includes('/webrtc-direct/')),
+    end: () => child.stdin.end(),
+    command: object => child.stdin.write(JSON.stringify(object) + '\n'),
+    messages: () => events.filter(({ event }) => event === 'message'),
+    async peers () {
+      const n = events.length
+      child.stdin.write('{"peers":true}\n')
+      return (await until(() => events.slice(n).find(({ event }) => event === 'peers'), 'the peers')).peers
+    }
+  }
+}
+
+/** Where peers listen that may be dialled. */
+export const WS = '/ip4/127.0.0.1/tcp/0/ws'
+export const WEBRTC = '/ip4/127.0.0.1/udp/0/webrtc-direct'
+
+export const startNode = async (t, { listen = [], privateKey } = {}) => {
+  const libp2p = await createNode({ listen, privateKey })
+  atEnd(t, () => libp2p.stop())
+  return libp2p
+}
+
+export const startPeer = async (t, { listen, privateKey, ...options } = {}) => {
+  const libp2p = await startNode(t, { listen, privateKey })
+  const peer = await PeerRelay.create({ libp2p, ...options })
+  const messages = []
+  const came = []
+  const left = []
+  peer.on('message', (data, from, info) => messages.push({ data, from, ...info }))
+  peer.on('peer', id => came.push(Buffer.from(id).toString('hex')))
+  peer.on('disconnect', id => left.push(Buffer.from(id).toString('hex')))
+  atEnd(t, () => peer.destroy())
+  return { peer, libp2p, messages, came, left, addr: peer.addrs[0] }
+}
+
+/** A key whose id is nearer to one id than to another, both in hex. */
+export const keyNearer = async (near, far) => {
+  for (;;) {
+    const key = await generateKeyPair('Ed25519')
+    const publicKey = publicKeyBytes(key)
+    const id = await idOf(Uint8Array.of(0, publicKey.length, ...publicKey)) // an identity multihash is the peer id
+    const [x, y] = [near, far].map(other => Buffer.from(other, 'hex').map((byte, i) => byte ^ id[i]))
+    if (Buffer.compare(x, y) < 0) return key
+  }
+}
+
+export const linked = (...ends) => until(() => ends.every(({ peer }) => peer.peers.length > 0), 'the links')
+
+/** Links are up at both ends. A peer of ours may hear of its link before the relay does. */
+export const linkedTo = async (relay, ...ends) => {
+  await linked(...ends)
+  await until(async () => {
+    const peers = await relay.peers()
+    return ends.every(({ peer }) => peers.includes(peer.idHex))
+  }, "the relay's links")
+}
+
+/** The transports that the links of a peer use. */
+export const linkedBy = ({ libp2p }) => libp2p.getConnections()
+  .filter(({ streams }) => streams.some(({ protocol }) => protocol === PROTOCOL))
+  .map(({ remoteAddr }) => remoteAddr.getComponents().some(({ name }) => name === 'webrtc-direct') ? 'webrtc-direct' : 'ws')
+
+/** The end of a stream that says just what it is told to. */
+export const rawStream = async (node, address, { hello = { role: 1, link: 5n } } = {}) => {
+  const connection = await node.dial(multiaddr(address))
+  const stream = await connection.newStream(PROTOCOL)
+  const splitter = new FrameSplitter()
+  splitter.max = MAX_FRAME
+  const raw = { frames: [], ended: false, reset: false, stream, write: frame => stream.send(withLength(frame)) }
+  stream.addEventListener('message', ({ data }) => { for (const bytes of splitter.push(data.subarray())) raw.frames.push(decodeFrame(bytes)) })
+  stream.addEventListener('remoteCloseWrite', () => { raw.ended = true })
+  stream.addEventListener('close', ({ error }) => { raw.ended = true; raw.reset = error !== undefined })
+  raw.types = () => raw.frames.map(({ type }) => type)
+  raw.byes = () => raw.frames.filter(({ type }) => type === 'bye').map(({ bye }) => bye)
+  if (hello) raw.write(encodeHello(hello))
+  return raw
+}

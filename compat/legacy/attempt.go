@@ -1,0 +1,415 @@
+package legacy
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+const (
+	// rtcTimeout bounds an attempt, from its first signal to the open channel.
+	rtcTimeout = 15 * time.Second
+	// slotPause is the time for which the place of an attempt that failed stays taken.
+	slotPause = 500 * time.Millisecond
+	// restTime is the time for which no attempt of a peer is taken after one of its failed.
+	restTime   = 5 * time.Second
+	maxResting = 1024 // peers that rest
+
+	maxOffers   = 6   // connections in the making that this peer wants
+	maxAnswers  = 12  // connections in the making that others want
+	maxRTCLinks = 512 // connections that others wanted, from their making to their end
+	maxAttempts = 64  // attempts, with those that wait for a place
+	maxSignals  = 64  // signals of one attempt that wait to be taken, one description among them
+
+	// maxNames is the number of a peer's candidates that may be mDNS names. pion asks the
+	// network for each of them once a second, until it has an answer or the connection
+	// ends, which may be a link by then. A page has one for each address of its machine.
+	maxNames = 6
+)
+
+// An attempt is one try to make a link with a peer.
+type attempt struct {
+	// Fixed from the start.
+	w         *WebRTC
+	r         *protocol.Router
+	id        protocol.ID
+	initiator bool
+	signals   chan rtcSignal
+	cancel    context.CancelCauseFunc
+
+	settled atomic.Bool // an initiator has the answer
+
+	described bool // the peer's description is or was among signals; guarded by w.mu
+
+	// Owned by the goroutine that makes the connection.
+	early      []rtcCandidate // came before the description
+	candidates int            // of the peer's that were looked at
+	names      int            // mDNS names among those that are tried
+	proved     bool           // the peer's description was
+}
+
+// errYield ends an attempt of ours for the sake of one of theirs.
+var errYield = errors.New("the peer's offer goes before")
+
+// begin makes an attempt the one with its peer. w.mu is held.
+func (w *WebRTC) begin(ctx context.Context, r *protocol.Router, id protocol.ID, initiator bool) (*attempt, context.Context) {
+	a := &attempt{w: w, r: r, id: id, initiator: initiator, signals: make(chan rtcSignal, maxSignals)}
+	ctx, a.cancel = context.WithCancelCause(ctx)
+	if old := w.attempts[id]; old != nil {
+		old.cancel(errYield)
+	}
+	w.attempts[id] = a
+	return a, ctx
+}
+
+// over forgets an attempt, and lets its peer rest if it failed.
+func (a *attempt) over(err error) {
+	a.cancel(nil)
+	w := a.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.attempts[a.id] == a {
+		delete(w.attempts, a.id)
+	}
+	if err == nil || a.initiator || errors.Is(err, errYield) {
+		return
+	}
+	now := time.Now()
+	if len(w.resting) >= maxResting {
+		maps.DeleteFunc(w.resting, func(_ protocol.ID, until time.Time) bool { return now.After(until) })
+	}
+	if len(w.resting) < maxResting {
+		w.resting[a.id] = now.Add(restTime)
+	}
+}
+
+// CanDial implements protocol.Dialer.
+func (w *WebRTC) CanDial(c protocol.Contact) bool { return c.WebRTC && c.ID != protocol.ID{} }
+
+// Dial implements protocol.Dialer. It takes up to 15 s.
+func (w *WebRTC) Dial(ctx context.Context, r *protocol.Router, c protocol.Contact) (protocol.Link, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	defer context.AfterFunc(w.ctx, cancel)()
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return nil, protocol.ErrClosed
+	}
+	a, ctx := w.begin(ctx, r, c.ID, true)
+	w.mu.Unlock()
+	l, err := a.connect(ctx)
+	a.over(err)
+	switch {
+	case errors.Is(err, errYield):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("connect to %v by WebRTC: %w", c.ID, err)
+	}
+	return l, nil
+}
+
+// Signal implements protocol.Signaller. While an offer of ours is unanswered, that of
+// the peer counts only if its id is the lower one.
+func (w *WebRTC) Signal(r *protocol.Router, s protocol.Signal) {
+	sig, err := parseSignal(s.Payload)
+	if err != nil {
+		w.log.Debug("bad signal", "peer", s.From.Short(), "err", err)
+		return
+	}
+	sig.proved = s.Proved
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a := w.attempts[s.From]
+	if sig.Type == "offer" && a != nil && a.initiator {
+		if a.settled.Load() || s.From.Compare(r.ID()) > 0 {
+			return
+		}
+		a = nil
+	}
+	if a == nil {
+		if w.closed || sig.Type == "answer" || len(w.attempts) >= maxAttempts {
+			return
+		}
+		if until, ok := w.resting[s.From]; ok {
+			if time.Now().Before(until) {
+				return
+			}
+			delete(w.resting, s.From)
+		}
+		var ctx context.Context
+		a, ctx = w.begin(w.ctx, r, s.From, false)
+		w.tasks.Go(func() { a.answer(ctx) }) // ends with the attempt, or with the link that it makes
+	}
+	// An attempt that waits for its place takes nothing: what is large must not pile up.
+	if sig.Candidate == nil && a.described {
+		return
+	}
+	select {
+	case a.signals <- sig:
+		a.described = a.described || sig.Candidate == nil
+	default: // no simple-peer has so much to say
+	}
+}
+
+// answer makes the link that the peer wants, and serves it.
+func (a *attempt) answer(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, a.w.timeout)
+	defer cancel()
+	l, err := a.connect(ctx)
+	a.over(err)
+	if err != nil {
+		a.w.log.Debug("no WebRTC link", "peer", a.id.Short(), "err", err)
+		return
+	}
+	a.r.Serve(a.w.ctx, l) // it logs why the link ended
+}
+
+// connect makes the connection and the link.
+func (a *attempt) connect(ctx context.Context) (l *rtcLink, err error) {
+	var offer rtcSignal
+	slots := a.w.offers
+	if !a.initiator {
+		slots = a.w.answers
+		if offer, err = a.awaitOffer(ctx); err != nil {
+			return nil, err
+		}
+	}
+	select {
+	case slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() {
+		if err == nil {
+			<-slots
+		} else {
+			time.AfterFunc(slotPause, func() { <-slots })
+		}
+	}()
+	// Nothing is said to a peer that has a link; while the signals fly another one may
+	// come, and then it is the one to keep.
+	release, err := a.claim(ctx, a.info())
+	if err != nil {
+		return nil, err
+	}
+	release()
+	c, err := a.w.connection(!a.initiator)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			c.end(err)
+		}
+	}()
+	if a.initiator {
+		err = a.offer(c)
+	} else {
+		err = a.accept(c, offer)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-c.ended:
+			return nil, c.why()
+		case <-c.opened: // what candidates there are must not be sent any more
+			return a.link(ctx, c)
+		case candidate := <-c.candidates:
+			a.sendCandidate(candidate)
+		case s := <-a.signals:
+			if err := a.take(c, s); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// claim asks for the place of the link. An attempt that ends meanwhile says why: that it
+// yields is no failure.
+func (a *attempt) claim(ctx context.Context, info protocol.LinkInfo) (release func(), err error) {
+	if release, err = a.r.Claim(ctx, info); err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return release, err
+}
+
+// info describes the link as far as it is known.
+func (a *attempt) info() protocol.LinkInfo {
+	info := protocol.LinkInfo{ID: a.id, Kind: protocol.LinkWebRTC, Dialed: a.initiator}
+	if a.proved { // then the peer is one of ours
+		opener := a.id
+		if a.initiator {
+			opener = a.r.ID()
+		}
+		info.Opener = string(opener[:])
+	}
+	return info
+}
+
+// link makes the link of an open channel.
+func (a *attempt) link(ctx context.Context, c *rtcConn) (*rtcLink, error) {
+	info := a.info()
+	info.Addr = c.remote()
+	release, err := a.claim(ctx, info)
+	if err != nil {
+		return nil, err
+	}
+	return a.w.newLink(c, a.r.ID(), info, release), nil
+}
+
+// awaitOffer waits for the offer. Its candidates may have come another way, and sooner.
+func (a *attempt) awaitOffer(ctx context.Context) (rtcSignal, error) {
+	for {
+		select {
+		case s := <-a.signals:
+			if s.Candidate == nil {
+				if s.Type != "offer" {
+					return s, errSignal
+				}
+				return s, nil
+			}
+			a.keep(s.Candidate)
+		case <-ctx.Done():
+			return rtcSignal{}, context.Cause(ctx)
+		}
+	}
+}
+
+// keep holds a candidate back until the peer's description is there.
+func (a *attempt) keep(c *rtcCandidate) {
+	if a.candidates++; a.candidates <= maxCandidates {
+		a.early = append(a.early, *c)
+	}
+}
+
+func (c *rtcCandidate) init() webrtc.ICECandidateInit {
+	return webrtc.ICECandidateInit{Candidate: c.Candidate, SDPMid: c.SDPMid, SDPMLineIndex: c.SDPMLineIndex}
+}
+
+// offer begins as the initiator.
+func (a *attempt) offer(c *rtcConn) error {
+	var label [20]byte // as long as simple-peer's
+	cryptorand.Read(label[:])
+	channel, err := c.pc.CreateDataChannel(hex.EncodeToString(label[:]), nil)
+	if err != nil {
+		return err
+	}
+	c.adopt(channel)
+	description, err := c.pc.CreateOffer(nil)
+	if err != nil {
+		return err
+	}
+	return a.describe(c, description)
+}
+
+// accept begins as the answerer.
+func (a *attempt) accept(c *rtcConn, offer rtcSignal) error {
+	if err := a.describeRemote(c, offer); err != nil {
+		return err
+	}
+	description, err := c.pc.CreateAnswer(nil)
+	if err != nil {
+		return err
+	}
+	return a.describe(c, description)
+}
+
+// describe sends this side's description, and only then finds candidates.
+func (a *attempt) describe(c *rtcConn, d webrtc.SessionDescription) error {
+	if err := a.send(rtcSignal{Type: d.Type.String(), SDP: d.SDP}); err != nil {
+		return err
+	}
+	return c.pc.SetLocalDescription(d)
+}
+
+// describeRemote takes the peer's description and the candidates that waited for it.
+func (a *attempt) describeRemote(c *rtcConn, s rtcSignal) error {
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.NewSDPType(s.Type), SDP: s.SDP}); err != nil {
+		return err
+	}
+	a.proved = s.proved
+	for i := range s.within {
+		a.keep(&s.within[i])
+	}
+	for _, candidate := range a.early {
+		a.add(c, candidate)
+	}
+	a.early = nil
+	return nil
+}
+
+// add has the connection try a candidate. If it cannot, there may be better ones.
+func (a *attempt) add(c *rtcConn, candidate rtcCandidate) {
+	parsed, err := ice.UnmarshalCandidate(candidate.Candidate)
+	if err == nil && !a.tries(parsed) {
+		err = errNotTried
+	}
+	if err == nil {
+		err = c.pc.AddICECandidate(candidate.init())
+	}
+	if err != nil {
+		a.w.log.Debug("candidate not tried", "peer", a.id.Short(), "err", err)
+	}
+}
+
+// tries reports whether a candidate of the peer's is tried.
+func (a *attempt) tries(c ice.Candidate) bool {
+	if !a.w.home.Load().tries(c) {
+		return false
+	}
+	if isName(c) {
+		a.names++
+	}
+	return !isName(c) || a.names <= maxNames
+}
+
+var errNotTried = errors.New("no address to send packets to")
+
+// take takes a signal of the peer's while the connection is made.
+func (a *attempt) take(c *rtcConn, s rtcSignal) error {
+	described := !a.initiator || a.settled.Load()
+	switch {
+	case s.Candidate != nil && !described:
+		a.keep(s.Candidate)
+	case s.Candidate != nil:
+		if a.candidates++; a.candidates <= maxCandidates {
+			a.add(c, *s.Candidate)
+		}
+	case s.Type == "answer" && !described:
+		a.settled.Store(true)
+		return a.describeRemote(c, s)
+	}
+	return nil // a second description is nobody's
+}
+
+func (a *attempt) sendCandidate(c *webrtc.ICECandidate) {
+	// One data channel has one medium, of which pion leaves the name out.
+	line, mid := uint16(0), "0"
+	err := a.send(rtcSignal{Candidate: &rtcCandidate{Candidate: c.ToJSON().Candidate, SDPMLineIndex: &line, SDPMid: &mid}})
+	if err != nil {
+		a.w.log.Debug("candidate not sent", "peer", a.id.Short(), "err", err)
+	}
+}
+
+func (a *attempt) send(s rtcSignal) error {
+	text, err := s.text()
+	if err != nil {
+		return err
+	}
+	return a.r.Signal(a.id, text)
+}

@@ -1,0 +1,216 @@
+package legacy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/datachannel"
+	"github.com/pion/sctp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+const (
+	// MaxWebRTC is the most bytes of text in one message on a data channel, in both
+	// directions. Above it Chromium throws, and Node closes the channel.
+	MaxWebRTC = 262_144
+	// channelBuffer is the bytes of buffer with which a link waits for a message.
+	channelBuffer = 4 << 10
+	// channelHigh is the bytes in flight at which a channel takes no more messages, until
+	// they are down to channelLow.
+	channelHigh = 1 << 20
+	channelLow  = 256 << 10
+	// drainTimeout bounds the wait for the last messages to be acknowledged.
+	drainTimeout = time.Second
+	// lingerTime is how long a channel to a JS peer stays open after the last message. The
+	// peer answers that message, and a process that writes to a channel that is closing dies.
+	lingerTime = 200 * time.Millisecond
+)
+
+// An rtcLink is a link over a data channel. Each message on it is one of the overlay,
+// and is sent as it is written: Flush has nothing to do.
+type rtcLink struct {
+	jsonLink
+
+	// Fixed before the link is served.
+	w       *WebRTC
+	conn    *rtcConn
+	channel *webrtc.DataChannel
+	raw     datachannel.ReadWriteCloserDeadliner
+
+	small []byte // owned by the reader
+
+	mu      sync.Mutex
+	byed    bool   // a bye was written
+	release func() // gives the claim back
+}
+
+func (w *WebRTC) newLink(c *rtcConn, self protocol.ID, info protocol.LinkInfo, release func()) *rtcLink {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &rtcLink{
+		jsonLink: jsonLink{self: self, info: info},
+		w:        w, conn: c, channel: c.channel, raw: c.raw, small: make([]byte, channelBuffer), release: release,
+	}
+}
+
+// Close implements protocol.Link.
+func (l *rtcLink) Close() error {
+	l.conn.end(net.ErrClosed)
+	l.mu.Lock()
+	release := l.release
+	l.release = nil
+	l.mu.Unlock()
+	if release != nil {
+		release()
+	}
+	return nil
+}
+
+// ReadFrame implements protocol.Link.
+func (l *rtcLink) ReadFrame() (*wire.Frame, error) {
+	if f := l.held(); f != nil {
+		return f, nil
+	}
+	n, _, err := l.raw.ReadDataChannel(l.small)
+	if err == nil {
+		b := l.w.texts.get()
+		defer l.w.texts.put(b)
+		return l.frame(l.small[:n], b)
+	}
+	if !errors.Is(err, io.ErrShortBuffer) {
+		return l.ended()
+	}
+	b := l.w.texts.get() // the whole message is there: what follows does not wait
+	defer l.w.texts.put(b)
+	for size := max(cap(b.text), 4*channelBuffer); ; size *= 4 {
+		if size = min(size, MaxWebRTC); cap(b.text) < size {
+			b.text = make([]byte, size)
+		}
+		n, _, err = l.raw.ReadDataChannel(b.text[:size])
+		switch {
+		case err == nil:
+			return l.frame(b.text[:n], b)
+		case !errors.Is(err, io.ErrShortBuffer):
+			return l.ended()
+		case size == MaxWebRTC:
+			return nil, fmt.Errorf("read from %s: a message of more than %d bytes", l.info.Addr, MaxWebRTC)
+		}
+	}
+}
+
+// frame makes the frame of a message.
+func (l *rtcLink) frame(text []byte, b *textBuffers) (*wire.Frame, error) {
+	if l.info.Opener != "" && strings.HasPrefix(string(text[:min(len(text), len(byeText))]), byeText) {
+		return wire.NewBye(byeReason(string(text))), nil
+	}
+	return l.parse(text, &b.scratch)
+}
+
+// ended says how the connection ended. If it was not this side that ended it, the peer
+// did: by closing the channel or the connection, which is its goodbye.
+func (l *rtcLink) ended() (*wire.Frame, error) {
+	if err := l.conn.why(); err != nil && err != io.EOF {
+		return nil, fmt.Errorf("read from %s: %w", l.info.Addr, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.byed {
+		return nil, io.EOF
+	}
+	return wire.NewBye(wire.ByeNormal), nil
+}
+
+// WriteFrame implements protocol.Link. A data channel has no pings. What ICE knows
+// stands in for the answer: it asks the peer every 2 s.
+func (l *rtcLink) WriteFrame(f *wire.Frame) error {
+	if l.byed { // only the writer sets it
+		return nil
+	}
+	switch f.Type {
+	case wire.FrameMessage:
+		return l.writeMessage(f, MaxWebRTC, l.writeText)
+	case wire.FramePing:
+		if l.conn.alive() {
+			l.tell(wire.NewPong(f.Num))
+		}
+		return nil
+	case wire.FrameBye:
+		return l.writeBye(f.Bye)
+	default:
+		return unencodable("a " + f.Type.String() + " has no legacy form")
+	}
+}
+
+func (l *rtcLink) writeText(appendText func([]byte) ([]byte, error)) error {
+	return l.w.texts.write(appendText, func(text []byte) error {
+		if l.channel.BufferedAmount() >= channelHigh {
+			if err := l.await(channelHigh-1, writeTimeout); err != nil {
+				return fmt.Errorf("write to %s: %w", l.info.Addr, err)
+			}
+		}
+		_, err := l.raw.WriteDataChannel(text, true)
+		if errors.Is(err, sctp.ErrOutboundPacketTooLarge) {
+			return fmt.Errorf("%w: %d bytes of JSON: %w", protocol.ErrTooBig, len(text), err) // the peer named a lower limit
+		} else if err != nil {
+			return fmt.Errorf("write to %s: %w", l.info.Addr, err)
+		}
+		return nil
+	})
+}
+
+// errStalled says that a peer takes nothing.
+var errStalled = errors.New("the peer takes no messages")
+
+// await waits until at most so many bytes are on their way.
+func (l *rtcLink) await(most uint64, patience time.Duration) error {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for l.channel.BufferedAmount() > most {
+		select {
+		case <-l.conn.low:
+		case <-l.conn.ended:
+			return l.conn.why()
+		case <-timer.C:
+			return errStalled
+		}
+	}
+	return nil
+}
+
+// writeBye closes the channel once the peer has all that was sent. One of ours is told
+// why.
+func (l *rtcLink) writeBye(reason wire.ByeReason) error {
+	l.mu.Lock()
+	l.byed = true
+	l.mu.Unlock()
+	js := l.info.Opener == ""
+	if text := closeText(reason); text != "" && !js {
+		if _, err := l.raw.WriteDataChannel([]byte(text), true); err != nil {
+			return err
+		}
+	}
+	l.channel.SetBufferedAmountLowThreshold(0)
+	if err := l.await(0, drainTimeout); err != nil {
+		return err
+	}
+	if js {
+		linger := time.NewTimer(lingerTime)
+		defer linger.Stop()
+		select {
+		case <-linger.C:
+		case <-l.conn.ended:
+		}
+	}
+	return l.raw.Close()
+}
+
+// Flush implements protocol.Link.
+func (l *rtcLink) Flush() error { return nil }

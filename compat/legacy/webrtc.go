@@ -1,0 +1,187 @@
+package legacy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/stun/v3"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// WebRTCOptions say how WebRTC links are made. The zero value makes them within the
+// networks that this machine is in.
+type WebRTCOptions struct {
+	// ICEServers are STUN and TURN servers, which peers behind a NAT need to find each
+	// other. There are none by default: a server learns who connects with whom.
+	ICEServers []ICEServer
+
+	// PortMin and PortMax bound the UDP ports that are used, 0 and 0: any that is free.
+	// A connection takes one for each address of this machine.
+	PortMin, PortMax uint16
+
+	// SharePort has all connections share one UDP port, where a firewall has to be opened
+	// for it. Port is its number, 0 for any that is free. Requests to ICEServers use ports
+	// of their own.
+	SharePort bool
+	Port      uint16
+
+	// Interfaces are the names of the network interfaces whose addresses are told and used.
+	// Nil means all. It does not bind requests to ICEServers: the system chooses the
+	// interface for them, and the address that a server sees is told.
+	Interfaces []string
+
+	// Loopback uses the loopback interface also. PeerRelay does so by itself if its
+	// bootstraps are on this machine.
+	Loopback bool
+
+	// MayDial reports whether a private or loopback address that a stranger gave may be
+	// dialled. Nil means that none may. PeerRelay sets it.
+	MayDial func(netip.Addr) bool
+
+	// Logger hears of attempts at debug level. Nil means no log. PeerRelay sets it.
+	Logger *slog.Logger
+}
+
+// An ICEServer is a STUN or TURN server: stun:, stuns:, turn: and turns: URLs, and for
+// TURN the name and password of a user.
+type ICEServer struct {
+	URLs       []string
+	Username   string
+	Credential string
+}
+
+// A WebRTC makes legacy WebRTC links: it is the protocol.Signaller of one Router. Close it
+// after the Router. The other end is simple-peer, or another WebRTC of this package.
+//
+//	the initiator   receives a handshake-answer; makes the data channel; sends an offer
+//	the answerer    has sent it; sends an answer
+//	both            send candidates while they are found, until the channel is open
+//
+// A link has no hello, the ids are those of the signals. It ends when nothing came
+// from the peer for 5 s. What was written to it until then may be lost; later messages go
+// by relays.
+type WebRTC struct {
+	// Fixed after NewWebRTC.
+	api      *webrtc.API
+	config   webrtc.Configuration
+	log      *slog.Logger
+	ctx      context.Context // done when the transport closes
+	stop     context.CancelFunc
+	offers   chan struct{} // holds a token for each connection that is being made
+	answers  chan struct{} // likewise, for those that others asked for
+	links    chan struct{} // and for all of these, until they have ended
+	loopback bool
+	mayDial  func(netip.Addr) bool
+	mux      *portMux      // nil means that each connection has its own ports
+	timeout  time.Duration // rtcTimeout, but for tests
+	texts    textPool
+
+	home atomic.Pointer[home] // as of the latest connection
+
+	mu       sync.Mutex
+	closed   bool
+	tasks    sync.WaitGroup
+	attempts map[protocol.ID]*attempt
+	resting  map[protocol.ID]time.Time // until when no attempt of theirs is taken
+}
+
+// Check returns the first thing that is wrong with the options. It opens nothing.
+func (o *WebRTCOptions) Check() error {
+	wrong := func(format string, args ...any) error { return fmt.Errorf("peer-relay: WebRTC: "+format, args...) }
+	if (o.PortMin != 0 || o.PortMax != 0) && (o.PortMin == 0 || o.PortMin > o.PortMax) {
+		return wrong("UDP ports %d to %d: want the lower one first, and at least 1", o.PortMin, o.PortMax)
+	}
+	if o.SharePort && o.PortMax != 0 {
+		return wrong("one UDP port %d, and ports %d to %d: want one or the other", o.Port, o.PortMin, o.PortMax)
+	}
+	if !o.SharePort && o.Port != 0 {
+		return wrong("UDP port %d: want SharePort as well", o.Port)
+	}
+	for _, name := range o.Interfaces {
+		if _, err := net.InterfaceByName(name); err != nil {
+			return wrong("network interface %q: %w", name, err)
+		}
+	}
+	for _, server := range o.ICEServers {
+		if len(server.URLs) == 0 {
+			return wrong("an ICE server without a URL")
+		}
+		for _, url := range server.URLs {
+			uri, err := stun.ParseURI(url)
+			if err != nil {
+				return wrong("ICE server %q: %w", url, err)
+			}
+			turn := uri.Scheme == stun.SchemeTypeTURN || uri.Scheme == stun.SchemeTypeTURNS
+			if turn && (server.Username == "" || server.Credential == "") {
+				return wrong("ICE server %q: want a user name and a password for TURN", url)
+			}
+		}
+	}
+	return nil
+}
+
+// NewWebRTC returns a transport. The error says which option is wrong, or matches
+// syscall.EADDRINUSE when another program has the port. In a build for js it is always
+// ErrNoWebRTC.
+func NewWebRTC(o WebRTCOptions) (*WebRTC, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	w := &WebRTC{
+		log: o.Logger, loopback: o.Loopback, mayDial: o.MayDial, timeout: rtcTimeout,
+		offers: make(chan struct{}, maxOffers), answers: make(chan struct{}, maxAnswers), links: make(chan struct{}, maxRTCLinks),
+		attempts: make(map[protocol.ID]*attempt), resting: make(map[protocol.ID]time.Time),
+	}
+	if w.log == nil {
+		w.log = slog.New(slog.DiscardHandler)
+	}
+	w.home.Store(new(home)) // until there is a connection; MayDial may not be ready yet
+	for _, server := range o.ICEServers {
+		w.config.ICEServers = append(w.config.ICEServers, webrtc.ICEServer{URLs: server.URLs, Username: server.Username, Credential: server.Credential})
+	}
+	if err := w.newAPI(o); err != nil {
+		return nil, err
+	}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	return w, nil
+}
+
+// Close ends every connection and attempt, and waits for all that was started.
+func (w *WebRTC) Close() error {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.stop()
+	w.tasks.Wait()
+	if w.mux != nil {
+		return w.mux.Close()
+	}
+	return nil
+}
+
+// Port returns the UDP port that all connections share, 0 if there is none.
+func (w *WebRTC) Port() int {
+	if w.mux == nil {
+		return 0
+	}
+	return w.mux.port
+}
+
+// task runs f on a goroutine that ends soon after ctx is done; Close waits for it.
+func (w *WebRTC) task(f func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return false
+	}
+	w.tasks.Go(f)
+	return true
+}

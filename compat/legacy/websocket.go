@@ -1,0 +1,286 @@
+package legacy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+const (
+	// helloTimeout bounds the wait for the other side's hello.
+	helloTimeout = 10 * time.Second
+	// helloFirst is how long a dialler keeps its own hello back for that of a peer
+	// that may be a JS one. A JS server speaks as soon as the connection is open.
+	helloFirst = 300 * time.Millisecond
+	// maxHello is how many bytes a hello may have. A real one has at most 103.
+	maxHello = 4 << 10
+)
+
+// goHeader stands in a Go acceptor's answer to the upgrade, with the value "1": it
+// waits for the dialler's hello, so the dialler may speak first.
+const goHeader = "Peer-Relay"
+
+// A WebSocket makes legacy WebSocket links: it is the protocol.Dialer for ws:// and
+// wss:// URLs, and takes connections whose first message a listener has read. The
+// zero value works. Its fields must not be changed once it is in use.
+//
+// Two connections under one id end both at a JS peer, which counts a connection from
+// our hello on. So both sides here learn the other's id first and ask the Router for
+// a claim before they tell their own:
+//
+//	acceptor   reads the hello, claims, sends its own
+//	dialler    of a JS peer: waits 300 ms for its hello, claims, sends its own
+//	           of a Go peer: sends its own, waits 10 s for the hello, claims
+//
+// A JS hello is a Buffer, ours a string of hex, which JS takes as well and by which
+// two Go peers know each other as keepers of the rule that orders two links.
+type WebSocket struct {
+	// TLSClient is for dialling wss://. Nil trusts what the system trusts.
+	TLSClient *tls.Config
+
+	// Deflate offers permessage-deflate when dialling. It saves bytes on a slow line
+	// and costs 7 to 10 times the CPU per message.
+	Deflate bool
+
+	// MayDial reports whether an address that another peer named may be dialled:
+	// otherwise a stranger could make this one knock at doors in its own network. Nil
+	// allows all. A Contact without an ID is dialled always: the user named it.
+	MayDial func(netip.Addr) bool
+
+	features []string // shown to peers that know the extensions
+	texts    textPool
+	packs    sync.Pool // gorilla's
+}
+
+// A Conn is a WebSocket connection whose owner counts it, and so has to know when it is
+// closed. node.TextConn is one.
+type Conn interface {
+	// WebSocket returns the connection to read from and write to.
+	WebSocket() *websocket.Conn
+
+	// CloseWith sends a close frame and closes the connection; it ends a blocked read
+	// or write. Only the first call counts.
+	CloseWith(code int, reason string) error
+}
+
+// CanDial reports whether c has a good ws:// or wss:// URL.
+func (w *WebSocket) CanDial(c protocol.Contact) bool {
+	_, err := parseURL(c.URL)
+	return err == nil
+}
+
+// Dial implements protocol.Dialer.
+func (w *WebSocket) Dial(ctx context.Context, r *protocol.Router, c protocol.Contact) (protocol.Link, error) {
+	l, err := w.dial(ctx, r, c)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", c.URL, err)
+	}
+	return l, nil
+}
+
+func (w *WebSocket) dial(ctx context.Context, r *protocol.Router, c protocol.Contact) (*wsLink, error) {
+	d, err := w.connect(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	l := w.newLink(d, r.ID(), protocol.LinkInfo{Kind: protocol.LinkWebSocket, Dialed: true, Addr: c.URL})
+	unhook := context.AfterFunc(ctx, func() { l.Close() })
+	err = l.meet(ctx, r, c.ID, d.knows)
+	if !unhook() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		l.closeFor(err)
+		return nil, err
+	}
+	return l, nil
+}
+
+// AcceptText makes a link of a connection whose first message was hello, and serves it
+// until it ends. It closes c. The error is that of Router.Serve, or says why there was
+// no link.
+func (w *WebSocket) AcceptText(ctx context.Context, r *protocol.Router, c Conn, hello []byte) error {
+	addr := c.WebSocket().RemoteAddr().String()
+	l := w.newLink(c, r.ID(), protocol.LinkInfo{Kind: protocol.LinkWebSocket, Addr: addr})
+	unhook := context.AfterFunc(ctx, func() { l.Close() })
+	h, err := parseHello(hello)
+	if err == nil {
+		err = l.claim(ctx, r, h.id, h.knows, h.id)
+	}
+	if err == nil {
+		err = l.speak()
+	}
+	if !unhook() && err == nil {
+		err = ctx.Err()
+	}
+	if errors.Is(err, protocol.ErrSelf) {
+		l.speak() // so that this peer sees, as the dialler, whom it has dialled
+	}
+	if err != nil {
+		l.closeFor(err)
+		return fmt.Errorf("accept %s: %w", addr, err)
+	}
+	return r.Serve(ctx, l)
+}
+
+// meet exchanges the hellos as the one who dialled. knows tells that the acceptor
+// waits for ours.
+func (l *wsLink) meet(ctx context.Context, r *protocol.Router, want protocol.ID, knows bool) error {
+	type heard struct {
+		hello hello
+		err   error
+	}
+	ear := make(chan heard, 1)
+	l.ws.SetReadDeadline(time.Now().Add(helloTimeout))
+	go func() { // ends with the hello, the deadline, or the connection, which dial closes after an error
+		h, err := readHello(l.ws)
+		ear <- heard{h, err}
+	}()
+	var h heard
+	spoken := knows
+	if !knows {
+		timer := time.NewTimer(helloFirst)
+		select {
+		case h = <-ear:
+		case <-timer.C:
+			spoken = true // silence is no JS peer's
+		}
+		timer.Stop()
+	}
+	if spoken {
+		if err := l.speak(); err != nil {
+			return err
+		}
+		h = <-ear
+	}
+	if h.err != nil {
+		return h.err
+	}
+	l.ws.SetReadDeadline(time.Time{})
+	if want != (protocol.ID{}) && h.hello.id != want {
+		return fmt.Errorf("peer %v answered, want %v", h.hello.id, want)
+	}
+	if err := l.claim(ctx, r, h.hello.id, knows || h.hello.knows, r.ID()); err != nil || spoken {
+		return err
+	}
+	return l.speak()
+}
+
+// claim asks the router whether the link may be made. knows tells that the other end
+// knows the rule by which the opener's id orders two links.
+func (l *wsLink) claim(ctx context.Context, r *protocol.Router, id protocol.ID, knows bool, opener protocol.ID) error {
+	l.info.ID = id
+	if knows {
+		l.info.Opener = string(opener[:])
+	}
+	release, err := r.Claim(ctx, l.info)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.release = release
+	closed := l.closed
+	l.mu.Unlock()
+	if closed {
+		release()
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// A hello is the first message of either side.
+type hello struct {
+	id    protocol.ID
+	knows bool // it is one of ours
+}
+
+var errHello = fmt.Errorf("%w: the first message is no id", wire.ErrMalformed)
+
+// parseHello reads a hello: a Buffer or an array of bytes, as JS has it, or a string
+// of hex, which is ours.
+func parseHello(text []byte) (h hello, err error) {
+	var ok bool
+	if h.id, ok = rawjson.ParseID(text); !ok || h.id == (protocol.ID{}) {
+		return h, errHello
+	}
+	s := rawjson.NewScanner(text)
+	h.knows = s.Peek() == '"'
+	return h, nil
+}
+
+// readFirst reads the first message of a connection.
+func readFirst(ws *websocket.Conn) ([]byte, error) {
+	_, r, err := ws.NextReader()
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxHello+1))
+	if err == nil && len(text) > maxHello {
+		err = errHello
+	}
+	return text, err
+}
+
+// readHello reads the hello of the peer that was dialled.
+func readHello(ws *websocket.Conn) (hello, error) {
+	text, err := readFirst(ws)
+	if err == nil {
+		return parseHello(text)
+	}
+	if err == errHello {
+		return hello{}, err
+	}
+	var c *websocket.CloseError
+	if errors.As(err, &c) && c.Code == websocket.CloseNormalClosure && byeReason(c.Text) == wire.ByeDuplicate {
+		err = protocol.ErrDuplicate
+	}
+	return hello{}, fmt.Errorf("wait for the hello: %w", err)
+}
+
+// The reason of a bye travels as the reason of a close frame, which JS does not look
+// at. A bye for no special reason has none.
+const byeText = "bye "
+
+func closeText(reason wire.ByeReason) string {
+	if reason == wire.ByeNormal {
+		return ""
+	}
+	return byeText + strconv.Itoa(int(reason))
+}
+
+func byeReason(text string) wire.ByeReason {
+	if digits, ok := strings.CutPrefix(text, byeText); ok {
+		if n, err := strconv.ParseUint(digits, 10, 8); err == nil {
+			return wire.ByeReason(n)
+		}
+	}
+	return wire.ByeNormal
+}
+
+// closeFor closes a link that was not made.
+func (l *wsLink) closeFor(err error) {
+	code, reason := websocket.CloseNormalClosure, wire.ByeNormal
+	switch {
+	case errors.Is(err, protocol.ErrDuplicate):
+		reason = wire.ByeDuplicate
+	case errors.Is(err, protocol.ErrClosed):
+		reason = wire.ByeShutdown
+	case errors.Is(err, wire.ErrMalformed):
+		code, reason = websocket.CloseProtocolError, wire.ByeProtocol
+	}
+	l.closeWith(code, closeText(reason))
+}

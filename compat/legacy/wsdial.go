@@ -1,0 +1,118 @@
+package legacy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+const (
+	// connectTimeout bounds connecting, TLS and the upgrade together.
+	connectTimeout = 10 * time.Second
+	// closeTimeout bounds the wait for a stalled peer to take a close frame.
+	closeTimeout = 100 * time.Millisecond
+	// readBuffer is the bytes of buffer that a dialled connection reads into.
+	readBuffer = 4 << 10
+)
+
+// A plainConn is a Conn that has no other owner.
+type plainConn struct {
+	ws    *websocket.Conn
+	knows bool // it was dialled, and the acceptor is one of ours
+
+	once sync.Once
+	err  error
+}
+
+func (c *plainConn) WebSocket() *websocket.Conn { return c.ws }
+
+func (c *plainConn) CloseWith(code int, reason string) error {
+	c.once.Do(func() {
+		c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(closeTimeout))
+		c.err = c.ws.Close()
+	})
+	return c.err
+}
+
+// connect opens a connection to the URL of a contact.
+func (w *WebSocket) connect(ctx context.Context, c protocol.Contact) (*plainConn, error) {
+	u, err := parseURL(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	ours := c.ID == (protocol.ID{})
+	proxy, err := proxyOf(u)
+	if err != nil {
+		return nil, err
+	}
+	tcp := net.Dialer{}
+	if proxy == nil {
+		// Here the name has become an address, the very one that is dialled.
+		tcp.Control = func(_, address string, _ syscall.RawConn) error { return w.mayDial(address, ours) }
+	} else if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		if err := w.mayDial(netip.AddrPortFrom(addr, 0).String(), ours); err != nil {
+			return nil, err
+		}
+	}
+	var unhook func() bool
+	d := websocket.Dialer{
+		// gorilla heeds the context's deadline, but not its end, once it is connected.
+		NetDialContext: func(inner context.Context, network, address string) (net.Conn, error) {
+			conn, err := tcp.DialContext(inner, network, address)
+			if err == nil {
+				unhook = context.AfterFunc(ctx, func() { conn.Close() })
+			}
+			return conn, err
+		},
+		Proxy:             http.ProxyURL(proxy),
+		TLSClientConfig:   w.TLSClient,
+		HandshakeTimeout:  connectTimeout,
+		ReadBufferSize:    readBuffer,
+		WriteBufferPool:   &w.packs,
+		EnableCompression: w.Deflate,
+	}
+	ws, resp, err := d.DialContext(ctx, c.URL, nil)
+	if unhook != nil && !unhook() && err == nil {
+		ws.Close()
+		err = ctx.Err()
+	}
+	if errors.Is(err, websocket.ErrBadHandshake) {
+		return nil, fmt.Errorf("the answer to the upgrade is %s", resp.Status)
+	} else if err != nil {
+		return nil, err
+	}
+	return &plainConn{ws: ws, knows: resp.Header.Get(goHeader) == "1"}, nil
+}
+
+// proxyOf gives the HTTP proxy that the environment names for a URL, or nil.
+func proxyOf(u *url.URL) (*url.URL, error) {
+	h := *u
+	h.Scheme = map[string]string{"ws": "http", "wss": "https"}[u.Scheme]
+	return http.ProxyFromEnvironment(&http.Request{URL: &h})
+}
+
+// mayDial refuses an address that a stranger named and that is not for strangers.
+func (w *WebSocket) mayDial(address string, ours bool) error {
+	if ours || w.MayDial == nil {
+		return nil
+	}
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	if !w.MayDial(a.Addr().Unmap()) {
+		return fmt.Errorf("%v is in no network of ours", a.Addr())
+	}
+	return nil
+}

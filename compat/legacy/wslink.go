@@ -1,0 +1,219 @@
+package legacy
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/peer-relay/peer-relay/compat/internal/rawjson"
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+const (
+	// maxMessage is the bytes at which a message ends the connection, as it does in
+	// JS. One of more than maxText is skipped: a JS peer may have passed it on.
+	maxMessage = 100 << 20
+	// writeTimeout bounds the write of one message to a peer that does not read.
+	writeTimeout = 30 * time.Second
+)
+
+// A wsLink is a link over a legacy WebSocket. Each text frame is a message, and is
+// sent as it is written: Flush has nothing to do.
+type wsLink struct {
+	jsonLink
+
+	// Fixed before the link is served.
+	w    *WebSocket
+	conn Conn
+	ws   *websocket.Conn
+
+	mu      sync.Mutex
+	ping    []byte // of the last ping that came, for the pong
+	pings   uint64 // that came
+	byed    bool   // a bye was written
+	release func() // gives the claim back, if there is one
+	closed  bool
+}
+
+func (w *WebSocket) newLink(c Conn, self protocol.ID, info protocol.LinkInfo) *wsLink {
+	ws := c.WebSocket()
+	l := &wsLink{jsonLink: jsonLink{self: self, info: info, features: w.features}, w: w, conn: c, ws: ws}
+	ws.SetReadLimit(maxMessage)
+	ws.SetPingHandler(l.onPing)
+	ws.SetPongHandler(l.onPong)
+	// ReadFrame gives the peer's close frame as a bye, and the writer answers it, after
+	// what is queued. gorilla would answer at once, and write nothing after that.
+	ws.SetCloseHandler(func(int, string) error { return nil })
+	return l
+}
+
+// Close implements protocol.Link.
+func (l *wsLink) Close() error { return l.closeWith(websocket.CloseNormalClosure, "") }
+
+func (l *wsLink) closeWith(code int, reason string) error {
+	err := l.conn.CloseWith(code, reason)
+	l.mu.Lock()
+	release := l.release
+	l.closed, l.release = true, nil
+	l.mu.Unlock()
+	if release != nil {
+		release()
+	}
+	return err
+}
+
+// --- reading
+
+// ReadFrame implements protocol.Link.
+func (l *wsLink) ReadFrame() (*wire.Frame, error) {
+	if f := l.held(); f != nil {
+		return f, nil
+	}
+	_, r, err := l.ws.NextReader()
+	if err != nil {
+		return l.ended(err)
+	}
+	b := l.w.texts.get()
+	defer l.w.texts.put(b)
+	if b.text, err = readText(b.text[:0], r); err != nil {
+		if errors.Is(err, wire.ErrMalformed) {
+			return nil, err
+		}
+		return l.ended(err)
+	}
+	return l.parse(b.text, &b.scratch)
+}
+
+// readText reads a message of at most maxText bytes. Of a longer one gorilla skips
+// the rest when the next is read.
+func readText(b []byte, r io.Reader) ([]byte, error) {
+	for {
+		if len(b) == cap(b) {
+			b = slices.Grow(b, min(len(b), maxText+1-len(b)))
+		}
+		n, err := r.Read(b[len(b):min(cap(b), maxText+1)])
+		b = b[:len(b)+n]
+		switch {
+		case len(b) > maxText:
+			return b, passedOn("more than %d bytes of text", maxText)
+		case err == io.EOF:
+			return b, nil
+		case err != nil:
+			return b, err
+		}
+	}
+}
+
+// ended says how the connection ended.
+func (l *wsLink) ended(err error) (*wire.Frame, error) {
+	var c *websocket.CloseError
+	if errors.As(err, &c) {
+		switch c.Code {
+		case websocket.CloseNormalClosure, websocket.CloseNoStatusReceived:
+			l.mu.Lock()
+			byed := l.byed
+			l.mu.Unlock()
+			if byed {
+				return nil, io.EOF
+			}
+			return wire.NewBye(byeReason(c.Text)), nil
+		case websocket.CloseGoingAway:
+			return wire.NewBye(wire.ByeShutdown), nil
+		}
+	}
+	return nil, fmt.Errorf("read from %s: %w", l.info.Addr, err)
+}
+
+// onPing notes a ping and tells of it. Only the last one need be answered (RFC 6455,
+// 5.5.3).
+func (l *wsLink) onPing(payload string) error {
+	l.mu.Lock()
+	l.ping = append(l.ping[:0], payload...)
+	l.pings++
+	token := l.pings
+	l.mu.Unlock()
+	l.tell(wire.NewPing(token))
+	return nil
+}
+
+func (l *wsLink) onPong(payload string) error {
+	var token uint64
+	if len(payload) == 8 {
+		token = binary.BigEndian.Uint64([]byte(payload))
+	}
+	l.tell(wire.NewPong(token))
+	return nil
+}
+
+// --- writing
+
+// WriteFrame implements protocol.Link.
+func (l *wsLink) WriteFrame(f *wire.Frame) error {
+	if l.byed { // only the writer sets it
+		return nil
+	}
+	switch f.Type {
+	case wire.FrameMessage:
+		return l.writeMessage(f, maxText, l.writeText)
+	case wire.FramePing:
+		return l.writeControl(websocket.PingMessage, binary.BigEndian.AppendUint64(nil, f.Num))
+	case wire.FramePong:
+		l.mu.Lock()
+		var payload []byte
+		last := f.Num == l.pings
+		if last {
+			payload = slices.Clone(l.ping)
+		}
+		l.mu.Unlock()
+		if !last {
+			return nil
+		}
+		return l.writeControl(websocket.PongMessage, payload)
+	case wire.FrameBye:
+		return l.writeBye(f.Bye)
+	default:
+		return unencodable("a " + f.Type.String() + " has no legacy form")
+	}
+}
+
+// speak sends this side's hello.
+func (l *wsLink) speak() error {
+	return l.writeText(func(b []byte) ([]byte, error) { return rawjson.AppendID(b, l.self), nil })
+}
+
+// writeText sends the text that is appended as one message.
+func (l *wsLink) writeText(appendText func([]byte) ([]byte, error)) error {
+	return l.w.texts.write(appendText, func(text []byte) error {
+		l.ws.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if err := l.ws.WriteMessage(websocket.TextMessage, text); err != nil {
+			return fmt.Errorf("write to %s: %w", l.info.Addr, err)
+		}
+		return nil
+	})
+}
+
+func (l *wsLink) writeControl(kind int, payload []byte) error {
+	return l.ws.WriteControl(kind, payload, time.Now().Add(writeTimeout))
+}
+
+// writeBye sends the close frame, after which gorilla sends nothing.
+func (l *wsLink) writeBye(reason wire.ByeReason) error {
+	l.mu.Lock()
+	l.byed = true
+	l.mu.Unlock()
+	err := l.writeControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, closeText(reason)))
+	if errors.Is(err, websocket.ErrCloseSent) {
+		return nil // the answer to the peer's own
+	}
+	return err
+}
+
+// Flush implements protocol.Link.
+func (l *wsLink) Flush() error { return nil }
