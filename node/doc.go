@@ -48,3 +48,7 @@
 // resolves to is checked where a URL is dialled, but not where libp2p dials a /dns
 // multiaddr.
 package node
+
+// Users build the JavaScript of the page at /try with go generate ./node.
+//
+//go:generate go generate ./try

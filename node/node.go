@@ -41,6 +41,7 @@ type Node struct {
 	dht         *dht.Directory       // nil: there is none
 	streams     *stream.Endpoint
 	contact     contactStore
+	peerList    peerList
 	closing     sync.Once
 	closeErr    error // guarded by closing
 	tasks       sync.WaitGroup
@@ -144,7 +145,7 @@ func (n *Node) newHost() (*port.Host, error) {
 		if err != nil {
 			return nil, err
 		}
-		po.HTTP = status.NewHandler(status.Options{Data: n.status, ShowPeers: o.ShowPeers, Try: page, TryWorks: page.Works()})
+		po.HTTP = status.NewHandler(status.Options{Data: n.status, Try: page, TryWorks: page.Works()})
 	}
 	if o.Legacy != nil {
 		po.AcceptText = func(c *TextConn) { o.Legacy.AcceptText(n.ctx, n.router, c) }
@@ -295,6 +296,10 @@ func (n *Node) Router() *protocol.Router { return n.router }
 func (n *Node) Send(to protocol.ID, payload []byte) error {
 	return n.router.Send(to, protocol.FormRaw, payload)
 }
+
+// Receive waits for the next message and returns it, in a node whose Options have no
+// OnMessage. See Router.Receive of package protocol for its bounds and errors.
+func (n *Node) Receive(ctx context.Context) (protocol.Message, error) { return n.router.Receive(ctx) }
 
 // Close says goodbye to all peers, stops what New or Attach started, and closes the host if
 // it is the node's own. It takes at most about a second. Nothing of the node runs after it. A

@@ -1,7 +1,11 @@
 package node
 
 import (
+	"maps"
 	"runtime"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/peer-relay/peer-relay/node/internal/status"
 	"github.com/peer-relay/peer-relay/protocol"
@@ -36,8 +40,37 @@ func (n *Node) status() status.Data {
 			d.Counters = append(d.Counters, status.Counter{Name: "dropped: " + protocol.DropReason(reason).String(), Value: count})
 		}
 	}
-	for _, p := range n.router.Peers() {
-		d.Peers = append(d.Peers, p.ID)
+	if n.opts.ShowPeers {
+		d.Peers = n.peerList.get(time.Now(), n.linked)
 	}
 	return d
+}
+
+// linked returns the ids of the linked peers in their order.
+func (n *Node) linked() []protocol.ID {
+	n.mu.Lock()
+	ids := slices.Collect(maps.Keys(n.remotes))
+	n.mu.Unlock()
+	slices.SortFunc(ids, protocol.ID.Compare)
+	return ids
+}
+
+// listAge is how old a list of peers on the status page may be.
+const listAge = time.Second
+
+// A peerList keeps the list of peers that visitors are shown. However many visitors there are,
+// the list is made once in listAge.
+type peerList struct {
+	mu  sync.Mutex // held while the list is made, so that one visitor makes it
+	ids []protocol.ID
+	at  time.Time // when it was made
+}
+
+func (l *peerList) get(now time.Time, list func() []protocol.ID) []protocol.ID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.at.IsZero() || now.Sub(l.at) >= listAge {
+		l.ids, l.at = list(), now
+	}
+	return l.ids
 }

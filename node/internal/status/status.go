@@ -33,7 +33,7 @@ type Data struct {
 	Addrs     []string `json:"addrs"`
 	// Counters are shown in this order.
 	Counters []Counter `json:"counters"`
-	// Links is the number of linked peers, Peers are their ids.
+	// Links is the number of linked peers. Peers are their ids, if visitors may know them.
 	Links int           `json:"links"`
 	Peers []protocol.ID `json:"peers,omitempty"`
 }
@@ -46,12 +46,8 @@ type Counter struct {
 
 // Options says what a status page shows.
 type Options struct {
-	// Data returns what is shown.
+	// Data returns what is shown. It is called for every visitor.
 	Data func() Data
-
-	// ShowPeers lets the page tell the ids of linked peers. Otherwise only the node's own id
-	// is told, whatever Data returns.
-	ShowPeers bool
 
 	// Try serves /try and all below it; nil means that there is no such page. TryWorks says
 	// that a visitor can do something there, so that the status page links to it.
@@ -102,9 +98,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := view{Data: h.opts.Data(), Try: h.opts.TryWorks}
-	if !h.opts.ShowPeers {
-		v.Peers = nil
-	}
 	viewer := scopeOfViewer(r)
 	nearer := func(addr string) bool { return scope.OfContact(addr) < viewer }
 	v.WebSocket = slices.DeleteFunc(slices.Clone(v.WebSocket), nearer)

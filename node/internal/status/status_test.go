@@ -53,7 +53,13 @@ func TestStatusPage(t *testing.T) {
 		{"/status.json", "*/*", "application/json"},
 	} {
 		for _, showPeers := range []bool{false, true} {
-			h := NewHandler(Options{Data: testStatus, ShowPeers: showPeers})
+			h := NewHandler(Options{Data: func() Data {
+				d := testStatus()
+				if !showPeers {
+					d.Peers = nil
+				}
+				return d
+			}})
 			resp := ask(h, "GET", test.path, test.accept)
 			raw, _ := io.ReadAll(resp.Body)
 			body := string(raw)
@@ -89,7 +95,7 @@ func TestStatusJSON(t *testing.T) {
 		Links         int
 		Peers         []string
 	}
-	resp := ask(NewHandler(Options{Data: testStatus, ShowPeers: true}), "GET", "/status.json", "")
+	resp := ask(NewHandler(Options{Data: testStatus}), "GET", "/status.json", "")
 	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +110,7 @@ func TestStatusJSON(t *testing.T) {
 }
 
 func TestStatusRefuses(t *testing.T) {
-	h := NewHandler(Options{Data: func() Data { t.Error("asked for data"); return Data{} }, ShowPeers: true})
+	h := NewHandler(Options{Data: func() Data { t.Error("asked for data"); return Data{} }})
 	for _, path := range []string{"/x", "/status", "/status.json/", "//", "/favicon.ico"} {
 		if resp := ask(h, "GET", path, "text/html"); resp.StatusCode != http.StatusNotFound {
 			t.Errorf("GET %s: %s", path, resp.Status)

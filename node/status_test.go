@@ -1,0 +1,73 @@
+package node
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peer-relay/peer-relay/node/internal/nodetest"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// Only with ShowPeers does the status page tell the ids of others.
+func TestStatusShowsPeersIfItMay(t *testing.T) {
+	for _, show := range []bool{false, true} {
+		o, _, peers := inboxOf(local(Options{ShowPeers: show}))
+		n := start(t, o)
+		other := start(t, Options{Bootstraps: []string{n.Addrs()[0].String()}})
+		nodetest.Receive(t, "peer", peers)
+		for _, path := range []string{"", "status.json"} {
+			resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/%s", n.Port(), path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			page, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(string(page), other.ID().String()); got != show {
+				t.Errorf("ShowPeers %v: /%s tells the id of a peer: %v", show, path, got)
+			}
+			if !strings.Contains(string(page), n.ID().String()) {
+				t.Errorf("/%s does not tell the node's own id", path)
+			}
+		}
+		http.DefaultClient.CloseIdleConnections()
+	}
+}
+
+// However many visitors the status page has, the peers are listed once a second, and without
+// ShowPeers not at all.
+func TestStatusListsPeersSeldom(t *testing.T) {
+	n := start(t, local(Options{}))
+	n.mu.Lock()
+	for i := range 1000 {
+		n.remotes[protocol.ID{1, byte(i), byte(i >> 8)}] = remote{}
+	}
+	n.mu.Unlock()
+	if d := n.status(); d.Peers != nil || !n.peerList.at.IsZero() {
+		t.Errorf("without ShowPeers %d peers were listed", len(d.Peers))
+	}
+	ids := n.linked()
+	if len(ids) != 1000 || !slices.IsSortedFunc(ids, protocol.ID.Compare) {
+		t.Errorf("%d peers are listed, or they are not in order", len(ids))
+	}
+
+	var l peerList
+	made := 0
+	list := func() []protocol.ID { made++; return []protocol.ID{{byte(made)}} }
+	begun := time.Now()
+	for _, step := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 1}, {1, 1}, {listAge - 1, 1}, {listAge, 2}, {listAge + 1, 2}, {2*listAge - 1, 2}, {3 * listAge, 3}} {
+		if got := l.get(begun.Add(step.after), list); made != step.want || got[0] != (protocol.ID{byte(step.want)}) {
+			t.Errorf("after %v the list was made %d times, want %d", step.after, made, step.want)
+		}
+	}
+}
