@@ -297,6 +297,10 @@ func (n *Node) Send(to protocol.ID, payload []byte) error {
 	return n.router.Send(to, protocol.FormRaw, payload)
 }
 
+// Receive waits for the next message and returns it, in a node whose Options have no
+// OnMessage. See Router.Receive of package protocol for its bounds and errors.
+func (n *Node) Receive(ctx context.Context) (protocol.Message, error) { return n.router.Receive(ctx) }
+
 // Close says goodbye to all peers, stops what New or Attach started, and closes the host if
 // it is the node's own. It takes at most about a second. Nothing of the node runs after it. A
 // second call waits for the first one and returns its error.

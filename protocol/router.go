@@ -56,7 +56,8 @@ type Options struct {
 
 	// OnMessage, OnPeer and OnPeerDown are called in order, never two at once, from a
 	// goroutine of the router. While one runs, up to 8,192 messages or 16 MiB are
-	// kept; what comes then is dropped and counted.
+	// kept; what comes then is dropped and counted. Without OnMessage, messages wait
+	// for Receive.
 	OnMessage  func(Message)
 	OnPeer     func(LinkInfo)
 	OnPeerDown func(ID, error)
@@ -82,14 +83,16 @@ const maxDrafts = 1024
 // its methods may be called from any goroutine.
 type Router struct {
 	// Fixed after NewRouter.
-	opts  Options
-	id    ID
-	log   *slog.Logger
-	start time.Time
-	seed  maphash.Seed
-	ctx   context.Context // done when the router closes
-	stop  context.CancelFunc
-	inbox *inbox
+	opts      Options
+	id        ID
+	log       *slog.Logger
+	start     time.Time
+	seed      maphash.Seed
+	ctx       context.Context // done when the router closes
+	stop      context.CancelFunc
+	inbox     *inbox
+	mailbox   *mailbox
+	delivered chan struct{} // closed when the last delivery was made
 
 	sockets *packet.Sockets
 	wake    chan struct{} // tells run that the core's next wake came nearer
@@ -118,16 +121,18 @@ func NewRouter(opts Options) (*Router, error) {
 	var seed [32]byte
 	cryptorand.Read(seed[:])
 	r := &Router{
-		opts:   opts,
-		id:     opts.ID,
-		log:    opts.Logger.With("self", opts.ID.Short()),
-		start:  time.Now(),
-		seed:   maphash.MakeSeed(),
-		inbox:  newInbox(),
-		wake:   make(chan struct{}, 1),
-		drafts: make(chan *core.Draft, maxDrafts),
-		served: make(map[core.LinkHandle]*served),
-		claims: make(map[int]chan error),
+		opts:      opts,
+		id:        opts.ID,
+		log:       opts.Logger.With("self", opts.ID.Short()),
+		start:     time.Now(),
+		seed:      maphash.MakeSeed(),
+		inbox:     newInbox(),
+		mailbox:   newMailbox(),
+		delivered: make(chan struct{}),
+		wake:      make(chan struct{}, 1),
+		drafts:    make(chan *core.Draft, maxDrafts),
+		served:    make(map[core.LinkHandle]*served),
+		claims:    make(map[int]chan error),
 
 		searches: make(map[int]chan found),
 	}
@@ -323,7 +328,7 @@ func (r *Router) Peers() []LinkInfo {
 }
 
 // Close closes the sockets, says goodbye on every link, waits up to 1 s for the answers, and ends all
-// that the router started. It waits for a handler that is running, so a handler
+// that the router started. It waits for every Serve, and for a handler that is running, so a handler
 // must not call it. What was not written by then is lost.
 func (r *Router) Close() error {
 	r.mu.Lock()

@@ -92,14 +92,23 @@ const (
 )
 
 func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up bool, err error) {
+	counted := false
+	defer func() { // the last that is done: Close waits for it, also for a link that is refused
+		if counted {
+			r.tasks.Done()
+		}
+	}()
 	defer link.Close()
 	s := &served{link: link, info: link.Info(), queue: newQueue()}
 	var h core.LinkHandle
 	r.enter(func(c *core.Core, now time.Duration) {
-		switch {
-		case r.closed:
+		if r.closed {
 			err = ErrClosed
 			return
+		}
+		r.tasks.Add(1)
+		counted = true
+		switch {
 		case r.inbox.crowded():
 			err = fmt.Errorf("the application has not taken what it was told before: %w", ErrQueueFull)
 			return
@@ -175,8 +184,10 @@ func (r *Router) sayBye(link Link, why error) {
 	case errors.Is(why, ErrClosed):
 		reason = wire.ByeShutdown
 	}
-	stop := time.AfterFunc(byeTime, func() { link.Close() })
-	defer stop.Stop()
+	patience := time.AfterFunc(byeTime, func() { link.Close() })
+	defer patience.Stop()
+	unhook := context.AfterFunc(r.ctx, func() { link.Close() })
+	defer unhook()
 	if link.WriteFrame(wire.NewBye(reason)) != nil || link.Flush() != nil {
 		return
 	}

@@ -70,7 +70,7 @@ func examples(t *testing.T) map[string][]byte {
 		body.From = from.id
 		m := MessageFields{Hop: NewHop().WithTx(TxBudget - 1), Nonce: []byte(nonce), Path: []ID{from.id}}
 		if sign {
-			body.Key = from.key
+			body.Key, body.E2E = from.key, []byte("an end-to-end id")
 		}
 		if err := body.Encode(); err != nil {
 			t.Fatal(err)

@@ -3,8 +3,9 @@ package core
 import "time"
 
 // A seenTable remembers 64-bit keyed hashes for at least its age, as long as its bytes
-// suffice, and a quarter more while it grows. It holds two generations: when the young one is as old as the age or full, it
-// becomes the old one. At full speed the table forgets sooner instead of growing. A peer
+// suffice, and a quarter more while it grows. It holds two generations: when the young one
+// is as old as the age or full, it becomes the old one. At full speed the table forgets
+// sooner instead of growing. A peer
 // cannot make it forget one chosen entry, and the key of the hash is secret, so no two
 // messages can be made to collide.
 type seenTable struct {
