@@ -155,7 +155,7 @@ func TestTryNotBuilt(t *testing.T) {
 	h := tryWith(t, nil)
 	for _, path := range []string{"/try", "/try/"} {
 		resp := askTry(h, "GET", path)
-		if body := bodyOf(t, resp); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, "go generate ./node/try") || resp.Header.Get("Cache-Control") != "no-store" {
+		if body := bodyOf(t, resp); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, "go generate ./node") || resp.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %s %v\n%s", path, resp.Status, resp.Header, body)
 		}
 	}
