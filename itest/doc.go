@@ -14,16 +14,15 @@
 //	        └───────────────┬────────────────┘
 //	     peers/    who can play: processes, pages, and hosts
 //	        │
-//	     js/       the Node side: driver.js and what it starts, pages, bundles
+//	     js/       the Node side: driver.js and what it starts, pages
 //
 //	jsongen/       generates JSON documents that are hard to carry
 //	programs/      a module of its own: programs for *net.UDPAddr, on virtual addresses
-//	bundle/        builds the JavaScript of the page at /try
 //
 // An arrow means "imports"; there is none upward. Nothing but harness and the tests
 // imports testing, so that go test and the acceptance runs share all the rest.
 //
-// The npm dependencies are pinned by js/package-lock.json, which names no registry. The
-// first caller that needs them installs them. Without node or npm there is nothing to
+// The npm dependencies are pinned by js/package-lock.json and compat/js/package-lock.json,
+// which name no registry. The first caller that needs them installs them. Without node or npm there is nothing to
 // run: the helpers then return an error that matches peers.ErrNoTool.
 package itest
