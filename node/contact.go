@@ -90,8 +90,10 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 		widest = max(widest, scope.OfContact(b))
 	}
 	n.mu.Lock()
-	for _, r := range n.remotes {
-		widest = max(widest, r.scope)
+	for s, peers := range n.scopes {
+		if peers > 0 {
+			widest = max(widest, scope.Scope(s))
+		}
 	}
 	n.mu.Unlock()
 	addrs := ma.Unique(append(n.host.Addrs(), n.listenAddrs()...))
@@ -114,6 +116,10 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 // A contactStore keeps contacts in order.
 type contactStore struct {
 	mu sync.Mutex // held from make to store: the contact that is made last is stored last
+
+	// Guarded by mu.
+	addrs  []ma.Multiaddr // that were told last
+	record []byte         // in which they were told
 }
 
 // update stores a contact that is made of the present state.
@@ -126,18 +132,24 @@ func (s *contactStore) update(make func() protocol.Contact, store func(protocol.
 // updateContact tells the router how others can reach this node.
 func (n *Node) updateContact() { n.contact.update(n.makeContact, n.router.SetContact) }
 
-// makeContact returns how others can reach this node.
+// makeContact returns how others can reach this node; n.contact.mu is held. It signs a record
+// only if the addresses changed: it is called with every link, and a signature takes long.
 func (n *Node) makeContact() protocol.Contact {
-	c := protocol.Contact{ID: n.ID(), WebRTC: n.opts.WebRTC != nil}
-	var err error
-	if c.Record, err = contact.SealRecord(n.host.ID(), n.key, n.toldAddrs()); err != nil {
-		n.log.Debug("no peer record", "err", err)
+	told := n.toldAddrs()
+	if s := &n.contact; !slices.EqualFunc(told, s.addrs, ma.Multiaddr.Equal) {
+		var err error
+		if s.record, err = contact.SealRecord(n.host.ID(), n.key, told); err == nil {
+			s.addrs = told
+		} else { // s.addrs stay what they were, so that the next call tries again
+			n.log.Debug("no peer record", "err", err)
+		}
 	}
+	c := protocol.Contact{ID: n.ID(), WebRTC: n.opts.WebRTC != nil, Record: n.contact.record}
 	switch {
 	case n.opts.Legacy != nil && n.own == nil && len(n.opts.URLs) > 0:
 		c.URL = n.opts.URLs[0]
 	case n.opts.Legacy != nil && n.own != nil:
-		for _, a := range n.toldAddrs() {
+		for _, a := range told {
 			if u, ok := port.WebSocketURL(a); ok {
 				c.URL = u
 				break

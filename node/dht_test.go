@@ -64,7 +64,7 @@ func closedDHT(o Options) Options {
 func TestConnectFindsARecordInTheDHT(t *testing.T) {
 	hub := start(t, closedDHT(Options{NoOverlay: true, NoDiscovery: true}))
 	boot := []string{hub.Addrs()[0].String()}
-	// Without an overlay nobody offers a link, and hub relays for nobody: it is full.
+	// Without an overlay no peer offers a link.
 	far := start(t, closedDHT(Options{NoOverlay: true, NoDiscovery: true, Bootstraps: boot}))
 	o, _, peers := inboxOf(closedDHT(Options{NoOverlay: true, NoDiscovery: true}))
 	o.DHT.Bootstraps = boot
@@ -78,7 +78,7 @@ func TestConnectFindsARecordInTheDHT(t *testing.T) {
 	}
 }
 
-// What a newcomer asks for before it knows a peer of the DHT is not asked in vain.
+// A newcomer that asks before it knows a peer of the DHT gets its answer all the same.
 func TestConnectWaitsForTheDHT(t *testing.T) {
 	hub := start(t, closedDHT(Options{NoOverlay: true, NoDiscovery: true}))
 	boot := []string{hub.Addrs()[0].String()}
@@ -145,7 +145,7 @@ func TestAServerOfTheDHTCanBeDialled(t *testing.T) {
 	}
 }
 
-// noLegacy is a legacy transport that nobody uses.
+// noLegacy is a legacy transport without peers.
 type noLegacy struct{}
 
 func (noLegacy) CanDial(protocol.Contact) bool { return false }
@@ -173,7 +173,7 @@ func TestGatewaysAreFound(t *testing.T) {
 }
 
 func TestNodesMeetInTheDHTOfOthers(t *testing.T) {
-	// A DHT whose hosts know nothing of us.
+	// A DHT whose hosts do not know the protocol.
 	var plain []peer.AddrInfo
 	for range 3 {
 		h := nodetest.Listening(t)

@@ -39,8 +39,8 @@
 //
 // # Threats
 //
-// A linked peer is as hostile as package protocol says. Here it is about addresses: who may
-// have this machine dial what. An address that strangers tell is dialled only in the scopes
+// A linked peer is as hostile as package protocol says. Here it is about addresses: which
+// ones a stranger can make this machine dial. An address that strangers tell is dialled only in the scopes
 // where this peer is at home: public always; private and loopback if it has a bootstrap
 // there, or listens there and nowhere in public. A signed record must be of the peer whose
 // id it is for. In a DHT, which anybody can read and write, only public addresses are told

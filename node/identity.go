@@ -32,8 +32,8 @@ func NewKey() (crypto.PrivKey, error) {
 
 // LoadKey reads the key in the file at path, a marshalled libp2p private key as other libp2p
 // programs write it. If there is no such file it makes an Ed25519 key and writes it there,
-// readable only by its owner (mode 0600). A file that others may read is refused: anybody who
-// reads the key can be the peer.
+// readable only by its owner (mode 0600). A file that others may read is refused: with the key
+// they could be the peer.
 func LoadKey(path string) (crypto.PrivKey, error) {
 	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -54,13 +54,19 @@ type streamLink struct {
 // openStream makes a link of a new stream. The link protects its connection from being cut to
 // make room for others. openStream owns the stream from the call on.
 func (n *Node) openStream(ctx context.Context, s network.Stream) (*streamLink, error) {
+	// The other end may have its link, and tell others, before this one has its own.
+	ended := n.router.Expect(IDOf(s.Conn().RemotePeer()))
 	l, err := greet(ctx, s, n.hello())
 	if err != nil {
+		ended()
 		return nil, err
 	}
 	manager, remote, tag := n.host.ConnManager(), s.Conn().RemotePeer(), string(StreamProtocol)+" "+s.ID()
 	manager.Protect(remote, tag)
-	l.release = func() { manager.Unprotect(remote, tag) }
+	l.release = func() {
+		ended()
+		manager.Unprotect(remote, tag)
+	}
 	return l, nil
 }
 

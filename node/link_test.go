@@ -14,7 +14,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// Over these transports what was written is on its way for a while, and a reset takes it back.
+// Over these transports data is in flight for a while, and a reset takes it back.
 func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
 	for _, code := range []int{ma.P_QUIC_V1, ma.P_WEBRTC_DIRECT, ma.P_WS} {
 		t.Run(ma.ProtocolWithCode(code).Name, func(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/node/internal/options"
 	"github.com/peer-relay/peer-relay/node/internal/port"
+	"github.com/peer-relay/peer-relay/node/internal/scope"
 	"github.com/peer-relay/peer-relay/node/internal/status"
 	"github.com/peer-relay/peer-relay/node/stream"
 	"github.com/peer-relay/peer-relay/node/try"
@@ -42,6 +43,7 @@ type Node struct {
 	streams     *stream.Endpoint
 	contact     contactStore
 	peerList    peerList
+	finder      finder
 	closing     sync.Once
 	closeErr    error // guarded by closing
 	tasks       sync.WaitGroup
@@ -49,6 +51,8 @@ type Node struct {
 	mu      sync.Mutex
 	closed  bool
 	remotes map[protocol.ID]remote // of the linked peers
+	scopes  [scope.Public + 1]int  // how many of them are in each scope
+	greeted map[peer.ID]int        // handshakes in progress with peers that opened a stream
 	linkUp  chan struct{}          // closed with the next link; nil: nothing waits for it
 }
 
@@ -119,7 +123,7 @@ func newNode(o Options) *Node {
 	if o.Version == "" {
 		o.Version = "dev"
 	}
-	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]remote)}
+	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]remote), greeted: make(map[peer.ID]int)}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
 }
@@ -254,12 +258,39 @@ func (n *Node) accept(s network.Stream) {
 		return
 	}
 	defer n.tasks.Done()
-	link, err := n.openStream(n.ctx, s)
+	link, err := n.greetOne(s)
 	if err != nil {
 		n.log.Debug("no link", "err", err)
 		return
 	}
 	n.router.Serve(n.ctx, link) // it logs why the link ended
+}
+
+// maxGreeted is the most handshakes that one peer may have in progress here. It needs one; two
+// peers that dial each other have two.
+const maxGreeted = 4
+
+var errGreeted = errors.New("node: the peer has too many handshakes in progress")
+
+// greetOne makes a link of a stream that a peer opened, unless the peer has too many.
+func (n *Node) greetOne(s network.Stream) (*streamLink, error) {
+	p := s.Conn().RemotePeer()
+	n.mu.Lock()
+	if n.greeted[p] >= maxGreeted {
+		n.mu.Unlock()
+		s.Reset()
+		return nil, fmt.Errorf("%w: %v", errGreeted, p)
+	}
+	n.greeted[p]++
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.greeted[p]--; n.greeted[p] == 0 {
+			delete(n.greeted, p)
+		}
+	}()
+	return n.openStream(n.ctx, s)
 }
 
 // task runs f on a goroutine that ends soon after its context is done. Close waits for it.

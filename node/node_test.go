@@ -11,7 +11,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// inboxOf gives options that pass messages and peers on to channels.
+// inboxOf returns options that pass messages and peers on to channels.
 func inboxOf(o Options) (Options, chan protocol.Message, chan protocol.LinkInfo) {
 	messages, peers := make(chan protocol.Message, 100), make(chan protocol.LinkInfo, 100)
 	o.OnMessage = func(m protocol.Message) { messages <- m }

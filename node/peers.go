@@ -17,7 +17,10 @@ type remote struct {
 // peerUp is the router's OnPeer.
 func (n *Node) peerUp(info protocol.LinkInfo) {
 	n.mu.Lock()
-	n.remotes[info.ID] = remote{scope: scope.OfRemote(info.Addr), known: info.Proved && info.Kind == protocol.LinkNative}
+	n.forget(info.ID)
+	r := remote{scope: scope.OfRemote(info.Addr), known: info.Proved && info.Kind == protocol.LinkNative}
+	n.remotes[info.ID] = r
+	n.scopes[r.scope]++
 	if n.linkUp != nil {
 		close(n.linkUp)
 		n.linkUp = nil
@@ -36,7 +39,7 @@ func (n *Node) peerUp(info protocol.LinkInfo) {
 func (n *Node) peerDown(id protocol.ID, err error) {
 	n.mu.Lock()
 	known := n.remotes[id].known
-	delete(n.remotes, id)
+	n.forget(id)
 	n.mu.Unlock()
 	// A legacy peer that only claimed the id and fell silent must not cost the peer with this
 	// id its connections.
@@ -48,6 +51,14 @@ func (n *Node) peerDown(id protocol.ID, err error) {
 	}
 	if n.opts.OnPeerDown != nil {
 		n.opts.OnPeerDown(id, err)
+	}
+}
+
+// forget takes a peer out of those that are linked; n.mu is held.
+func (n *Node) forget(id protocol.ID) {
+	if r, ok := n.remotes[id]; ok {
+		delete(n.remotes, id)
+		n.scopes[r.scope]--
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,7 +131,8 @@ func TestFollowALostMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 		logs := make([]bytes.Buffer, 2)
-		var events []protocol.Event
+		var mu sync.Mutex
+		var events []protocol.Event // guarded by mu
 		var r []*protocol.Router
 		for i := range logs {
 			o := protocoltest.NewIdentity(uint64(i + 1)).Options()
@@ -139,7 +141,11 @@ func TestFollowALostMessage(t *testing.T) {
 			if i == 0 {
 				o.Role = protocol.RoleLeaf
 			} else {
-				o.Tracer = func(e protocol.Event) { events = append(events, e) }
+				o.Tracer = func(e protocol.Event) {
+					mu.Lock()
+					defer mu.Unlock()
+					events = append(events, e)
+				}
 			}
 			r = append(r, n.Router(o))
 		}
@@ -150,6 +156,9 @@ func TestFollowALostMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		var digest string
 		for _, e := range events {
 			if e.To == far && e.Type == protocol.MessageDropped {

@@ -39,7 +39,8 @@
 // so that every kind of peer can take it, and goes through at most 19 relays. A link queues
 // 4 MiB or 8,192 frames, all links together 48 MiB, of which each has 64 KiB whatever the
 // others hold; beyond that Send says ErrQueueFull, and relays drop and count. 256 messages or
-// 1 MiB wait up to a minute for the first link. The application may be 8,192
+// 1 MiB wait up to a minute for the first link, and as many up to a second for a peer whose
+// handshake is in progress. The application may be 8,192
 // messages or 16 MiB behind. What has been seen is remembered for a minute or as long as
 // 64 MiB suffice, what has been delivered for two minutes or as long as 32 MiB do. A link may
 // ask 64 questions at once and 32 a second, since each answer costs a signature. Nothing

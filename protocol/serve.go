@@ -78,6 +78,18 @@ func (r *Router) Claim(ctx context.Context, info LinkInfo) (release func(), err 
 	return release, nil
 }
 
+// Expect tells that a handshake with a peer has begun, and that the peer has proved its id:
+// on an authenticated connection over which a link is to run. Messages to the peer wait for
+// the link, for at most a second. The handshake ends with Serve, or with the function that
+// is returned, which may be called after that, too.
+func (r *Router) Expect(id ID) (ended func()) {
+	var number int
+	r.enter(func(c *core.Core, now time.Duration) { number = c.Expect(now, id) })
+	return func() {
+		r.enter(func(c *core.Core, now time.Duration) { c.Unexpect(now, id, number) })
+	}
+}
+
 // Serve makes a link part of the router and reads it on the calling goroutine
 // until it ends. It closes the link. The error says why the link ended, nil when
 // the peer said goodbye; ErrDuplicate, ErrSelf and ErrClosed are among the reasons.

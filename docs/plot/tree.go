@@ -169,7 +169,7 @@ func (it *item) width() int {
 	return 24 + 7*len(it.name)
 }
 
-// arrange orders each row, so that few lines cross, and gives each item its place.
+// arrange orders each row, so that few lines cross, and places the items.
 func (t *tree) arrange() {
 	above := make(map[*item][]*item)
 	for _, row := range t.rows {

@@ -1,8 +1,8 @@
 // run:
 // want: ^200 OK: hello, [0-9a-f]{40}$
 
-// Command http serves HTTP at an id and asks for a page there. What runs on TCP runs on
-// streams: a net.Listener and a DialContext are all that net/http needs.
+// Command http serves HTTP at an id and asks for a page there. A program for TCP runs on
+// streams: net/http needs only a net.Listener and a DialContext.
 //
 //	go run ./examples/http [MULTIADDR…]
 //

@@ -198,7 +198,7 @@ func (d *Directory) filter(addrs []ma.Multiaddr) []ma.Multiaddr {
 }
 
 // A tellingHost is the node's host as kad-dht sees it: what it knows of other peers is
-// filtered, too. A server tells that to everybody who asks, and it has met peers of its own
+// filtered, too. A server tells that to every peer that asks, and it has met peers of its own
 // network.
 type tellingHost struct {
 	host.Host

@@ -67,7 +67,7 @@ func (o *fakeOverlay) Introduce(c protocol.Contact) {
 }
 
 // newTestDirectory returns a Directory of which nothing runs, so that a test can take its
-// steps. What c does not say is that of a host that listens nowhere.
+// steps. Without a host in c it has one that listens nowhere.
 func newTestDirectory(t *testing.T, c Config, o Options) *Directory {
 	t.Helper()
 	if c.Host == nil {
@@ -115,12 +115,13 @@ func TestASearchThatBeganWithFewPeersIsRepeated(t *testing.T) {
 	}
 }
 
-// What was not dialled, as there was too much of it or it had just failed, may be later.
+// An address that was not dialled, because there were too many or it had just failed, may be
+// dialled later.
 func TestWhatIsIntroducedIsWhatIsDialled(t *testing.T) {
 	d := newTestDirectory(t, Config{}, Options{Closed: true})
 	addrs := make([]ma.Multiaddr, contact.MaxAddrs+2)
 	for i := range addrs {
-		addrs[i] = ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/ws", i+1)) // nobody is there
+		addrs[i] = ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/ws", i+1)) // where no peer is
 	}
 	many, failed := peer.AddrInfo{ID: nodetest.StockHost(t).ID(), Addrs: addrs}, peer.AddrInfo{ID: nodetest.StockHost(t).ID(), Addrs: addrs[:1]}
 	backoff := d.conf.Host.Network().(*swarm.Swarm).Backoff()
@@ -146,7 +147,7 @@ func TestWhatIsIntroducedIsWhatIsDialled(t *testing.T) {
 	}
 }
 
-// An id is looked up once at a time, however often it is asked for, and few are together.
+// An id has one search at once, however often it is asked for, and few ids have one together.
 func TestSearchesOfTheDHTAreBounded(t *testing.T) {
 	d := newTestDirectory(t, Config{}, Options{Closed: true})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -159,7 +160,7 @@ func TestSearchesOfTheDHTAreBounded(t *testing.T) {
 	var searches sync.WaitGroup
 	for n := 1; n <= maxLookups; n++ {
 		id := protocol.ID{1, byte(n)}
-		searches.Go(func() { d.Connect(ctx, id) }) // ends with ctx: there is nobody to ask
+		searches.Go(func() { d.Connect(ctx, id) }) // ends with ctx: there is no peer to ask
 		nodetest.Eventually(t, "another id to be looked up", func() bool { return sought() == n })
 		if d.begin(id) {
 			t.Fatalf("%v is looked up twice", id)
@@ -175,7 +176,7 @@ func TestSearchesOfTheDHTAreBounded(t *testing.T) {
 	}
 }
 
-// A finder answers for the DHT who is at the rendezvous.
+// A finder stands for the DHT: it names the peers at the rendezvous.
 type finder func(ctx context.Context, found chan<- peer.AddrInfo)
 
 func (finder) Provide(context.Context, cid.Cid, bool) error { return errors.ErrUnsupported }
@@ -217,7 +218,7 @@ func TestTheRendezvousIsSearchedEverLessOften(t *testing.T) {
 	}
 }
 
-// Who has a link need not wait for peers of the DHT that are gone.
+// A node that has a link does not wait for peers of the DHT that are gone.
 func TestTheFirstLinkEndsTheSearchOfTheRendezvous(t *testing.T) {
 	links := new(fakeOverlay)
 	d := newTestDirectory(t, Config{Overlay: links}, Options{Closed: true})
@@ -295,7 +296,7 @@ func TestLegacyPeersAreAnnouncedSomeAtATime(t *testing.T) {
 	}
 }
 
-// A server tells who asks of the peers that it has met, but not their private addresses.
+// A server names the peers that it has met, but not their private addresses.
 func TestAnOpenDHTIsToldNobodysPrivateAddresses(t *testing.T) {
 	public, private := ma.StringCast("/ip4/203.0.114.1/tcp/1/ws"), ma.StringCast("/ip4/192.168.1.1/tcp/1/ws")
 	for _, closed := range []bool{false, true} {

@@ -8,8 +8,8 @@
 //
 // # Limits
 //
-// A server keeps 16,384 announcements and 4,096 records, whoever sends them. 16 ids are looked
-// up at once, each for 20 s at most.
+// A server keeps at most 16,384 announcements and 4,096 records. At most 16 ids are looked up
+// at once, each for 20 s.
 //
 // # Threats
 //

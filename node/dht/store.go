@@ -15,7 +15,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// What others may have a server of the DHT keep, see boundedStore.
+// Limits of what others can store at a server of the DHT, see boundedStore.
 const (
 	maxKeptProviders = 16 << 10
 	maxKeptRecords   = 4 << 10

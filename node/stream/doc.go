@@ -16,7 +16,7 @@
 //
 // # Limits
 //
-// A peer may have 256 streams open to us on a session. It may have three sessions, or eight
+// A peer may have 256 streams open here on a session. It may have three sessions, or eight
 // with those that it is opening. All peers may have 512 together. 1,024 streams wait for
 // Accept. A stream holds at most 4 MiB in flight or unread, all streams of a session 8 MiB.
 //

@@ -344,7 +344,7 @@ func TestIdleSessionEnds(t *testing.T) {
 	nodetest.Eventually(t, "the idle connection to be gone at both ends", func() bool { return sessions(a) == 1 && sessions(b) == 1 })
 }
 
-// What was written before Close is there to be read for as long as the reader likes.
+// A reader may take its time with data that was written before Close.
 func TestClosedStreamIsReadLate(t *testing.T) {
 	a, b := overRelay(t)
 	d, c := openStream(t, a, listenStreams(t, b))
@@ -383,7 +383,7 @@ func TestStreamDialOfWhoSaysNothing(t *testing.T) {
 	}
 }
 
-// Who only dials refuses streams, too, and does not let those who open them wait.
+// A peer that only dials refuses streams at once.
 func TestStreamToWhoOnlyDials(t *testing.T) {
 	a, b := overRelay(t)
 	d, c := openStream(t, a, listenStreams(t, b))
@@ -395,7 +395,7 @@ func TestStreamToWhoOnlyDials(t *testing.T) {
 	}
 }
 
-// A peer that starts anew is reachable at once: its stateless reset tells.
+// A peer that restarts can be reached at once: its stateless reset tells.
 func TestStreamsAfterRestart(t *testing.T) {
 	n, relay := startRelay(t)
 	a, b := startPeer(t, n, newTestKey(t), relay), startPeer(t, n, newTestKey(t), relay)
@@ -463,7 +463,7 @@ func TestStreamProvesPeer(t *testing.T) {
 	d, c := openStream(t, a, l) // a's transport is there
 	defer d.Close()
 	defer c.Close()
-	// Somebody sits at the address that is dialled who is not that peer.
+	// Another peer sits at the address that is dialled.
 	if _, err := a.connect(socketOf(b.ID()), protocol.ID{1}); !errors.Is(err, ErrWrongPeer) {
 		t.Errorf("another peer answered: %v", err)
 	}

@@ -126,7 +126,8 @@ func TestThousandStreams(t *testing.T) {
 	}
 }
 
-// Many who dial have to show that they are where they say, and too many are turned away.
+// When there are many sessions, a dialler must show that it receives what is sent to its id.
+// Too many are refused.
 func TestSessionsAreLimited(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)
@@ -156,7 +157,8 @@ func TestSessionsAreLimited(t *testing.T) {
 	}
 }
 
-// Who opens connections without end, or lets it look as if another did, uses up its own.
+// A peer that opens sessions without end uses up only its own share, also if it forges the
+// id of another.
 func TestSessionsBeforeProof(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)

@@ -41,8 +41,8 @@ type session struct {
 	id       protocol.ID
 	peerID   peer.ID
 
-	accepted bool   // the peer opened it,
-	number   uint64 // after so many others; fixed by add
+	accepted bool   // the peer opened it
+	number   uint64 // of sessions that others opened before; fixed by add
 
 	// Guarded by endpoint.mu.
 	streams int // open ones

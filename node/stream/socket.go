@@ -22,7 +22,7 @@ const (
 )
 
 // A socket is the datagram socket as quic-go sees it. Another goroutine sends what WriteTo
-// takes, at once. What is written until it runs goes with it.
+// takes, at once. Packets that are written until it runs go with it.
 type socket struct {
 	net.PacketConn
 

@@ -14,14 +14,14 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
-// testPacket gives bytes that look like a QUIC packet with a short header.
+// testPacket returns bytes that look like a QUIC packet with a short header.
 func testPacket(number, size int) []byte {
 	p := bytes.Repeat([]byte{byte(number)}, size)
 	p[0] = 0x40
 	return p
 }
 
-// The batch that SPEC.md gives as an example is what is sent.
+// The batch that SPEC.md shows is sent.
 func TestSocketBatchOfSpec(t *testing.T) {
 	c := socket{ready: make(chan struct{}, 1)}
 	for _, p := range [][]byte{{0x40, 0xaa, 0xbb}, {0x40, 0xcc}} {
@@ -95,7 +95,7 @@ func TestSocketBatches(t *testing.T) {
 	from.Close()
 	from.send() // returns, for it is closed
 
-	// What is no batch is thrown away, as far as it is none.
+	// Datagrams that are no batch are dropped, and of a batch the part that is none.
 	from = open(a, 1)
 	good := testPacket(1, 5)
 	for _, d := range [][]byte{

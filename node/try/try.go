@@ -2,7 +2,7 @@
 // is our own HTML, CSS and JavaScript, and one bundle of js-libp2p with the JavaScript peer.
 // The bundle is built from the npm lock file and never committed:
 //
-//	go generate ./node/try      writes dist/peer.js.gz, which the next build embeds
+//	go generate ./node      writes dist/peer.js.gz, which the next build embeds
 //
 // A node that was built without it answers /try with a page that says so.
 package try

@@ -155,7 +155,7 @@ func TestTryNotBuilt(t *testing.T) {
 	h := tryWith(t, nil)
 	for _, path := range []string{"/try", "/try/"} {
 		resp := askTry(h, "GET", path)
-		if body := bodyOf(t, resp); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, "go generate ./node/try") || resp.Header.Get("Cache-Control") != "no-store" {
+		if body := bodyOf(t, resp); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, "go generate ./node") || resp.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %s %v\n%s", path, resp.Status, resp.Header, body)
 		}
 	}
@@ -203,7 +203,7 @@ func TestTryBadBundle(t *testing.T) {
 	}
 }
 
-// What a build embeds is whole, with the bundle or without.
+// The files that a build embeds are complete, with the bundle or without.
 func TestTryEmbedded(t *testing.T) {
 	h, err := newHandler(files)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 )
 
-// listenWhereUDPIsTaken has a host listen at a port that another program has in UDP. What
-// else runs on the machine may have the same one in TCP by chance: then it takes another.
+// listenWhereUDPIsTaken has a host listen at a port that another program has in UDP. If another
+// program has the same one in TCP by chance, it takes another.
 func listenWhereUDPIsTaken(t *testing.T, o Options) (h *Host, port uint16, err error) {
 	t.Helper()
 	const attempts = 10

@@ -58,7 +58,7 @@ func send(t *testing.T, c *websocket.Conn, text string) {
 	}
 }
 
-// closeCode reads to the close frame and gives its code. Any message is a failure.
+// closeCode reads to the close frame and returns its code. Any message is a failure.
 func closeCode(t *testing.T, c *websocket.Conn) int {
 	t.Helper()
 	_, got, err := c.ReadMessage()
@@ -143,7 +143,7 @@ func TestOnePortServesAllThree(t *testing.T) {
 	if got, want := h.Stats(), (Stats{LibP2P: 1, Text: 1, HTTP: 1}); got != want {
 		t.Errorf("stats are %+v, want %+v", got, want)
 	}
-	// That of the GET is let go of when the server has closed it, which nobody waits for.
+	// The connection of the GET is released when the server has closed it, some time later.
 	nodetest.Eventually(t, "two connections are counted", func() bool {
 		state := h.Network().ResourceManager().(rcmgr.ResourceManagerState).Stat()
 		return state.System.NumConnsInbound == 2 && state.Transient.NumConnsInbound == 0

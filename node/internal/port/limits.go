@@ -119,7 +119,7 @@ func relayLimits(maxConns int) rcmgr.ConcreteLimitConfig {
 		Transient:       total(max(1, maxConns/transientShare), maxConnsOutbound),
 		ServiceDefault:  shared,
 		ProtocolDefault: shared,
-		// What one peer may take stays libp2p's default.
+		// The limits of one peer stay libp2p's defaults.
 	}.Build(auto)
 }
 

@@ -41,7 +41,7 @@ func rankDials(addrs []ma.Multiaddr) (ranked []network.AddrDelay) {
 		}
 		group := swarm.DefaultDialRanker(addrs[:n:n])
 		slices.SortStableFunc(group, func(a, b network.AddrDelay) int { return cmp.Compare(a.Delay, b.Delay) })
-		first := group[0].Delay // not 0 for webrtc-direct, whatever else there is
+		first := group[0].Delay // not 0 for webrtc-direct, also by itself
 		for i := range group {
 			group[i].Delay += start - first
 		}

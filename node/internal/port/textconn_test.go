@@ -34,7 +34,7 @@ func TestTextIsRefused(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name  string
-		noone bool // nobody takes text
+		noone bool // there is no AcceptText
 		do    func(*testing.T, *websocket.Conn)
 		code  int
 		want  Stats
@@ -80,7 +80,7 @@ func TestLargestFirstMessage(t *testing.T) {
 	echoes(t, dialText(t, h), `"`+strings.Repeat("x", maxFirstMessage-2)+`"`, strings.Repeat("y", maxTextMessage))
 }
 
-// The deadline is for the first message alone.
+// The deadline is only for the first message.
 func TestLaterMessagesHaveTime(t *testing.T) {
 	h := startHost(t, Options{AcceptText: echo, FirstMessageTimeout: 500 * time.Millisecond})
 	stock := nodetest.StockHost(t)
@@ -206,7 +206,7 @@ func TestCloseEndsTextConns(t *testing.T) {
 	for i, c := range append(clients, silent) {
 		got := closeCode(t, c)
 		if c == silent && got == websocket.CloseNormalClosure {
-			continue // go-libp2p had not handed it to us yet
+			continue // go-libp2p had not passed it on yet
 		}
 		if got != websocket.CloseGoingAway {
 			t.Errorf("client %d: close code is %d", i, got)

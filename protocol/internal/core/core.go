@@ -22,24 +22,28 @@ type Core struct {
 	self wire.ID
 
 	// The data plane.
-	now       time.Duration
-	rng       *rand.Rand
-	byHandle  map[LinkHandle]*link
-	order     []*link // every link, oldest first
-	table     table
-	claims    []claim
-	standIns  []standIn // the oldest first
-	transit   transit
-	delivered seenTable
-	queued    int // bytes in the queues of all links
-	learned   routeTable
-	waiting   []waiting
-	waitSize  int
-	stats     Stats
-	actions   []Action
-	events    []Event
-	tracing   bool
-	nextWake  time.Duration
+	now        time.Duration
+	rng        *rand.Rand
+	byHandle   map[LinkHandle]*link
+	order      []*link // every link, oldest first
+	table      table
+	claims     []claim
+	standIns   []standIn // the oldest first
+	transit    transit
+	delivered  seenTable
+	queued     int // bytes in the queues of all links
+	learned    routeTable
+	waiting    []waiting
+	waitSize   int
+	expected   map[wire.ID]expectation
+	handshakes int // that were expected so far
+	held       []held
+	heldSize   int
+	stats      Stats
+	actions    []Action
+	events     []Event
+	tracing    bool
+	nextWake   time.Duration
 
 	// The control plane.
 	overlay overlay
@@ -77,6 +81,7 @@ func NewCore(cfg CoreConfig) *Core {
 		byHandle:  make(map[LinkHandle]*link),
 		transit:   newTransit(),
 		delivered: newSeenTable(deliverAge, deliverBytes),
+		expected:  make(map[wire.ID]expectation),
 	}
 	c.overlay = newOverlay(c, cfg, c.rng)
 	return c
@@ -213,6 +218,7 @@ func (c *Core) Tick(now time.Duration) {
 		c.tickLink(l)
 	}
 	c.expireStandIns()
+	c.expireHeld()
 	for i := len(c.claims) - 1; i >= 0; i-- {
 		if i < len(c.claims) && !c.claims[i].granted {
 			c.settleClaims(c.claims[i].info.ID)

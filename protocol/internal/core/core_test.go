@@ -55,13 +55,14 @@ func TestTranscripts(t *testing.T) {
 
 // A script drives one core.
 type script struct {
-	t      *testing.T
-	c      *Core
-	now    time.Duration
-	greets bool // show our own findPeers, with which every link begins and the overlay looks around
-	out    []string
-	tokens map[wire.ID][]byte // of the last offer to each peer
-	search []byte             // token of the last routed search
+	t        *testing.T
+	c        *Core
+	now      time.Duration
+	greets   bool // show our own findPeers, with which every link begins and the overlay looks around
+	out      []string
+	tokens   map[wire.ID][]byte // of the last offer to each peer
+	search   []byte             // token of the last routed search
+	expected int                // number of the last handshake that was expected
 }
 
 // abbreviated reads an id of which only the first digits are written.
@@ -191,6 +192,26 @@ func (s *script) run(event string, w []string) {
 		s.c.Claim(s.now, number, s.info(w[1:]))
 	case "unclaim":
 		s.c.Unclaim(number)
+	case "burst": // HANDLE FROM>TO times=N: as many messages, what follows is not shown
+		for i := range argInt(w, "times", 0) {
+			s.c.Receive(s.now, h, s.frame([]string{w[1], fmt.Sprint("nonce=1", i)}))
+		}
+		s.quietly()
+		s.out = append(s.out, fmt.Sprintf("held: %d", len(s.c.held)))
+	case "spread": // HANDLE peers=N times=N: as many messages to each of as many peers that are expected
+		for peer := range argInt(w, "peers", 0) {
+			id := fmt.Sprintf("6%02x", peer)
+			s.c.Expect(s.now, abbreviated(id))
+			for i := range argInt(w, "times", 0) {
+				s.c.Receive(s.now, h, s.frame([]string{"40>" + id, fmt.Sprintf("nonce=2%d%d", peer, i)}))
+			}
+		}
+		s.quietly()
+		s.out = append(s.out, fmt.Sprintf("held: %d", len(s.c.held)))
+	case "expect": // ID: a handshake with it has begun
+		s.expected = s.c.Expect(s.now, abbreviated(first))
+	case "unexpect": // ID: the handshake that the last expect told of has ended
+		s.c.Unexpect(s.now, abbreviated(first), s.expected)
 	case "down":
 		s.c.LinkDown(s.now, h, nil)
 	case "bye": // HANDLE REASON

@@ -33,6 +33,14 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 		return c.wait(f, relayed) // a better link to the receiver is about to take its place
 	}
 	next := c.choose(f.Body.To, hopQuery{frame: f, prev: prev})
+	if c.holds(f, next) && c.hold(f, relayed) {
+		return nil
+	}
+	return c.sendOn(f, next, relayed)
+}
+
+// sendOn sends a message to its next hop.
+func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 	if next.first == nil {
 		c.transit.lose(c.hash(f))
 		if next.busy {
@@ -78,6 +86,7 @@ func (c *Core) copyTo(l *link, f *wire.Frame) {
 type choice struct {
 	first, second *link
 	detour        bool // first is no nearer than this peer
+	far           bool // likewise, and it is not known to lead there
 	busy          bool // a link was passed over because its queue is full
 }
 
@@ -153,6 +162,7 @@ func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 	if len(near) == 0 {
 		return ch
 	}
+	ch.far = true
 	if prev != nil && !prev.extended || !near[0].extended {
 		ch.first = near[0]
 		if len(near) > 1 {

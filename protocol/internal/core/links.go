@@ -77,6 +77,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 		c.makeUsable(l)
 	default:
 		c.wakeBy(now + muteAfter)
+		c.expect(l.ID, false)
 		c.overlay.greet(l)
 	}
 	c.wakeBy(now + l.idleLimit())
@@ -99,6 +100,7 @@ func (c *Core) makeUsable(l *link) {
 	if l.extended && !l.native() { // its hello comes before its first message
 		c.overlay.learnedExtended(l)
 	}
+	c.endExpected(l.ID)
 	c.sendWaiting()
 }
 

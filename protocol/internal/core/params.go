@@ -34,6 +34,12 @@ const (
 	maxWaiting = 256
 	waitBytes  = 1 << 20
 	waitAge    = 60 * time.Second
+
+	maxExpected = 4096        // handshakes for which messages are held
+	maxHeld     = 256         // messages that are held for them
+	heldBytes   = 1 << 20     // bytes of those
+	heldShare   = 8           // one peer may fill an eighth of both
+	holdTime    = time.Second // for which a message is held: the end of a handshake crosses the network once
 )
 
 // The overlay: which links to have, and how hard to try.

@@ -8,7 +8,7 @@ import "time"
 // moment when every queue was full, and must not take a better copy along.
 type transit struct {
 	done seenTable
-	kept map[uint64]struct{} // at most maxWaiting
+	kept map[uint64]struct{} // at most maxWaiting and maxHeld
 }
 
 func newTransit() transit {
