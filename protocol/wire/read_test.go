@@ -9,18 +9,18 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A stinting reader returns few bytes at once, and notes how much room it was offered beyond
-// what it had returned by then.
+// A stinting reader returns at most 1,000 bytes at once. It records the largest buffer that
+// it was called with, relative to the bytes returned before.
 type stinting struct {
-	r    io.Reader
-	came int
-	most float64 // of room offered / (bytes returned + firstRead)
+	r        io.Reader
+	returned int     // bytes
+	most     float64 // greatest len(buffer) / (returned + firstRead)
 }
 
 func (s *stinting) Read(p []byte) (int, error) {
-	s.most = max(s.most, float64(len(p))/float64(s.came+firstRead))
+	s.most = max(s.most, float64(len(p))/float64(s.returned+firstRead))
 	n, err := s.r.Read(p[:min(len(p), 1000)])
-	s.came += n
+	s.returned += n
 	return n, err
 }
 
@@ -30,7 +30,8 @@ func (s *stinting) ReadByte() (byte, error) {
 	return b[0], err
 }
 
-// A frame takes memory as it arrives: a length prefix by itself costs a peer nothing.
+// TestReadFrameGrowsWithWhatArrives checks that memory is allocated as the bytes arrive, so
+// that a length prefix without a frame costs little.
 func TestReadFrameGrowsWithWhatArrives(t *testing.T) {
 	const frames = 200
 	stream := protowire.AppendVarint(nil, MaxFrame)
@@ -58,7 +59,7 @@ func TestReadFrameGrowsWithWhatArrives(t *testing.T) {
 			t.Fatalf("a payload of %d bytes: %v", size, err)
 		}
 		if r.most > 4 {
-			t.Errorf("a payload of %d bytes: %.1f times what had come was allocated", size, r.most)
+			t.Errorf("a payload of %d bytes: a buffer of %.1f times the bytes that had arrived", size, r.most)
 		}
 	}
 }
