@@ -1,4 +1,4 @@
-package itest_test
+package itest
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/node"
 )
 
@@ -18,8 +18,8 @@ import (
 func TestCompatWithNPM(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // npm may have to install first
 	defer cancel()
-	d, err := itest.StartDriver(ctx)
-	if errors.Is(err, itest.ErrNoTool) && os.Getenv("CI") != "true" {
+	d, err := peers.StartDriver(ctx)
+	if errors.Is(err, peers.ErrNoTool) && os.Getenv("CI") != "true" {
 		t.Skipf("SKIPPED, NOTHING WAS TESTED AGAINST THE NPM PACKAGE: %v", err)
 	} else if err != nil {
 		t.Fatal(err)
@@ -32,13 +32,13 @@ func TestCompatWithNPM(t *testing.T) {
 	for _, goListens := range []bool{true, false} {
 		got := make(chan any, 1)
 		options := compat.Options{Options: node.Options{ListenHost: "127.0.0.1"}}
-		spec := itest.NPMSpec{Spec: itest.Spec{Name: "js that dials"}}
+		spec := peers.NPMSpec{Spec: peers.Spec{Name: "js that dials"}}
 		if goListens {
 			options.Listen = true
 		} else {
 			spec.Name, spec.Listen = "js that listens", true
 		}
-		var js *itest.NPMPeer
+		var js *peers.NPMPeer
 		start := func() {
 			if js, err = d.Peer(ctx, spec); err != nil {
 				t.Fatal(err)
@@ -58,7 +58,7 @@ func TestCompatWithNPM(t *testing.T) {
 			spec.Bootstrap = []string{p.URL()}
 			start()
 		}
-		if _, err := js.Events().Wait(ctx, itest.IsPeer(p.ID())); err != nil {
+		if _, err := js.Events().Wait(ctx, peers.IsPeer(p.ID())); err != nil {
 			t.Fatal(err)
 		}
 		if err := js.Send(ctx, p.ID(), json.RawMessage(`"hi"`)); err != nil {
@@ -75,7 +75,7 @@ func TestCompatWithNPM(t *testing.T) {
 		if err := p.Send(js.ID(), map[string]any{"n": 1}); err != nil {
 			t.Fatal(err)
 		}
-		e, err := js.Events().Wait(ctx, func(e itest.Event) bool { return e.Kind == itest.EventMessage })
+		e, err := js.Events().Wait(ctx, func(e peers.Event) bool { return e.Kind == peers.EventMessage })
 		if err != nil || string(e.Data) != `{"n":1}` || e.Node != p.ID() {
 			t.Errorf("to JS: %v, %v", e, err)
 		}

@@ -7,19 +7,21 @@ import (
 
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 
+	"github.com/peer-relay/peer-relay/itest/harness"
+	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
 // TestJSLibp2pDialsOverWebRTCDirect lets js-libp2p dial, identify and ping a node.
 func TestJSLibp2pDialsOverWebRTCDirect(t *testing.T) {
-	needNPM(t)
+	harness.NeedNPM(t)
 	// With QUIC, which then has the socket; TestJSPeerExchanges is without.
-	n, err := node.New(node.Options{Listen: true, ListenHost: loopback, Version: "itest", QUIC: true})
-	must(t, err)
+	n, err := node.New(node.Options{Listen: true, ListenHost: peers.Loopback, Version: "itest", QUIC: true})
+	harness.Must(t, err)
 	defer n.Close()
-	report, err := DialJSLibp2p(testContext(t), AddrOver(n.Addrs(), "webrtc-direct"))
-	must(t, err)
+	report, err := peers.DialJSLibp2p(harness.Context(t), peers.AddrOver(n.Addrs(), "webrtc-direct"))
+	harness.Must(t, err)
 	if report.Peer != n.Host().ID().String() || report.Agent != "peer-relay/itest" || report.Ping() <= 0 {
 		t.Errorf("js-libp2p reports %+v", report)
 	}
@@ -32,7 +34,7 @@ func TestJSLibp2pDialsOverWebRTCDirect(t *testing.T) {
 
 // TestJSPeerExchanges has two peers of compat/js talk through a node and with it.
 func TestJSPeerExchanges(t *testing.T) {
-	needNPM(t)
+	harness.NeedNPM(t)
 	for _, transport := range []string{"ws", "webrtc-direct"} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
@@ -44,13 +46,13 @@ func TestJSPeerExchanges(t *testing.T) {
 func jsPeerExchanges(t *testing.T, transport string) {
 	messages, links := make(chan protocol.Message, 100), make(chan protocol.LinkInfo, 100)
 	n, err := node.New(node.Options{
-		Listen: true, ListenHost: loopback,
+		Listen: true, ListenHost: peers.Loopback,
 		OnMessage: func(m protocol.Message) { messages <- m },
 		OnPeer:    func(i protocol.LinkInfo) { links <- i },
 	})
-	must(t, err)
+	harness.Must(t, err)
 	defer n.Close()
-	ctx := testContext(t)
+	ctx := harness.Context(t)
 	echoing := make(chan struct{})
 	defer func() { <-echoing }()
 	done := make(chan struct{})
@@ -69,7 +71,7 @@ func jsPeerExchanges(t *testing.T, transport string) {
 		}
 	}()
 
-	out, err := runLibp2pNode(ctx, "exchange.mjs", AddrOver(n.Addrs(), transport), n.ID().String())
+	out, err := peers.RunNode(ctx, nil, "exchange.mjs", peers.AddrOver(n.Addrs(), transport), n.ID().String())
 	if err != nil {
 		t.Fatalf("exchange.mjs: %v", err)
 	}
@@ -88,9 +90,9 @@ func jsPeerExchanges(t *testing.T, transport string) {
 	if err := json.Unmarshal(out, &r); err != nil {
 		t.Fatalf("%v: %.500s", err, out)
 	}
-	for i, peers := range r.Peers {
-		if !slices.Equal(peers, []protocol.ID{n.ID()}) {
-			t.Errorf("peer %d is linked to %v, want %v", i, peers, n.ID())
+	for i, linked := range r.Peers {
+		if !slices.Equal(linked, []protocol.ID{n.ID()}) {
+			t.Errorf("peer %d is linked to %v, want %v", i, linked, n.ID())
 		}
 	}
 	for _, test := range []struct {
@@ -117,22 +119,5 @@ func jsPeerExchanges(t *testing.T, transport string) {
 		if i := <-links; i.Kind != protocol.LinkNative || i.OverWebRTC != (transport == "webrtc-direct") {
 			t.Errorf("the link is %+v", i)
 		}
-	}
-}
-
-// TestKilledPeerIsMissed kills a process with which a node has a link. How long it takes
-// until that is noticed, "go run ./itest/accept gone" tells.
-func TestKilledPeerIsMissed(t *testing.T) {
-	path := goBinary(t)
-	for _, g := range Gones() {
-		if !g.Sudden() {
-			continue // takes 23 s
-		}
-		t.Run(g.Name, func(t *testing.T) {
-			t.Parallel() // they wait, most of the time
-			took, err := g.Play(testContext(t), path)
-			must(t, err)
-			t.Log("noticed after", took)
-		})
 	}
 }

@@ -11,23 +11,25 @@ import (
 	"testing"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/itest/harness"
+	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/node"
 )
 
 // goSocket starts a socket of ours in this process. It ends with the test.
-func goSocket(t *testing.T, o compat.Options) (*compat.Socket, *Log[SocketEvent]) {
+func goSocket(t *testing.T, o compat.Options) (*compat.Socket, *peers.Log[peers.SocketEvent]) {
 	t.Helper()
-	o.ListenHost = loopback
+	o.ListenHost = peers.Loopback
 	s, err := compat.NewSocket(o)
-	must(t, err)
+	harness.Must(t, err)
 	t.Cleanup(func() {
 		if err := s.Peer().Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	got := NewLog[SocketEvent]("go socket")
+	got := peers.NewLog[peers.SocketEvent]("go socket")
 	s.OnMessage(func(b []byte, r compat.RemoteInfo) {
-		got.Add(SocketEvent{Name: "datagram", Bytes: b, From: SocketAddress(r.SocketAddress)})
+		got.Add(peers.SocketEvent{Name: "datagram", Bytes: b, From: peers.SocketAddress(r.SocketAddress)})
 		if r.Size != len(b) || r.Proved {
 			t.Errorf("a datagram of %d bytes from a JS socket has rinfo %+v", len(b), r)
 		}
@@ -38,12 +40,12 @@ func goSocket(t *testing.T, o compat.Options) (*compat.Socket, *Log[SocketEvent]
 // TestSockets lets a socket of the npm package and one of ours exchange datagrams, each
 // as the other's bootstrap, and over a relay of the other kind.
 func TestSockets(t *testing.T) {
-	d := startDriver(t)
-	ctx := testContext(t)
-	goRelay := goPeer(t, Spec{Name: "go relay", Listen: true})
-	jsRelay := npmPeer(t, d, NPMSpec{Spec: Spec{Name: "js relay", Listen: true}})
+	d := harness.StartDriver(t)
+	ctx := harness.Context(t)
+	goRelay := harness.GoPeer(t, peers.Spec{Name: "go relay", Listen: true})
+	jsRelay := harness.NPMPeer(t, d, peers.NPMSpec{Spec: peers.Spec{Name: "js relay", Listen: true}})
 	for i, way := range []string{"to each other from JS", "to each other from Go", "over a Go relay", "over a JS relay"} {
-		var js *NPMSocket
+		var js *peers.NPMSocket
 		var err error
 		name := fmt.Sprint("socket", i)
 		options := compat.Options{Options: node.Options{Listen: true}}
@@ -51,7 +53,7 @@ func TestSockets(t *testing.T) {
 		case 0:
 		case 1:
 			js, err = d.Socket(ctx, name)
-			must(t, err)
+			harness.Must(t, err)
 			options.Bootstraps = []string{js.URL}
 		case 2:
 			options.Bootstraps = []string{goRelay.URL()}
@@ -64,23 +66,23 @@ func TestSockets(t *testing.T) {
 		} else if js == nil {
 			js, err = d.Socket(ctx, name, options.Bootstraps...)
 		}
-		must(t, err)
+		harness.Must(t, err)
 
 		listening := make(chan struct{})
-		must(t, ours.Bind(7000+i, func() { close(listening) }))
+		harness.Must(t, ours.Bind(7000+i, func() { close(listening) }))
 		theirs, err := js.Bind(ctx, 6000+i)
-		must(t, err)
+		harness.Must(t, err)
 		select {
 		case <-listening:
 		case <-ctx.Done():
 			t.Fatalf("%s: our socket never listens", way)
 		}
-		mine := SocketAddress(ours.Address())
-		if want := (SocketAddress{js.Address.Address, mine.Family, 6000 + i}); theirs != want || mine.Port != 7000+i {
+		mine := peers.SocketAddress(ours.Address())
+		if want := (peers.SocketAddress{Address: js.Address.Address, Family: mine.Family, Port: 6000 + i}); theirs != want || mine.Port != 7000+i {
 			t.Errorf("%s: the JS socket is at %+v, want %+v; ours at %+v", way, theirs, want, mine)
 		}
 
-		wire := NewLog[string]("what our socket's peer hears")
+		wire := peers.NewLog[string]("what our socket's peer hears")
 		ours.Peer().OnReceive(func(m compat.Message) { wire.Add(string(m.JSON)) })
 		r := rand.NewChaCha8([32]byte{byte(i)})
 		payloads := [][]byte{{}, []byte("text ü"), allBytes()}
@@ -92,27 +94,27 @@ func TestSockets(t *testing.T) {
 		// One after the other, since datagrams may overtake each other.
 		for n, data := range payloads {
 			padded := append([]byte("off"), data...)
-			must(t, js.Send(ctx, padded, 3, len(padded), mine.Port, mine.Address))
-			at, err := got.WaitN(ctx, n+1, IsDatagram)
-			must(t, err)
+			harness.Must(t, js.Send(ctx, padded, 3, len(padded), mine.Port, mine.Address))
+			at, err := got.WaitN(ctx, n+1, peers.IsDatagram)
+			harness.Must(t, err)
 			checkDatagram(t, way+" from JS", at[n], theirs, data)
 			texts, err := wire.WaitN(ctx, n+1, func(string) bool { return true })
-			must(t, err)
-			want := fmt.Sprintf(`{"buffer":%s,"address":"%s","port":%d}`, BufferText(data), theirs.Address, theirs.Port)
+			harness.Must(t, err)
+			want := fmt.Sprintf(`{"buffer":%s,"address":"%s","port":%d}`, peers.BufferText(data), theirs.Address, theirs.Port)
 			if texts[n] != want {
 				t.Errorf("%s: JS writes a datagram of %d bytes as %.200s, want %.200s", way, len(data), texts[n], want)
 			}
 
-			must(t, ours.Send(padded, 3, len(data), theirs.Port, theirs.Address))
-			at, err = js.Events().WaitN(ctx, n+1, IsDatagram)
-			must(t, err)
+			harness.Must(t, ours.Send(padded, 3, len(data), theirs.Port, theirs.Address))
+			at, err = js.Events().WaitN(ctx, n+1, peers.IsDatagram)
+			harness.Must(t, err)
 			checkDatagram(t, way+" from Go", at[n], mine, data)
 		}
 		t.Logf("%s: %d datagrams each way, of 0 to %d bytes, between port %d of JS and %d of Go", way, len(payloads), compat.MaxDatagram, theirs.Port, mine.Port)
-		must(t, js.Close(ctx))
-		_, err = js.Events().Wait(ctx, func(e SocketEvent) bool { return e.Name == "close" })
-		must(t, err)
-		must(t, ours.Close())
+		harness.Must(t, js.Close(ctx))
+		_, err = js.Events().Wait(ctx, func(e peers.SocketEvent) bool { return e.Name == "close" })
+		harness.Must(t, err)
+		harness.Must(t, ours.Close())
 	}
 }
 
@@ -124,7 +126,7 @@ func allBytes() []byte {
 	return b
 }
 
-func checkDatagram(t *testing.T, what string, e SocketEvent, from SocketAddress, data []byte) {
+func checkDatagram(t *testing.T, what string, e peers.SocketEvent, from peers.SocketAddress, data []byte) {
 	t.Helper()
 	if !bytes.Equal(e.Bytes, data) || e.From != from {
 		t.Errorf("%s: %d bytes from %+v, want the %d that were sent, from %+v", what, len(e.Bytes), e.From, len(data), from)
@@ -138,24 +140,24 @@ func TestBittorrentDHT(t *testing.T) {
 		nodes     = 20
 		wellKnown = 3 // of the nodes
 	)
-	d := startDriver(t)
-	ctx := testContext(t)
-	relay := goPeer(t, Spec{Name: "bootstrap", Listen: true})
-	var sockets [nodes]*NPMSocket
-	var addresses []SocketAddress
+	d := harness.StartDriver(t)
+	ctx := harness.Context(t)
+	relay := harness.GoPeer(t, peers.Spec{Name: "bootstrap", Listen: true})
+	var sockets [nodes]*peers.NPMSocket
+	var addresses []peers.SocketAddress
 	for i := range sockets {
 		var err error
 		sockets[i], err = d.Socket(ctx, fmt.Sprint("dht", i), relay.URL())
-		must(t, err)
-		addresses = append(addresses, SocketAddress{sockets[i].Address.Address, compat.Family, 6881 + i})
+		harness.Must(t, err)
+		addresses = append(addresses, peers.SocketAddress{Address: sockets[i].Address.Address, Family: compat.Family, Port: 6881 + i})
 	}
-	must(t, WaitLinks(ctx, relay.URL(), nodes))
+	harness.Must(t, peers.WaitLinks(ctx, relay.URL(), nodes))
 
-	var dhts [nodes]*NPMDHT
+	var dhts [nodes]*peers.NPMDHT
 	inParallel(t, nodes, func(i int) (err error) {
 		// What nodes tell each other of nodes has room for an IPv4 address and none for an
 		// id. So these few are all that most of them ever know.
-		known := slices.DeleteFunc(slices.Clone(addresses[:wellKnown]), func(a SocketAddress) bool { return a == addresses[i] })
+		known := slices.DeleteFunc(slices.Clone(addresses[:wellKnown]), func(a peers.SocketAddress) bool { return a == addresses[i] })
 		dhts[i], err = sockets[i].DHT(ctx, addresses[i].Port, known)
 		return err
 	})
@@ -200,5 +202,5 @@ func inParallel(t *testing.T, n int, f func(int) error) {
 		all.Go(func() { errs[i] = f(i) })
 	}
 	all.Wait()
-	must(t, errors.Join(errs...))
+	harness.Must(t, errors.Join(errs...))
 }

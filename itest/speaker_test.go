@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/peer-relay/peer-relay/itest/harness"
+	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/node"
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -13,17 +15,17 @@ import (
 // TestJSLibp2pSpeaksFromTheSpec lets a peer that was written from SPEC.md alone, on
 // js-libp2p, talk through a node and with it.
 func TestJSLibp2pSpeaksFromTheSpec(t *testing.T) {
-	needNPM(t)
+	harness.NeedNPM(t)
 	for _, transport := range []string{"ws", "webrtc-direct"} {
 		t.Run(transport, func(t *testing.T) { speakFromTheSpec(t, transport) })
 	}
 }
 
 func speakFromTheSpec(t *testing.T, transport string) {
-	ctx := testContext(t)
+	ctx := harness.Context(t)
 	messages := make(chan protocol.Message, 10)
 	n, err := node.New(node.Options{Listen: true, ListenHost: "127.0.0.1", OnMessage: func(m protocol.Message) { messages <- m }})
-	must(t, err)
+	harness.Must(t, err)
 	defer n.Close()
 	echoed := make(chan protocol.Message, 1)
 	go func() { // ends with the first message or the test
@@ -38,7 +40,7 @@ func speakFromTheSpec(t *testing.T, transport string) {
 		}
 	}()
 
-	out, err := runLibp2pNode(ctx, "speaker.mjs", AddrOver(n.Addrs(), transport), n.ID().String())
+	out, err := peers.RunNode(ctx, nil, "speaker.mjs", peers.AddrOver(n.Addrs(), transport), n.ID().String())
 	if err != nil {
 		t.Fatalf("speaker.mjs: %v", err)
 	}

@@ -27,7 +27,10 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/peer-relay/peer-relay/compat/legacy"
+	"github.com/peer-relay/peer-relay/itest/harness"
+	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/stream"
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
@@ -36,36 +39,36 @@ import (
 // Nobody makes any other link.
 type jsAndGo struct {
 	near, far *node.Node
-	relay     *GoPeer // our binary
-	tap       *Tap    // between near and the JS relay; nil: there is none
+	relay     *peers.GoPeer // our binary
+	tap       *peers.Tap    // between near and the JS relay; nil: there is none
 }
 
 // dialThis dials legacy peers at one address, whomever else it hears of.
 type dialThis struct {
-	dialOnly
+	peers.DialOnly
 	url string
 }
 
-func (d dialThis) CanDial(c protocol.Contact) bool { return c.URL == d.url && d.dialOnly.CanDial(c) }
+func (d dialThis) CanDial(c protocol.Contact) bool { return c.URL == d.url && d.DialOnly.CanDial(c) }
 
 func startJSAndGo(t *testing.T, tapped bool) (ends jsAndGo) {
 	t.Helper()
-	d := startDriver(t)
-	ctx := testContext(t)
-	js := npmPeer(t, d, NPMSpec{Spec: Spec{Name: "js relay", Listen: true}, Hold: true})
-	relay := goPeer(t, Spec{Name: "go relay", Listen: true, Bootstrap: []string{js.URL()}})
+	d := harness.StartDriver(t)
+	ctx := harness.Context(t)
+	js := harness.NPMPeer(t, d, peers.NPMSpec{Spec: peers.Spec{Name: "js relay", Listen: true}, Hold: true})
+	relay := harness.GoPeer(t, peers.Spec{Name: "go relay", Listen: true, Bootstrap: []string{js.URL()}})
 	ends.relay = relay
 	url := js.URL()
 	if tapped {
 		var err error
 		ends.tap, err = d.Tap(ctx, "tap", url)
-		must(t, err)
+		harness.Must(t, err)
 		url = ends.tap.URL
 	}
-	linked := func(n *node.Node, to Peer) {
-		_, err := to.Events().Wait(ctx, IsPeer(n.ID()))
-		must(t, err)
-		must(t, Until(ctx, "the relay to be linked", func() (bool, error) { return len(n.Router().Peers()) == 1, nil }))
+	linked := func(n *node.Node, to peers.Peer) {
+		_, err := to.Events().Wait(ctx, peers.IsPeer(n.ID()))
+		harness.Must(t, err)
+		harness.Must(t, peers.Until(ctx, "the relay to be linked", func() (bool, error) { return len(n.Router().Peers()) == 1, nil }))
 		t.Cleanup(func() {
 			if links := n.Router().Peers(); len(links) != 1 || links[0].ID != to.ID() {
 				t.Errorf("a node has %d links, want one, to its relay", len(links))
@@ -77,14 +80,14 @@ func startJSAndGo(t *testing.T, tapped bool) (ends jsAndGo) {
 	}
 	// The host has no transport by which it could dial our relay past the JS one.
 	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.Transport(tcp.NewTCPTransport))
-	must(t, err)
+	harness.Must(t, err)
 	t.Cleanup(func() { h.Close() })
 	ends.near, err = node.Attach(h, node.Options{Bootstraps: []string{url}, NoOverlay: true,
-		Legacy: dialThis{dialOnly{&legacy.WebSocket{}}, url}})
-	must(t, err)
+		Legacy: dialThis{peers.DialOnly{WebSocket: &legacy.WebSocket{}}, url}})
+	harness.Must(t, err)
 	linked(ends.near, js)
 	ends.far, err = node.New(node.Options{Bootstraps: relay.Ready.Addrs[:1], NoOverlay: true, NoDiscovery: true})
-	must(t, err)
+	harness.Must(t, err)
 	linked(ends.far, relay)
 	return ends
 }
@@ -128,26 +131,26 @@ func TestHTTP3(t *testing.T) {
 func fetchHTTP3(t *testing.T, ends jsAndGo, percent int) {
 	const size = 10_000_000
 	serverSocket, err := ends.far.ListenPacket(443)
-	must(t, err)
+	harness.Must(t, err)
 	defer serverSocket.Close()
 	clientSocket, err := ends.near.ListenPacket(0)
-	must(t, err)
+	harness.Must(t, err)
 	defer clientSocket.Close()
-	ctx := testContext(t)
-	before, err := FetchStatus(ctx, ends.relay.URL())
-	must(t, err)
+	ctx := harness.Context(t)
+	before, err := peers.FetchStatus(ctx, ends.relay.URL())
+	harness.Must(t, err)
 	server := &lossy{PacketConn: serverSocket, percent: percent, random: rand.New(rand.NewPCG(1, uint64(percent)))}
 	client := &lossy{PacketConn: clientSocket, percent: percent, random: rand.New(rand.NewPCG(2, uint64(percent)))}
 
 	cert, pool := selfSigned(t, "far.example")
-	config := &quic.Config{DisablePathMTUDiscovery: true, MaxIdleTimeout: patience}
+	config := &quic.Config{DisablePathMTUDiscovery: true, MaxIdleTimeout: harness.Patience}
 	serverTransport := &quic.Transport{Conn: server}
 	defer serverTransport.Close()
 	listener, err := serverTransport.ListenEarly(http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}}), config)
-	must(t, err)
+	harness.Must(t, err)
 	h3 := &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(size))
-		io.CopyN(w, seedSource(10), size) // the client misses what does not arrive
+		io.CopyN(w, peers.SeedSource(10), size) // the client misses what does not arrive
 	})}
 	served := make(chan error, 1)
 	go func() { served <- h3.ServeListener(listener) }() // until the server is closed
@@ -168,20 +171,20 @@ func fetchHTTP3(t *testing.T, ends jsAndGo, percent int) {
 	}
 	defer tripper.Close()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://far.example/", nil)
-	must(t, err)
+	harness.Must(t, err)
 	response, err := tripper.RoundTrip(request)
-	must(t, err)
+	harness.Must(t, err)
 	defer response.Body.Close()
 	got, want := sha256.New(), sha256.New()
 	n, err := io.Copy(got, response.Body)
-	must(t, err)
-	io.CopyN(want, seedSource(10), size)
+	harness.Must(t, err)
+	io.CopyN(want, peers.SeedSource(10), size)
 	if n != size || !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
 		t.Errorf("%d bytes came of %d, or others", n, size)
 	}
 	t.Logf("%d bytes came, SHA-256 %x, of what was sent %x", n, got.Sum(nil), want.Sum(nil))
-	after, err := FetchStatus(ctx, ends.relay.URL())
-	must(t, err)
+	after, err := peers.FetchStatus(ctx, ends.relay.URL())
+	harness.Must(t, err)
 	passed := after.Counters["forwarded"] - before.Counters["forwarded"]
 	t.Logf("our relay, between the JS one and the server, passed %d messages on", passed)
 	if came := client.Stats().Received; passed < came {
@@ -201,16 +204,16 @@ func fetchHTTP3(t *testing.T, ends jsAndGo, percent int) {
 func selfSigned(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
-	must(t, err)
+	harness.Must(t, err)
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
 		DNSNames: []string{name}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(cryptorand.Reader, template, template, key.Public(), key)
-	must(t, err)
+	harness.Must(t, err)
 	leaf, err := x509.ParseCertificate(der)
-	must(t, err)
+	harness.Must(t, err)
 	pool := x509.NewCertPool()
 	pool.AddCert(leaf)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
@@ -220,30 +223,32 @@ func selfSigned(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
 // can: of a datagram all, of a stream nothing.
 func TestStreamThroughJSRelay(t *testing.T) {
 	ends := startJSAndGo(t, true)
-	ctx := testContext(t)
+	ctx := harness.Context(t)
 	const plain = "whoever reads this may know it"
-	digits := strings.Trim(bytesText([]byte(plain)), "[]") // as JSON writes a Buffer
+	digits := strings.Trim(peers.BytesText([]byte(plain)), "[]") // as JSON writes a Buffer
 	read := func() int {
-		return ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, digits) || strings.Contains(f.Text, plain) })
+		return ends.tap.Frames.Count(func(f peers.TapFrame) bool {
+			return strings.Contains(f.Text, digits) || strings.Contains(f.Text, plain)
+		})
 	}
 
 	server, err := ends.far.ListenPacket(7)
-	must(t, err)
+	harness.Must(t, err)
 	defer server.Close()
-	client, err := ends.near.Dial(ends.far.ID(), 7)
-	must(t, err)
+	client, err := ends.near.DialPacket(ends.far.ID(), 7)
+	harness.Must(t, err)
 	defer client.Close()
 	_, err = client.Write([]byte(plain))
-	must(t, err)
-	must(t, server.SetReadDeadline(time.Now().Add(patience)))
+	harness.Must(t, err)
+	harness.Must(t, server.SetReadDeadline(time.Now().Add(harness.Patience)))
 	_, _, err = server.ReadFrom(make([]byte, 100))
-	must(t, err)
+	harness.Must(t, err)
 	if n := read(); n != 1 {
 		t.Fatalf("the relay could read %d frames with what one datagram says", n)
 	}
 
-	l, err := ends.far.Listen()
-	must(t, err)
+	l, err := ends.far.ListenStream(7)
+	harness.Must(t, err)
 	echoed := make(chan error, 1)
 	go func() { // ends with the stream, or the node
 		c, err := l.AcceptStream()
@@ -253,10 +258,10 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		}
 		echoed <- err
 	}()
-	c, err := ends.near.DialStream(ctx, ends.far.ID())
-	must(t, err)
+	c, err := ends.near.DialStream(ctx, ends.far.ID(), 7)
+	harness.Must(t, err)
 	defer c.Close()
-	must(t, c.SetDeadline(time.Now().Add(patience)))
+	harness.Must(t, c.SetDeadline(time.Now().Add(harness.Patience)))
 	want := []byte(strings.Repeat(plain, 5000))
 	wrote := make(chan error, 1)
 	go func() { // ends with the stream
@@ -264,16 +269,18 @@ func TestStreamThroughJSRelay(t *testing.T) {
 		wrote <- errors.Join(err, c.CloseWrite())
 	}()
 	got, err := io.ReadAll(c)
-	must(t, err)
-	must(t, <-wrote)
-	must(t, <-echoed)
+	harness.Must(t, err)
+	harness.Must(t, <-wrote)
+	harness.Must(t, <-echoed)
 	if !bytes.Equal(got, want) {
 		t.Errorf("%d bytes came back of %d, or others", len(got), len(want))
 	}
 	if n := read(); n != 1 {
 		t.Errorf("the relay could read %d frames with what a stream says", n-1)
 	}
-	if frames := ends.tap.Frames.Count(func(f TapFrame) bool { return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(node.StreamPort)+",") }); frames < len(want)/packet.MaxDatagram {
+	if frames := ends.tap.Frames.Count(func(f peers.TapFrame) bool {
+		return strings.Contains(f.Text, `"dgram":"`+strconv.Itoa(stream.Port)+",")
+	}); frames < len(want)/packet.MaxDatagram {
 		t.Errorf("only %d frames went by the relay", frames)
 	}
 }

@@ -8,32 +8,29 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/record"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
-	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/peer-relay/peer-relay/node/internal/contact"
 	"github.com/peer-relay/peer-relay/protocol"
-	"github.com/peer-relay/peer-relay/protocol/wire"
 )
-
-// maxRecordAddrs is how many addresses of a peer record are told, and dialled.
-const maxRecordAddrs = 16
 
 // A nativeDialer opens /peer-relay/1 streams: to the peer of a signed record, or of a
 // multiaddr that ends in /p2p/….
 type nativeDialer struct{ n *Node }
 
+// CanDial implements protocol.Dialer.
 func (d nativeDialer) CanDial(c protocol.Contact) bool {
 	return len(c.Record) > 0 || strings.HasPrefix(c.URL, "/")
 }
 
+// Dial implements protocol.Dialer.
 func (d nativeDialer) Dial(ctx context.Context, _ *protocol.Router, c protocol.Contact) (protocol.Link, error) {
 	var to *peer.AddrInfo
 	var err error
 	if len(c.Record) > 0 {
 		to, err = d.n.openRecord(c)
 	} else {
-		to, err = parseP2P(c.URL)
+		to, err = contact.ParseP2P(c.URL)
 	}
 	if err != nil {
 		return nil, err
@@ -56,31 +53,19 @@ func (n *Node) openTo(ctx context.Context, p peer.ID) (protocol.Link, error) {
 	return n.openStream(ctx, s)
 }
 
-// parseP2P reads a multiaddr that ends in /p2p/….
-func parseP2P(s string) (*peer.AddrInfo, error) {
-	a, err := ma.NewMultiaddr(s)
-	if err != nil {
-		return nil, fmt.Errorf("node: multiaddr %q: %w", s, err)
-	}
-	info, err := peer.AddrInfoFromP2pAddr(a)
-	if err != nil || len(info.Addrs) == 0 {
-		return nil, fmt.Errorf("node: multiaddr %q: want /…/p2p/PEER-ID, so that the peer can prove who it is", s)
-	}
-	return info, nil
-}
-
 var errNoAddrs = errors.New("node: the record has no address that may be dialled")
 
-// openRecord checks a signed peer record against the id that it came with.
+// openRecord returns the peer of a signed record, with those of its addresses that may be
+// dialled.
 func (n *Node) openRecord(c protocol.Contact) (*peer.AddrInfo, error) {
-	rec, err := checkRecord(c.Record, c.ID)
+	rec, err := contact.OpenRecord(c.Record, c.ID)
 	if err != nil {
 		return nil, err
 	}
 	info := &peer.AddrInfo{ID: rec.PeerID}
 	home := n.home()
 	for _, a := range rec.Addrs {
-		if home.has(a) && len(info.Addrs) < maxRecordAddrs {
+		if home.Has(a) && len(info.Addrs) < contact.MaxAddrs {
 			info.Addrs = append(info.Addrs, a)
 		}
 	}
@@ -88,43 +73,4 @@ func (n *Node) openRecord(c protocol.Contact) (*peer.AddrInfo, error) {
 		return nil, errNoAddrs
 	}
 	return info, nil
-}
-
-// checkRecord opens a signed peer record, which must be that of the peer with an id.
-func checkRecord(raw []byte, id protocol.ID) (*peer.PeerRecord, error) {
-	var rec peer.PeerRecord
-	envelope, err := record.ConsumeTypedEnvelope(raw, &rec)
-	if err != nil {
-		return nil, fmt.Errorf("node: peer record: %w", err)
-	}
-	if !rec.PeerID.MatchesPublicKey(envelope.PublicKey) || IDOf(rec.PeerID) != id {
-		return nil, errors.New("node: peer record: it is another peer's")
-	}
-	return &rec, nil
-}
-
-// makeRecord signs addresses of this peer, as many as there is room for; nil if there are none.
-func (n *Node) makeRecord(addrs []ma.Multiaddr) ([]byte, error) {
-	key := n.key
-	addrs = addrs[:min(len(addrs), maxRecordAddrs)]
-	if key == nil || len(addrs) == 0 {
-		return nil, nil
-	}
-	rec := peer.PeerRecordFromAddrInfo(peer.AddrInfo{ID: n.host.ID(), Addrs: addrs})
-	for {
-		envelope, err := record.Seal(rec, key)
-		if err != nil {
-			return nil, fmt.Errorf("node: peer record: %w", err)
-		}
-		raw, err := envelope.Marshal()
-		if err != nil {
-			return nil, fmt.Errorf("node: peer record: %w", err)
-		}
-		if len(raw) <= wire.MaxRecord {
-			return raw, nil
-		}
-		if rec.Addrs = rec.Addrs[:len(rec.Addrs)-1]; len(rec.Addrs) == 0 {
-			return nil, nil
-		}
-	}
 }

@@ -3,26 +3,29 @@ package node
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+
+	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// openPatience is how long the end that was dialled waits for the other to open the
-// stream, so that the two seldom open one each.
+// openPatience is the time that the dialled end leaves the other one to open the stream, so
+// that the two seldom open one each.
 const openPatience = 2 * time.Second
 
-// overlayPatience is how long peers that the host meets by a DHT are left to the overlay,
-// which chooses among all that it hears of. What it has a use for and no link with by then
-// may be of another island, where no offer arrives.
+// overlayPatience is the time for which peers that the host meets by a DHT are left to the
+// overlay, which chooses among all that it hears of. A peer that it wants and has no link with
+// by then may be in another partition, where no offer arrives.
 const overlayPatience = time.Minute
 
-// discover links to the peers with which the host is connected and of which identify
-// says that they speak our protocol, as far as the overlay has use for them. It
-// also notes when the host's own addresses change. It ends when the node closes.
+// discover links to the peers with which the host is connected and of which identify says that
+// they speak our protocol, as far as the overlay wants them. It also notes when the host's own
+// addresses change. It ends when the node closes.
 func (n *Node) discover() error {
 	sub, err := n.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerProtocolsUpdated), new(event.EvtLocalAddressesUpdated),
@@ -56,8 +59,41 @@ func (n *Node) discover() error {
 	return nil
 }
 
-// found opens a link to a connected peer unless the overlay has no use for it. A host with a
-// DHT meets many peers, in no order that matters: there the overlay goes first.
+// The limits of discovery. A peer can say as often as it likes that it speaks the protocol.
+const (
+	maxFound   = 1024 // peers that wait for their turn
+	maxOpening = 8    // of those, to which a stream is being opened
+)
+
+// A finder bounds what the peers that a host meets can cost. Its zero value works.
+type finder struct {
+	mu    sync.Mutex
+	found map[peer.ID]struct{} // those that wait for their turn
+	turns chan struct{}        // holds a token for each stream that is being opened
+}
+
+// begin reports whether a peer is to get a turn, which end ends.
+func (f *finder) begin(p peer.ID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.found == nil {
+		f.found, f.turns = make(map[peer.ID]struct{}), make(chan struct{}, maxOpening)
+	}
+	if _, twice := f.found[p]; twice || len(f.found) >= maxFound {
+		return false
+	}
+	f.found[p] = struct{}{}
+	return true
+}
+
+func (f *finder) end(p peer.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.found, p)
+}
+
+// found opens a link to a connected peer if the overlay wants it. A host with a DHT meets many
+// peers, in no order that matters: there the overlay goes first.
 func (n *Node) found(p peer.ID) {
 	wait := openPatience
 	for _, c := range n.host.Network().ConnsToPeer(p) {
@@ -68,22 +104,42 @@ func (n *Node) found(p peer.ID) {
 	if n.dht != nil && n.router.Stats().Links > 0 {
 		wait = overlayPatience
 	}
+	if !n.finder.begin(p) {
+		return
+	}
 	n.task(func(ctx context.Context) {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
+		link := n.linkTo(ctx, p, wait)
+		n.finder.end(p)
+		if link != nil {
+			n.router.Serve(ctx, link) // it logs why the link ended
 		}
-		if !n.router.Wants(IDOf(p)) || n.host.Network().Connectedness(p) != network.Connected {
-			return
-		}
-		dial, cancel := context.WithTimeout(ctx, helloTimeout)
-		link, err := n.openTo(dial, p)
-		cancel()
-		if err != nil {
-			n.log.Debug("no link to an identified peer", "peer", p, "err", err)
-			return
-		}
-		n.router.Serve(ctx, link) // it logs why the link ended
 	})
+}
+
+// linkTo waits, and then opens a link to a connected peer if the overlay still wants it. It
+// returns nil if there is none.
+func (n *Node) linkTo(ctx context.Context, p peer.ID, wait time.Duration) protocol.Link {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(wait):
+	}
+	// Few at once: with each link the overlay wants fewer others.
+	select {
+	case <-ctx.Done():
+		return nil
+	case n.finder.turns <- struct{}{}:
+	}
+	defer func() { <-n.finder.turns }()
+	if !n.router.Wants(IDOf(p)) || n.host.Network().Connectedness(p) != network.Connected {
+		return nil
+	}
+	dial, cancel := context.WithTimeout(ctx, helloTimeout)
+	defer cancel()
+	link, err := n.openTo(dial, p)
+	if err != nil {
+		n.log.Debug("no link to an identified peer", "peer", p, "err", err)
+		return nil
+	}
+	return link
 }

@@ -67,7 +67,7 @@ func ExampleNode_DialStream() {
 	}
 	client, server := nodes[0], nodes[1]
 
-	streams, err := server.Listen()
+	streams, err := server.ListenStream(80)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func ExampleNode_DialStream() {
 		if err != nil {
 			return nil, err
 		}
-		return client.DialStream(ctx, id)
+		return client.DialStream(ctx, id, 80)
 	}}}
 	defer browser.CloseIdleConnections()
 	page, err := browser.Get("http://" + server.ID().String() + "/")

@@ -12,16 +12,17 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/peer-relay/peer-relay/node/internal/contact"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// maxKeyFile is the most bytes that a key file may have: a 4096-bit RSA key takes
-// about 2400, an Ed25519 key 68.
+// maxKeyFile is the most bytes of a key file: a 4096-bit RSA key takes about 2400, an Ed25519
+// key 68.
 const maxKeyFile = 8 << 10
 
-// IDOf gives the id of a libp2p peer: the first 20 bytes of the SHA-256 of its peer
-// id, the head of its key in a Kademlia DHT.
-func IDOf(p peer.ID) protocol.ID { return protocol.HashID([]byte(p)) }
+// IDOf returns the id of a libp2p peer: the first 20 bytes of the SHA-256 of its peer id, the
+// head of its key in a Kademlia DHT.
+func IDOf(p peer.ID) protocol.ID { return contact.IDOf(p) }
 
 // NewKey makes an Ed25519 key, the identity of a peer.
 func NewKey() (crypto.PrivKey, error) {
@@ -29,10 +30,10 @@ func NewKey() (crypto.PrivKey, error) {
 	return key, err
 }
 
-// LoadKey reads the key in the file at path, a marshalled libp2p private key as
-// other libp2p programs write it. If there is no such file it makes an Ed25519 key
-// and writes it there, for its owner's eyes only (mode 0600). A file that others may
-// read is refused: whoever reads the key is the peer.
+// LoadKey reads the key in the file at path, a marshalled libp2p private key as other libp2p
+// programs write it. If there is no such file it makes an Ed25519 key and writes it there,
+// readable only by its owner (mode 0600). A file that others may read is refused: with the key
+// they could be the peer.
 func LoadKey(path string) (crypto.PrivKey, error) {
 	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -102,7 +103,7 @@ func createKey(path string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	// O_EXCL: never over another's key, never through a planted link.
+	// O_EXCL: never over another key, never through a planted link.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err

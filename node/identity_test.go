@@ -58,11 +58,11 @@ func TestKeyFile(t *testing.T) {
 	if theirs, err := crypto.UnmarshalPrivateKey(raw); err != nil || !theirs.Equals(key) {
 		t.Errorf("libp2p reads %v, %v", theirs, err)
 	}
-	a, b := newTestHost(t, hostOptions{Key: key}), newTestHost(t, hostOptions{Key: again})
+	a, b := start(t, Options{Key: key}), start(t, Options{Key: again})
 	if a.ID() != b.ID() {
 		t.Error("one key makes two peers")
 	}
-	if c := newTestHost(t, hostOptions{}); c.ID() == a.ID() {
+	if c := start(t, Options{}); c.ID() == a.ID() {
 		t.Error("a host without a key has another's")
 	}
 }

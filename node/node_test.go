@@ -7,10 +7,11 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// inboxOf gives options that pass messages and peers on to channels.
+// inboxOf returns options that pass messages and peers on to channels.
 func inboxOf(o Options) (Options, chan protocol.Message, chan protocol.LinkInfo) {
 	messages, peers := make(chan protocol.Message, 100), make(chan protocol.LinkInfo, 100)
 	o.OnMessage = func(m protocol.Message) { messages <- m }
@@ -45,23 +46,23 @@ func TestMessagesCrossByBootstrap(t *testing.T) {
 	co, cMessages, cPeers := inboxOf(Options{Bootstraps: []string{a.Addrs()[0].String()}})
 	c := start(t, co)
 
-	receive(t, "peer at a", aPeers)
-	receive(t, "peer at a", aPeers)
-	if got := receive(t, "peer at b", bPeers); got.ID != a.ID() || !got.Proved || got.Kind != protocol.LinkNative {
+	nodetest.Receive(t, "peer at a", aPeers)
+	nodetest.Receive(t, "peer at a", aPeers)
+	if got := nodetest.Receive(t, "peer at b", bPeers); got.ID != a.ID() || !got.Proved || got.Kind != protocol.LinkNative {
 		t.Errorf("b is linked to %+v", got)
 	}
-	receive(t, "peer at c", cPeers)
+	nodetest.Receive(t, "peer at c", cPeers)
 	// b and c listen nowhere, so what they say to each other goes by a.
 	b.Send(c.ID(), []byte("from b"))
-	if m := receive(t, "message at c", cMessages); m.From != b.ID() || string(m.Payload) != "from b" || m.Proved {
+	if m := nodetest.Receive(t, "message at c", cMessages); m.From != b.ID() || string(m.Payload) != "from b" || m.Proved {
 		t.Errorf("c got %+v", m)
 	}
 	c.Send(b.ID(), []byte("from c"))
-	if m := receive(t, "message at b", bMessages); m.From != c.ID() || len(m.Path) != 2 || m.Path[1] != a.ID() {
+	if m := nodetest.Receive(t, "message at b", bMessages); m.From != c.ID() || len(m.Path) != 2 || m.Path[1] != a.ID() {
 		t.Errorf("b got %+v", m)
 	}
 	b.Send(a.ID(), []byte("to a"))
-	if m := receive(t, "message at a", aMessages); !m.Proved || m.From != b.ID() {
+	if m := nodetest.Receive(t, "message at a", aMessages); !m.Proved || m.From != b.ID() {
 		t.Errorf("a got %+v", m)
 	}
 	if s := a.Router().Stats(); s.Forwarded != 2 {
@@ -76,10 +77,10 @@ func TestSignedMessagesAreProvedOverAnyNumberOfHops(t *testing.T) {
 	b := start(t, bo)
 	co, cMessages, cPeers := inboxOf(Options{Bootstraps: boot})
 	c := start(t, co)
-	receive(t, "peer", bPeers)
-	receive(t, "peer", cPeers)
+	nodetest.Receive(t, "peer", bPeers)
+	nodetest.Receive(t, "peer", cPeers)
 	b.Send(c.ID(), []byte("signed"))
-	if m := receive(t, "message", cMessages); !m.Proved || m.From != b.ID() {
+	if m := nodetest.Receive(t, "message", cMessages); !m.Proved || m.From != b.ID() {
 		t.Errorf("got %+v", m)
 	}
 }
@@ -97,16 +98,16 @@ func TestAttachedHostIsFoundByIdentify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), nodetest.Patience)
 	defer cancel()
 	if err := h.Connect(ctx, peer.AddrInfo{ID: a.Host().ID(), Addrs: a.Host().Addrs()}); err != nil {
 		t.Fatal(err)
 	}
-	receive(t, "peer", bPeers)
+	nodetest.Receive(t, "peer", bPeers)
 	b.Send(a.ID(), []byte("hello"))
-	receive(t, "message", aMessages)
+	nodetest.Receive(t, "message", aMessages)
 	a.Send(b.ID(), []byte("hello"))
-	receive(t, "message", bMessages)
+	nodetest.Receive(t, "message", bMessages)
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}

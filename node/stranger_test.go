@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -35,6 +36,17 @@ func meet(t *testing.T, n *Node, hello []byte) *stranger {
 
 func meetAt(t *testing.T, n *Node, at ma.Multiaddr, hello []byte) *stranger {
 	t.Helper()
+	x := approach(t, at)
+	x.write(hello)
+	if got := x.read(); got[0] != 0x0a { // Frame.hello
+		t.Fatalf("the first frame is %x", got)
+	}
+	return x
+}
+
+// approach lets a stranger open a stream to a node and say nothing yet.
+func approach(t *testing.T, at ma.Multiaddr) *stranger {
+	t.Helper()
 	h, err := libp2p.New(libp2p.NoListenAddrs)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +56,7 @@ func meetAt(t *testing.T, n *Node, at ma.Multiaddr, hello []byte) *stranger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), nodetest.Patience)
 	t.Cleanup(cancel)
 	if err := h.Connect(ctx, *to); err != nil {
 		t.Fatal(err)
@@ -53,14 +65,9 @@ func meetAt(t *testing.T, n *Node, at ma.Multiaddr, hello []byte) *stranger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.SetDeadline(time.Now().Add(patience))
+	s.SetDeadline(time.Now().Add(nodetest.Patience))
 	t.Cleanup(func() { s.SetDeadline(time.Time{}) })
-	x := &stranger{t: t, id: IDOf(h.ID()), s: s, r: bufio.NewReader(s)}
-	x.write(hello)
-	if got := x.read(); got[0] != 0x0a { // Frame.hello
-		t.Fatalf("the first frame is %x", got)
-	}
-	return x
+	return &stranger{t: t, id: IDOf(h.ID()), s: s, r: bufio.NewReader(s)}
 }
 
 func (x *stranger) write(frame []byte) {
@@ -93,7 +100,7 @@ func TestNothingLargerThanThePeerTakes(t *testing.T) {
 				0x19, 1, 2, 3, 4, 5, 6, 7, 8, // link
 				0x22, 3, 0x08, byte(test.said) | 0x80, byte(test.said >> 7), // limits.max_frame
 			})
-			if got := receive(t, "peer", peers); got.ID != x.id {
+			if got := nodetest.Receive(t, "peer", peers); got.ID != x.id {
 				t.Fatalf("linked to %v, want %v", got.ID, x.id)
 			}
 			for _, size := range []int{test.most, test.most - 500} {
@@ -135,5 +142,52 @@ func TestPingAndByeAreAnswered(t *testing.T) {
 	answer([]byte{0x32, 0x02, 0x08, 0x02}, []byte{0x32, 0x00})
 	if b, err := x.r.ReadByte(); err == nil {
 		t.Errorf("after its bye the node sent %x", b)
+	}
+}
+
+// A newcomer that has the relay's hello may tell others that it is there, before the relay has
+// its hello. Their messages to it wait at the relay.
+func TestMessagesWaitForAHello(t *testing.T) {
+	for _, ends := range []string{"with a link", "without one"} {
+		t.Run(ends, func(t *testing.T) {
+			relay := start(t, local(Options{NoOverlay: true, NoDiscovery: true}))
+			o, _, peers := inboxOf(Options{NoOverlay: true, NoDiscovery: true, Bootstraps: []string{relay.Addrs()[0].String()}})
+			sender := start(t, o)
+			nodetest.Receive(t, "link", peers)
+			for {
+				begun := time.Now()
+				x := approach(t, relay.Addrs()[0])
+				if got := x.read(); got[0] != 0x0a { // Frame.hello
+					t.Fatalf("the first frame is %x", got)
+				}
+				before := relay.Router().Stats()
+				if err := sender.Send(x.id, []byte("welcome")); err != nil {
+					t.Fatal(err)
+				}
+				nodetest.Eventually(t, "the message is at the relay", func() bool { return relay.Router().Stats().Received > before.Received })
+				if ends != "with a link" {
+					x.s.Reset()
+					nodetest.Eventually(t, "the message is dropped", func() bool { return relay.Router().Stats().Dropped[protocol.DropNoRoute] == 1 })
+					return
+				}
+				x.write([]byte{0x0a, 9, 0x19, 1, 2, 3, 4, 5, 6, 7, 8})
+				nodetest.Eventually(t, "a link or a drop", func() bool {
+					s := relay.Router().Stats()
+					return s.Links == 2 || s.Dropped.Total() > before.Dropped.Total()
+				})
+				if time.Since(begun) > time.Second { // a busy machine: the message need not have waited so long
+					t.Log("too slow, again")
+					x.s.Reset()
+					nodetest.Eventually(t, "the link is gone", func() bool { return relay.Router().Stats().Links == 1 })
+					continue
+				}
+				for f := x.read(); !bytes.Contains(f, []byte("welcome")); f = x.read() {
+				}
+				if drops := relay.Router().Stats().Dropped; drops.Total() > before.Dropped.Total() {
+					t.Errorf("the relay dropped %v", drops)
+				}
+				return
+			}
+		})
 	}
 }

@@ -16,7 +16,7 @@
 //	│  │ forward.go   where a message goes next                 links     │ │
 //	│  │ claim.go     one link a peer       host  candidate.go  to whom   │ │
 //	│  │ table.go     all links, by id    ◄─────  handshake.go  and how   │ │
-//	│  │ seen.go      what was there              bootstrap.go  at first  │ │
+//	│  │ transit.go   what went through           bootstrap.go  at first  │ │
 //	│  └──────────────────────────────────────────────────────────────────┘ │
 //	│  serve.go reads a link   queue.go, one writer a link   inbox.go       │
 //	└──────▲───────────────────────────│────────────────────────────────────┘
@@ -37,10 +37,13 @@
 // All are constants, in wire/limits.go, internal/core/params.go, packet/datagram.go and
 // inbox.go. A message is at most [wire.MaxPayload] raw bytes or [wire.MaxText] bytes of JSON,
 // so that every kind of peer can take it, and goes through at most 19 relays. A link queues
-// 4 MiB or 8,192 frames; beyond that Send says ErrQueueFull, and relays drop and count. 256
-// messages or 1 MiB wait up to a minute for the first link. The application may be 8,192
+// 4 MiB or 8,192 frames, all links together 48 MiB, of which each has 64 KiB whatever the
+// others hold; beyond that Send says ErrQueueFull, and relays drop and count. 256 messages or
+// 1 MiB wait up to a minute for the first link, and as many up to a second for a peer whose
+// handshake is in progress. The application may be 8,192
 // messages or 16 MiB behind. What has been seen is remembered for a minute or as long as
-// 64 MiB suffice, what has been delivered for two minutes or as long as 32 MiB do. Nothing
+// 64 MiB suffice, what has been delivered for two minutes or as long as 32 MiB do. A link may
+// ask 64 questions at once and 32 a second, since each answer costs a signature. Nothing
 // here blocks a sender, and no message is promised to arrive: a relay that dies takes along
 // what it holds, and its neighbours send it messages for up to 23 s more.
 //
@@ -55,8 +58,13 @@
 //     is none, as JS peers have, is only claimed, and Proved is false;
 //   - take over the link of another peer: a claimed id never displaces a proved one, and a
 //     claimed one only when its own peer does not answer a ping any more;
-//   - have a message absorbed by sending junk under its nonce first: a duplicate is one
-//     whose content is the same, under a keyed hash;
+//   - have a message absorbed by sending junk under its nonce first, or a copy without its
+//     signature or its budget: a duplicate is one whose content and signature are the same,
+//     under a keyed hash, and that went on;
+//   - have a signed message delivered as proved again under another nonce: each signed body
+//     has an end-to-end id;
+//   - keep others from shaking hands by a flood of forged offers: they take the places of the
+//     link that brings them;
 //   - push others' entries out of the table of what was delivered: each link has a share;
 //   - fill the table of candidates, or have this peer dial many others: lists of
 //     peers count only if asked for, eight of a source, and one dial of a source in flight;
@@ -69,6 +77,10 @@
 // receipts, whose numbers are reserved. Payloads are readable by every relay.
 //
 // # Decisions that a reader may question
+//
+// A message is read, hashed and, at its receiver, verified on the goroutine that reads the
+// link. Control messages are signed on one goroutine of the router. Neither holds the lock,
+// under which every link's frames pass: a signature takes 33 times as long as a decision.
 //
 // A full queue of a direct link is the end of the way: the message is not sent around by
 // other peers, which would spread one slow peer's backlog over its neighbours. A full

@@ -47,8 +47,11 @@ var walls = map[string][]string{
 	"examples": {"protocol/...", "node/...", "compat/..."},
 	"docs":     {},
 
-	"itest":    {"protocol/...", "node/...", "compat/...", "itest/..."}, // which no other room imports
-	generators: {},
+	"itest":         {"protocol/...", "node/...", "compat/...", "itest/..."}, // which no other room imports
+	"itest/peers":   {"protocol/...", "node/...", "compat/..."},
+	"itest/measure": {"protocol/...", "node/...", "compat/...", "itest/peers"},
+	"itest/plays":   {"protocol/...", "node/...", "compat/...", "itest/peers", "itest/measure", generators},
+	generators:      {},
 }
 
 // generators imports nothing of ours, so that tests of every room can take the hard cases

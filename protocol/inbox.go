@@ -105,6 +105,7 @@ func (b *inbox) done(f *wire.Frame) {
 
 // deliver calls the application's handlers.
 func (r *Router) deliver() {
+	defer close(r.delivered)
 	var items []delivery
 	for {
 		if items = r.inbox.take(items); len(items) == 0 {
@@ -117,8 +118,10 @@ func (r *Router) deliver() {
 				r.inbox.done(nil)
 				continue
 			}
-			if r.opts.OnMessage != nil {
-				r.opts.OnMessage(newMessage(d.frame, d.proved))
+			if m := newMessage(d.frame, d.proved); r.opts.OnMessage != nil {
+				r.opts.OnMessage(m)
+			} else if !r.mailbox.put(m) {
+				r.drop(DropInboxFull, d.frame)
 			}
 			r.inbox.done(d.frame)
 		}

@@ -18,10 +18,12 @@ type queue struct {
 
 func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
 
-func (q *queue) put(f *wire.Frame) {
+// put reports whether the queue took f: a closed one takes nothing.
+func (q *queue) put(f *wire.Frame) bool {
 	q.mu.Lock()
+	open := !q.closed
 	switch {
-	case q.closed:
+	case !open:
 	case f.Type == wire.FramePing || f.Type == wire.FramePong:
 		q.urgent = append(q.urgent, f)
 	default:
@@ -29,6 +31,7 @@ func (q *queue) put(f *wire.Frame) {
 	}
 	q.mu.Unlock()
 	q.signal()
+	return open
 }
 
 // close lets take report the end once what is queued was taken.

@@ -2,17 +2,17 @@ package protocol
 
 import (
 	"context"
-
-	"github.com/peer-relay/peer-relay/protocol/internal/core"
-	"github.com/peer-relay/peer-relay/protocol/packet"
-	"github.com/peer-relay/peer-relay/protocol/wire"
-
 	cryptorand "crypto/rand"
 	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/packet"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // A Role says what a peer offers to others.
@@ -56,7 +56,8 @@ type Options struct {
 
 	// OnMessage, OnPeer and OnPeerDown are called in order, never two at once, from a
 	// goroutine of the router. While one runs, up to 8,192 messages or 16 MiB are
-	// kept; what comes then is dropped and counted.
+	// kept; what comes then is dropped and counted. Without OnMessage, messages wait
+	// for Receive.
 	OnMessage  func(Message)
 	OnPeer     func(LinkInfo)
 	OnPeerDown func(ID, error)
@@ -66,32 +67,43 @@ type Options struct {
 	OnDialError func(Contact, error)
 
 	// Logger gets a line at debug level for what is dropped and for what happens to
-	// links. Nil discards.
+	// links, and one at LevelTrace for each other step of a message, so that a lost message
+	// can be followed by its digest through the logs of all peers. Nil discards.
 	Logger *slog.Logger
+
+	// Tracer is called for the same steps, from several goroutines. It must not block nor
+	// call the router. Nil: not called.
+	Tracer func(Event)
 }
+
+// maxDrafts is the number of control messages that wait for their signature.
+const maxDrafts = 1024
 
 // A Router is a peer: it sends, receives and relays messages over its links. All
 // its methods may be called from any goroutine.
 type Router struct {
 	// Fixed after NewRouter.
-	opts  Options
-	id    ID
-	log   *slog.Logger
-	start time.Time
-	seed  maphash.Seed
-	ctx   context.Context // done when the router closes
-	stop  context.CancelFunc
-	inbox *inbox
+	opts      Options
+	id        ID
+	log       *slog.Logger
+	start     time.Time
+	seed      maphash.Seed
+	ctx       context.Context // done when the router closes
+	stop      context.CancelFunc
+	inbox     *inbox
+	mailbox   *mailbox
+	delivered chan struct{} // closed when the last delivery was made
 
 	sockets *packet.Sockets
 	wake    chan struct{} // tells run that the core's next wake came nearer
+	drafts  chan *core.Draft
 	tasks   sync.WaitGroup
 
 	mu       sync.Mutex
 	core     *core.Core
 	served   map[core.LinkHandle]*served
 	claims   map[int]chan error
-	searches map[int]chan []ID
+	searches map[int]chan found
 	lastID   uint64
 	wakeAt   time.Duration
 	closed   bool
@@ -109,17 +121,20 @@ func NewRouter(opts Options) (*Router, error) {
 	var seed [32]byte
 	cryptorand.Read(seed[:])
 	r := &Router{
-		opts:   opts,
-		id:     opts.ID,
-		log:    opts.Logger.With("self", opts.ID.Short()),
-		start:  time.Now(),
-		seed:   maphash.MakeSeed(),
-		inbox:  newInbox(),
-		wake:   make(chan struct{}, 1),
-		served: make(map[core.LinkHandle]*served),
-		claims: make(map[int]chan error),
+		opts:      opts,
+		id:        opts.ID,
+		log:       opts.Logger.With("self", opts.ID.Short()),
+		start:     time.Now(),
+		seed:      maphash.MakeSeed(),
+		inbox:     newInbox(),
+		mailbox:   newMailbox(),
+		delivered: make(chan struct{}),
+		wake:      make(chan struct{}, 1),
+		drafts:    make(chan *core.Draft, maxDrafts),
+		served:    make(map[core.LinkHandle]*served),
+		claims:    make(map[int]chan error),
 
-		searches: make(map[int]chan []ID),
+		searches: make(map[int]chan found),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	r.sockets = packet.NewSockets(r.id, r.sendDatagram)
@@ -127,17 +142,22 @@ func NewRouter(opts Options) (*Router, error) {
 		Self: opts.ID, Role: opts.Role, Rand: rand.NewChaCha8(seed), Hash: r.hash,
 		Bootstraps: len(opts.Bootstraps), Key: opts.Key, Sign: opts.Sign, Verify: opts.Verify, NoOverlay: opts.NoOverlay,
 	})
+	r.core.Trace(r.traces())
 	r.tasks.Go(r.run)     // ends when ctx is done; Close waits
+	r.tasks.Go(r.compose) // likewise
 	r.tasks.Go(r.deliver) // ends when the inbox is closed; Close waits
 	return r, nil
 }
 
-func (r *Router) hash(a, b, c []byte) uint64 {
+func (r *Router) hash(a, b, c, d []byte) uint64 {
 	var h maphash.Hash
 	h.SetSeed(r.seed)
 	h.Write(a)
 	h.WriteByte(byte(len(b)))
 	h.Write(b)
+	h.WriteByte(byte(len(d)))
+	h.WriteByte(byte(len(d) >> 8))
+	h.Write(d)
 	h.Write(c)
 	return h.Sum64()
 }
@@ -152,8 +172,10 @@ func (r *Router) enter(event func(c *core.Core, now time.Duration)) {
 	r.mu.Lock()
 	event(r.core, r.now())
 	actions := r.settle()
+	events := slices.Clone(r.core.Events())
 	r.mu.Unlock()
 	r.perform(actions)
+	r.tell(events)
 }
 
 // settle takes the actions of an event, does those that need the lock and returns
@@ -162,8 +184,8 @@ func (r *Router) settle() (later []core.Action) {
 	for _, a := range r.core.Actions() {
 		switch a.Type {
 		case core.Transmit:
-			if s := r.served[a.Link]; s != nil {
-				s.queue.put(a.Frame)
+			if s := r.served[a.Link]; s != nil && !s.queue.put(a.Frame) && a.Frame.Type == wire.FrameMessage {
+				r.core.Drop(DropLinkEnded, a.Frame)
 			}
 		case core.CloseLink:
 			if s := r.served[a.Link]; s != nil {
@@ -173,7 +195,7 @@ func (r *Router) settle() (later []core.Action) {
 			if packet.IsDatagram(&a.Frame.Body) {
 				r.deliverDatagram(a.Frame, a.Proved)
 			} else if !r.inbox.putMessage(a.Frame, a.Proved) {
-				r.core.Drop(DropInboxFull)
+				r.core.Drop(DropInboxFull, a.Frame)
 			}
 		case core.PeerUp:
 			if s := r.served[a.Link]; s != nil {
@@ -201,7 +223,7 @@ func (r *Router) settle() (later []core.Action) {
 		case core.Found:
 			if answer := r.searches[a.Index]; answer != nil {
 				delete(r.searches, a.Index)
-				answer <- a.IDs // has room for one
+				answer <- found{a.IDs, a.Err} // has room for one
 			}
 		default:
 			later = append(later, a)
@@ -227,6 +249,12 @@ func (r *Router) perform(actions []core.Action) {
 			r.task(func() { r.dialBootstrap(a.Index) })
 		case core.Signalled:
 			r.signalled(a.Frame, a.Proved)
+		case core.Compose:
+			select {
+			case r.drafts <- a.Draft:
+			default: // more is asked of this peer than it can sign
+				r.drop(DropRate, nil)
+			}
 		}
 	}
 }
@@ -255,6 +283,7 @@ func (r *Router) run() {
 			timer.Reset(next - r.now())
 		case <-timer.C:
 			r.enter(func(c *core.Core, now time.Duration) {
+				c.Trace(r.traces())
 				c.Tick(now)
 				r.wakeAt = c.NextWake()
 			})
@@ -266,10 +295,22 @@ func (r *Router) run() {
 	}
 }
 
-func (r *Router) drop(reason DropReason) {
-	r.mu.Lock()
-	r.core.Drop(reason)
-	r.mu.Unlock()
+func (r *Router) drop(reason DropReason, f *wire.Frame) {
+	r.enter(func(c *core.Core, _ time.Duration) { c.Drop(reason, f) })
+}
+
+// compose makes the frames of control messages. Signatures take long: they are made here,
+// one after the other, and not under the lock.
+func (r *Router) compose() {
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case d := <-r.drafts:
+			r.core.Compose(d)
+			r.enter(func(c *core.Core, now time.Duration) { c.Composed(now, d) })
+		}
+	}
 }
 
 // Stats returns the counters.
@@ -287,7 +328,7 @@ func (r *Router) Peers() []LinkInfo {
 }
 
 // Close closes the sockets, says goodbye on every link, waits up to 1 s for the answers, and ends all
-// that the router started. It waits for a handler that is running, so a handler
+// that the router started. It waits for every Serve, and for a handler that is running, so a handler
 // must not call it. What was not written by then is lost.
 func (r *Router) Close() error {
 	r.mu.Lock()

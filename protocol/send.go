@@ -55,9 +55,9 @@ func (r *Router) Signal(to ID, payload []byte) error {
 
 func (r *Router) send(m core.Outgoing) error {
 	r.mu.Lock()
-	nonce := r.core.Nonce()
+	draw := r.core.Draw()
 	r.mu.Unlock()
-	f, err := r.core.NewFrame(m, nonce)
+	f, err := r.core.NewFrame(m, draw)
 	if err != nil {
 		return fmt.Errorf("send to %v: %w", m.To, err)
 	}
@@ -75,6 +75,12 @@ func (r *Router) send(m core.Outgoing) error {
 	return err
 }
 
+// A found is the answer to a search.
+type found struct {
+	ids []ID
+	err error
+}
+
 // Nearest asks the network for the peers that are nearest to an id, which need not be
 // any peer's. It returns up to some 40 ids, the nearest first. It is a stranger's word: the
 // peers are said to be there. The error is the context's if no answer comes within it, or
@@ -82,7 +88,7 @@ func (r *Router) send(m core.Outgoing) error {
 func (r *Router) Nearest(ctx context.Context, id ID) ([]ID, error) {
 	ctx, cancel := context.WithTimeout(ctx, core.QueryExpiry)
 	defer cancel()
-	answer := make(chan []ID, 1)
+	answer := make(chan found, 1)
 	var index int
 	var err error
 	r.enter(func(c *core.Core, now time.Duration) {
@@ -103,8 +109,11 @@ func (r *Router) Nearest(ctx context.Context, id ID) ([]ID, error) {
 	}()
 	if err == nil {
 		select {
-		case ids := <-answer:
-			return ids, nil
+		case a := <-answer:
+			if a.err == nil {
+				return a.ids, nil
+			}
+			err = a.err
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-r.ctx.Done():
@@ -122,7 +131,7 @@ func (r *Router) signalled(f *wire.Frame, proved bool) {
 			return
 		}
 	}
-	r.drop(DropUnsupported)
+	r.drop(DropUnsupported, f)
 }
 
 func newMessage(f *wire.Frame, proved bool) Message {
@@ -155,9 +164,9 @@ func (r *Router) sendDatagram(to ID, payload, extra []byte) (full bool, err erro
 func (r *Router) deliverDatagram(f *wire.Frame, proved bool) {
 	taken, evicted := r.sockets.Deliver(f, proved)
 	if !taken {
-		r.core.Drop(DropNoPort)
+		r.core.Drop(DropNoPort, f)
 	}
 	for range evicted {
-		r.core.Drop(DropSocketFull)
+		r.core.Drop(DropSocketFull, nil)
 	}
 }

@@ -78,6 +78,18 @@ func (r *Router) Claim(ctx context.Context, info LinkInfo) (release func(), err 
 	return release, nil
 }
 
+// Expect tells that a handshake with a peer has begun, and that the peer has proved its id:
+// on an authenticated connection over which a link is to run. Messages to the peer wait for
+// the link, for at most a second. The handshake ends with Serve, or with the function that
+// is returned, which may be called after that, too.
+func (r *Router) Expect(id ID) (ended func()) {
+	var number int
+	r.enter(func(c *core.Core, now time.Duration) { number = c.Expect(now, id) })
+	return func() {
+		r.enter(func(c *core.Core, now time.Duration) { c.Unexpect(now, id, number) })
+	}
+}
+
 // Serve makes a link part of the router and reads it on the calling goroutine
 // until it ends. It closes the link. The error says why the link ended, nil when
 // the peer said goodbye; ErrDuplicate, ErrSelf and ErrClosed are among the reasons.
@@ -92,14 +104,23 @@ const (
 )
 
 func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up bool, err error) {
+	counted := false
+	defer func() { // the last that is done: Close waits for it, also for a link that is refused
+		if counted {
+			r.tasks.Done()
+		}
+	}()
 	defer link.Close()
 	s := &served{link: link, info: link.Info(), queue: newQueue()}
 	var h core.LinkHandle
 	r.enter(func(c *core.Core, now time.Duration) {
-		switch {
-		case r.closed:
+		if r.closed {
 			err = ErrClosed
 			return
+		}
+		r.tasks.Add(1)
+		counted = true
+		switch {
 		case r.inbox.crowded():
 			err = fmt.Errorf("the application has not taken what it was told before: %w", ErrQueueFull)
 			return
@@ -137,13 +158,15 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		link.Close()
 	}
 	<-written
+	left, _ := s.queue.take(nil)
+	r.dropAll(left)
 	r.enter(func(c *core.Core, now time.Duration) {
 		if s.closing {
 			err = s.reason
 		} else {
 			s.reason = err // for OnPeerDown
 		}
-		c.LinkDown(now, h)
+		c.LinkDown(now, h, err)
 	})
 	r.mu.Lock()
 	delete(r.served, h)
@@ -173,8 +196,10 @@ func (r *Router) sayBye(link Link, why error) {
 	case errors.Is(why, ErrClosed):
 		reason = wire.ByeShutdown
 	}
-	stop := time.AfterFunc(byeTime, func() { link.Close() })
-	defer stop.Stop()
+	patience := time.AfterFunc(byeTime, func() { link.Close() })
+	defer patience.Stop()
+	unhook := context.AfterFunc(r.ctx, func() { link.Close() })
+	defer unhook()
 	if link.WriteFrame(wire.NewBye(reason)) != nil || link.Flush() != nil {
 		return
 	}
@@ -193,7 +218,7 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 		case err == nil:
 		case errors.Is(err, wire.ErrPassedOn):
 			r.log.Debug("bad message", "peer", s.info.ID.Short(), "err", err)
-			r.drop(DropMalformed)
+			r.drop(DropMalformed, nil)
 			continue
 		case errors.Is(err, wire.ErrMalformed):
 			r.log.Debug("malformed frame", "peer", s.info.ID.Short(), "err", err)
@@ -204,9 +229,7 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 		default:
 			return err
 		}
-		if f.Type == wire.FrameMessage && (f.Body.To == r.id || f.IsSearch()) {
-			f.Verify(r.opts.Verify) // takes long: not under the lock
-		}
+		r.core.Prepare(f) // takes long: not under the lock
 		r.enter(func(c *core.Core, now time.Duration) { c.Receive(now, h, f) })
 		if f.Type == wire.FrameBye {
 			return nil
@@ -245,17 +268,20 @@ func (r *Router) write(h core.LinkHandle, s *served) {
 // progress is how many bytes are written between two reports to the core.
 const progress = 64 << 10
 
-// writeAll writes frames and tells the core in good time what room there is again.
+// writeAll writes frames and tells the core in good time what room there is again. After an
+// error the link is at its end, and what was not written is dropped.
 func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) (err error) {
 	count, bytes := 0, 0
 	for i, f := range frames {
 		frames[i] = nil
-		if err == nil {
-			err = s.link.WriteFrame(f)
-			if errors.Is(err, ErrTooBig) || errors.Is(err, wire.ErrUnencodable) {
-				r.drop(DropUnencodable)
-				err = nil
-			}
+		err = s.link.WriteFrame(f)
+		if errors.Is(err, ErrTooBig) || errors.Is(err, wire.ErrUnencodable) {
+			r.drop(DropUnencodable, f)
+			err = nil
+		}
+		if err != nil {
+			r.dropAll(append(frames[i+1:], f))
+			return err
 		}
 		if f.Type != wire.FrameBye { // which is none that the core queued
 			count++
@@ -268,5 +294,14 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) (e
 			count, bytes = 0, 0
 		}
 	}
-	return err
+	return nil
+}
+
+// dropAll drops the messages among the frames of a link that ended.
+func (r *Router) dropAll(frames []*wire.Frame) {
+	for _, f := range frames {
+		if f.Type == wire.FrameMessage {
+			r.drop(DropLinkEnded, f)
+		}
+	}
 }

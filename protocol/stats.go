@@ -52,4 +52,5 @@ const (
 	DropLinkEnded   DropReason = core.DropLinkEnded   // it stood in the queue of a link that ended
 	DropNoPort      DropReason = core.DropNoPort      // a datagram for a port without a socket, or that no socket can have sent
 	DropSocketFull  DropReason = core.DropSocketFull  // the oldest datagram of a socket that is read too slowly
+	DropRate        DropReason = core.DropRate        // a question of a link that asks too much, or more than can be signed
 )

@@ -13,7 +13,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/compat/legacy"
-	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/node/dht"
 )
 
 // linkTimeout is how long send waits for a first link unless --timeout says otherwise.
@@ -21,10 +21,10 @@ const linkTimeout = 10 * time.Second
 
 // flags are what the arguments say. They may stand anywhere among the other arguments.
 type flags struct {
-	peer    compat.Options  // of the peer to run, but for what options adds
-	dht     node.DHTOptions // of peer, if its prefix is set
-	as      string          // what DATA is
-	wait    time.Duration   // for a first link
+	peer    compat.Options // of the peer to run, but for what options adds
+	dht     dht.Options    // of peer, if its prefix is set
+	as      string         // what DATA is
+	wait    time.Duration  // for a first link
 	json    bool
 	verbose bool
 }
@@ -43,7 +43,7 @@ func (f *flags) set() *flag.FlagSet {
 	set.BoolVar(&o.ShowPeers, "show-peers", false, "show the ids of linked peers on the status page")
 	set.StringVar(&f.as, "as", "string", "send: what DATA is, `kind` string, json or bytes")
 	set.DurationVar(&f.wait, "timeout", linkTimeout, "send: how long to wait for a first link, a `duration`")
-	set.StringVar(&f.dht.Prefix, "dht", "", "join the kad-dht of this protocol `prefix`: "+node.DHTPrefix+" is that of this kind of peers,\nanother prefix that of another network (default: none)")
+	set.StringVar(&f.dht.Prefix, "dht", "", "join the kad-dht of this protocol `prefix`: "+dht.Prefix+" is that of this kind of peers,\nanother prefix that of another network (default: none)")
 	set.Var((*list)(&f.dht.Bootstraps), "dht-bootstrap", "a peer of the DHT, `multiaddr` with /p2p/…; may be repeated")
 	set.BoolVar(&f.dht.Closed, "dht-closed", false, "the DHT is in a closed network: tell and dial private and loopback addresses there")
 	set.BoolVar(&o.QUIC, "quic", false, "serve and dial libp2p over QUIC (/quic-v1) also, on the same UDP port")
@@ -163,11 +163,11 @@ func (p *program) printUsage(w io.Writer) {
 func (p *program) options() (compat.Options, error) {
 	o := p.flags.peer
 	o.Version = version()
-	switch dht := p.flags.dht; {
-	case dht.Prefix != "":
-		o.DHT = &dht
-	case len(dht.Bootstraps) > 0 || dht.Closed:
-		return o, wrongUsage("--dht-bootstrap and --dht-closed: want --dht as well, such as --dht %s", node.DHTPrefix)
+	switch d := p.flags.dht; {
+	case d.Prefix != "":
+		o.DHT = &d
+	case len(d.Bootstraps) > 0 || d.Closed:
+		return o, wrongUsage("--dht-bootstrap and --dht-closed: want --dht as well, such as --dht %s", dht.Prefix)
 	}
 	if p.flags.verbose {
 		o.Logger = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))

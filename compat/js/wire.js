@@ -473,10 +473,10 @@ export const encodeAnswer = ({ ws, wrtc } = {}) => new Writer()
 
 /**
  * The frame as a relay passes it on: the received bytes with another `hop` and one more entry of
- * `path`; encoded anew only where the writer before had not put `path` last.
+ * `path`. It is encoded again only where the writer before had not put `hop` first and `path` last.
  */
 export const relayFrame = (message, hop, id) => {
-  if (message.hopAt < 0 || !message.pathLast) {
+  if (message.hopAt !== 1 || !message.pathLast) {
     return encodeMessage({ ...message, hop, path: [...message.path, id] })
   }
   const { frame, hopAt } = message

@@ -16,10 +16,10 @@ import (
 // if not empty, becomes pr.v. On error, which wraps protocol.ErrTooBig or
 // wire.ErrUnencodable, dst comes back as it was.
 func appendMessage(dst []byte, f *wire.Frame, shown string, most int) ([]byte, error) {
-	body := &f.Body
-	if f.Type != wire.FrameMessage || len(f.Targets) > 0 || body.To == (protocol.ID{}) {
+	if f.Type != wire.FrameMessage || len(f.Targets) > 0 || f.Body.To == (protocol.ID{}) {
 		return dst, unencodable("a frame that is no message to one peer")
 	}
+	body := &f.Body
 	b := append(dst, `{"to":`...)
 	b = rawjson.AppendID(b, body.To)
 	b = append(b, `,"from":`...)
@@ -109,7 +109,7 @@ func appendPR(b []byte, f *wire.Frame, extraSaysAll bool, shown string) []byte {
 		member(`"r":`)
 		b = appendIDs(b, f.Route)
 	}
-	hop := f.Hop()
+	hop := f.Hop
 	if hop = hop.WithTx(hop.TxLeft() + f.PathLen()); hop != wire.NewHop() {
 		member(`"t":"`)
 		b = hex.AppendEncode(b, []byte{byte(hop >> 24), byte(hop >> 16), byte(hop >> 8), byte(hop)})

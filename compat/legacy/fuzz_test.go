@@ -29,7 +29,7 @@ func FuzzMessage(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(text)
-		raw, err := frame.Wire()
+		raw, err := frame.AppendTo(nil)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -79,8 +79,8 @@ func checkWritten(t *testing.T, frame *wire.Frame) {
 	}
 	again := parse(t, text)
 	// The budget of transmissions is one byte with the length of the path on top.
-	if most := 255 - frame.PathLen(); frame.Hop().TxLeft() > most {
-		frame = withHop(t, frame, frame.Hop().WithTx(most))
+	if most := 255 - frame.PathLen(); frame.Hop.TxLeft() > most {
+		frame = withHop(t, frame, frame.Hop.WithTx(most))
 	}
 	if err := same(again, frame); err != nil {
 		t.Fatalf("%s\n%v", text, err)

@@ -94,8 +94,8 @@ func same(a, b *wire.Frame) error {
 		return fmt.Errorf("nonce %q, %q", a.Nonce, b.Nonce)
 	case !bytes.Equal(a.Sig, b.Sig):
 		return fmt.Errorf("signature %x, %x", a.Sig, b.Sig)
-	case a.Hop() != b.Hop():
-		return fmt.Errorf("hop %x, %x", a.Hop(), b.Hop())
+	case a.Hop != b.Hop:
+		return fmt.Errorf("hop %x, %x", a.Hop, b.Hop)
 	case !reflect.DeepEqual(a.Path(), b.Path()):
 		return fmt.Errorf("path %v, %v", a.Path(), b.Path())
 	case len(a.Route)+len(b.Route) > 0 && !reflect.DeepEqual(a.Route, b.Route):
@@ -423,13 +423,13 @@ func TestTheLastOfEqualMembersCounts(t *testing.T) {
 
 func TestPathIsCharged(t *testing.T) {
 	f := parse(t, envelope(`{"type":"user"}`, ""))
-	if f.Hop() != wire.NewHop().WithTx(wire.NewHop().TxLeft()-1) {
-		t.Errorf("without pr.t: %x", f.Hop())
+	if f.Hop != wire.NewHop().WithTx(wire.NewHop().TxLeft()-1) {
+		t.Errorf("without pr.t: %x", f.Hop)
 	}
 	if text := emit(t, f); strings.Contains(text, "pr") {
 		t.Errorf("budgets that are implied were written: %s", text)
 	}
-	hop := f.Hop().WithTx(7).WithDetours(1)
+	hop := f.Hop.WithTx(7).WithDetours(1)
 	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: hop, Nonce: f.Nonce, Body: f.Body, Path: f.Path()})
 	if err != nil {
 		t.Fatal(err)
@@ -438,13 +438,13 @@ func TestPathIsCharged(t *testing.T) {
 	if !strings.HasSuffix(text, `"pr":{"t":"08010300"}}`) {
 		t.Errorf("budgets: %s", text)
 	}
-	if got := parse(t, text); got.Hop() != hop {
-		t.Errorf("%x came back as %x", hop, got.Hop())
+	if got := parse(t, text); got.Hop != hop {
+		t.Errorf("%x came back as %x", hop, got.Hop)
 	}
 	for n := 1; n <= 8; n++ {
 		text = asJSHop(t, text, idC)
-		if got := parse(t, text); got.Hop().TxLeft() != max(0, 7-n) {
-			t.Errorf("%d transmissions left after %d JS hops", got.Hop().TxLeft(), n)
+		if got := parse(t, text); got.Hop.TxLeft() != max(0, 7-n) {
+			t.Errorf("%d transmissions left after %d JS hops", got.Hop.TxLeft(), n)
 		}
 	}
 }

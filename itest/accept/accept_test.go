@@ -11,7 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/measure"
+	"github.com/peer-relay/peer-relay/itest/peers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -55,9 +56,9 @@ func TestReport(t *testing.T) {
 }
 
 func TestBulkTable(t *testing.T) {
-	settings := itest.BulkSettings()[:1]
-	f := itest.BulkFigure{Took: 4 * time.Second}
-	for part := range itest.BulkParts {
+	settings := measure.BulkSettings()[:1]
+	f := measure.BulkFigure{Took: 4 * time.Second}
+	for part := range measure.BulkParts {
 		f.CPU[part] = time.Duration(part+1) * time.Second
 		f.Tenth[part], f.Most[part] = 20<<20, 30<<20
 	}
@@ -70,7 +71,7 @@ func TestBulkTable(t *testing.T) {
 	if got, want := strings.Join(r.tables[0].rows[0][1:], "|"), "500|500|500|3.0|3.0|3.0|0.5|1.0|1.5||30, +10|30, +10|30, +10"; got != want {
 		t.Errorf("the row is %s, want %s", got, want)
 	}
-	f.Most[itest.BulkRelay] = f.Tenth[itest.BulkRelay] + bulkGrowth + 1
+	f.Most[measure.BulkRelay] = f.Tenth[measure.BulkRelay] + bulkGrowth + 1
 	cells[0].add(f, 2e9)
 	if err := bulkTable(&report{}, settings, cells); err == nil {
 		t.Error("the memory of the relay grew too much, and no error came")
@@ -79,7 +80,7 @@ func TestBulkTable(t *testing.T) {
 
 func TestRuns(t *testing.T) {
 	for _, tool := range []string{"node", "npm"} {
-		if _, err := itest.LookTool(tool); err != nil {
+		if _, err := peers.LookTool(tool); err != nil {
 			if os.Getenv("CI") == "true" {
 				t.Fatalf("%v (CI=true, so this is no skip)", err)
 			}
@@ -90,7 +91,7 @@ func TestRuns(t *testing.T) {
 	var progress strings.Builder
 	r := &report{title: "scenarios"}
 	opts := options{n: 1, workers: 2, seed: 7, log: log.New(&progress, "", 0)}
-	if err := play(t.Context(), []itest.Kind{itest.NPM()}, opts, r); err != nil {
+	if err := play(t.Context(), []peers.Kind{peers.NPM()}, opts, r); err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
 	for _, part := range []string{"two peers connect", "js-js-js"} {

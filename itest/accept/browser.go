@@ -8,7 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
 // noticeLimit is within what a page that is gone must be noticed.
@@ -20,10 +21,10 @@ func inBrowser(name string) bool { return slices.Contains([]string{"browser", "p
 
 // playAlone runs this program again in a network of its own, and says that it did.
 func playAlone(ctx context.Context, args []string, stdout, stderr io.Writer) (done bool, err error) {
-	if _, err := itest.Install(ctx); err != nil { // from the network that there is not then
+	if _, err := peers.Install(ctx); err != nil { // from the network that there is not then
 		return false, err
 	}
-	cmd, err := itest.Alone(ctx, args...)
+	cmd, err := peers.Alone(ctx, args...)
 	if err != nil || cmd == nil {
 		return false, err
 	}
@@ -32,8 +33,8 @@ func playAlone(ctx context.Context, args []string, stdout, stderr io.Writer) (do
 }
 
 // withPages has a browser for the time of do.
-func withPages(ctx context.Context, do func(*itest.Pages) error) (err error) {
-	p, err := itest.StartPages(ctx)
+func withPages(ctx context.Context, do func(*peers.Pages) error) (err error) {
+	p, err := peers.StartPages(ctx)
 	if err != nil {
 		return err
 	}
@@ -54,30 +55,30 @@ func browser(ctx context.Context, opts options, r *report) error {
 	return withBinary(ctx, func(ctx context.Context, binary string) error {
 		type play struct {
 			name string
-			do   func(context.Context, *itest.Pages) ([]itest.Step, error)
+			do   func(context.Context, *peers.Pages) ([]plays.Step, error)
 		}
-		var plays []play
-		flavours := []itest.Flavour{itest.Rebundled, itest.Published2016}
+		var all []play
+		flavours := []peers.Flavour{peers.Rebundled, peers.Published2016}
 		for _, a := range flavours {
 			for _, b := range flavours {
-				plays = append(plays, play{a.Name + " and " + b.Name, func(ctx context.Context, p *itest.Pages) ([]itest.Step, error) {
-					return itest.MeetPages(ctx, p, binary, [2]itest.Flavour{a, b})
+				all = append(all, play{a.Name + " and " + b.Name, func(ctx context.Context, p *peers.Pages) ([]plays.Step, error) {
+					return plays.MeetPages(ctx, p, binary, [2]peers.Flavour{a, b})
 				}})
 			}
 		}
-		plays = append(plays, play{"half-open", itest.HalfOpenPage}, play{"big messages", itest.BigMessages})
-		for _, end := range itest.PageEnds() {
-			plays = append(plays, play{end.Name, func(ctx context.Context, p *itest.Pages) ([]itest.Step, error) {
+		all = append(all, play{"half-open", plays.HalfOpenPage}, play{"big messages", plays.BigMessages})
+		for _, end := range plays.PageEnds() {
+			all = append(all, play{end.Name, func(ctx context.Context, p *peers.Pages) ([]plays.Step, error) {
 				noticed, sent, err := end.Play(ctx, p)
 				if err == nil && noticed > noticeLimit {
 					err = fmt.Errorf("%s: noticed after %v, want at most %v", end.Name, noticed, noticeLimit)
 				}
-				return []itest.Step{{Name: "noticed", Took: noticed, Note: fmt.Sprintf("%d messages went another way meanwhile, none was lost", sent)}}, err
+				return []plays.Step{{Name: "noticed", Took: noticed, Note: fmt.Sprintf("%d messages went another way meanwhile, none was lost", sent)}}, err
 			}})
 		}
 
 		var rows []*stepRow
-		note := func(play string, s itest.Step) {
+		note := func(play string, s plays.Step) {
 			i := slices.IndexFunc(rows, func(row *stepRow) bool { return row.play == play && row.step == s.Name })
 			if i < 0 {
 				i = len(rows)
@@ -88,8 +89,8 @@ func browser(ctx context.Context, opts options, r *report) error {
 		passed := 0
 		var failures []error
 		for round := 1; round <= opts.n && ctx.Err() == nil; round++ {
-			err := withPages(ctx, func(p *itest.Pages) error {
-				for _, play := range plays {
+			err := withPages(ctx, func(p *peers.Pages) error {
+				for _, play := range all {
 					playing, cancel := context.WithTimeout(ctx, playTime)
 					steps, err := play.do(playing, p)
 					cancel()
@@ -118,7 +119,7 @@ func browser(ctx context.Context, opts options, r *report) error {
 		for _, err := range failures {
 			r.note("%v", err)
 		}
-		if want := opts.n * len(plays); passed != want {
+		if want := opts.n * len(all); passed != want {
 			return errors.Join(fmt.Errorf("%d of %d plays passed", passed, want), ctx.Err())
 		}
 		return nil

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/measure"
 )
 
 const (
@@ -21,18 +21,18 @@ const (
 
 // A bulkCell is what one way took, a value for each round.
 type bulkCell struct {
-	speed []float64                  // MB/s
-	cpu   [itest.BulkParts][]float64 // seconds per GB
-	all   []float64                  // of all parts
+	speed []float64                    // MB/s
+	cpu   [measure.BulkParts][]float64 // seconds per GB
+	all   []float64                    // of all parts
 
-	most, growth [itest.BulkParts]int64 // bytes of memory, in any round
+	most, growth [measure.BulkParts]int64 // bytes of memory, in any round
 }
 
 // bulk moves many bytes in several ways, which take turns in each round.
 func bulk(ctx context.Context, opts options, r *report) error {
 	return withGo(ctx, func(ctx context.Context, binary string) (err error) {
-		settings := itest.BulkSettings()
-		var stages []*itest.BulkStage
+		settings := measure.BulkSettings()
+		var stages []*measure.BulkStage
 		for _, setting := range settings {
 			starting, cancel := context.WithTimeout(ctx, bulkPatience)
 			s, err := setting.Start(starting, binary)
@@ -63,7 +63,7 @@ func bulk(ctx context.Context, opts options, r *report) error {
 	})
 }
 
-func (c *bulkCell) add(f itest.BulkFigure, bytes int64) {
+func (c *bulkCell) add(f measure.BulkFigure, bytes int64) {
 	gb := float64(bytes) / 1e9
 	c.speed = append(c.speed, 1000*gb/f.Took.Seconds())
 	all := 0.0
@@ -78,7 +78,7 @@ func (c *bulkCell) add(f itest.BulkFigure, bytes int64) {
 }
 
 // bulkTable prints the medians, and fails if the memory of ours grew.
-func bulkTable(r *report, settings []itest.BulkSetting, cells []bulkCell) error {
+func bulkTable(r *report, settings []measure.BulkSetting, cells []bulkCell) error {
 	var errs []error
 	t := r.table("from process to process by", "MB/s", "min", "max", "CPU s/GB", "min", "max", "writer", "relay", "reader", "MiB, more", "writer", "relay", "reader")
 	for i, s := range settings {
@@ -90,8 +90,8 @@ func bulkTable(r *report, settings []itest.BulkSetting, cells []bulkCell) error 
 		memory := func(part int) string { return fmt.Sprintf("%d, +%d", c.most[part]>>20, c.growth[part]>>20) }
 		row := []any{s.Name, fmt.Sprintf("%.0f", middle(c.speed)), fmt.Sprintf("%.0f", slices.Min(c.speed)), fmt.Sprintf("%.0f", slices.Max(c.speed)),
 			seconds(c.all), fmt.Sprintf("%.1f", slices.Min(c.all)), fmt.Sprintf("%.1f", slices.Max(c.all)),
-			seconds(c.cpu[itest.BulkWriter]), seconds(c.cpu[itest.BulkRelay]), seconds(c.cpu[itest.BulkReader]), "",
-			memory(itest.BulkWriter), memory(itest.BulkRelay), memory(itest.BulkReader)}
+			seconds(c.cpu[measure.BulkWriter]), seconds(c.cpu[measure.BulkRelay]), seconds(c.cpu[measure.BulkReader]), "",
+			memory(measure.BulkWriter), memory(measure.BulkRelay), memory(measure.BulkReader)}
 		if !s.Relay {
 			row[8], row[12] = "", ""
 		}

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/measure"
 )
 
 const (
@@ -31,8 +31,8 @@ type costCell struct {
 // cost measures relays side by side: all are started, and take turns in each round.
 func cost(ctx context.Context, opts options, r *report) error {
 	return withBinary(ctx, func(ctx context.Context, binary string) (err error) {
-		settings := itest.CostSettings()
-		var stages []*itest.CostStage
+		settings := measure.CostSettings()
+		var stages []*measure.CostStage
 		for _, setting := range settings {
 			starting, cancel := context.WithTimeout(ctx, costPatience)
 			s, err := setting.Start(starting, binary)
@@ -69,7 +69,7 @@ func cost(ctx context.Context, opts options, r *report) error {
 	})
 }
 
-func costRoundOf(ctx context.Context, stage *itest.CostStage, size int) (itest.CostFigure, error) {
+func costRoundOf(ctx context.Context, stage *measure.CostStage, size int) (measure.CostFigure, error) {
 	ctx, cancel := context.WithTimeout(ctx, costPatience)
 	defer cancel()
 	end := time.Now().Add(costRound)
@@ -78,7 +78,7 @@ func costRoundOf(ctx context.Context, stage *itest.CostStage, size int) (itest.C
 
 // costTable prints the medians, and how much less CPU time ours takes than the npm
 // package over the same kind of network: data channels for WebRTC.
-func costTable(r *report, settings []itest.CostSetting, cells [][]costCell) {
+func costTable(r *report, settings []measure.CostSetting, cells [][]costCell) {
 	t := r.table("bytes", "relay", "CPU µs/message", "min", "max", "messages/s", "JS takes")
 	for i, size := range costSizes {
 		for j, setting := range settings {

@@ -10,7 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/itest/plays"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -44,7 +45,7 @@ func dht(ctx context.Context, opts options, r *report) (err error) {
 	defer cancel()
 	conns := r.table("100 hosts, settled", "after", "mean links", "max", "mean connections", "max", "mean routing table")
 	var failed []error
-	for _, other := range []itest.FleetSpec{
+	for _, other := range []peers.FleetSpec{
 		{Name: "plain go-libp2p-kad-dht", Hosts: dhtHosts, Plain: true},
 		{Name: "nodes without a DHT", Hosts: dhtHosts, NoDHT: true},
 	} {
@@ -52,7 +53,7 @@ func dht(ctx context.Context, opts options, r *report) (err error) {
 			return err
 		}
 	}
-	n, err := itest.OpenDHTNetwork(ctx, dhtProcesses, itest.FleetSpec{Hosts: dhtHosts})
+	n, err := plays.OpenDHTNetwork(ctx, dhtProcesses, peers.FleetSpec{Hosts: dhtHosts})
 	if err != nil {
 		return err
 	}
@@ -61,10 +62,10 @@ func dht(ctx context.Context, opts options, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	if mean, _ := meanMax(states, func(s itest.FleetState) int { return s.Links }); mean > mostDHTLinks {
+	if mean, _ := meanMax(states, func(s peers.FleetState) int { return s.Links }); mean > mostDHTLinks {
 		failed = append(failed, fmt.Errorf("%.1f links a node, want at most %d", mean, mostDHTLinks))
 	}
-	if mean, _ := meanMax(states, func(s itest.FleetState) int { return s.Conns }); mean > mostDHTConns {
+	if mean, _ := meanMax(states, func(s peers.FleetState) int { return s.Conns }); mean > mostDHTConns {
 		failed = append(failed, fmt.Errorf("%.1f connections a node, want at most %d", mean, mostDHTConns))
 	}
 	failed = append(failed, dhtNewcomers(ctx, opts, n, r), dhtForged(ctx, opts, n, r), dhtStale(ctx, opts, n, r), dhtShared(ctx, opts, r))
@@ -72,8 +73,8 @@ func dht(ctx context.Context, opts options, r *report) (err error) {
 }
 
 // dhtConns tells what the hosts of a network keep that is there for that alone.
-func dhtConns(ctx context.Context, opts options, t *table, spec itest.FleetSpec) (err error) {
-	n, err := itest.OpenDHTNetwork(ctx, dhtProcesses, spec)
+func dhtConns(ctx context.Context, opts options, t *table, spec peers.FleetSpec) (err error) {
+	n, err := plays.OpenDHTNetwork(ctx, dhtProcesses, spec)
 	if err != nil {
 		return err
 	}
@@ -82,12 +83,12 @@ func dhtConns(ctx context.Context, opts options, t *table, spec itest.FleetSpec)
 	return err
 }
 
-func dhtSettled(ctx context.Context, opts options, n *itest.DHTNetwork, name string, t *table) ([]itest.FleetState, error) {
+func dhtSettled(ctx context.Context, opts options, n *plays.DHTNetwork, name string, t *table) ([]peers.FleetState, error) {
 	settling, cancel := context.WithTimeout(ctx, dhtSettle)
 	defer cancel()
 	start := time.Now()
 	looks := 0
-	states, err := n.Settle(settling, dhtLeast, dhtQuiet, func(states []itest.FleetState) {
+	states, err := n.Settle(settling, dhtLeast, dhtQuiet, func(states []peers.FleetState) {
 		if looks++; looks%5 == 0 {
 			opts.log.Printf("%s after %v: %s", name, time.Since(start).Round(time.Second), dhtLine(states))
 		}
@@ -95,16 +96,16 @@ func dhtSettled(ctx context.Context, opts options, n *itest.DHTNetwork, name str
 	if err != nil {
 		return nil, err
 	}
-	links, mostLinks := meanMax(states, func(s itest.FleetState) int { return s.Links })
-	conns, mostConns := meanMax(states, func(s itest.FleetState) int { return s.Conns })
-	table, _ := meanMax(states, func(s itest.FleetState) int { return s.Table })
+	links, mostLinks := meanMax(states, func(s peers.FleetState) int { return s.Links })
+	conns, mostConns := meanMax(states, func(s peers.FleetState) int { return s.Conns })
+	table, _ := meanMax(states, func(s peers.FleetState) int { return s.Table })
 	t.row(name, time.Since(start).Round(time.Second), fmt.Sprintf("%.1f", links), mostLinks, fmt.Sprintf("%.1f", conns), mostConns, fmt.Sprintf("%.1f", table))
 	return states, nil
 }
 
-func dhtLine(states []itest.FleetState) string {
-	links, mostLinks := meanMax(states, func(s itest.FleetState) int { return s.Links })
-	conns, mostConns := meanMax(states, func(s itest.FleetState) int { return s.Conns })
+func dhtLine(states []peers.FleetState) string {
+	links, mostLinks := meanMax(states, func(s peers.FleetState) int { return s.Links })
+	conns, mostConns := meanMax(states, func(s peers.FleetState) int { return s.Conns })
 	published := 0
 	for _, s := range states {
 		published += int(min(s.Published, 1))
@@ -112,7 +113,7 @@ func dhtLine(states []itest.FleetState) string {
 	return fmt.Sprintf("%.1f links a host (%d at most), %.1f connections (%d), %d of %d published", links, mostLinks, conns, mostConns, published, len(states))
 }
 
-func meanMax(states []itest.FleetState, of func(itest.FleetState) int) (mean float64, most int) {
+func meanMax(states []peers.FleetState, of func(peers.FleetState) int) (mean float64, most int) {
 	for _, s := range states {
 		mean += float64(of(s)) / float64(len(states))
 		most = max(most, of(s))
@@ -121,8 +122,8 @@ func meanMax(states []itest.FleetState, of func(itest.FleetState) int) (mean flo
 }
 
 // dhtNewcomers has newcomers of each kind connect to one id each, all ids in turn.
-func dhtNewcomers(ctx context.Context, opts options, n *itest.DHTNetwork, r *report) (err error) {
-	client, err := itest.NewKadClient()
+func dhtNewcomers(ctx context.Context, opts options, n *plays.DHTNetwork, r *report) (err error) {
+	client, err := plays.NewKadClient()
 	if err != nil {
 		return err
 	}
@@ -132,12 +133,12 @@ func dhtNewcomers(ctx context.Context, opts options, n *itest.DHTNetwork, r *rep
 	var failed []error
 	for _, kind := range []struct {
 		name string
-		itest.Newcomer
+		plays.Newcomer
 		held bool // to the bound
 	}{
-		{"overlay and DHT", itest.Newcomer{Overlay: true, DHT: true}, true},
-		{"the DHT alone", itest.Newcomer{DHT: true}, true},
-		{"the overlay alone", itest.Newcomer{Overlay: true}, false},
+		{"overlay and DHT", plays.Newcomer{Overlay: true, DHT: true}, true},
+		{"the DHT alone", plays.Newcomer{DHT: true}, true},
+		{"the overlay alone", plays.Newcomer{Overlay: true}, false},
 	} {
 		for _, listen := range []bool{true, false} {
 			kind.Listen = listen
@@ -159,9 +160,9 @@ func dhtNewcomers(ctx context.Context, opts options, n *itest.DHTNetwork, r *rep
 					continue
 				}
 				if figure.Start > mostNewcomer/2 {
-					peers, addressed, err := client.Closer(ctx, boot, to.ID)
+					nearer, addressed, err := client.Closer(ctx, boot, to.ID)
 					opts.log.Printf("%s, from %v to %v: %v; the first names %d peers nearer, %d of them with addresses, %v\n\t%s",
-						kind.name, boot.ID, to.ID, figure.Start, peers, addressed, err, strings.Join(figure.Story, "\n\t"))
+						kind.name, boot.ID, to.ID, figure.Start, nearer, addressed, err, strings.Join(figure.Story, "\n\t"))
 				}
 				starts, connects = append(starts, figure.Start), append(connects, figure.Connect)
 				if figure.ByDHT {
@@ -185,21 +186,21 @@ func dhtNewcomers(ctx context.Context, opts options, n *itest.DHTNetwork, r *rep
 
 // dhtForged offers every server of the DHT what it must not keep, and newcomers what they
 // must not believe.
-func dhtForged(ctx context.Context, opts options, n *itest.DHTNetwork, r *report) (err error) {
+func dhtForged(ctx context.Context, opts options, n *plays.DHTNetwork, r *report) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, dhtSettle)
 	defer cancel()
-	client, err := itest.NewKadClient()
+	client, err := plays.NewKadClient()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	decoy, err := itest.NewDecoy("0")
+	decoy, err := plays.NewDecoy("0")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, decoy.Close()) }()
 	victim := n.Hosts[len(n.Hosts)/2]
-	forged, right, err := itest.Forgeries(victim, decoy.Addr())
+	forged, right, err := plays.Forgeries(victim, decoy.Addr())
 	if err != nil {
 		return err
 	}
@@ -223,9 +224,9 @@ func dhtForged(ctx context.Context, opts options, n *itest.DHTNetwork, r *report
 				kept++
 			}
 		}
-		var lie itest.LiarFigure
+		var lie plays.LiarFigure
 		if f.ID != (protocol.ID{}) {
-			if lie, err = itest.Lie(ctx, f, decoy); err != nil {
+			if lie, err = plays.Lie(ctx, f, decoy); err != nil {
 				return err
 			}
 		}
@@ -243,26 +244,26 @@ func dhtForged(ctx context.Context, opts options, n *itest.DHTNetwork, r *report
 }
 
 // dhtStale kills a host, and has newcomers connect to it.
-func dhtStale(ctx context.Context, opts options, n *itest.DHTNetwork, r *report) (err error) {
+func dhtStale(ctx context.Context, opts options, n *plays.DHTNetwork, r *report) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, dhtSettle)
 	defer cancel()
 	dead, err := n.Lose(ctx)
 	if err != nil {
 		return err
 	}
-	decoy, err := itest.NewDecoyOf(dead)
+	decoy, err := plays.NewDecoyOf(dead)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, decoy.Close()) }()
 	start := time.Now()
 	var mu sync.Mutex // guards figures and failed
-	var figures []itest.StaleFigure
+	var figures []plays.StaleFigure
 	var failed []error
 	p := newPool(dhtStales)
 	for i := range dhtStales {
 		p.do(func() {
-			figure, err := itest.Stale(ctx, n.Hosts[i], dead, dhtWatch)
+			figure, err := plays.Stale(ctx, n.Hosts[i], dead, dhtWatch)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -295,7 +296,7 @@ func dhtShared(ctx context.Context, opts options, r *report) error {
 	return withGo(ctx, func(ctx context.Context, binary string) error {
 		ctx, cancel := context.WithTimeout(ctx, dhtSettle)
 		defer cancel()
-		f, err := itest.ShareDHT(ctx, binary, dhtPrefix, dhtPlain, dhtOurs)
+		f, err := plays.ShareDHT(ctx, binary, dhtPrefix, dhtPlain, dhtOurs)
 		found, beside, after := series(f.Found), series(f.Beside), series(f.After)
 		t := r.table(fmt.Sprintf("a DHT of %d plain hosts and %d of ours, --dht %s", dhtPlain, dhtOurs, dhtPrefix), "", "median", "max")
 		round := time.Millisecond

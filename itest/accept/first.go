@@ -5,7 +5,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
 // runTime is how long a run that is no series of plays may take in all. Only a failure
@@ -14,7 +15,7 @@ const runTime = 30 * time.Minute
 
 // withBinary builds our binary for the time of do.
 func withBinary(ctx context.Context, do func(ctx context.Context, binary string) error) error {
-	if _, err := itest.Install(ctx); err != nil {
+	if _, err := peers.Install(ctx); err != nil {
 		return err
 	}
 	return withGo(ctx, do)
@@ -27,7 +28,7 @@ func withGo(ctx context.Context, do func(ctx context.Context, binary string) err
 		return err
 	}
 	defer os.RemoveAll(dir)
-	binary, err := itest.BuildGo(ctx, dir)
+	binary, err := peers.BuildGo(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -39,7 +40,7 @@ func first(ctx context.Context, opts options, r *report) error {
 	return withBinary(ctx, func(ctx context.Context, binary string) error {
 		ctx, cancel := context.WithTimeout(ctx, runTime)
 		defer cancel()
-		steps, err := itest.First(ctx, binary, opts.n)
+		steps, err := plays.First(ctx, binary, opts.n)
 		t := r.table("step", "took", "")
 		for _, s := range steps {
 			t.row(s.Name, s.Took.Round(time.Millisecond), s.Note)

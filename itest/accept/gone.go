@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
 // mostGone is how long a killed peer may be missed over WebRTC.
@@ -16,7 +16,7 @@ const mostGone = 10 * time.Second
 // gone kills a linked process, n times each kind, and tells when that is noticed.
 func gone(ctx context.Context, opts options, r *report) error {
 	return withBinary(ctx, func(ctx context.Context, binary string) error {
-		kinds := itest.Gones()
+		kinds := plays.Gones()
 		times := make([]series, len(kinds))
 		failures := make([][]error, len(kinds))
 		var mu sync.Mutex // guards times and failures

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
 // hostile has peers do to our node what they should not, n seconds each.
@@ -19,11 +19,11 @@ func hostile(ctx context.Context, opts options, r *report) error {
 		var errs []error
 		var memory, goroutines, back series // of durations, but they are numbers all the same
 		t := r.table("input", "received", "relayed meanwhile", "more MiB", "more goroutines", "back after", "left MiB", "left goroutines")
-		all := itest.Hostilities()
+		all := plays.Hostilities()
 		for i, h := range all {
 			got, err := besiege(ctx, binary, h, time.Duration(opts.n)*time.Second)
-			if err == nil && (got.Memory > itest.MostMemory || got.Goroutines > itest.MostGoroutines) {
-				err = fmt.Errorf("%s: %d MiB and %d goroutines more, want at most %d and %d", h.Name, got.Memory/mib, got.Goroutines, itest.MostMemory/mib, itest.MostGoroutines)
+			if err == nil && (got.Memory > plays.MostMemory || got.Goroutines > plays.MostGoroutines) {
+				err = fmt.Errorf("%s: %d MiB and %d goroutines more, want at most %d and %d", h.Name, got.Memory/mib, got.Goroutines, plays.MostMemory/mib, plays.MostGoroutines)
 			}
 			verdict := "ok"
 			if err != nil {
@@ -53,15 +53,15 @@ func hostile(ctx context.Context, opts options, r *report) error {
 
 // besiege plays one input against a fresh node: what strangers may begin is bounded, and the
 // next ones would find all places taken.
-func besiege(ctx context.Context, binary string, h itest.Hostility, flood time.Duration) (got *itest.HostileReport, err error) {
+func besiege(ctx context.Context, binary string, h plays.Hostility, flood time.Duration) (got *plays.HostileReport, err error) {
 	starting, cancel := context.WithTimeout(ctx, playTime)
 	defer cancel()
-	s, err := itest.NewSiege(starting, binary)
+	s, err := plays.NewSiege(starting, binary)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	playing, cancel := context.WithTimeout(ctx, flood+itest.BackTime)
+	playing, cancel := context.WithTimeout(ctx, flood+plays.BackTime)
 	defer cancel()
 	return h.Play(playing, s, flood)
 }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
 const (
@@ -27,7 +27,7 @@ func load(ctx context.Context, opts options, r *report) error {
 		clients int
 		bucket  int
 	}{
-		{"500 clients", loadClients, itest.AnyBucket},
+		{"500 clients", loadClients, plays.AnyBucket},
 		{"60 in bucket 0", bucketClients, 0},
 		{"60 in bucket 5", bucketClients, 5},
 		{"60 in bucket 100", bucketClients, 100},
@@ -38,7 +38,7 @@ func load(ctx context.Context, opts options, r *report) error {
 		t := r.table("crowd", "sent", "delivered", "duplicates", "receivers", "forwarded", "drops", "joined in", "messages/s", "latency median", "max")
 		var errs []error
 		for i, crowd := range crowds {
-			got, err := itest.Load(ctx, binary, itest.LoadSpec{Clients: crowd.clients, Messages: opts.n, Window: loadWindow,
+			got, err := plays.Load(ctx, binary, plays.LoadSpec{Clients: crowd.clients, Messages: opts.n, Window: loadWindow,
 				Processes: loadProcesses, Seed: opts.seed + uint64(i), Bucket: crowd.bucket})
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", crowd.name, err))

@@ -23,7 +23,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/measure"
+	"github.com/peer-relay/peer-relay/itest/peers"
 )
 
 // A run is one acceptance run.
@@ -68,7 +69,7 @@ func runs() []run {
 var errUsage = errors.New("usage")
 
 func main() {
-	if status, played := itest.Play(); played {
+	if status, played := peers.Play(measure.Parts()); played {
 		os.Exit(status)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -128,7 +129,7 @@ func (r run) execute(ctx context.Context, args []string, stdout, stderr io.Write
 		opts.seed = rand.Uint64()
 	}
 	if *out == "" {
-		root, err := itest.Root()
+		root, err := peers.Root()
 		if err != nil {
 			return err
 		}

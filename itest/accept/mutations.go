@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/peers"
 )
 
 // A mutation takes one safeguard out of the source. A test must notice.
@@ -44,7 +44,7 @@ func safeguards() []mutation {
 // mutations copies the module to a temporary folder and takes its safeguards out one by
 // one. The tests of package protocol must pass as it is and fail without any of them.
 func mutations(ctx context.Context, opts options, r *report) error {
-	root, err := itest.Root()
+	root, err := peers.Root()
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
 // farWays is how many of the pairs must be more than one link apart.
@@ -17,7 +18,7 @@ const farWays = 30
 // pages lets Go peers, pages on js-libp2p and pages of the npm package write to each other,
 // everybody to everybody, in -n networks.
 func pages(ctx context.Context, opts options, r *report) error {
-	return withPages(ctx, func(p *itest.Pages) error {
+	return withPages(ctx, func(p *peers.Pages) error {
 		for round := 1; round <= opts.n; round++ {
 			playing, stop := context.WithTimeout(ctx, playTime)
 			ways, beyond, err := mixed(playing, p)
@@ -27,7 +28,7 @@ func pages(ctx context.Context, opts options, r *report) error {
 			for _, w := range all {
 				t.row(w.From, w.To, w.Hops(), w.Took.Round(time.Millisecond), w.Sends, strings.Join(append(w.Path, w.To), " > "))
 			}
-			far, relayed, atOnce := itest.FarWays(ways), itest.Relayed(all), 0
+			far, relayed, atOnce := plays.FarWays(ways), plays.Relayed(all), 0
 			for _, w := range ways {
 				if w.Sends == 1 {
 					atOnce++
@@ -54,8 +55,8 @@ func pages(ctx context.Context, opts options, r *report) error {
 
 // mixed has everybody in one network write to everybody, and then a Go peer that is left
 // with links to legacy pages alone.
-func mixed(ctx context.Context, p *itest.Pages) (ways, beyond []itest.Way, err error) {
-	n, err := itest.OpenMixed(ctx, p)
+func mixed(ctx context.Context, p *peers.Pages) (ways, beyond []plays.Way, err error) {
+	n, err := plays.OpenMixed(ctx, p)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,7 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
 // playTime is how long one performance may take. Only a failure takes it.
@@ -16,8 +17,8 @@ const playTime = 60 * time.Second
 
 // A cell is a scenario with a cast: a row of the table.
 type cell struct {
-	scenario itest.Scenario
-	cast     []itest.Kind
+	scenario plays.Scenario
+	cast     []peers.Kind
 	times    series
 	failed   int
 }
@@ -25,14 +26,14 @@ type cell struct {
 // scenarios plays every scenario with every cast, n times in a row, and retries nothing.
 func scenarios(ctx context.Context, opts options, r *report) error {
 	return withBinary(ctx, func(ctx context.Context, binary string) error {
-		return play(ctx, []itest.Kind{itest.NPM(), itest.Go(binary)}, opts, r)
+		return play(ctx, []peers.Kind{peers.NPM(), peers.Go(binary)}, opts, r)
 	})
 }
 
-func play(ctx context.Context, kinds []itest.Kind, opts options, r *report) error {
+func play(ctx context.Context, kinds []peers.Kind, opts options, r *report) error {
 	var cells []*cell
-	for _, sc := range itest.Scenarios() {
-		for _, cast := range itest.Casts(kinds, len(sc.Parts)) {
+	for _, sc := range plays.Scenarios() {
+		for _, cast := range peers.Casts(kinds, len(sc.Parts)) {
 			cells = append(cells, &cell{scenario: sc, cast: cast})
 		}
 	}
@@ -59,7 +60,7 @@ func play(ctx context.Context, kinds []itest.Kind, opts options, r *report) erro
 				} else {
 					c.times = append(c.times, took)
 				}
-				opts.log.Printf("%d/%d %s, %s, seed %d: %s %s", round, opts.n, c.scenario.Name, itest.CastName(c.cast), seed, took.Round(time.Millisecond), verdict)
+				opts.log.Printf("%d/%d %s, %s, seed %d: %s %s", round, opts.n, c.scenario.Name, peers.CastName(c.cast), seed, took.Round(time.Millisecond), verdict)
 			})
 		}
 	}
@@ -69,7 +70,7 @@ func play(ctx context.Context, kinds []itest.Kind, opts options, r *report) erro
 	passed, failed := 0, 0
 	var all series
 	for _, c := range cells {
-		t.row(c.scenario.Name, itest.CastName(c.cast), len(c.times), c.failed, c.times.median().Round(time.Millisecond), c.times.max().Round(time.Millisecond))
+		t.row(c.scenario.Name, peers.CastName(c.cast), len(c.times), c.failed, c.times.median().Round(time.Millisecond), c.times.max().Round(time.Millisecond))
 		passed, failed, all = passed+len(c.times), failed+c.failed, append(all, c.times...)
 	}
 	t.row("all", len(cells), passed, failed, all.median().Round(time.Millisecond), all.max().Round(time.Millisecond))

@@ -8,20 +8,20 @@ import (
 	"sync"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
 // simultaneous lets two peers dial each other at the same instant, n times each kind.
 func simultaneous(ctx context.Context, opts options, r *report) error {
 	return withBinary(ctx, func(ctx context.Context, binary string) error {
 		type row struct {
-			glare         itest.Glare
+			glare         plays.Glare
 			times         series
 			failed        int
 			dialled, live map[int]int // how often there were so many
 		}
 		var rows []*row
-		for _, g := range itest.Glares() {
+		for _, g := range plays.Glares() {
 			rows = append(rows, &row{glare: g, dialled: make(map[int]int), live: make(map[int]int)})
 		}
 		var mu sync.Mutex // guards the rows and failures

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
 // values sends generated documents from JS peers through two of our relays.
@@ -13,7 +13,7 @@ func values(ctx context.Context, opts options, r *report) error {
 		ctx, cancel := context.WithTimeout(ctx, runTime)
 		defer cancel()
 		started := time.Now()
-		got, err := itest.Values(ctx, binary, opts.seed, opts.n)
+		got, err := plays.Values(ctx, binary, opts.seed, opts.n)
 		if err != nil {
 			return err
 		}

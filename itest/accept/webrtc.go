@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest"
+	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
 // webRTCMedian is how long linking two peers by WebRTC may take in the median.
@@ -18,7 +18,7 @@ func webrtc(ctx context.Context, opts options, r *report) error {
 	return withBinary(ctx, func(ctx context.Context, binary string) error {
 		var errs []error
 		t := r.table("who", "passed", "linked in median", "max")
-		for _, m := range itest.WebRTCMeetings() {
+		for _, m := range plays.WebRTCMeetings() {
 			var times series
 			for round := 1; round <= opts.n && ctx.Err() == nil; round++ {
 				playing, cancel := context.WithTimeout(ctx, playTime)

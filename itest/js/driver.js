@@ -46,6 +46,11 @@ const ops = {
     }
   },
 
+  // crash throws outside every operation, as a peer does that fails by itself.
+  crash () {
+    setImmediate(() => { throw new Error('a crash on purpose') })
+  },
+
   memory () {
     return { rss: process.memoryUsage().rss, cpuMicros: Object.values(process.cpuUsage()).reduce((a, b) => a + b) }
   }

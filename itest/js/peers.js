@@ -85,11 +85,6 @@ module.exports = (emit) => {
       get(peer).disconnect(Buffer.from(to, 'hex'))
     },
 
-    // control sends a message of any type, as the package's own code would.
-    control ({ peer, to, value }) {
-      get(peer).router.send(Buffer.from(to, 'hex'), decode(value))
-    },
-
     stats ({ peer: name }) {
       const peer = get(name)
       return {

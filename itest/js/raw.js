@@ -86,17 +86,6 @@ module.exports = (emit) => {
       get(raw).ping()
     },
 
-    // rawWrite puts bytes on the TCP connection that need not be a WebSocket frame.
-    rawWrite ({ raw, base64 }) {
-      get(raw)._socket.write(Buffer.from(base64, 'base64'))
-    },
-
-    // rawPause stops reading: a peer that stalls.
-    rawPause ({ raw, paused }) {
-      if (paused) get(raw).pause()
-      else get(raw).resume()
-    },
-
     rawClose ({ raw, code, reason, terminate }) {
       if (servers.has(raw)) {
         const server = servers.get(raw)

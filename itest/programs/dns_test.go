@@ -104,7 +104,7 @@ func serveDNS(t *testing.T, n *node.Node) {
 
 // ask has a client of n ask the server over and over.
 func ask(n, server *node.Node) error {
-	conn, err := n.Dial(server.ID(), dnsPort)
+	conn, err := n.DialPacket(server.ID(), dnsPort)
 	if err != nil {
 		return err
 	}

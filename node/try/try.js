@@ -1,5 +1,5 @@
 // The page at /try: makes this browser a peer, and shows what comes and goes. The peer
-// itself is in peer.js, a bundle of itest/js/try.mjs. What others send is shown as text
+// itself is in peer.js, a bundle of compat/js/try.mjs. What others send is shown as text
 // only; the page's policy forbids the browser to take any string for HTML.
 
 /** The most bytes of a message's JSON text, as protocol/SPEC.md has it. */

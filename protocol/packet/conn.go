@@ -21,7 +21,8 @@ import (
 //     a relay, or no way at all, is dropped and counted, and that is no error: what sends
 //     datagrams must expect to lose some, and would take an error for the end.
 //   - Up to 2,048 datagrams or 4 MiB wait for the reader. What comes then takes the
-//     place of the oldest, and [PacketConn.Stats] counts.
+//     place of the oldest, and [PacketConn.Stats] counts. [PacketConn.SetReadBuffer] makes
+//     that less.
 //   - One of more than [MaxDatagram] bytes is an error that matches [wire.ErrTooBig] and
 //     syscall.EMSGSIZE. Errors are *net.OpError and match net.ErrClosed and
 //     os.ErrDeadlineExceeded.
@@ -38,6 +39,7 @@ type PacketConn struct {
 
 	mu            sync.Mutex
 	queue         datagrams
+	room          int // bytes that the queue may hold
 	closed        bool
 	readDeadline  deadline
 	writeDeadline time.Time
@@ -74,7 +76,7 @@ func (c *PacketConn) put(d datagram) (dropped int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := &c.sockets.held
-	for c.queue.len() > 0 && (c.queue.len() >= maxSocket || c.queue.bytes+d.size > socketBytes ||
+	for c.queue.len() > 0 && (c.queue.len() >= maxSocket || c.queue.bytes+d.size > c.room ||
 		c.queue.bytes+d.size > socketShare && all.Load()+int64(d.size) > socketsBytes) {
 		all.Add(-int64(c.queue.take().size))
 		dropped++
@@ -234,6 +236,30 @@ func (c *PacketConn) SetReadDeadline(t time.Time) error { return c.setDeadlines(
 // SetWriteDeadline implements net.PacketConn. Writes never wait: one after the deadline
 // fails.
 func (c *PacketConn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, false, true) }
+
+// SetReadBuffer sets how many bytes of datagrams wait for the reader. As that of a
+// *net.UDPConn it takes any positive number and applies the nearest one that the system
+// allows, here 64 KiB to 4 MiB, which is also what a socket begins with.
+func (c *PacketConn) SetReadBuffer(bytes int) error {
+	return c.setBuffer(bytes, func() { c.room = min(max(bytes, socketShare), socketBytes) })
+}
+
+// SetWriteBuffer does nothing, except for its errors: a socket has no write buffer. A datagram
+// goes at once to the queue of a link, or is dropped.
+func (c *PacketConn) SetWriteBuffer(bytes int) error { return c.setBuffer(bytes, func() {}) }
+
+func (c *PacketConn) setBuffer(bytes int, set func()) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return c.failed("set", nil, net.ErrClosed)
+	case bytes <= 0:
+		return c.failed("set", nil, syscall.EINVAL)
+	}
+	set()
+	return nil
+}
 
 func (c *PacketConn) setDeadlines(t time.Time, read, write bool) error {
 	c.mu.Lock()

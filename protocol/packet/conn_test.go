@@ -25,8 +25,6 @@ import (
 // that long.
 const patience = 30 * time.Second
 
-const latency = 50 * time.Millisecond
-
 func id(b byte) protocol.ID { return protocol.ID{b} }
 
 // quiet is a router that seeks no links of its own.

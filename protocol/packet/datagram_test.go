@@ -37,7 +37,7 @@ func TestPorts(t *testing.T) {
 func TestMaxDatagramFits(t *testing.T) {
 	c := core.NewCore(core.CoreConfig{Self: wire.ID{2}, Rand: rand.NewPCG(1, 1)})
 	m := core.Outgoing{To: wire.ID{1}, Form: wire.FormRaw, Payload: make([]byte, MaxDatagram), Extra: appendPorts(nil, maxPort, maxPort)}
-	if _, err := c.NewFrame(m, 1); err != nil {
+	if _, err := c.NewFrame(m, c.Draw()); err != nil {
 		t.Error(err)
 	}
 }

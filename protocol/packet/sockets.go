@@ -50,7 +50,7 @@ func (s *Sockets) Dial(to Addr) (*PacketConn, error) {
 }
 
 func (s *Sockets) open(op string, port uint16, remote Addr) (*PacketConn, error) {
-	c := &PacketConn{sockets: s, local: Addr{ID: s.self, Port: port}, remote: remote}
+	c := &PacketConn{sockets: s, local: Addr{ID: s.self, Port: port}, remote: remote, room: socketBytes}
 	c.changed = sync.NewCond(&c.mu)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -77,12 +77,11 @@ func (e *End) WriteFrame(f *wire.Frame) error {
 	if e.bye {
 		return nil
 	}
-	raw, err := f.Wire()
+	buf, err := f.AppendTo(e.buf)
 	if err != nil {
 		return err
 	}
-	e.bye = f.Type == wire.FrameBye
-	e.buf = append(e.buf, raw...)
+	e.bye, e.buf = f.Type == wire.FrameBye, buf
 	if len(e.buf) >= writeBuffer {
 		return e.Flush()
 	}

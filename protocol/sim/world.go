@@ -119,7 +119,7 @@ func (w *World) Add(role wire.Role) *Peer {
 	key := w.rng.Uint64()
 	p.Core = core.NewCore(core.CoreConfig{
 		Self: p.ID, Role: role, Rand: rand.NewPCG(w.rng.Uint64(), w.rng.Uint64()),
-		Hash:       func(a, b, c []byte) uint64 { return mix(mix(mix(key, a), b), c) },
+		Hash:       func(a, b, c, d []byte) uint64 { return mix(mix(mix(mix(key, a), b), c), d) },
 		Bootstraps: w.cfg.Bootstraps,
 		Key:        p.ID[:],
 		Sign:       func([]byte) ([]byte, error) { return append(make([]byte, 44), p.ID[:]...), nil },
@@ -169,7 +169,7 @@ func (w *World) Kill(p *Peer) { p.Alive = false }
 // Send sends a user message.
 func (w *World) Send(from, to *Peer) error {
 	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
-	f, err := from.Core.NewFrame(core.Outgoing{To: to.ID, Form: wire.FormJSON, Payload: payload}, from.Core.Nonce())
+	f, err := from.Core.NewFrame(core.Outgoing{To: to.ID, Form: wire.FormJSON, Payload: payload}, from.Core.Draw())
 	if err != nil {
 		return err
 	}
@@ -275,12 +275,13 @@ func (w *World) finish(e *end) {
 	}
 	e.down = true
 	delete(e.peer.ends, e.handle)
-	e.peer.Core.LinkDown(w.now, e.handle)
+	e.peer.Core.LinkDown(w.now, e.handle, nil)
 	w.settle(e.peer)
 }
 
 // settle does what a core asks for and sees to its next tick.
 func (w *World) settle(p *Peer) {
+	var drafts []*core.Draft
 	for _, a := range p.Core.Actions() {
 		w.note(p, a)
 		switch a.Type {
@@ -297,6 +298,8 @@ func (w *World) settle(p *Peer) {
 			}
 		case core.Deliver:
 			w.deliver(p, a.Frame)
+		case core.Compose:
+			drafts = append(drafts, a.Draft)
 		case core.Dial:
 			w.dial(p, w.byID[wire.ID(a.Contact.Record)], core.Sought())
 		case core.DialBootstrap:
@@ -306,6 +309,14 @@ func (w *World) settle(p *Peer) {
 			}
 			w.dial(p, to, core.Bootstrap(a.Index))
 		}
+	}
+	if len(drafts) > 0 {
+		for _, d := range drafts {
+			p.Core.Compose(d)
+			p.Core.Composed(w.now, d)
+		}
+		w.settle(p)
+		return
 	}
 	if next := max(p.Core.NextWake(), w.now+time.Millisecond); p.wake == 0 || next < p.wake {
 		p.wake = next
@@ -326,7 +337,7 @@ func (w *World) deliver(p *Peer, f *wire.Frame) {
 
 // transmit sends a frame.
 func (w *World) transmit(e *end, f *wire.Frame) {
-	b, err := f.Wire()
+	b, err := f.AppendTo(nil)
 	if err != nil {
 		panic(fmt.Sprintf("sim: a core sent a frame that cannot be written: %v", err))
 	}
@@ -385,7 +396,7 @@ func (w *World) note(p *Peer, a core.Action) {
 		b = append(b, a.Err.Error()...)
 	}
 	if a.Frame != nil {
-		raw, err := a.Frame.Wire()
+		raw, err := a.Frame.AppendTo(nil)
 		if err != nil {
 			panic(fmt.Sprintf("sim: a core sent a frame that cannot be written: %v", err))
 		}

@@ -273,6 +273,12 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return c.conn.SetWriteDeadline(t)
 }
 
+// SetReadBuffer is that of a [packet.PacketConn].
+func (c *Conn) SetReadBuffer(bytes int) error { return c.conn.SetReadBuffer(bytes) }
+
+// SetWriteBuffer is that of a [packet.PacketConn].
+func (c *Conn) SetWriteBuffer(bytes int) error { return c.conn.SetWriteBuffer(bytes) }
+
 // Close implements net.PacketConn. What is held is lost.
 func (c *Conn) Close() error {
 	c.mu.Lock()

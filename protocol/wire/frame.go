@@ -1,18 +1,17 @@
 package wire
 
 import (
-	"encoding/binary"
 	"fmt"
-	"slices"
+	"io"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A FrameType tells the frames of a link apart.
+// A FrameType is the type of a frame.
 type FrameType uint8
 
 const (
-	FrameUnknown FrameType = iota // of a later version: skipped and counted
+	FrameUnknown FrameType = iota // from a later version: skipped and counted
 	FrameHello
 	FrameAck
 	FrameNack
@@ -30,120 +29,60 @@ func (t FrameType) String() string {
 	return fmt.Sprintf("type(%d)", uint8(t))
 }
 
-// A Frame is one frame of a link. For a message it keeps the bytes that travel:
+// A Frame is one frame of a link. A message frame is a [Message] in a small envelope of one
+// hop: the budgets, and this peer's entry of the path. The Message does not change while it
+// is at one peer, and several frames may share it.
 //
-//	| 3 bytes for the length | hop nonce body route sig targets | path … | room for one more |
+//	| length | hop | nonce body route sig targets | path … | this peer |
+//	   envelope      Message                                 envelope
 //
-// so that forwarding appends one path entry and patches hop, and nothing is
-// encoded again. A Frame belongs to the holder of the pointer. Once it was handed to a
-// link it must not be changed.
+// So a relay writes the bytes that it read, with a new head before them and a tail after
+// them, and encodes nothing again. A Frame belongs to one goroutine. It must not be changed
+// after it was passed to a link.
 type Frame struct {
 	Type  FrameType
-	Num   uint64 // of an ack its count, of a ping or pong its token
+	Num   uint64 // the count of an ack, or the token of a ping or pong
 	Hello *Hello
 	Nack  *Nack
 	Bye   ByeReason
 
-	// Of a message. The slices are parts of the frame's bytes.
-	Body    Body
-	Nonce   []byte
-	Sig     []byte
-	Route   []ID
-	Targets []ID
+	*Message     // nil unless Type is FrameMessage
+	Hop      Hop // budgets of a message; zero if it arrived without them
 
-	buf     []byte // headroom, the frame, spare capacity
-	checked bool   // Verify was called
-	signed  bool   // and found a good signature
+	noHop     bool   // the message arrived without hop, and is forwarded without it
+	relay     ID     // the peer that Relay added to the path; the zero id means none
+	linkFrame []byte // the bytes of a frame that is not a message
 
-	hopAt  int // where the four bytes of hop lie in buf; 0: the frame has none
-	pathAt int // where the path begins in buf; it goes on to the end
+	edge [lengthPrefix + hopSize + pathEntry]byte // room for head and tail while they are written
 }
 
-// MessageFields are the fields from which NewMessageFrame makes a frame.
-type MessageFields struct {
-	Hop     Hop
-	Nonce   []byte
-	Body    Body // encoded or parsed
-	Route   []ID
-	Sig     []byte
-	Targets []ID
-	Path    []ID
+// Relay appends the peer that forwards the message to the path. A second call replaces it.
+func (f *Frame) Relay(id ID) { f.relay = id }
+
+// Copy returns a second frame of the same message, which can have other budgets.
+func (f *Frame) Copy() *Frame {
+	c := *f
+	return &c
 }
 
-// NewMessageFrame lays out a message frame, whose Body is encoded or parsed. It refuses what
-// a reader would refuse, and a message that would outgrow MaxFrame before its path is
-// full, or when a relay returns it in a NACK.
-func NewMessageFrame(m MessageFields) (*Frame, error) { return layOutMessage(m, m.Body.raw, nil) }
-
-// EncodeMessageFrame is NewMessageFrame for a Body that is not encoded. It copies the payload
-// once, where Encode and NewMessageFrame copy it twice.
-func EncodeMessageFrame(m MessageFields) (*Frame, error) {
-	var room [2 * headRoom]byte // on the stack, unless the fields are long
-	head, err := m.Body.appendHead(room[:0])
-	if err != nil {
-		return nil, err
+// PathLen returns the number of peers in the path, the origin included.
+func (f *Frame) PathLen() int {
+	n := f.Message.pathLen()
+	if f.relay != (ID{}) {
+		n++
 	}
-	return layOutMessage(m, head, m.Body.Payload)
+	return n
 }
 
-// layOutMessage is NewMessageFrame with the body in two parts.
-func layOutMessage(m MessageFields, head, payload []byte) (*Frame, error) {
-	b := layOut(m, head, payload, nil)
-	if most := len(b) - lengthPrefix + (MaxPath-len(m.Path))*pathEntry + nackHead; most > MaxFrame {
-		return nil, fmt.Errorf("%w: the frame can grow to %d bytes, want at most %d", ErrTooBig, most, MaxFrame)
+// PathAt returns entry i of the path. Entry 0 is the origin.
+func (f *Frame) PathAt(i int) ID {
+	if i == f.Message.pathLen() {
+		return f.relay
 	}
-	return parseFrame(b)
+	return ID(f.bytes[f.pathFrom+i*pathEntry+2:][:IDSize])
 }
 
-// layOut writes the canonical form: unknown fields before the path, the path last. head
-// and payload are the body.
-func layOut(m MessageFields, head, payload, unknown []byte) []byte {
-	body := len(head) + len(payload)
-	size := lengthPrefix + 5 + 2 + len(m.Nonce) + 4 + body + 3 + len(m.Sig) + len(unknown) +
-		pathEntry*(len(m.Route)+len(m.Targets)+len(m.Path)+1)
-	b := make([]byte, lengthPrefix, size)
-	b = protowire.AppendTag(b, fieldHop, protowire.Fixed32Type)
-	b = protowire.AppendFixed32(b, uint32(m.Hop))
-	b = appendBytes(b, fieldNonce, m.Nonce)
-	b = protowire.AppendVarint(protowire.AppendTag(b, fieldBody, protowire.BytesType), uint64(body))
-	b = append(append(b, head...), payload...)
-	b = appendIDs(b, fieldRoute, m.Route)
-	b = appendOptional(b, fieldSig, m.Sig)
-	b = appendIDs(b, fieldTargets, m.Targets)
-	b = append(b, unknown...)
-	return appendIDs(b, fieldPath, m.Path)
-}
-
-// ValidNonce reports whether nonce is 1 to MaxNonce printable ASCII characters.
-func ValidNonce(nonce []byte) bool {
-	if len(nonce) == 0 || len(nonce) > MaxNonce {
-		return false
-	}
-	return !slices.ContainsFunc(nonce, func(c byte) bool { return c < 0x20 || c > 0x7e })
-}
-
-// Hop returns the budgets of a message.
-func (f *Frame) Hop() Hop {
-	if f.hopAt == 0 {
-		return 0
-	}
-	return Hop(binary.LittleEndian.Uint32(f.buf[f.hopAt:]))
-}
-
-// setHop patches the budgets. A message that came without has none to spend.
-func (f *Frame) SetHop(h Hop) {
-	if f.hopAt != 0 {
-		binary.LittleEndian.PutUint32(f.buf[f.hopAt:], uint32(h))
-	}
-}
-
-// PathLen returns the number of peers that the message went through, its origin included.
-func (f *Frame) PathLen() int { return (len(f.buf) - f.pathAt) / pathEntry }
-
-// PathAt returns the i-th entry of the path; the 0-th is the origin.
-func (f *Frame) PathAt(i int) ID { return ID(f.buf[f.pathAt+i*pathEntry+2:][:IDSize]) }
-
-// Path returns the peers that the message went through.
+// Path returns a copy of the path, the origin first.
 func (f *Frame) Path() []ID {
 	path := make([]ID, f.PathLen())
 	for i := range path {
@@ -152,54 +91,85 @@ func (f *Frame) Path() []ID {
 	return path
 }
 
+// InPath reports whether the path contains a peer.
 func (f *Frame) InPath(id ID) bool {
-	for at := f.pathAt; at < len(f.buf); at += pathEntry {
-		if ID(f.buf[at+2:at+pathEntry]) == id {
+	if f.relay == id {
+		return id != ID{}
+	}
+	for at := f.pathFrom; at < len(f.bytes); at += pathEntry {
+		if ID(f.bytes[at+2:at+pathEntry]) == id {
 			return true
 		}
 	}
 	return false
 }
 
-// appendPath adds id to the path, in place where there is room.
-func (f *Frame) AppendPath(id ID) {
-	f.buf = appendBytes(f.buf, fieldPath, id[:])
-}
-
-// clone returns a frame of its own bytes, for a second copy with other budgets. Body,
-// Nonce and Sig, which must not be changed, stay parts of the first one's bytes.
-func (f *Frame) Clone() *Frame {
-	c := *f
-	if f.buf != nil {
-		c.buf = append(make([]byte, 0, len(f.buf)+pathEntry), f.buf...)
+// Size returns the length of the frame on a native link in bytes, without its length prefix.
+func (f *Frame) Size() int {
+	if f.Message == nil {
+		return len(f.linkFrame)
 	}
-	return &c
+	size := len(f.bytes)
+	if !f.noHop {
+		size += hopSize
+	}
+	if f.relay != (ID{}) {
+		size += pathEntry
+	}
+	return size
 }
 
-// Size returns the bytes that the frame takes on a native link, without its length prefix.
-func (f *Frame) Size() int { return max(0, len(f.buf)-lengthPrefix) }
-
-// Wire returns the frame with its length prefix, as it goes onto a stream. The bytes
-// belong to the frame. Wire must not be called by two goroutines at once.
-func (f *Frame) Wire() ([]byte, error) {
-	if f.buf == nil { // a link frame that no constructor made
-		if err := f.encode(); err != nil {
-			return nil, err
+// WriteTo writes the frame with its length prefix in up to three writes. It implements
+// io.WriterTo. If a reader would refuse the frame, WriteTo returns an error and writes
+// nothing.
+func (f *Frame) WriteTo(w io.Writer) (written int64, err error) {
+	head, body, tail, err := f.parts()
+	for _, part := range [...][]byte{head, body, tail} {
+		if err == nil && len(part) > 0 {
+			var n int
+			n, err = w.Write(part)
+			written += int64(n)
 		}
 	}
-	size := f.Size()
-	switch {
-	case size > MaxFrame:
-		return nil, fmt.Errorf("%w: the frame has %d bytes, want at most %d", ErrTooBig, size, MaxFrame)
-	case f.Type == FrameMessage && f.PathLen() > MaxPath:
-		return nil, fmt.Errorf("%w: the path has %d entries, want at most %d", ErrTooBig, f.PathLen(), MaxPath)
-	}
-	at := lengthPrefix - protowire.SizeVarint(uint64(size))
-	protowire.AppendVarint(f.buf[at:at:lengthPrefix], uint64(size))
-	return f.buf[at:], nil
+	return written, err
 }
 
-// isSearch reports whether f looks for the peer that is nearest to an id.
-func (f *Frame) IsSearch() bool {
-	return f.Body.Kind == KindFind && f.Body.Flags&FlagClosest != 0
+// AppendTo appends the bytes that WriteTo writes.
+func (f *Frame) AppendTo(b []byte) ([]byte, error) {
+	head, body, tail, err := f.parts()
+	if err != nil {
+		return b, err
+	}
+	return append(append(append(b, head...), body...), tail...), nil
+}
+
+// parts returns the bytes of the frame on a stream, in three parts. The first and the last
+// alias f.edge.
+func (f *Frame) parts() (head, body, tail []byte, err error) {
+	size := f.Size()
+	switch {
+	case size == 0: // a link frame that encode refused, or that no constructor made
+		return nil, nil, nil, malformed("a frame of type %v without bytes", f.Type)
+	case size > MaxFrame:
+		return nil, nil, nil, fmt.Errorf("%w: the frame has %d bytes, want at most %d", ErrTooBig, size, MaxFrame)
+	case f.Message != nil && f.PathLen() > MaxPath:
+		return nil, nil, nil, fmt.Errorf("%w: the path has %d entries, want at most %d", ErrTooBig, f.PathLen(), MaxPath)
+	}
+	head = protowire.AppendVarint(f.edge[:0], uint64(size))
+	if f.Message == nil {
+		return head, f.linkFrame, nil, nil
+	}
+	if !f.noHop {
+		head = appendHop(head, f.Hop)
+	}
+	if f.relay != (ID{}) {
+		tail = appendBytes(head[len(head):], fieldPath, f.relay[:])
+	}
+	return head, f.bytes, tail, nil
+}
+
+const hopSize = 5 // bytes of the hop field: a tag and four bytes
+
+func appendHop(b []byte, h Hop) []byte {
+	return protowire.AppendFixed32(protowire.AppendTag(b, fieldHop, protowire.Fixed32Type), uint32(h))
 }

@@ -7,23 +7,16 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// ParseFrame reads one frame, without its length prefix. It keeps a copy of b.
-func ParseFrame(b []byte) (*Frame, error) {
-	buf := make([]byte, lengthPrefix+len(b), lengthPrefix+len(b)+pathEntry)
-	copy(buf[lengthPrefix:], b)
-	return parseFrame(buf)
-}
-
-// A FrameReader is what ReadFrame reads from; bufio.Reader is one.
+// A FrameReader is the source of ReadFrame, such as a bufio.Reader.
 type FrameReader interface {
 	io.Reader
 	io.ByteReader
 }
 
-// ReadFrame reads the length prefix and the frame after it, of at most most
-// bytes. The error is io.EOF only between two frames. One that wraps ErrMalformed
-// concerns that frame only and the next one can be read; after any other the
-// stream must end.
+// ReadFrame reads a length prefix and a frame of at most most bytes. It allocates memory
+// as the bytes arrive, so that a length without a frame reserves little. The error is
+// io.EOF only between two frames. An error that wraps ErrMalformed concerns only this
+// frame, and the next one can be read. After any other error the stream must end.
 func ReadFrame(r FrameReader, most int) (*Frame, error) {
 	size, err := readLength(r)
 	if err != nil {
@@ -32,12 +25,57 @@ func ReadFrame(r FrameReader, most int) (*Frame, error) {
 	if most = min(most, MaxFrame); size > most {
 		return nil, fmt.Errorf("%w: the frame has %d bytes, want at most %d", ErrFraming, size, most)
 	}
-	buf := make([]byte, lengthPrefix+size, lengthPrefix+size+pathEntry)
-	if _, err := io.ReadFull(r, buf[lengthPrefix:]); err != nil {
-		return nil, cutOff(err)
+	f, buf := newFrame(min(size, firstRead))
+	for have := 0; have < size; {
+		if _, err := io.ReadFull(r, buf[have:]); err != nil {
+			return nil, cutOff(err)
+		}
+		if have = len(buf); have < size {
+			buf = append(make([]byte, 0, min(2*have, size)), buf...)[:min(2*have, size)]
+		}
 	}
-	return parseFrame(buf)
+	if err := f.parse(buf); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
+
+const firstRead = 32 << 10 // most bytes that are allocated for a frame before any of them arrived
+
+// ParseFrame returns the frame that b encodes without a length prefix. The frame keeps a
+// copy of b.
+func ParseFrame(b []byte) (*Frame, error) {
+	f, buf := newFrame(len(b))
+	copy(buf, b)
+	if err := f.parse(buf); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// newFrame returns a frame, and room for its size bytes. It allocates once for most
+// messages, and twice for large ones.
+func newFrame(size int) (*Frame, []byte) {
+	if size <= smallFrame {
+		f := new(struct {
+			Frame
+			message Message
+			room    [smallFrame]byte
+		})
+		f.Message = &f.message
+		return &f.Frame, f.room[:size:size]
+	}
+	f := new(struct {
+		Frame
+		message Message
+	})
+	f.Message = &f.message
+	return &f.Frame, make([]byte, size)
+}
+
+// smallFrame is the size in bytes up to which a frame is allocated together with its
+// bytes. A message with a payload of 64 bytes and a path of three fits.
+const smallFrame = 232
 
 func readLength(r io.ByteReader) (size int, err error) {
 	for n := 0; n < lengthPrefix; n++ {
@@ -59,7 +97,7 @@ func readLength(r io.ByteReader) (size int, err error) {
 	return 0, fmt.Errorf("%w: the length takes more than %d bytes", ErrFraming, lengthPrefix)
 }
 
-// cutOff tells an end within a frame from an end between two.
+// cutOff returns the error for a stream that ended inside a frame.
 func cutOff(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -67,26 +105,25 @@ func cutOff(err error) error {
 	return err
 }
 
-// parseFrame takes buf over: lengthPrefix bytes of headroom, then the frame.
-func parseFrame(buf []byte) (*Frame, error) {
-	b := buf[lengthPrefix:]
+// parse fills a frame from b and keeps b.
+func (f *Frame) parse(b []byte) error {
 	switch {
 	case len(b) == 0:
-		return nil, malformed("the frame is empty")
+		return malformed("the frame is empty")
 	case len(b) > MaxFrame:
-		return nil, malformed("the frame has %d bytes, want at most %d", len(b), MaxFrame)
+		return malformed("the frame has %d bytes, want at most %d", len(b), MaxFrame)
 	}
-	f := &Frame{buf: buf, pathAt: len(buf)}
 	var seen fieldSet
-	hops, pathLast, unknown := 0, true, false
+	hopAt, path, canonical, unknown := 0, 0, true, false
+	m := f.Message
+	m.pathFrom = len(b)
 	for rest := b; len(rest) > 0; {
-		at := len(buf) - len(rest)
-		if len(rest) >= pathEntry && rest[0] == pathTag && rest[1] == IDSize { // without nextField: there are many
-			if hops++; hops > MaxPath {
-				return nil, malformed("field %d stands more than %d times", fieldPath, MaxPath)
+		if len(rest) >= pathEntry && rest[0] == pathTag && rest[1] == IDSize { // faster than nextField
+			if path++; path > MaxPath {
+				return malformed("field %d occurs more than %d times", fieldPath, MaxPath)
 			}
-			if hops == 1 {
-				f.pathAt = at
+			if path == 1 {
+				m.pathFrom = len(b) - len(rest)
 				seen.add(fieldPath)
 			}
 			rest = rest[pathEntry:]
@@ -94,48 +131,81 @@ func parseFrame(buf []byte) (*Frame, error) {
 		}
 		x, next, err := nextField(rest)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		pathLast = pathLast && hops == 0
-		if isKnown(x.number) {
-			err = f.set(x, &seen, at)
-		} else {
+		if path > 0 {
+			canonical = false
+		}
+		if x.number == fieldHop {
+			hopAt = len(b) - len(rest)
+		}
+		if !isKnown(x.number) {
 			unknown = true
-		}
-		if err != nil {
-			return nil, err
+		} else if err = f.set(x, &seen); err != nil {
+			return err
 		}
 		rest = next
 	}
-	switch {
-	case seen&linkFields != 0:
+	if seen&linkFields != 0 {
+		f.Message, f.linkFrame = nil, b
 		if seen&(seen-1) != 0 {
-			return nil, malformed("the fields of two frames")
+			return malformed("the fields of two frames")
 		}
 		if f.Type == FrameHello && len(b) > MaxHello {
-			return nil, malformed("a hello of %d bytes, want at most %d", len(b), MaxHello)
+			return malformed("a hello of %d bytes, want at most %d", len(b), MaxHello)
 		}
-		return f, nil
+		return nil
+	}
+	if !seen.has(fieldBody) && unknown { // a type of a later version, with any other fields
+		*f = Frame{Type: FrameUnknown, linkFrame: b}
+		return nil
+	}
+	switch {
 	case !seen.has(fieldBody):
-		if unknown { // a type of a later version, whatever other fields it has
-			return &Frame{Type: FrameUnknown, buf: buf, pathAt: len(buf)}, nil
-		}
-		return nil, malformed("a message without a body")
+		return malformed("a message without a body")
 	case !seen.has(fieldNonce):
-		return nil, malformed("a message without a nonce")
-	case hops == 0:
-		return nil, malformed("a message without a path")
-	case f.Body.hasTo == seen.has(fieldTargets):
-		return nil, malformed("want either one receiver or targets")
+		return malformed("a message without a nonce")
+	case path == 0:
+		return malformed("a message without a path")
+	case m.Body.hasTo == seen.has(fieldTargets):
+		return malformed("want either one receiver or targets")
 	}
 	f.Type = FrameMessage
-	if !pathLast {
-		return f.regroup()
+	if !canonical || hopAt > 0 {
+		return f.regroup(b)
 	}
-	return f, nil
+	m.bytes, f.noHop = b, !seen.has(fieldHop)
+	if !f.noHop {
+		m.bytes = b[hopSize:]
+		m.pathFrom -= hopSize
+	}
+	return nil
 }
 
-// linkFields are those of which a frame has one, and no other field that is known.
+// regroup encodes a message again whose fields were not in the canonical order. It keeps
+// all fields, unknown ones included.
+func (f *Frame) regroup(b []byte) error {
+	m := MessageFields{Hop: f.Hop, Nonce: f.Nonce, Body: f.Body, Route: f.Route, Sig: f.Sig, Targets: f.Targets}
+	var unknown []byte
+	for rest := b; len(rest) > 0; {
+		x, next, err := nextField(rest)
+		if err != nil {
+			return err
+		}
+		switch {
+		case x.number == fieldPath:
+			m.Path = append(m.Path, ID(x.val))
+		case !isKnown(x.number):
+			unknown = append(unknown, rest[:len(rest)-len(next)]...)
+		}
+		rest = next
+	}
+	*f = Frame{Message: &Message{}}
+	return f.parse(m.appendTo(make([]byte, 0, m.size(len(m.Body.raw), len(unknown))), m.Body.raw, nil, unknown))
+}
+
+// linkFields are the fields of link frames. A link frame has one of them and no other
+// known field.
 const linkFields fieldSet = 1<<fieldHello | 1<<fieldAck | 1<<fieldNack | 1<<fieldPing | 1<<fieldPong | 1<<fieldBye
 
 // isKnown reports whether n is the number of a field of a Frame.
@@ -143,7 +213,7 @@ func isKnown(n protowire.Number) bool {
 	return n <= fieldBye || n >= fieldHop && n <= fieldTargets || n == fieldPath
 }
 
-func (f *Frame) set(x field, seen *fieldSet, at int) (err error) {
+func (f *Frame) set(x field, seen *fieldSet) (err error) {
 	switch x.number {
 	case fieldRoute, fieldTargets, fieldPath:
 		seen.add(x.number)
@@ -169,7 +239,7 @@ func (f *Frame) set(x field, seen *fieldSet, at int) (err error) {
 		f.Type = FrameBye
 		f.Bye, err = parseBye(x)
 	case fieldHop:
-		f.hopAt, err = at+1, x.want(protowire.Fixed32Type)
+		f.Hop, err = Hop(x.num), x.want(protowire.Fixed32Type)
 	case fieldNonce:
 		if f.Nonce, err = x.sized(1, MaxNonce); err == nil && !ValidNonce(f.Nonce) {
 			err = malformed("the nonce is not printable ASCII")
@@ -184,13 +254,13 @@ func (f *Frame) set(x field, seen *fieldSet, at int) (err error) {
 		f.Sig, err = x.sized(1, MaxSig)
 	case fieldTargets:
 		f.Targets, err = x.appendID(f.Targets, MaxTargets)
-	case fieldPath: // parseFrame takes those that are as they should be
+	case fieldPath: // parse takes the well-formed ones, so this one is malformed
 		_, err = x.id()
 	}
 	return err
 }
 
-// appendID adds an id to a list of at most most.
+// appendID appends the id in f to a list of at most most ids.
 func (f field) appendID(ids []ID, most int) ([]ID, error) {
 	id, err := f.id()
 	if err != nil {
@@ -198,30 +268,9 @@ func (f field) appendID(ids []ID, most int) ([]ID, error) {
 	}
 	switch len(ids) {
 	case 0:
-		ids = make([]ID, 0, most) // at once: growing step by step allocates more often
+		ids = make([]ID, 0, most) // one allocation
 	case most:
-		return ids, malformed("field %d stands more than %d times", f.number, most)
+		return ids, malformed("field %d occurs more than %d times", f.number, most)
 	}
 	return append(ids, id), nil
-}
-
-// regroup lays out a message again that had other fields after the first of its
-// path. Everything but their order stays, unknown fields included.
-func (f *Frame) regroup() (*Frame, error) {
-	m := MessageFields{Hop: f.Hop(), Nonce: f.Nonce, Body: f.Body, Route: f.Route, Sig: f.Sig, Targets: f.Targets}
-	var unknown []byte
-	for rest := f.buf[lengthPrefix:]; len(rest) > 0; {
-		x, next, err := nextField(rest)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case x.number == fieldPath:
-			m.Path = append(m.Path, ID(x.val))
-		case !isKnown(x.number):
-			unknown = append(unknown, rest[:len(rest)-len(next)]...)
-		}
-		rest = next
-	}
-	return parseFrame(layOut(m, m.Body.raw, nil, unknown))
 }

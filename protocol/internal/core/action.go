@@ -13,8 +13,9 @@ const (
 	CloseLink                       // write what is queued for Link and a bye of Reason, read to its end; report LinkDown
 	Granted                         // the claim Index may go on to LinkUp
 	Refused                         // the claim Index may not, for Err
-	Signalled                       // hand Frame, a signal, to the maker of WebRTC links; Proved as above
-	Found                           // the search Index was answered by IDs, the nearest first
+	Signalled                       // hand Frame, a signal, to who makes WebRTC links; Proved says whose word From is
+	Compose                         // call Compose with Draft, which may take long, and report with Composed
+	Found                           // the search Index was answered by IDs, the nearest first, or ended with Err
 	PeerUp                          // Peer is linked
 	PeerDown                        // Peer is not linked any more
 )
@@ -25,6 +26,7 @@ type Action struct {
 	Type    ActionType
 	Link    LinkHandle
 	Frame   *wire.Frame
+	Draft   *Draft
 	Proved  bool
 	Contact wire.Contact
 	Index   int

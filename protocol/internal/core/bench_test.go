@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func BenchmarkRelay(b *testing.B) {
 	origin := newTestCore(randomID(rng), nil)
 	var wires [][]byte
 	for range 1024 {
-		f, err := origin.NewFrame(Outgoing{To: randomID(rng), Form: wire.FormRaw, Payload: make([]byte, 64)}, origin.Nonce())
+		f, err := origin.NewFrame(Outgoing{To: randomID(rng), Form: wire.FormRaw, Payload: make([]byte, 64)}, origin.Draw())
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -35,7 +36,7 @@ func BenchmarkRelay(b *testing.B) {
 			b.Fatal(err)
 		}
 		if i%len(wires) == 0 {
-			c.seen = newSeenTable(seenAge, seenBytes)
+			c.transit = newTransit()
 		}
 		c.Receive(time.Second, 1, f)
 		for _, a := range c.Actions() {
@@ -44,4 +45,56 @@ func BenchmarkRelay(b *testing.B) {
 			}
 		}
 	}
+}
+
+// BenchmarkUnderLock measures what one frame costs while a router holds its lock: Receive, and
+// neither the reading before it nor the signature of an answer after it.
+func BenchmarkUnderLock(b *testing.B) {
+	for _, size := range []int{64, 16 << 10, 250 << 10} {
+		b.Run(fmt.Sprintf("forward%dB", size), func(b *testing.B) {
+			benchUnderLock(b, func(to wire.ID) Outgoing { return Outgoing{To: to, Form: wire.FormJSON, Payload: make([]byte, size)} })
+		})
+	}
+	b.Run("find", func(b *testing.B) {
+		benchUnderLock(b, func(to wire.ID) Outgoing {
+			return Outgoing{To: abbreviated("80"), Kind: wire.KindFind, Form: wire.FormRaw, Payload: to[:]}
+		})
+	})
+}
+
+func benchUnderLock(b *testing.B, message func(to wire.ID) Outgoing) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	c := newTestCore(abbreviated("80"), nil)
+	var ids []wire.ID
+	for i := range 32 {
+		ids = append(ids, randomID(rng))
+		if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: ids[i], Kind: wire.LinkNative, Proved: true}, Inbound()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	c.Actions()
+	origin := newTestCore(ids[0], nil)
+	var locked time.Duration
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		f, err := origin.NewFrame(message(ids[1+i%31]), origin.Draw())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if f, err = wire.ParseFrame(unframed(b, f)); err != nil {
+			b.Fatal(err)
+		}
+		c.Prepare(f)
+		c.byHandle[1].asks = askBurst
+		start := time.Now()
+		c.Receive(time.Second, 1, f)
+		actions := c.Actions()
+		locked += time.Since(start)
+		for _, a := range actions {
+			if a.Type == Transmit {
+				c.Written(time.Second, a.Link, 1, a.Frame.Size())
+			}
+		}
+	}
+	b.ReportMetric(float64(locked.Nanoseconds())/float64(b.N), "ns-under-lock/op")
 }

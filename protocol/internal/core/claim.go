@@ -37,6 +37,7 @@ func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 		return
 	}
 	c.claims = append(c.claims, cl)
+	c.expect(info.ID, false)
 }
 
 // Unclaim takes a claim back.

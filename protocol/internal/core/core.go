@@ -22,21 +22,28 @@ type Core struct {
 	self wire.ID
 
 	// The data plane.
-	now       time.Duration
-	rng       *rand.Rand
-	byHandle  map[LinkHandle]*link
-	order     []*link // every link, oldest first
-	table     table
-	claims    []claim
-	standIns  []standIn // the oldest first
-	seen      seenTable
-	delivered seenTable
-	learned   routeTable
-	waiting   []waiting
-	waitSize  int
-	stats     Stats
-	actions   []Action
-	nextWake  time.Duration
+	now        time.Duration
+	rng        *rand.Rand
+	byHandle   map[LinkHandle]*link
+	order      []*link // every link, oldest first
+	table      table
+	claims     []claim
+	standIns   []standIn // the oldest first
+	transit    transit
+	delivered  seenTable
+	queued     int // bytes in the queues of all links
+	learned    routeTable
+	waiting    []waiting
+	waitSize   int
+	expected   map[wire.ID]expectation
+	handshakes int // that were expected so far
+	held       []held
+	heldSize   int
+	stats      Stats
+	actions    []Action
+	events     []Event
+	tracing    bool
+	nextWake   time.Duration
 
 	// The control plane.
 	overlay overlay
@@ -47,7 +54,7 @@ type CoreConfig struct {
 	Self       wire.ID
 	Role       wire.Role
 	Rand       rand.Source                       // unpredictable to others
-	Hash       func(a, b, c []byte) uint64       // keyed, the key secret
+	Hash       func(a, b, c, d []byte) uint64    // keyed, the key secret
 	Bootstraps int                               // how many there are; DialBootstrap names them by index
 	Key        []byte                            // this peer's public key, nil: nothing is signed
 	Sign       func(head []byte) ([]byte, error) // with this peer's key, nil: nothing is signed
@@ -72,8 +79,9 @@ func NewCore(cfg CoreConfig) *Core {
 		self:      cfg.Self,
 		rng:       rand.New(cfg.Rand),
 		byHandle:  make(map[LinkHandle]*link),
-		seen:      newSeenTable(seenAge, seenBytes),
+		transit:   newTransit(),
 		delivered: newSeenTable(deliverAge, deliverBytes),
+		expected:  make(map[wire.ID]expectation),
 	}
 	c.overlay = newOverlay(c, cfg, c.rng)
 	return c
@@ -107,18 +115,14 @@ func (c *Core) Stats() Stats {
 	return s
 }
 
-// Drop counts a message that the shell lost.
-func (c *Core) Drop(reason DropReason) {
-	c.drop(reason)
+// Drop counts a message that the shell lost; f is nil if it never was a frame.
+func (c *Core) Drop(reason DropReason, f *wire.Frame) {
+	c.drop(reason, f)
 	switch reason {
 	case DropInboxFull, DropNoPort, DropSocketFull:
 		c.stats.Delivered--
 	}
 }
-
-// --- links
-
-// --- frames
 
 // Linked reports whether there is a usable link to a peer.
 func (c *Core) Linked(id wire.ID) bool { return c.table.get(id) != nil }
@@ -199,10 +203,14 @@ func (c *Core) Tick(now time.Duration) {
 	c.now = now
 	c.nextWake = now + tickIdle
 	for len(c.waiting) > 0 && now-c.waiting[0].since >= waitAge {
-		c.drop(DropExpired)
-		c.waitSize -= c.waiting[0].frame.Size()
+		w := c.waiting[0]
+		c.drop(DropExpired, w.frame)
+		c.transit.lose(c.hash(w.frame))
+		c.waitSize -= w.frame.Size()
 		c.waiting = c.waiting[1:]
 	}
+	c.transit.done.expire(now)
+	c.delivered.expire(now)
 	if len(c.waiting) > 0 {
 		c.wakeBy(c.waiting[0].since + waitAge)
 	}
@@ -210,6 +218,7 @@ func (c *Core) Tick(now time.Duration) {
 		c.tickLink(l)
 	}
 	c.expireStandIns()
+	c.expireHeld()
 	for i := len(c.claims) - 1; i >= 0; i-- {
 		if i < len(c.claims) && !c.claims[i].granted {
 			c.settleClaims(c.claims[i].info.ID)
@@ -254,5 +263,3 @@ func (c *Core) nearest(target wire.ID, visit func(*link) bool) { c.table.nearest
 func (c *Core) closest(target wire.ID, n int, keep func(*link) bool) []*link {
 	return c.table.closest(target, n, keep)
 }
-
-func (c *Core) drop(reason DropReason) { c.stats.Dropped[reason]++ }

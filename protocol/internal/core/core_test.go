@@ -55,13 +55,14 @@ func TestTranscripts(t *testing.T) {
 
 // A script drives one core.
 type script struct {
-	t      *testing.T
-	c      *Core
-	now    time.Duration
-	greets bool // show our own findPeers, with which every link begins and the overlay looks around
-	out    []string
-	tokens map[wire.ID][]byte // of the last offer to each peer
-	search []byte             // token of the last routed search
+	t        *testing.T
+	c        *Core
+	now      time.Duration
+	greets   bool // show our own findPeers, with which every link begins and the overlay looks around
+	out      []string
+	tokens   map[wire.ID][]byte // of the last offer to each peer
+	search   []byte             // token of the last routed search
+	expected int                // number of the last handshake that was expected
 }
 
 // abbreviated reads an id of which only the first digits are written.
@@ -82,9 +83,9 @@ func shortID(id wire.ID) string {
 	return s + "00"[:max(0, 2-len(s))]
 }
 
-func testHash(a, b, c []byte) uint64 {
+func testHash(a, b, c, d []byte) uint64 {
 	h := fnv.New64a()
-	for _, x := range [][]byte{a, {byte(len(b))}, b, c} {
+	for _, x := range [][]byte{a, {byte(len(b))}, b, {byte(len(d))}, d, c} {
 		h.Write(x)
 	}
 	return h.Sum64()
@@ -171,6 +172,7 @@ func (s *script) run(event string, w []string) {
 				cfg.Sign = func([]byte) ([]byte, error) { return []byte("sig:" + first), nil }
 			}
 		})
+		s.c.Trace(true)
 	case "contact": // [url=URL] [record=TEXT] [webrtc]
 		url, _ := arg(w, "url")
 		record, _ := arg(w, "record")
@@ -190,8 +192,28 @@ func (s *script) run(event string, w []string) {
 		s.c.Claim(s.now, number, s.info(w[1:]))
 	case "unclaim":
 		s.c.Unclaim(number)
+	case "burst": // HANDLE FROM>TO times=N: as many messages, what follows is not shown
+		for i := range argInt(w, "times", 0) {
+			s.c.Receive(s.now, h, s.frame([]string{w[1], fmt.Sprint("nonce=1", i)}))
+		}
+		s.quietly()
+		s.out = append(s.out, fmt.Sprintf("held: %d", len(s.c.held)))
+	case "spread": // HANDLE peers=N times=N: as many messages to each of as many peers that are expected
+		for peer := range argInt(w, "peers", 0) {
+			id := fmt.Sprintf("6%02x", peer)
+			s.c.Expect(s.now, abbreviated(id))
+			for i := range argInt(w, "times", 0) {
+				s.c.Receive(s.now, h, s.frame([]string{"40>" + id, fmt.Sprintf("nonce=2%d%d", peer, i)}))
+			}
+		}
+		s.quietly()
+		s.out = append(s.out, fmt.Sprintf("held: %d", len(s.c.held)))
+	case "expect": // ID: a handshake with it has begun
+		s.expected = s.c.Expect(s.now, abbreviated(first))
+	case "unexpect": // ID: the handshake that the last expect told of has ended
+		s.c.Unexpect(s.now, abbreviated(first), s.expected)
 	case "down":
-		s.c.LinkDown(s.now, h)
+		s.c.LinkDown(s.now, h, nil)
 	case "bye": // HANDLE REASON
 		s.c.Receive(s.now, h, wire.NewBye(wire.ByeReason(slices.Index(byeNames, w[1]))))
 	case "ping":
@@ -212,9 +234,25 @@ func (s *script) run(event string, w []string) {
 		}
 	case "msg": // HANDLE FROM>TO …: see frame
 		s.c.Receive(s.now, h, s.frame(w[1:]))
+	case "flood": // HANDLE offers=N [proved]: offers of as many peers that come by one link, answers not shown
+		for i := range argInt(w, "offers", 0) {
+			id := fmt.Sprintf("a0%02x", i)
+			offer := []string{id + ">" + shortID(s.c.self), "kind=offer", "path=" + id + "," + shortID(s.c.byHandle[h].ID)}
+			if has(w, "proved") {
+				offer = append(offer, "by="+id)
+			}
+			s.c.byHandle[h].asks = askBurst // the other limit
+			s.c.Receive(s.now, h, s.frame(offer))
+		}
+		s.quietly()
+	case "asks": // HANDLE times=N: as many questions of the linked peer, answers not shown
+		for range argInt(w, "times", 0) {
+			s.c.Receive(s.now, h, s.frame([]string{shortID(s.c.byHandle[h].ID) + ">" + shortID(s.c.self), "kind=find"}))
+		}
+		s.quietly()
 	case "send": // TO [TEXT]
 		text := strings.Join(w[1:], " ")
-		f, err := s.c.NewFrame(Outgoing{To: abbreviated(first), Form: wire.FormJSON, Payload: []byte(text)}, s.c.Nonce())
+		f, err := s.c.NewFrame(Outgoing{To: abbreviated(first), Form: wire.FormJSON, Payload: []byte(text)}, s.c.Draw())
 		if err == nil {
 			err = s.c.Send(s.now, f)
 		}
@@ -388,6 +426,9 @@ func (s *script) frame(w []string) *wire.Frame {
 		if has(w, "tampered") {
 			m.Sig = []byte("sig of something else")
 		}
+		if has(w, "stripped") {
+			m.Sig = nil
+		}
 	}
 	f, err := wire.NewMessageFrame(m)
 	if err != nil {
@@ -396,12 +437,39 @@ func (s *script) frame(w []string) *wire.Frame {
 	return f
 }
 
+// quietly takes the actions of the last event without a note.
+func (s *script) quietly() {
+	out := s.out
+	s.take()
+	s.out = out
+}
+
 // take notes the actions of the last event.
 func (s *script) take() {
+	var drafts []*Draft
 	for _, a := range s.c.Actions() {
-		if line := s.show(a); line != "" {
+		if a.Type == Compose {
+			drafts = append(drafts, a.Draft)
+		} else if line := s.show(a); line != "" {
 			s.out = append(s.out, line)
 		}
+	}
+	for _, e := range s.c.Events() {
+		switch e.Type {
+		case MessageDropped:
+			if e.From != (wire.ID{}) {
+				s.out = append(s.out, fmt.Sprintf("drop %v %v %s>%s", e.Reason, e.Kind, shortID(e.From), shortID(e.To)))
+			}
+		case MessageKept:
+			s.out = append(s.out, fmt.Sprintf("keep %v %s>%s", e.Kind, shortID(e.From), shortID(e.To)))
+		}
+	}
+	for _, d := range drafts {
+		s.c.Compose(d)
+		s.c.Composed(s.now, d)
+	}
+	if len(drafts) > 0 {
+		s.take()
 	}
 }
 
@@ -432,6 +500,9 @@ func (s *script) show(a Action) string {
 		}
 		return fmt.Sprintf("signal %s from %s%s", a.Frame.Body.Payload, shortID(a.Frame.Body.From), proved)
 	case Found:
+		if a.Err != nil {
+			return fmt.Sprintf("found %d: error: %v", a.Index, a.Err)
+		}
 		return fmt.Sprintf("found %d: %s", a.Index, showIDs(a.IDs))
 	case PeerUp:
 		return "peer up " + shortID(a.Peer)
@@ -480,7 +551,7 @@ func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
 	default:
 		line += " " + string(b.Payload)
 	}
-	line += fmt.Sprintf(" path=%s tx=%d detours=%d", showIDs(f.Path()), f.Hop().TxLeft(), f.Hop().DetoursLeft())
+	line += fmt.Sprintf(" path=%s tx=%d detours=%d", showIDs(f.Path()), f.Hop.TxLeft(), f.Hop.DetoursLeft())
 	if len(f.Route) > 0 {
 		line += " route=" + showIDs(f.Route)
 	}

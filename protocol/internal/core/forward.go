@@ -7,22 +7,21 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// forward sends a message to its next hop: f came over prev, or began here when prev is
+// forward sends a message towards its receiver: f came over prev, or began here when prev is
 // nil. The error says why it went nowhere, for the origin.
 func (c *Core) forward(f *wire.Frame, prev *link) error {
 	if prev != nil {
 		if f.PathLen() >= wire.MaxPath {
-			c.drop(DropHops)
+			c.drop(DropHops, f)
 			return nil
 		}
-		// No peer adds to what a message began with.
-		hop := f.Hop()
-		f.SetHop(hop.WithTx(min(hop.TxLeft(), wire.TxBudget)).WithDetours(min(hop.DetoursLeft(), wire.Detours)))
-		if hop.TxLeft() <= 0 {
-			c.drop(DropBudget)
+		// No peer gives a message more than it began with.
+		f.Hop = f.Hop.WithTx(min(f.Hop.TxLeft(), wire.TxBudget)).WithDetours(min(f.Hop.DetoursLeft(), wire.Detours))
+		if f.Hop.TxLeft() <= 0 {
+			c.drop(DropBudget, f)
 			return nil
 		}
-		f.AppendPath(c.self)
+		f.Relay(c.self)
 	}
 	return c.pass(f, prev, prev != nil)
 }
@@ -33,36 +32,45 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	if l := c.table.get(f.Body.To); l != nil && l.ended && l.replaced {
 		return c.wait(f, relayed) // a better link to the receiver is about to take its place
 	}
-	next := c.choose(f, prev)
+	next := c.choose(f.Body.To, hopQuery{frame: f, prev: prev})
+	if c.holds(f, next) && c.hold(f, relayed) {
+		return nil
+	}
+	return c.sendOn(f, next, relayed)
+}
+
+// sendOn sends a message to its next hop.
+func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 	if next.first == nil {
+		c.transit.lose(c.hash(f))
 		if next.busy {
-			c.drop(DropQueueFull)
+			c.drop(DropQueueFull, f)
 			return fmt.Errorf("send to %v: %w", f.Body.To, ErrQueueFull)
 		}
-		c.drop(DropNoRoute)
+		c.drop(DropNoRoute, f)
 		return nil
 	}
 	if relayed {
+		c.transit.finish(c.now, c.hash(f))
 		if f.Body.Kind.IsControl() {
 			c.stats.ControlPassed++
 		} else {
 			c.stats.Forwarded++
 		}
 	}
-	hop := f.Hop()
 	if next.detour {
-		hop = hop.WithDetours(hop.DetoursLeft() - 1)
+		f.Hop = f.Hop.WithDetours(f.Hop.DetoursLeft() - 1)
 	}
-	if next.second == nil || hop.TxLeft() < 2 {
-		f.SetHop(hop.WithTx(hop.TxLeft() - 1))
+	if next.second == nil || f.Hop.TxLeft() < 2 {
+		f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1)
 		c.copyTo(next.first, f)
 		return nil
 	}
 	// What is left of the budget is shared between the two copies.
-	rest := hop.TxLeft() - 2
-	f.SetHop(hop.WithTx(rest - rest/2))
-	other := f.Clone()
-	other.SetHop(hop.WithTx(rest / 2))
+	rest := f.Hop.TxLeft() - 2
+	other := f.Copy()
+	f.Hop = f.Hop.WithTx(rest - rest/2)
+	other.Hop = f.Hop.WithTx(rest / 2)
 	c.copyTo(next.first, f)
 	c.copyTo(next.second, other)
 	return nil
@@ -70,6 +78,7 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 
 func (c *Core) copyTo(l *link, f *wire.Frame) {
 	c.stats.Copies++
+	c.note(MessageSent, f, l.ID, 0)
 	c.transmit(l, f)
 }
 
@@ -77,10 +86,17 @@ func (c *Core) copyTo(l *link, f *wire.Frame) {
 type choice struct {
 	first, second *link
 	detour        bool // first is no nearer than this peer
+	far           bool // likewise, and it is not known to lead there
 	busy          bool // a link was passed over because its queue is full
 }
 
-// choose finds the next hop of f, whose path ends with this peer:
+// A hopQuery is what decides, beside its receiver, where a message goes next.
+type hopQuery struct {
+	frame *wire.Frame // whose path ends with this peer
+	prev  *link       // where it came from; nil: it began here
+}
+
+// choose finds the next hop towards a receiver:
 //
 //  1. a direct link to the receiver; if its queue is full there is no other way,
 //     since a detour would spread one slow peer's backlog over its neighbours
@@ -95,20 +111,20 @@ type choice struct {
 // lost. Of two copies one therefore goes to a peer that knows more, if there is one.
 //
 // A search takes none but links that are strictly nearer.
-func (c *Core) choose(f *wire.Frame, prev *link) (ch choice) {
-	to := f.Body.To
+func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
+	f, prev := q.frame, q.prev
 	takes := func(l *link) bool {
 		if l == nil || l == prev || l.ended || f.InPath(l.ID) {
 			return false
 		}
-		if l.full(f.Size()) {
+		if c.full(l, f.Size()) {
 			ch.busy = true
 			return false
 		}
 		return true
 	}
 	if f.IsSearch() {
-		if l := c.nearer(f); takes(l) {
+		if l := c.nearer(to, f.Body.From, f.InPath); takes(l) {
 			ch.first = l
 		}
 		return ch
@@ -146,6 +162,7 @@ func (c *Core) choose(f *wire.Frame, prev *link) (ch choice) {
 	if len(near) == 0 {
 		return ch
 	}
+	ch.far = true
 	if prev != nil && !prev.extended || !near[0].extended {
 		ch.first = near[0]
 		if len(near) > 1 {
@@ -154,7 +171,7 @@ func (c *Core) choose(f *wire.Frame, prev *link) (ch choice) {
 		c.beside(&ch, to, takes)
 		return ch
 	}
-	if f.Hop().DetoursLeft() > 0 {
+	if f.Hop.DetoursLeft() > 0 {
 		ch.first, ch.detour = near[0], true
 	}
 	return ch

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -52,6 +51,12 @@ func (p *glarePeer) act() {
 			p.got[string(a.Frame.Body.Payload)]++
 		case PeerUp:
 			p.ups++
+		case Compose:
+			defer func() {
+				p.core.Compose(a.Draft)
+				p.core.Composed(p.core.now, a.Draft)
+				p.act()
+			}()
 		}
 	}
 }
@@ -79,7 +84,7 @@ func (p *glarePeer) steps(t *testing.T, now time.Duration) (steps []func()) {
 		case !e.down && e.byeSent && e.byeSeen:
 			steps = append(steps, func() {
 				e.down = true
-				p.core.LinkDown(now, e.handle)
+				p.core.LinkDown(now, e.handle, nil)
 			})
 		case !e.down && !e.byeSeen && len(*e.in) > 0:
 			steps = append(steps, func() {
@@ -104,11 +109,11 @@ func reread(t testing.TB, f *wire.Frame) *wire.Frame {
 
 // unframed returns a copy of the bytes of a frame without its length prefix.
 func unframed(t testing.TB, f *wire.Frame) []byte {
-	b, err := f.Wire()
+	b, err := f.AppendTo(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bytes.Clone(b[len(b)-f.Size():])
+	return b[len(b)-f.Size():]
 }
 
 // TestOneLink lets two peers open a link each at the same instant, in a thousand
@@ -145,7 +150,7 @@ func TestOneLink(t *testing.T) {
 				if p.sent < messages {
 					steps = append(steps, func() {
 						p.sent++
-						f, err := p.core.NewFrame(Outgoing{To: ids[1-i], Form: wire.FormJSON, Payload: fmt.Append(nil, p.sent)}, p.core.Nonce())
+						f, err := p.core.NewFrame(Outgoing{To: ids[1-i], Form: wire.FormJSON, Payload: fmt.Append(nil, p.sent)}, p.core.Draw())
 						if err == nil {
 							err = p.core.Send(now, f)
 						}

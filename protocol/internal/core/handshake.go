@@ -15,9 +15,10 @@ type handshake struct {
 	source  wire.ID // the peer that told of it
 	token   []byte
 	until   time.Duration
-	mine    bool // this peer made the offer
-	dialing bool // it is settled how the link comes to be
-	proved  bool // the peer's messages can be told from forged ones
+	via     wire.ID // the linked peer that brought the offer, unless it is this peer's
+	mine    bool    // this peer made the offer
+	dialing bool    // it is settled how the link comes to be
+	proved  bool    // the peer's messages can be told from forged ones
 	contact *wire.Contact
 }
 
@@ -39,20 +40,24 @@ type direct struct {
 // receive takes a control message for this peer.
 func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
 	ok := true
+	if kind := f.Body.Kind; (kind == wire.KindFind || kind == wire.KindOffer) && !l.ask(o.host.clock()) {
+		o.host.drop(DropRate, f) // an answer costs a signature
+		return
+	}
 	switch f.Body.Kind {
 	case wire.KindFind:
 		ok = o.onFind(l, f, proved)
 	case wire.KindFound:
 		ok = o.onFound(f, proved)
 	case wire.KindOffer:
-		o.onOffer(f, proved)
+		o.onOffer(l, f, proved)
 	case wire.KindAnswer:
 		ok = o.onAnswer(f, proved)
 	case wire.KindSignal:
 		ok = o.onSignal(f, proved)
 	}
 	if !ok {
-		o.host.drop(DropBadControl)
+		o.host.drop(DropBadControl, f)
 	}
 }
 
@@ -98,6 +103,9 @@ func (o *overlay) query(index int, near wire.ID) []byte {
 
 // search asks the peer that is nearest to an id for those that it knows near it.
 func (o *overlay) search(index int, near wire.ID) error {
+	if near == (wire.ID{}) {
+		return fmt.Errorf("%w: the zero id is no peer's", wire.ErrMalformed)
+	}
 	mine := 0
 	for _, q := range o.queries {
 		if q.index != 0 && q.until > o.host.clock() {
@@ -107,12 +115,11 @@ func (o *overlay) search(index int, near wire.ID) error {
 	if mine >= maxSearches { // the overlay's own must not be lost for them
 		return fmt.Errorf("%d searches are under way: %w", mine, ErrQueueFull)
 	}
-	last, err := o.host.search(Outgoing{To: near, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest,
-		Token: o.query(index, near), Payload: near[:], Sign: true})
-	if last {
+	if o.host.search(index, Outgoing{To: near, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest,
+		Token: o.query(index, near), Payload: near[:]}) {
 		o.found(index, near, nil)
 	}
-	return err
+	return nil
 }
 
 // found returns the answer to a search, and what this peer knows itself.
@@ -202,7 +209,7 @@ func (o *overlay) onFound(f *wire.Frame, proved bool) bool {
 		return true
 	}
 	if !o.answered(b, proved) {
-		o.host.drop(DropUnasked)
+		o.host.drop(DropUnasked, f)
 		return true
 	}
 	added := false
@@ -278,7 +285,7 @@ func (o *overlay) newToken() []byte {
 func (o *overlay) reachable() bool { return o.contact.URL != "" || len(o.contact.Record) > 0 }
 
 // onOffer answers a peer that wants a link.
-func (o *overlay) onOffer(f *wire.Frame, proved bool) {
+func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
 	b := &f.Body
 	l := o.host.link(b.From)
 	upgrade := l != nil && !l.native() && l.extended
@@ -294,20 +301,17 @@ func (o *overlay) onOffer(f *wire.Frame, proved bool) {
 		return
 	}
 	o.endHandshake(b.From)
-	answered, dialing := 0, 0
+	if !o.makeRoom(by.ID, proved) {
+		o.host.drop(DropQueueFull, f)
+		return
+	}
+	dialing := 0
 	for _, h := range o.pending {
-		if !h.mine {
-			answered++
-		}
 		if h.dialing {
 			dialing++
 		}
 	}
-	if answered >= maxAnswered {
-		o.host.drop(DropQueueFull)
-		return
-	}
-	h := &handshake{id: b.From, source: b.From, until: o.host.clock() + dialExpiry, proved: proved}
+	h := &handshake{id: b.From, source: b.From, via: by.ID, until: o.host.clock() + dialExpiry, proved: proved}
 	o.pending = append(o.pending, h)
 	o.wakeTick(h.until)
 	o.answer(f, true)
@@ -315,6 +319,41 @@ func (o *overlay) onOffer(f *wire.Frame, proved bool) {
 		// It cannot reach this peer, this peer may reach it.
 		o.dial(h, wire.Contact{ID: b.From, Record: b.Record})
 	}
+}
+
+// makeRoom makes room for one more handshake that another peer began, whose offer came by a
+// link. If all places are taken, the oldest handshake of the link that brought most of them
+// makes room, an unproved one before a proved one: a flood of forged offers takes the
+// places of the link that brings it.
+func (o *overlay) makeRoom(via wire.ID, proved bool) bool {
+	answered := 0
+	brought := map[wire.ID]int{via: 1}
+	for _, h := range o.pending {
+		if !h.mine {
+			answered++
+			brought[h.via]++
+		}
+	}
+	if answered < maxAnswered {
+		return true
+	}
+	crowd := via
+	for _, h := range o.pending { // in order, so that a tie has one outcome
+		if !h.mine && brought[h.via] > brought[crowd] {
+			crowd = h.via
+		}
+	}
+	var oldest *handshake
+	for _, h := range o.pending {
+		if !h.mine && h.via == crowd && (oldest == nil || oldest.proved && !h.proved) {
+			oldest = h
+		}
+	}
+	if oldest == nil || oldest.proved && !proved && crowd == via {
+		return false
+	}
+	o.endHandshake(oldest.id)
+	return true
 }
 
 func (o *overlay) answer(f *wire.Frame, yes bool) {
@@ -338,7 +377,7 @@ func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 	h := o.handshake(b.From)
 	extended := len(b.Key) > 0 || len(b.Token) > 0
 	if h == nil || !h.mine || h.dialing || extended && !bytes.Equal(b.Token, h.token) || len(b.Key) > 0 && !proved {
-		o.host.drop(DropUnasked)
+		o.host.drop(DropUnasked, f)
 		return true
 	}
 	var a wire.Answer
@@ -414,9 +453,9 @@ func (o *overlay) onSignal(f *wire.Frame, proved bool) bool {
 	case b.Form != wire.FormJSON:
 		return false
 	case !o.contact.WebRTC:
-		o.host.drop(DropUnsupported)
+		o.host.drop(DropUnsupported, f)
 	case h == nil, h.mine && !h.dialing, h.proved && !proved, o.linked(b.From):
-		o.host.drop(DropUnasked)
+		o.host.drop(DropUnasked, f)
 	default:
 		o.host.do(Action{Type: Signalled, Frame: f, Proved: proved})
 	}

@@ -57,7 +57,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 			return ErrDuplicate
 		}
 	}
-	l := &link{LinkInfo: info, handle: h, since: now, heard: now, extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID)}
+	l := &link{LinkInfo: info, handle: h, since: now, heard: now, extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: askBurst, askedAt: now}
 	if holder == nil {
 		for _, x := range c.order {
 			if x.ID == info.ID {
@@ -77,6 +77,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 		c.makeUsable(l)
 	default:
 		c.wakeBy(now + muteAfter)
+		c.expect(l.ID, false)
 		c.overlay.greet(l)
 	}
 	c.wakeBy(now + l.idleLimit())
@@ -90,6 +91,7 @@ func (c *Core) makeUsable(l *link) {
 	c.table.put(l)
 	if !known {
 		c.do(Action{Type: PeerUp, Peer: l.ID, Link: l.handle})
+		c.noteLink(LinkUp, l.ID, nil)
 	}
 	if l.native() {
 		c.overlay.greet(l)
@@ -98,6 +100,7 @@ func (c *Core) makeUsable(l *link) {
 	if l.extended && !l.native() { // its hello comes before its first message
 		c.overlay.learnedExtended(l)
 	}
+	c.endExpected(l.ID)
 	c.sendWaiting()
 }
 
@@ -108,7 +111,7 @@ func (c *Core) endFor(l *link, reason wire.ByeReason, why error) {
 	if l.ended {
 		return
 	}
-	l.ended = true
+	l.ended, l.why = true, why
 	l.gone = reason == wire.ByeSilent
 	l.replaced = reason == wire.ByeDuplicate
 	c.do(Action{Type: CloseLink, Link: l.handle, Reason: reason, Err: why})
@@ -136,20 +139,23 @@ func byeError(reason wire.ByeReason) error {
 func (c *Core) leaveTable(l *link) {
 	if c.table.remove(l) {
 		c.do(Action{Type: PeerDown, Peer: l.ID, Link: l.handle})
+		c.noteLink(LinkDown, l.ID, l.why)
 	}
 }
 
-// LinkDown tells that a link ended.
-func (c *Core) LinkDown(now time.Duration, h LinkHandle) {
+// LinkDown tells that a link ended, and why; nil means in order. What was left in its queue
+// is for the shell to drop.
+func (c *Core) LinkDown(now time.Duration, h LinkHandle, why error) {
 	c.now = now
 	l := c.byHandle[h]
 	if l == nil {
 		return
 	}
 	delete(c.byHandle, h)
+	c.queued -= l.queuedBytes
 	c.order = slices.DeleteFunc(c.order, func(x *link) bool { return x == l })
-	if n := l.queuedFrames; n > 0 {
-		c.stats.Dropped[DropLinkEnded] += uint64(n)
+	if !l.ended {
+		l.why = why
 	}
 	l.gone = l.gone || !l.ended
 	l.ended = true
@@ -192,6 +198,7 @@ func (c *Core) Written(now time.Duration, h LinkHandle, frames, bytes int) {
 	if l := c.byHandle[h]; l != nil {
 		l.queuedFrames -= frames
 		l.queuedBytes -= bytes
+		c.queued -= bytes
 		// A ping may lie behind a long transfer: as long as that moves, the peer reads. What is
 		// not waited for says nothing, a transport takes it whether the peer is there or not.
 		if l.pinged && l.queuedFrames > 0 {
@@ -214,5 +221,6 @@ func (c *Core) ping(l *link) {
 func (c *Core) transmit(l *link, f *wire.Frame) {
 	l.queuedFrames++
 	l.queuedBytes += f.Size()
+	c.queued += f.Size()
 	c.do(Action{Type: Transmit, Link: l.handle, Frame: f})
 }

@@ -59,11 +59,11 @@ type host interface {
 	connected() bool // there is a link to send by
 
 	send(by *link, m Outgoing)                // a control message, by a link or, if that is nil, by the best one
-	search(m Outgoing) (last bool, err error) // a question for the peer nearest to m.To
+	search(index int, m Outgoing) (last bool) // a question for the peer nearest to m.To; last: it is this one
 	ping(l *link)
 	end(l *link, reason wire.ByeReason)
 	do(a Action)
-	drop(reason DropReason) // counts a message that goes no further
+	drop(reason DropReason, f *wire.Frame) // counts a message that goes no further
 }
 
 func newOverlay(h host, cfg CoreConfig, rng *rand.Rand) overlay {

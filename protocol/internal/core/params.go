@@ -6,8 +6,12 @@ import "time"
 const (
 	maxQueueBytes  = 4 << 20
 	maxQueueFrames = 8192
-	maxOffences    = 16 // malformed frames before the link is cut
-	maxLegacyBits  = 4  // a legacy link must be this many bits nearer than a native one to be preferred
+	queuesBytes    = 48 << 20 // bytes in the queues of all links together
+	queueShare     = 64 << 10 // bytes of a link's queue that the others cannot take
+	askBurst       = 64       // questions of a link that are answered at once
+	askRate        = 32       // and per second after that
+	maxOffences    = 16       // malformed frames before the link is cut
+	maxLegacyBits  = 4        // a legacy link must be this many bits nearer than a native one to be preferred
 
 	pingIdle       = 20 * time.Second
 	pingIdleWebRTC = 3 * time.Second
@@ -30,6 +34,12 @@ const (
 	maxWaiting = 256
 	waitBytes  = 1 << 20
 	waitAge    = 60 * time.Second
+
+	maxExpected = 4096        // handshakes for which messages are held
+	maxHeld     = 256         // messages that are held for them
+	heldBytes   = 1 << 20     // bytes of those
+	heldShare   = 8           // one peer may fill an eighth of both
+	holdTime    = time.Second // for which a message is held: the end of a handshake crosses the network once
 )
 
 // The overlay: which links to have, and how hard to try.

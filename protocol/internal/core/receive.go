@@ -6,67 +6,116 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// message takes a message that came over a link: for us, or to be passed on.
+// Prepare does what is costly about a message that was read, and needs nothing of the core
+// but what is fixed: its hash, and its signature if it may end here. A caller with a lock
+// calls it before it takes the lock; Receive does what is left.
+func (c *Core) Prepare(f *wire.Frame) {
+	if f.Type != wire.FrameMessage {
+		return
+	}
+	c.hash(f)
+	if f.Body.To == c.self || f.IsSearch() {
+		f.Verify(c.cfg.Verify)
+	}
+}
+
+func (c *Core) hash(f *wire.Frame) uint64 { return f.Hash(c.cfg.Hash) }
+
+// message takes a message that came over a link: for this peer, or to be passed on.
 func (c *Core) message(l *link, f *wire.Frame) {
 	b := &f.Body
 	if b.From == c.self || f.InPath(c.self) {
-		c.drop(DropLoop)
+		c.drop(DropLoop, f)
 		return
 	}
-	if !c.seen.add(c.now, c.hash(f)) {
-		c.drop(DropDuplicate)
+	h := c.hash(f)
+	if c.transit.has(c.now, h) {
+		c.drop(DropDuplicate, f)
 		return
 	}
 	c.learned.learn(c.now, b.From, l.ID)
 	switch {
 	case len(f.Targets) > 0:
-		c.drop(DropUnsupported)
+		c.drop(DropUnsupported, f)
 	case b.To == c.self, c.isLast(f):
+		c.transit.finish(c.now, h)
 		c.deliver(l, f)
 	default:
 		c.forward(f, l)
 	}
 }
 
-// hash is over everything that makes a message itself: a peer that knows only its origin
-// and nonce cannot pre-empt it.
-func (c *Core) hash(f *wire.Frame) uint64 {
-	return c.cfg.Hash(f.Body.From[:], f.Nonce, f.Body.Raw())
-}
-
 // deliver takes a message for this peer.
 func (c *Core) deliver(l *link, f *wire.Frame) {
 	b := &f.Body
-	straight := l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From
 	signed := f.Verify(c.cfg.Verify)
-	proved := signed || straight
 	if len(f.Sig) > 0 && !signed {
 		c.stats.BadSignatures++
 	}
-	id, content := f.Nonce, b.Raw()
-	if b.E2E != nil {
-		id = b.E2E
-		if proved {
-			content = nil // a retry is the same message, whatever changed
-		}
-	}
-	h := c.cfg.Hash(b.From[:], id, content)
-	if c.delivered.has(c.now, h) {
-		c.drop(DropDuplicate)
-		return
-	}
-	c.noteDelivery(l, h)
+	straight := l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From
+	proved, again := c.delivery(l, f, signed, straight)
 	switch {
+	case again:
+		c.drop(DropDuplicate, f)
 	case b.Form > wire.FormWholeJSON:
-		c.drop(DropUnsupported)
+		c.drop(DropUnsupported, f)
 	case b.Kind == wire.KindUser || b.Kind == wire.KindOther:
 		c.stats.Delivered++
+		c.note(MessageDelivered, f, l.ID, 0)
 		c.do(Action{Type: Deliver, Frame: f, Proved: proved})
 	case b.Kind > wire.KindOther, b.Kind == wire.KindReceipt, b.Kind == wire.KindNotice:
-		c.drop(DropUnsupported)
+		c.drop(DropUnsupported, f)
 	default:
 		c.overlay.receive(l, f, proved)
 	}
+}
+
+// What a hash in the delivery table is of, beside the origin and the end-to-end id or nonce.
+var (
+	ofProved = []byte("proved")
+	ofSigned = []byte("signed")
+)
+
+// delivery notes a message for this peer. It reports whether its origin is proved, and
+// whether the message was delivered before. A proved message is one by its end-to-end id,
+// whatever else a relay changed; it is delivered even if a copy without its proof was
+// faster, since anybody on the way can strip a signature. One that is not proved is one by
+// its bytes as well.
+//
+// A signed body has an end-to-end id. A body of an older peer may have none: then the
+// nonce, which is not signed, is all that tells two equal messages apart, and only the
+// first counts as proved.
+func (c *Core) delivery(l *link, f *wire.Frame, signed, straight bool) (proved, again bool) {
+	b := &f.Body
+	id := b.E2E
+	if id == nil {
+		id = f.Nonce
+	}
+	content := c.cfg.Hash(b.From[:], id, b.Raw(), nil)
+	if signed && !straight && b.E2E == nil {
+		body := c.cfg.Hash(b.From[:], nil, b.Raw(), ofSigned)
+		if c.delivered.has(c.now, body) {
+			signed = false
+		} else {
+			c.noteDelivery(l, body)
+		}
+	}
+	if !signed && !straight {
+		again = c.delivered.has(c.now, content)
+	} else {
+		what := b.Raw()
+		if b.E2E != nil {
+			what = nil
+		}
+		h := c.cfg.Hash(b.From[:], id, what, ofProved)
+		if again = c.delivered.has(c.now, h); !again {
+			c.noteDelivery(l, h)
+		}
+	}
+	if !again {
+		c.noteDelivery(l, content)
+	}
+	return signed || straight, again
 }
 
 // noteDelivery writes h into the delivery table. One link may fill only a share
@@ -85,17 +134,17 @@ func (c *Core) noteDelivery(l *link, h uint64) {
 // isLast reports whether f is a search that ends here: it asks for the peer that
 // has no strictly nearer link to go on by, and that is this one.
 func (c *Core) isLast(f *wire.Frame) bool {
-	return f.IsSearch() && c.nearer(f) == nil
+	return f.IsSearch() && c.nearer(f.Body.To, f.Body.From, f.InPath) == nil
 }
 
-// nearer returns the link by which a search goes on: the nearest one, strictly nearer
-// than this peer, to a peer that knows what a search is.
-func (c *Core) nearer(f *wire.Frame) (next *link) {
-	c.table.nearest(f.Body.To, func(l *link) bool {
-		if !f.Body.To.Closer(l.ID, c.self) {
+// nearer returns the link by which a search of from for the peer nearest to an id goes on:
+// the nearest one, strictly nearer than this peer, to a peer that knows what a search is.
+func (c *Core) nearer(to, from wire.ID, inPath func(wire.ID) bool) (next *link) {
+	c.table.nearest(to, func(l *link) bool {
+		if !to.Closer(l.ID, c.self) {
 			return false
 		}
-		if l.extended && l.Role != wire.RoleLeaf && !l.ended && l.ID != f.Body.From && !f.InPath(l.ID) {
+		if l.extended && l.Role != wire.RoleLeaf && !l.ended && l.ID != from && !inPath(l.ID) {
 			next = l
 		}
 		return next == nil
@@ -118,9 +167,10 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 			c.makeUsable(l)
 		}
 		c.stats.Received++
+		c.note(MessageReceived, f, l.ID, 0)
 		c.message(l, f)
 	case wire.FramePing:
-		if !l.ended && !l.full(0) {
+		if !l.ended && !c.full(l, 0) {
 			c.transmit(l, wire.NewPong(f.Num))
 		}
 	case wire.FrameHello: // a legacy peer shows that it knows the extensions
@@ -137,7 +187,7 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	case wire.FrameBye:
 		c.byeFrom(l, f.Bye)
 	case wire.FrameAck, wire.FrameNack, wire.FrameUnknown:
-		c.drop(DropUnknown)
+		c.drop(DropUnknown, nil)
 	}
 }
 
@@ -172,7 +222,7 @@ func (c *Core) Offence(now time.Duration, h LinkHandle, reason DropReason) {
 // offence counts against a native link, until it is cut. A legacy peer passes on
 // whatever it is sent, so its link is not made to pay for what others wrote.
 func (c *Core) offence(l *link, reason DropReason) {
-	c.drop(reason)
+	c.drop(reason, nil)
 	if !l.native() {
 		return
 	}

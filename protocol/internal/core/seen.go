@@ -1,21 +1,18 @@
 package core
 
-import (
-	"time"
+import "time"
 
-	"github.com/peer-relay/peer-relay/protocol/wire"
-)
-
-// A seenTable remembers 64-bit keyed hashes for at least its age, as long as its
-// bytes suffice. It holds two generations: when the young one is as old as the age
-// or full, it becomes the old one. At full speed it forgets sooner rather than
-// grow; no peer can make it forget one chosen entry, and the key of the hash is
-// secret, so that no peer can make two messages collide.
+// A seenTable remembers 64-bit keyed hashes for at least its age, as long as its bytes
+// suffice, and a quarter more while it grows. It holds two generations: when the young one
+// is as old as the age or full, it becomes the old one. At full speed the table forgets
+// sooner instead of growing. A peer
+// cannot make it forget one chosen entry, and the key of the hash is secret, so no two
+// messages can be made to collide.
 type seenTable struct {
 	age   time.Duration
 	most  int // slots of one generation
-	young generation
-	old   generation
+	young hashSet
+	old   hashSet
 	born  time.Duration
 }
 
@@ -28,39 +25,94 @@ func (t *seenTable) add(now time.Duration, h uint64) bool {
 	if t.has(now, h) {
 		return false
 	}
-	t.young.add(h, t.most)
+	t.young.add(h)
 	return true
 }
 
 func (t *seenTable) has(now time.Duration, h uint64) bool {
-	if now-t.born >= t.age || t.young.full(t.most) {
-		if now-t.born >= 2*t.age { // even the young generation is too old
-			t.young = generation{}
-		}
-		t.old, t.young, t.born = t.young, generation{}, now
-	}
+	t.expire(now)
 	return t.young.has(h) || t.old.has(h)
+}
+
+// expire gives the memory of what is too old back.
+func (t *seenTable) expire(now time.Duration) {
+	full := t.young.n*4 >= t.most*3
+	if now-t.born < t.age && !full {
+		return
+	}
+	if now-t.born >= 2*t.age { // the young generation is too old as well
+		t.young = hashSet{}
+	}
+	t.old, t.young, t.born = t.young, hashSet{}, now
 }
 
 // len returns the number of entries.
 func (t *seenTable) len() int { return t.young.n + t.old.n }
 
-// A generation is a set of hashes with open addressing; 0 stands for no entry.
-type generation struct {
-	slots []uint64
-	n     int
+// A hashSet is a set of hashes with open addressing and linear probing; 0 marks a free
+// slot. It doubles when it is three quarters full, and copies a few slots of the smaller
+// table at each add, so that no call takes long however large the set is.
+type hashSet struct {
+	slots  slots
+	former slots // the table that slots replaces, whole until all of it was copied
+	copied int   // slots of former that were copied
+	n      int
 }
 
-const firstSlots = 256
+const (
+	firstSlots   = 256
+	slotsPerCopy = 4 // at least 2, or a set would be full again before its former table was copied
+)
 
-func (g *generation) full(most int) bool { return g.n*4 >= most*3 }
+func (s *hashSet) has(h uint64) bool { return s.slots.has(h) || s.former.has(h) }
 
-func (g *generation) has(h uint64) bool {
-	if g.n == 0 {
+// add adds h, which is not in the set.
+func (s *hashSet) add(h uint64) {
+	if s.n*4 >= s.slots.size*3 {
+		s.former, s.copied = s.slots, 0
+		s.slots = newSlots(max(2*s.slots.size, firstSlots))
+	}
+	s.slots.put(h)
+	s.n++
+	for range slotsPerCopy {
+		if s.copied == s.former.size {
+			s.former, s.copied = slots{}, 0
+			return
+		}
+		if x := s.former.at(uint64(s.copied)); x != 0 {
+			s.slots.put(x)
+		}
+		s.copied++
+	}
+}
+
+// slots is an array of a power of two of slots, in chunks that are made when they are
+// first written: making and clearing all of a large array at once takes milliseconds.
+type slots struct {
+	chunks [][]uint64
+	size   int
+}
+
+const chunkSlots = 4096
+
+func newSlots(size int) slots {
+	return slots{chunks: make([][]uint64, (size+chunkSlots-1)/chunkSlots), size: size}
+}
+
+func (s *slots) at(i uint64) uint64 {
+	chunk := s.chunks[i/chunkSlots]
+	if chunk == nil {
+		return 0
+	}
+	return chunk[i%chunkSlots]
+}
+
+func (s *slots) has(h uint64) bool {
+	if s.size == 0 {
 		return false
 	}
-	for i := h | 1; ; i += 2 {
-		switch g.slots[i>>1&uint64(len(g.slots)-1)] {
+	for i := h >> 1; ; i++ {
+		switch s.at(i & uint64(s.size-1)) {
 		case 0:
 			return false
 		case h | 1:
@@ -69,26 +121,16 @@ func (g *generation) has(h uint64) bool {
 	}
 }
 
-func (g *generation) add(h uint64, most int) {
-	if g.n*4 >= len(g.slots)*3 {
-		old := g.slots
-		g.slots = make([]uint64, min(max(2*len(old), firstSlots), floorPow2(most)))
-		for _, x := range old {
-			if x != 0 {
-				g.put(x)
-			}
-		}
+func (s *slots) put(h uint64) {
+	i := h >> 1 & uint64(s.size-1)
+	for s.at(i) != 0 {
+		i = (i + 1) & uint64(s.size-1)
 	}
-	g.put(h)
-	g.n++
-}
-
-func (g *generation) put(h uint64) {
-	i := h | 1
-	for g.slots[i>>1&uint64(len(g.slots)-1)] != 0 {
-		i += 2
+	chunk := &s.chunks[i/chunkSlots]
+	if *chunk == nil {
+		*chunk = make([]uint64, min(s.size, chunkSlots))
 	}
-	g.slots[i>>1&uint64(len(g.slots)-1)] = h | 1
+	(*chunk)[i%chunkSlots] = h | 1
 }
 
 func floorPow2(n int) int {
@@ -97,33 +139,4 @@ func floorPow2(n int) int {
 		p *= 2
 	}
 	return p
-}
-
-// A routeTable remembers from which neighbour messages of an origin came, in two
-// generations like a seenTable. An entry is a hint: a peer that forges an origin can
-// set it, which is why it is asked only where no link is nearer.
-type routeTable struct {
-	young, old map[wire.ID]wire.ID
-	born       time.Duration
-}
-
-func (t *routeTable) learn(now time.Duration, origin, via wire.ID) {
-	if now-t.born >= learnedAge/2 || len(t.young) >= maxLearned/2 {
-		if now-t.born >= learnedAge {
-			t.young = nil
-		}
-		t.old, t.young, t.born = t.young, make(map[wire.ID]wire.ID), now
-	}
-	if t.young == nil {
-		t.young = make(map[wire.ID]wire.ID)
-	}
-	t.young[origin] = via
-}
-
-func (t *routeTable) via(now time.Duration, origin wire.ID) (wire.ID, bool) {
-	if via, ok := t.young[origin]; ok && now-t.born < learnedAge {
-		return via, true
-	}
-	via, ok := t.old[origin]
-	return via, ok && now-t.born < learnedAge/2
 }

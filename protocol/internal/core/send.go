@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -24,8 +25,9 @@ type Outgoing struct {
 }
 
 // NewFrame makes the frame with which a message starts. It reads only what is
-// fixed, so it may be called beside other methods.
-func (c *Core) NewFrame(m Outgoing, nonce uint64) (*wire.Frame, error) {
+// fixed, so it may be called beside other methods, and without a lock: a signature takes
+// long.
+func (c *Core) NewFrame(m Outgoing, d Draw) (*wire.Frame, error) {
 	if m.Kind == wire.KindUser || m.Kind == wire.KindOther {
 		if err := m.fits(); err != nil {
 			return nil, err
@@ -36,12 +38,12 @@ func (c *Core) NewFrame(m Outgoing, nonce uint64) (*wire.Frame, error) {
 	if len(m.Route) > wire.MaxRoute {
 		m.Route = m.Route[:wire.MaxRoute]
 	}
-	msg := wire.MessageFields{Hop: wire.NewHop(), Nonce: strconv.AppendUint(make([]byte, 0, wire.MaxNonce), nonce, 10), Path: []wire.ID{c.self}, Route: m.Route}
+	msg := wire.MessageFields{Hop: wire.NewHop(), Nonce: strconv.AppendUint(make([]byte, 0, wire.MaxNonce), d.nonce, 10), Path: []wire.ID{c.self}, Route: m.Route}
 	if !m.Sign || c.cfg.Sign == nil {
 		msg.Body = body
 		return wire.EncodeMessageFrame(msg)
 	}
-	body.Key = c.cfg.Key
+	body.Key, body.E2E = c.cfg.Key, d.e2e[:]
 	err := body.Encode()
 	if err != nil {
 		return nil, err
@@ -71,8 +73,19 @@ func (m *Outgoing) fits() error {
 // nonces has 15 decimal digits at most, as JS writes them.
 const nonces = 1e15
 
-// Nonce returns a fresh nonce.
-func (c *Core) Nonce() uint64 { return c.rng.Uint64N(nonces) }
+// A Draw is what is random about a message.
+type Draw struct {
+	nonce uint64
+	e2e   [wire.TokenSize]byte // of a signed body
+}
+
+// Draw returns a fresh Draw.
+func (c *Core) Draw() Draw {
+	d := Draw{nonce: c.rng.Uint64N(nonces)}
+	binary.LittleEndian.PutUint64(d.e2e[:], c.rng.Uint64())
+	binary.LittleEndian.PutUint64(d.e2e[8:], c.rng.Uint64())
+	return d
+}
 
 // Send starts a message of the application. A message to oneself is delivered.
 func (c *Core) Send(now time.Duration, f *wire.Frame) error {
@@ -98,11 +111,15 @@ func (c *Core) connected() bool {
 // the place of another.
 func (c *Core) wait(f *wire.Frame, relayed bool) error {
 	if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {
-		c.drop(DropWaitingFull)
+		c.drop(DropWaitingFull, f)
 		return fmt.Errorf("no link yet, and the messages that wait for one take all the room: %w", ErrQueueFull)
 	}
 	c.waiting = append(c.waiting, waiting{f, c.now, relayed})
 	c.waitSize += f.Size()
+	c.note(MessageKept, f, wire.ID{}, 0)
+	if relayed {
+		c.transit.keep(c.hash(f))
+	}
 	c.wakeBy(c.now + waitAge)
 	return nil
 }
@@ -121,39 +138,74 @@ func (c *Core) sendWaiting() {
 	}
 }
 
+// A Draft is a control message that is to be signed. The shell calls Compose without its
+// lock, then Composed.
+type Draft struct {
+	out    Outgoing
+	draw   Draw
+	by     LinkHandle // the link to take; 0: the best one
+	search int        // the search that ends if the message goes nowhere; 0: none
+
+	frame *wire.Frame
+	err   error
+}
+
+// Compose makes the frame of a draft. Like NewFrame, it reads only what is fixed.
+func (c *Core) Compose(d *Draft) { d.frame, d.err = c.NewFrame(d.out, d.draw) }
+
 // send sends a control message: one of the overlay's own. It takes the link by, if that is
 // not nil.
 func (c *Core) send(by *link, m Outgoing) {
-	m.Sign = true
-	f, err := c.NewFrame(m, c.Nonce())
-	if err != nil { // the key does not sign, or the contact that was set is too large
-		c.drop(DropTooBig)
-		return
+	d := &Draft{out: m, draw: c.Draw()}
+	d.out.Sign = true
+	if by != nil {
+		d.by = by.handle
 	}
-	c.stats.Control++
-	if by == nil {
-		c.forward(f, nil)
-	} else if !by.ended && !by.full(f.Size()) {
-		c.stats.Copies++
-		f.SetHop(f.Hop().WithTx(f.Hop().TxLeft() - 1))
-		c.transmit(by, f)
+	c.do(Action{Type: Compose, Draft: d})
+}
+
+// search sends a question for the peer that is nearest to an id. It reports whether this
+// peer is that one; nothing is sent then.
+func (c *Core) search(index int, m Outgoing) (last bool) {
+	if c.nearer(m.To, c.self, func(wire.ID) bool { return false }) == nil {
+		return true
+	}
+	m.Sign = true
+	c.do(Action{Type: Compose, Draft: &Draft{out: m, draw: c.Draw(), search: index}})
+	return false
+}
+
+// Composed takes a draft back and sends it.
+func (c *Core) Composed(now time.Duration, d *Draft) {
+	c.now = now
+	if d.err != nil { // the key does not sign, or the contact that was set is too large
+		c.drop(DropTooBig, nil)
 	} else {
-		c.drop(DropQueueFull)
+		c.stats.Control++
+		d.err = c.originate(d)
+	}
+	if d.err != nil && d.search != 0 {
+		c.overlay.endSearch(d.search)
+		c.do(Action{Type: Found, Index: d.search, Err: d.err})
 	}
 }
 
-// search sends a question for the peer that is nearest to an id. last says that this peer
-// is that one, and nothing was sent.
-func (c *Core) search(m Outgoing) (last bool, err error) {
-	f, err := c.NewFrame(m, c.Nonce())
-	if err != nil {
-		return false, err
+func (c *Core) originate(d *Draft) error {
+	f, by := d.frame, c.byHandle[d.by]
+	switch {
+	case by != nil && !by.ended && c.full(by, f.Size()):
+		c.drop(DropQueueFull, f)
+		return ErrQueueFull
+	case by != nil && !by.ended:
+		f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1)
+		c.copyTo(by, f)
+		return nil
+	case d.by != 0 && f.IsSearch(): // it was to begin there
+		c.drop(DropLinkEnded, f)
+		return ErrDisconnected
+	default: // if the link has ended by now, another one may have taken its place
+		return c.forward(f, nil)
 	}
-	if c.isLast(f) {
-		return true, nil
-	}
-	c.stats.Control++
-	return false, c.forward(f, nil)
 }
 
 // Signal sends a signal about a WebRTC connection. Nothing waits for a first link:

@@ -25,13 +25,14 @@ const (
 	DropLinkEnded
 	DropNoPort
 	DropSocketFull
+	DropRate
 	numDropReasons
 )
 
 func (r DropReason) String() string {
 	return [...]string{"duplicate", "loop", "hops", "budget", "no_route", "queue_full", "waiting_full", "expired",
 		"malformed", "unknown", "unsupported", "too_big", "inbox_full", "unencodable", "unasked", "bad_control", "link_ended",
-		"no_port", "socket_full"}[r]
+		"no_port", "socket_full", "rate"}[r]
 }
 
 // Drops counts dropped messages by their reason.

@@ -18,6 +18,7 @@ type link struct {
 	since     time.Duration
 	heard     time.Duration // when the last frame came
 	usable    bool          // a legacy link is not before it brought a message
+	why       error         // it ended; nil: in order
 	ended     bool          // the close was asked for; its last frames may still come
 	gone      bool          // it ended because the peer is gone, not because one of the two wanted it
 	replaced  bool          // likewise, as the lesser of two links to the peer
@@ -31,15 +32,31 @@ type link struct {
 	pingedAt time.Duration
 	offences int
 
+	asks    float64 // questions that the peer may ask now
+	askedAt time.Duration
+
 	delivered     int           // entries of the delivery table that came over this link
 	deliveredFrom time.Duration // since when
 }
 
 func (l *link) native() bool { return l.Kind == wire.LinkNative }
 
-// full reports whether the link's queue takes no further frame of size bytes.
-func (l *link) full(size int) bool {
-	return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes
+// ask reports whether the peer may ask one more question, whose answer costs a signature.
+func (l *link) ask(now time.Duration) bool {
+	l.asks = min(askBurst, l.asks+(now-l.askedAt).Seconds()*askRate)
+	l.askedAt = now
+	if l.asks < 1 {
+		return false
+	}
+	l.asks--
+	return true
+}
+
+// full reports whether the link's queue takes no further frame of size bytes. All links
+// share queuesBytes; of these each has queueShare whatever the others hold.
+func (c *Core) full(l *link, size int) bool {
+	return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||
+		c.queued+size > queuesBytes && l.queuedBytes > 0 && l.queuedBytes+size > queueShare
 }
 
 func (l *link) idleLimit() time.Duration {

@@ -1,0 +1,5 @@
+// Package measure finds out what a relay costs: ours, the npm package's, and
+// circuit-relay-v2. cost.go takes the CPU time of a relay for one message, bulk.go the
+// speed, CPU time and memory of a long stream; bulkpart.go is the processes that move it.
+// resources.go reads what a process has used from /proc, so that it needs Linux.
+package measure

@@ -1,0 +1,35 @@
+package peers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/peer-relay/peer-relay/compat/legacy"
+	"github.com/peer-relay/peer-relay/node"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// dialOnly is the legacy transport of a node that has no port.
+type DialOnly struct{ *legacy.WebSocket }
+
+// AcceptText implements node.LegacyTransport.
+func (DialOnly) AcceptText(_ context.Context, _ *protocol.Router, c *node.TextConn) {
+	c.CloseWith(websocket.CloseGoingAway, "")
+}
+
+// AddrOver gives the first multiaddr over a transport, by its name there: "ws",
+// "webrtc-direct", "quic-v1". "" if there is none.
+func AddrOver[A fmt.Stringer](addrs []A, transport string) string {
+	for _, a := range addrs {
+		if strings.Contains(a.String()+"/", "/"+transport+"/") {
+			return a.String()
+		}
+	}
+	return ""
+}
+
+// loopback is where everything here listens.
+const Loopback = "127.0.0.1"

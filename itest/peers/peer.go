@@ -1,0 +1,167 @@
+package peers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// A Peer is a peer of the legacy API, whoever wrote it and wherever it runs. Its methods
+// may be called from any goroutine.
+type Peer interface {
+	// ID is the peer's address.
+	ID() protocol.ID
+
+	// URL is the ws:// URL at which it listens, "" if it does not.
+	URL() string
+
+	// Send sends a user message. data is Undefined, JS, a json.RawMessage (whose text is
+	// kept), a []byte (a Node Buffer), or anything that encoding/json encodes.
+	Send(ctx context.Context, to protocol.ID, data any) error
+
+	// Connect asks for a link to a peer and returns before there is one.
+	Connect(ctx context.Context, to protocol.ID) error
+
+	// Disconnect closes the link to a peer, if there is one.
+	Disconnect(ctx context.Context, to protocol.ID) error
+
+	// Peers gives the ids of the peers with a link.
+	Peers(ctx context.Context) ([]protocol.ID, error)
+
+	// Destroy ends the peer as its API does, and returns when that says it is done.
+	Destroy(ctx context.Context) error
+
+	// Events is everything that the peer reported so far.
+	Events() *Log[Event]
+
+	// Close frees what the peer ran in, destroyed before or not, and returns an error if
+	// it had crashed. It may be called again.
+	Close() error
+}
+
+// An Event is something that a peer reported.
+type Event struct {
+	Kind EventKind
+
+	// Node is the other peer of EventPeer and EventDisconnect, and the sender of EventMessage.
+	Node protocol.ID
+
+	// Data is the value of an EventMessage as JSON text; nil is undefined. Of an
+	// EventError it is the text.
+	Data json.RawMessage
+
+	// Proved says that the sender of an EventMessage is known to be who it says. Only
+	// our binary tells.
+	Proved bool
+
+	// Path is the way of an EventMessage, its origin first. Only pages tell.
+	Path []protocol.ID
+}
+
+func (e Event) String() string {
+	switch e.Kind {
+	case EventMessage:
+		return fmt.Sprintf("%s from %s: %s", e.Kind, e.Node, e.Data)
+	case EventError:
+		return fmt.Sprintf("%s: %s", e.Kind, e.Data)
+	}
+	return fmt.Sprintf("%s %s", e.Kind, e.Node)
+}
+
+// An EventKind says what happened.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventPeer       EventKind = "peer"       // a link is up
+	EventDisconnect EventKind = "disconnect" // a link is gone
+	EventMessage    EventKind = "message"    // a user message came
+	EventError      EventKind = "error"      // something is wrong, says the peer
+)
+
+// Undefined is JavaScript's value that is none: a user message without data.
+type Undefined struct{}
+
+// JS is a JavaScript expression, for values that JSON has not. Only npm peers know it.
+type JS string
+
+// A Spec is what a part in a scenario asks of a peer.
+type Spec struct {
+	// Name is for reports.
+	Name string
+
+	// Seed is where the peer's id or key comes from; zero stands for chance.
+	Seed [32]byte
+
+	// Listen gives the peer a port of its own, so that others can dial it: a free one,
+	// or Port.
+	Listen bool
+	Port   int
+
+	// Bootstrap are ws:// URLs to connect to.
+	Bootstrap []string
+}
+
+// A Kind is somebody who can play a part.
+type Kind struct {
+	// Name is short: "js", "go".
+	Name string
+
+	// Start starts a peer in a process of its own. The context bounds the start alone;
+	// Close ends the peer.
+	Start func(ctx context.Context, spec Spec) (Peer, error)
+}
+
+// Casts gives every way to cast n parts with kinds, in a fixed order.
+func Casts(kinds []Kind, n int) [][]Kind {
+	casts := [][]Kind{nil}
+	for range n {
+		var longer [][]Kind
+		for _, cast := range casts {
+			for _, kind := range kinds {
+				longer = append(longer, append(cast[:len(cast):len(cast)], kind))
+			}
+		}
+		casts = longer
+	}
+	return casts
+}
+
+// CastName writes a cast as "js-go-js".
+func CastName(cast []Kind) string {
+	name := ""
+	for i, kind := range cast {
+		if i > 0 {
+			name += "-"
+		}
+		name += kind.Name
+	}
+	return name
+}
+
+// IsPeer matches the link to a peer coming up.
+func IsPeer(id protocol.ID) func(Event) bool {
+	return func(e Event) bool { return e.Kind == EventPeer && e.Node == id }
+}
+
+// IsDisconnect matches the link to a peer going down.
+func IsDisconnect(id protocol.ID) func(Event) bool {
+	return func(e Event) bool { return e.Kind == EventDisconnect && e.Node == id }
+}
+
+// IsKind matches every event of a kind.
+func IsKind(kind EventKind) func(Event) bool {
+	return func(e Event) bool { return e.Kind == kind }
+}
+
+// seedSource gives as many seeds as wanted from one number.
+func SeedSource(seed uint64) *rand.ChaCha8 {
+	var key [32]byte
+	for i := range 8 {
+		key[i] = byte(seed >> (8 * i))
+	}
+	return rand.NewChaCha8(key)
+}

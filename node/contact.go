@@ -1,0 +1,179 @@
+package node
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/peer-relay/peer-relay/node/internal/contact"
+	"github.com/peer-relay/peer-relay/node/internal/port"
+	"github.com/peer-relay/peer-relay/node/internal/scope"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// Port returns the number of the node's own port, in TCP and in UDP, 0 if it has none.
+func (n *Node) Port() uint16 {
+	if n.own == nil {
+		return 0
+	}
+	return n.own.Port()
+}
+
+// Addrs returns the multiaddrs at which the node listens, each with /p2p/….
+func (n *Node) Addrs() []ma.Multiaddr {
+	suffix, err := ma.NewComponent("p2p", n.host.ID().String())
+	if err != nil {
+		return nil
+	}
+	var addrs []ma.Multiaddr
+	for _, a := range n.listenAddrs() {
+		addrs = append(addrs, a.AppendComponent(suffix))
+	}
+	return addrs
+}
+
+func (n *Node) listenAddrs() []ma.Multiaddr {
+	if n.own != nil {
+		return n.own.PortAddrs()
+	}
+	return n.host.Addrs()
+}
+
+// URLs returns the ws:// and wss:// URLs at which legacy peers can dial the node.
+func (n *Node) URLs() (urls []string) {
+	if n.opts.Legacy == nil {
+		return nil
+	}
+	if n.own == nil {
+		return slices.Clone(n.opts.URLs)
+	}
+	for _, a := range n.own.PortAddrs() {
+		if u, ok := port.WebSocketURL(a); ok {
+			urls = append(urls, u)
+		}
+	}
+	return urls
+}
+
+// home returns the scopes in which strangers may have this node dial.
+func (n *Node) home() scope.Home {
+	bootstraps := n.opts.Bootstraps
+	if d := n.opts.DHT; d != nil {
+		if d.Closed {
+			return scope.Everywhere
+		}
+		bootstraps = slices.Concat(bootstraps, d.Bootstraps)
+	}
+	return scope.NewHome(n.listenAddrs(), bootstraps)
+}
+
+// MayDial reports whether an address that a stranger named may be dialled. A public address
+// may. A private or a loopback address may if the node has a bootstrap there, or listens
+// there and nowhere in public.
+func (n *Node) MayDial(addr netip.Addr) bool { return n.home()[scope.Of(addr)] }
+
+// toldAddrs returns the addresses to tell other peers: those that were announced, otherwise
+// those of the widest scope in which this node has peers. A node all of whose peers are on
+// this machine tells its loopback address; one with a peer elsewhere does not.
+func (n *Node) toldAddrs() []ma.Multiaddr {
+	if n.own != nil {
+		if announced := n.own.Announced(); len(announced) > 0 {
+			return announced
+		}
+	}
+	widest := scope.Loopback
+	for _, b := range n.opts.Bootstraps {
+		widest = max(widest, scope.OfContact(b))
+	}
+	n.mu.Lock()
+	for s, peers := range n.scopes {
+		if peers > 0 {
+			widest = max(widest, scope.Scope(s))
+		}
+	}
+	n.mu.Unlock()
+	addrs := ma.Unique(append(n.host.Addrs(), n.listenAddrs()...))
+	// There may be no room for all.
+	slices.SortStableFunc(addrs, func(a, b ma.Multiaddr) int { return port.CostOf(a) - port.CostOf(b) })
+	for s := widest; s > scope.None; s-- {
+		var told []ma.Multiaddr
+		for _, a := range addrs {
+			if scope.OfMultiaddr(a) >= s {
+				told = append(told, a)
+			}
+		}
+		if len(told) > 0 {
+			return told
+		}
+	}
+	return nil
+}
+
+// A contactStore keeps contacts in order.
+type contactStore struct {
+	mu sync.Mutex // held from make to store: the contact that is made last is stored last
+
+	// Guarded by mu.
+	addrs  []ma.Multiaddr // that were told last
+	record []byte         // in which they were told
+}
+
+// update stores a contact that is made of the present state.
+func (s *contactStore) update(make func() protocol.Contact, store func(protocol.Contact)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	store(make())
+}
+
+// updateContact tells the router how others can reach this node.
+func (n *Node) updateContact() { n.contact.update(n.makeContact, n.router.SetContact) }
+
+// makeContact returns how others can reach this node; n.contact.mu is held. It signs a record
+// only if the addresses changed: it is called with every link, and a signature takes long.
+func (n *Node) makeContact() protocol.Contact {
+	told := n.toldAddrs()
+	if s := &n.contact; !slices.EqualFunc(told, s.addrs, ma.Multiaddr.Equal) {
+		var err error
+		if s.record, err = contact.SealRecord(n.host.ID(), n.key, told); err == nil {
+			s.addrs = told
+		} else { // s.addrs stay what they were, so that the next call tries again
+			n.log.Debug("no peer record", "err", err)
+		}
+	}
+	c := protocol.Contact{ID: n.ID(), WebRTC: n.opts.WebRTC != nil, Record: n.contact.record}
+	switch {
+	case n.opts.Legacy != nil && n.own == nil && len(n.opts.URLs) > 0:
+		c.URL = n.opts.URLs[0]
+	case n.opts.Legacy != nil && n.own != nil:
+		for _, a := range told {
+			if u, ok := port.WebSocketURL(a); ok {
+				c.URL = u
+				break
+			}
+		}
+	}
+	return c
+}
+
+// parseBootstrap returns the contact of a bootstrap, if it can be dialled at all.
+func parseBootstrap(s string, legacy LegacyTransport) (protocol.Contact, error) {
+	c := protocol.Contact{URL: s}
+	switch {
+	case strings.HasPrefix(s, "/"):
+		info, err := contact.ParseP2P(s)
+		if err != nil {
+			return c, err
+		}
+		c.ID = IDOf(info.ID)
+		return c, nil
+	case !strings.HasPrefix(s, "ws://") && !strings.HasPrefix(s, "wss://"):
+		return c, fmt.Errorf("node: bootstrap %q: want a ws:// or wss:// URL, or a multiaddr", s)
+	case legacy == nil || !legacy.CanDial(c):
+		return c, fmt.Errorf("node: bootstrap %q: cannot be dialled", s)
+	}
+	return c, nil
+}

@@ -1,0 +1,173 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/peer-relay/peer-relay/node/internal/contact"
+	"github.com/peer-relay/peer-relay/node/internal/nodetest"
+	"github.com/peer-relay/peer-relay/node/internal/scope"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// A peer that says again and again that it speaks the protocol costs no more than one that says
+// it once, and all peers together are bounded.
+func TestFoundPeersAreBounded(t *testing.T) {
+	n := start(t, Options{})
+	waiting := func() int {
+		n.finder.mu.Lock()
+		defer n.finder.mu.Unlock()
+		return len(n.finder.found)
+	}
+	for range 100 {
+		n.found("one peer")
+	}
+	if got := waiting(); got != 1 {
+		t.Errorf("one peer waits for %d turns", got)
+	}
+	for i := range 2 * maxFound {
+		n.found(peer.ID(fmt.Sprint("peer ", i)))
+	}
+	if got := waiting(); got != maxFound {
+		t.Errorf("%d peers wait, want %d", got, maxFound)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := waiting(); got != 0 {
+		t.Errorf("%d peers wait after Close", got)
+	}
+}
+
+// Few streams are opened at once, so that the overlay can tell when it has enough links.
+func TestFoundPeersTakeTurns(t *testing.T) {
+	relay := start(t, local(Options{}))
+	o, _, peers := inboxOf(Options{})
+	n := start(t, o)
+	n.finder.begin("another") // makes the turns
+	n.finder.end("another")
+	for range maxOpening {
+		n.finder.turns <- struct{}{}
+	}
+	nodetest.Connect(t, n.Host(), peer.AddrInfo{ID: relay.Host().ID(), Addrs: relay.Host().Addrs()})
+	nodetest.Eventually(t, "the relay is found", func() bool {
+		n.finder.mu.Lock()
+		defer n.finder.mu.Unlock()
+		return len(n.finder.found) == 1
+	})
+	select {
+	case i := <-peers:
+		// The relay, which was dialled, waits for openPatience and then opens a stream itself.
+		if i.Dialed {
+			t.Errorf("linked to %+v before its turn", i)
+		}
+	case <-time.After(100 * time.Millisecond):
+	}
+	for range maxOpening {
+		<-n.finder.turns
+	}
+	nodetest.Eventually(t, "a link", func() bool { return n.Router().Stats().Links == 1 })
+}
+
+// A peer that opens streams and says nothing on them has few handshakes here.
+func TestHandshakesOfOnePeerAreBounded(t *testing.T) {
+	o, _, peers := inboxOf(local(Options{}))
+	n := start(t, o)
+	h := nodetest.StockHost(t)
+	nodetest.Connect(t, h, peer.AddrInfo{ID: n.Host().ID(), Addrs: n.Host().Addrs()})
+	greeted := 0
+	for range 3 * maxGreeted {
+		s, err := h.NewStream(t.Context(), n.Host().ID(), StreamProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Reset()
+		if _, err := io.ReadFull(s, make([]byte, 1)); err == nil { // the node's hello
+			greeted++
+		}
+	}
+	if greeted != maxGreeted {
+		t.Errorf("%d handshakes are in progress, want %d", greeted, maxGreeted)
+	}
+	// Others do not suffer.
+	x := meet(t, n, []byte{0x0a, 9, 0x19, 1, 2, 3, 4, 5, 6, 7, 8})
+	if got := nodetest.Receive(t, "peer", peers); got.ID != x.id {
+		t.Errorf("linked to %v, want %v", got.ID, x.id)
+	}
+	for _, c := range h.Network().ConnsToPeer(n.Host().ID()) {
+		c.Close()
+	}
+	nodetest.Eventually(t, "no handshake is counted", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return len(n.greeted) == 0
+	})
+}
+
+// A countingKey counts its signatures.
+type countingKey struct {
+	crypto.PrivKey
+	signed int
+}
+
+func (k *countingKey) Sign(data []byte) ([]byte, error) {
+	k.signed++
+	return k.PrivKey.Sign(data)
+}
+
+// The record is signed again only when it says something else.
+func TestRecordIsSignedOnce(t *testing.T) {
+	n := mounted(t, Options{NoOverlay: true, NoDiscovery: true, Announce: []string{"wss://relay.example.com"}})
+	key := &countingKey{PrivKey: n.key}
+	n.key = key
+	for i := range 10 {
+		n.peerUp(protocol.LinkInfo{ID: protocol.ID{byte(i + 1)}, Kind: protocol.LinkNative, Proved: true, Addr: "/ip4/127.0.0.1/tcp/1/ws"})
+	}
+	if key.signed != 1 {
+		t.Errorf("%d records were signed for one address", key.signed)
+	}
+	record := n.contact.record
+	if _, err := contact.OpenRecord(record, n.ID()); err != nil {
+		t.Error(err)
+	}
+	n.contact.addrs = n.contact.addrs[:0] // as if another address had been told
+	n.updateContact()
+	if key.signed != 2 || bytes.Equal(n.contact.record, record) {
+		t.Errorf("%d records were signed for two addresses", key.signed)
+	}
+}
+
+// The scope of what is told follows the peers that are linked.
+func TestToldScopeFollowsLinks(t *testing.T) {
+	n := mounted(t, Options{NoOverlay: true, NoDiscovery: true})
+	widest := func() (w scope.Scope) {
+		for s, peers := range n.scopes {
+			if peers > 0 {
+				w = scope.Scope(s)
+			}
+		}
+		return w
+	}
+	up := func(id byte, addr string) { n.peerUp(protocol.LinkInfo{ID: protocol.ID{id}, Addr: addr}) }
+	for _, step := range []struct {
+		do   func()
+		want scope.Scope
+	}{
+		{func() { up(1, "127.0.0.1:1") }, scope.Loopback},
+		{func() { up(2, "8.8.8.8:1") }, scope.Public},
+		{func() { up(2, "10.0.0.1:1") }, scope.Private}, // a better link to the same peer
+		{func() { n.peerDown(protocol.ID{2}, nil) }, scope.Loopback},
+		{func() { n.peerDown(protocol.ID{2}, nil) }, scope.Loopback},
+		{func() { n.peerDown(protocol.ID{1}, nil) }, scope.None},
+	} {
+		if step.do(); widest() != step.want {
+			t.Errorf("the widest scope is %v, want %v; counts %v", widest(), step.want, n.scopes)
+		}
+	}
+}

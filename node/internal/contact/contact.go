@@ -1,0 +1,75 @@
+// Package contact reads and writes what peers tell each other of where they are: multiaddrs
+// with a peer id, and signed peer records.
+package contact
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/record"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// MaxAddrs is the most addresses of a peer record that are told, and that are dialled.
+const MaxAddrs = 16
+
+// IDOf returns the id of a libp2p peer: the first 20 bytes of the SHA-256 of its peer id.
+func IDOf(p peer.ID) protocol.ID { return protocol.HashID([]byte(p)) }
+
+// ParseP2P reads a multiaddr that ends in /p2p/….
+func ParseP2P(s string) (*peer.AddrInfo, error) {
+	a, err := ma.NewMultiaddr(s)
+	if err != nil {
+		return nil, fmt.Errorf("node: multiaddr %q: %w", s, err)
+	}
+	info, err := peer.AddrInfoFromP2pAddr(a)
+	if err != nil || len(info.Addrs) == 0 {
+		return nil, fmt.Errorf("node: multiaddr %q: want /…/p2p/PEER-ID, so that the peer can prove who it is", s)
+	}
+	return info, nil
+}
+
+// OpenRecord returns what a signed peer record says. The record must be that of the peer
+// with this id.
+func OpenRecord(raw []byte, id protocol.ID) (*peer.PeerRecord, error) {
+	var rec peer.PeerRecord
+	envelope, err := record.ConsumeTypedEnvelope(raw, &rec)
+	if err != nil {
+		return nil, fmt.Errorf("node: peer record: %w", err)
+	}
+	if !rec.PeerID.MatchesPublicKey(envelope.PublicKey) || IDOf(rec.PeerID) != id {
+		return nil, errors.New("node: peer record: it is another peer's")
+	}
+	return &rec, nil
+}
+
+// SealRecord signs the first addresses of a peer, as many as there is room for. It returns
+// nil if there are none, or no key.
+func SealRecord(self peer.ID, key crypto.PrivKey, addrs []ma.Multiaddr) ([]byte, error) {
+	addrs = addrs[:min(len(addrs), MaxAddrs)]
+	if key == nil || len(addrs) == 0 {
+		return nil, nil
+	}
+	rec := peer.PeerRecordFromAddrInfo(peer.AddrInfo{ID: self, Addrs: addrs})
+	for {
+		envelope, err := record.Seal(rec, key)
+		if err != nil {
+			return nil, fmt.Errorf("node: peer record: %w", err)
+		}
+		raw, err := envelope.Marshal()
+		if err != nil {
+			return nil, fmt.Errorf("node: peer record: %w", err)
+		}
+		if len(raw) <= wire.MaxRecord {
+			return raw, nil
+		}
+		if rec.Addrs = rec.Addrs[:len(rec.Addrs)-1]; len(rec.Addrs) == 0 {
+			return nil, nil
+		}
+	}
+}

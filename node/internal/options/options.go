@@ -1,0 +1,18 @@
+// Package options makes the errors that tell the user of package node which option is wrong.
+package options
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Err is matched by every error of Wrong. Package node exports it as ErrOptions.
+var Err = errors.New("node: an option is wrong")
+
+type wrong struct{ error }
+
+func (w wrong) Unwrap() error        { return w.error }
+func (w wrong) Is(target error) bool { return target == Err }
+
+// Wrong returns an error that matches Err, and says what fmt.Errorf makes of its arguments.
+func Wrong(format string, args ...any) error { return wrong{fmt.Errorf(format, args...)} }

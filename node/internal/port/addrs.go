@@ -1,0 +1,168 @@
+package port
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// Port returns the number of the TCP port, 0 when the host does not listen.
+func (h *Host) Port() uint16 {
+	for _, a := range h.Network().ListenAddresses() {
+		if s, err := a.ValueForProtocol(ma.P_TCP); err == nil {
+			n, _ := strconv.ParseUint(s, 10, 16)
+			return uint16(n)
+		}
+	}
+	return 0
+}
+
+// Announced returns the addresses that the options announce.
+func (h *Host) Announced() []ma.Multiaddr { return slices.Clone(h.announced) }
+
+// PortAddrs returns every address of the port, without /p2p: the announced ones, then the
+// machine's own, TCP before UDP, loopback first, IPv4 before IPv6, TLS last. Unlike Addrs it
+// is up to date at once.
+func (h *Host) PortAddrs() []ma.Multiaddr {
+	own, err := h.Network().InterfaceListenAddresses()
+	if err != nil {
+		own = h.Network().ListenAddresses()
+	}
+	slices.SortFunc(own, func(a, b ma.Multiaddr) int {
+		return cmp.Or(CostOf(a)-CostOf(b), remoteness(a)-remoteness(b), strings.Compare(a.String(), b.String()))
+	})
+	return append(h.Announced(), h.withTLS(own)...)
+}
+
+// remoteness returns 0 for a loopback address and 1 for any other.
+func remoteness(a ma.Multiaddr) int {
+	if manet.IsIPLoopback(a) {
+		return 0
+	}
+	return 1
+}
+
+// addrsToTell returns the addresses that identify tells others.
+func (h *Host) addrsToTell(addrs []ma.Multiaddr) []ma.Multiaddr {
+	if len(h.announced) > 0 {
+		return h.Announced()
+	}
+	return h.withTLS(addrs)
+}
+
+// withTLS adds a /tls/ws address for each /ws one, if the port speaks TLS: go-libp2p knows
+// only one listener.
+func (h *Host) withTLS(addrs []ma.Multiaddr) []ma.Multiaddr {
+	if h.opts.TLS == nil {
+		return addrs
+	}
+	all := slices.Clone(addrs)
+	for _, a := range addrs {
+		if s := securedAddr(a); !s.Equal(a) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// parseAnnounce reads an address that others shall dial: a multiaddr, with or without the
+// host's own /p2p, or a ws:// or wss:// URL.
+func parseAnnounce(s string, self peer.ID) (ma.Multiaddr, error) {
+	if !strings.HasPrefix(s, "/") {
+		return parseWebSocketURL(s)
+	}
+	a, err := ma.NewMultiaddr(s)
+	if err != nil {
+		return nil, err
+	}
+	a, id := peer.SplitAddr(a)
+	switch {
+	case id != "" && id != self:
+		return nil, fmt.Errorf("names another peer: this one is %s", self)
+	case len(a) == 0:
+		return nil, errors.New("has no transport")
+	}
+	return a, nil
+}
+
+// parseWebSocketURL turns ws://host:port into a multiaddr.
+func parseWebSocketURL(s string) (ma.Multiaddr, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, err
+	}
+	var port, suffix string
+	switch u.Scheme {
+	case "ws":
+		port, suffix = "80", "/ws"
+	case "wss":
+		port, suffix = "443", "/tls/ws"
+	default:
+		return nil, errors.New("want a multiaddr, or a ws:// or wss:// URL")
+	}
+	switch {
+	case u.Hostname() == "":
+		return nil, errors.New("has no host")
+	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
+		return nil, errors.New("has a path: libp2p dials none")
+	case u.User != nil:
+		return nil, errors.New("has a user")
+	case u.Port() != "":
+		port = u.Port()
+	}
+	kind := "/dns/"
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
+		if kind = "/ip6/"; ip.Is4() {
+			kind = "/ip4/"
+		}
+	}
+	return ma.NewMultiaddr(kind + u.Hostname() + "/tcp/" + port + suffix)
+}
+
+// WebSocketURL returns the URL by which a legacy peer dials an address, if there is one.
+func WebSocketURL(a ma.Multiaddr) (string, bool) {
+	a, _ = peer.SplitAddr(a)
+	var host, port, scheme string
+	var secure bool
+	for _, c := range a {
+		switch c.Protocol().Code {
+		case ma.P_IP4, ma.P_IP6, ma.P_DNS, ma.P_DNS4, ma.P_DNS6:
+			host = c.Value()
+		case ma.P_TCP:
+			port = c.Value()
+		case ma.P_TLS:
+			secure = true
+		case ma.P_WS:
+			scheme = "ws"
+		case ma.P_WSS:
+			scheme, secure = "ws", true
+		case ma.P_SNI:
+		default:
+			return "", false // a relayed address, another transport, a zone
+		}
+	}
+	if host == "" || port == "" || scheme == "" {
+		return "", false
+	}
+	std := "80"
+	if secure {
+		scheme, std = "wss", "443"
+	}
+	if port != std {
+		return scheme + "://" + net.JoinHostPort(host, port), true
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return scheme + "://" + host, true
+}

@@ -1,0 +1,149 @@
+package port
+
+import (
+	"bytes"
+	"crypto/tls"
+	"net"
+	"slices"
+	"sync/atomic"
+
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// relayHeader stands in the answer to a WebSocket upgrade, with the value "1". It tells a Go
+// dialler that the acceptor waits for the dialler's hello, so that the dialler need not wait
+// for the acceptor's.
+const relayHeader = "Peer-Relay"
+
+const (
+	switchingProtocols = "HTTP/1.1 101 Switching Protocols\r\n"
+	relayHeaderLine    = relayHeader + ": 1\r\n"
+
+	// recordTypeHandshake is the first byte of a TLS connection (RFC 8446, 5.1).
+	// No HTTP request begins with it.
+	recordTypeHandshake = 0x16
+)
+
+// A portListener returns TCP connections that do two things for which go-libp2p's WebSocket
+// listener has no hook: TLS and plain text on one port, and our header in the answer to an
+// upgrade.
+type portListener struct {
+	manet.Listener
+	tls *tls.Config // nil: plain text only
+}
+
+func (l *portListener) Accept() (manet.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &portConn{Conn: c, tls: l.tls}, nil
+}
+
+// A portConn is one accepted TCP connection, as the HTTP server sees it. It looks at the first
+// bytes when the server first reads, on the server's own goroutine. So a silent client costs
+// nothing here, and the server's timeouts cut it.
+type portConn struct {
+	manet.Conn             // the TCP connection
+	tls        *tls.Config // nil: plain text only
+
+	sniffed  bool                     // owned by the reader
+	secured  atomic.Pointer[tls.Conn] // set at most once, by the reader
+	upgraded atomic.Bool              // the 101 has been written
+}
+
+func (c *portConn) Read(b []byte) (int, error) {
+	if t := c.secured.Load(); t != nil {
+		return t.Read(b)
+	}
+	if c.sniffed || c.tls == nil {
+		return c.Conn.Read(b)
+	}
+	n, err := c.Conn.Read(b)
+	if n == 0 {
+		return n, err
+	}
+	c.sniffed = true
+	if b[0] != recordTypeHandshake {
+		return n, err
+	}
+	t := tls.Server(&replayConn{Conn: c.Conn, head: slices.Clone(b[:n])}, c.tls)
+	c.secured.Store(t)
+	return t.Read(b)
+}
+
+// Write adds our header to the answer that switches the connection to WebSocket.
+// gorilla/websocket writes that answer in one piece. If it did not, the header would be
+// missing and nothing else would change.
+func (c *portConn) Write(b []byte) (int, error) {
+	if c.upgraded.Load() || !bytes.HasPrefix(b, []byte(switchingProtocols)) {
+		return c.write(b)
+	}
+	c.upgraded.Store(true)
+	const at = len(switchingProtocols)
+	n, err := c.write(slices.Concat(b[:at], []byte(relayHeaderLine), b[at:]))
+	// The caller counts the bytes that it passed, not those that were added.
+	if n > at {
+		n = max(at, n-len(relayHeaderLine))
+	}
+	return n, err
+}
+
+func (c *portConn) write(b []byte) (int, error) {
+	if t := c.secured.Load(); t != nil {
+		return t.Write(b)
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *portConn) Close() error {
+	if t := c.secured.Load(); t != nil {
+		return t.Close()
+	}
+	return c.Conn.Close()
+}
+
+// LocalAddr returns an address that carries the connection itself: go-libp2p and net/http wrap
+// the connection in types of their own, but both pass the local address on.
+func (c *portConn) LocalAddr() net.Addr { return portAddr{c.Conn.LocalAddr(), c} }
+
+type portAddr struct {
+	net.Addr
+	conn *portConn
+}
+
+// isSecured reports whether the connection behind a local address speaks TLS.
+func isSecured(local net.Addr) bool {
+	a, ok := local.(portAddr)
+	return ok && a.conn.secured.Load() != nil
+}
+
+// A replayConn returns again the bytes that were read to see what they are.
+type replayConn struct {
+	net.Conn
+	head []byte // owned by the reader
+}
+
+func (c *replayConn) Read(b []byte) (int, error) {
+	if len(c.head) > 0 {
+		n := copy(b, c.head)
+		c.head = c.head[n:]
+		return n, nil
+	}
+	return c.Conn.Read(b)
+}
+
+// securedAddr returns a WebSocket multiaddr as it reads over TLS: /ws becomes /tls/ws.
+func securedAddr(a ma.Multiaddr) ma.Multiaddr {
+	rest, last := ma.SplitLast(a)
+	if last == nil || last.Protocol().Code != ma.P_WS {
+		return a
+	}
+	if _, before := ma.SplitLast(rest); before != nil && before.Protocol().Code == ma.P_TLS {
+		return a
+	}
+	return ma.Join(rest, tlsWS)
+}
+
+var tlsWS = ma.StringCast("/tls/ws")

@@ -1,0 +1,148 @@
+package port
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcpreuse"
+	libp2pws "github.com/libp2p/go-libp2p/p2p/transport/websocket"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+const (
+	// handshakeTimeout bounds the time from the TCP connection to the end of the
+	// HTTP request, TLS included.
+	handshakeTimeout = 10 * time.Second
+	// firstMessageTimeout bounds the time from the upgrade to the end of the first
+	// message.
+	firstMessageTimeout = 10 * time.Second
+	// httpWriteTimeout bounds the time to send the answer to a plain request.
+	httpWriteTimeout = 10 * time.Second
+	// maxHTTPHeader is the most bytes that a request's header may have.
+	maxHTTPHeader = 16 << 10
+)
+
+// A front is what all listeners of a host share.
+type front struct {
+	opts  Options // with its defaults
+	count counters
+}
+
+func newFront(o Options) *front {
+	if o.TLS != nil {
+		o.TLS = o.TLS.Clone()
+		// gorilla/websocket takes over HTTP/1.1 connections only.
+		o.TLS.NextProtos = []string{"http/1.1"}
+	}
+	if o.HTTP == nil {
+		o.HTTP = http.NotFoundHandler()
+	}
+	if o.HandshakeTimeout == 0 {
+		o.HandshakeTimeout = handshakeTimeout
+	}
+	if o.FirstMessageTimeout == 0 {
+		o.FirstMessageTimeout = firstMessageTimeout
+	}
+	return &front{opts: o}
+}
+
+// A webSocket is go-libp2p's WebSocket transport. But it keeps the name in an address, so that
+// a proxy that chooses its site by name learns it. go-libp2p does so only over TLS.
+type webSocket struct {
+	*libp2pws.WebsocketTransport
+	gated bool
+}
+
+// SkipResolve implements transport.SkipResolver: it reports whether the name in an address is
+// left to the dial, which resolves it and sends it on. A connection gater judges addresses and
+// not names, so with one every name is resolved before.
+func (t *webSocket) SkipResolve(_ context.Context, a ma.Multiaddr) bool {
+	if t.gated || !t.CanDial(a) {
+		return false
+	}
+	named := false
+	for _, c := range a {
+		switch c.Protocol().Code {
+		case ma.P_DNS, ma.P_DNS4, ma.P_DNS6:
+			named = true
+		case ma.P_TLS, ma.P_WSS:
+			return false
+		}
+	}
+	return named
+}
+
+// transport is a constructor for libp2p.Transport.
+func (f *front) transport(u transport.Upgrader, rc network.ResourceManager, shared *tcpreuse.ConnMgr) (*webSocket, error) {
+	opts := []libp2pws.Option{
+		libp2pws.WithHandshakeTimeout(f.opts.HandshakeTimeout),
+		libp2pws.WithHTTPHandler(http.HandlerFunc(f.serveHTTP)),
+		libp2pws.WithHTTPServerConfig(f.configureHTTP),
+	}
+	if f.opts.TLSClient != nil {
+		opts = append(opts, libp2pws.WithTLSClientConfig(f.opts.TLSClient))
+	}
+	t, err := libp2pws.New(&frontUpgrader{u, f}, rc, shared, opts...)
+	return &webSocket{t, f.opts.Gater != nil}, err
+}
+
+// configureHTTP turns off what suits a web site and not a relay: HTTP/2 in plain text, and
+// idle connections, each of which would hold a slot of the transient scope.
+func (f *front) configureHTTP(s *http.Server) {
+	s.Protocols = new(http.Protocols)
+	s.Protocols.SetHTTP1(true)
+	s.SetKeepAlivesEnabled(false)
+	s.MaxHeaderBytes = maxHTTPHeader
+	s.ReadHeaderTimeout = f.opts.HandshakeTimeout
+	s.ReadTimeout = f.opts.HandshakeTimeout
+	s.WriteTimeout = httpWriteTimeout
+}
+
+func (f *front) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	f.count.http.Add(1)
+	f.opts.HTTP.ServeHTTP(w, r)
+}
+
+// A frontUpgrader stands at the two ends of go-libp2p's WebSocket listener: below it, where
+// TCP connections come in, and above it, where WebSockets come out.
+type frontUpgrader struct {
+	transport.Upgrader
+	front *front
+}
+
+func (u *frontUpgrader) GateMaListener(l manet.Listener) transport.GatedMaListener {
+	return u.Upgrader.GateMaListener(&portListener{Listener: l, tls: u.front.opts.TLS})
+}
+
+func (u *frontUpgrader) UpgradeGatedMaListener(t transport.Transport, l transport.GatedMaListener) transport.Listener {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &splitListener{
+		GatedMaListener: l,
+		front:           u.front,
+		binary:          make(chan binaryConn),
+		ctx:             ctx,
+		cancel:          cancel,
+		done:            make(chan struct{}),
+	}
+	go s.run()
+	return &quietListener{u.Upgrader.UpgradeGatedMaListener(t, s), ctx}
+}
+
+// A quietListener reports its end with the one error for which libp2p's swarm writes no line
+// on stderr.
+type quietListener struct {
+	transport.Listener
+	ctx context.Context // the splitListener's
+}
+
+func (l *quietListener) Accept() (transport.CapableConn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil && l.ctx.Err() != nil {
+		err = transport.ErrListenerClosed
+	}
+	return c, err
+}

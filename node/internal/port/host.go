@@ -1,0 +1,176 @@
+package port
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	basicconnmgr "github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/peer-relay/peer-relay/node/internal/options"
+)
+
+// Options are what a Host needs. The zero value is a peer that listens nowhere, with a fresh
+// identity.
+type Options struct {
+	// Key is the identity. Nil makes an Ed25519 key that lives as long as the host.
+	Key crypto.PrivKey
+
+	// Listen says that the host has a port. Number is that of the port; 0 takes one that is
+	// free. ListenHost is an IP address, or "localhost"; "" listens on every address of the
+	// machine, IPv4 and IPv6.
+	Listen     bool
+	ListenHost string
+	Number     uint16
+
+	// NoWebRTCDirect leaves out webrtc-direct. Otherwise it is listened to on the UDP port of
+	// the same number, and dialled. QUIC adds quic-v1 on that UDP port.
+	NoWebRTCDirect bool
+	QUIC           bool
+
+	// Announce are the addresses that others are told in place of the host's own:
+	// multiaddrs, or ws:// and wss:// URLs without a path.
+	Announce []string
+
+	// TLS makes the port speak TLS also (/tls/ws, wss, https), next to plain text.
+	TLS *tls.Config
+	// TLSClient is for dialling /tls/ws. Nil trusts what the system trusts.
+	TLSClient *tls.Config
+
+	// AcceptText takes the WebSockets of legacy peers. It is called on a goroutine of its own
+	// for each, and owns the connection until it returns. Then the connection is closed.
+	// Closing the host closes the connection and waits for AcceptText, which therefore must
+	// not close the host. Nil refuses text.
+	AcceptText func(*TextConn)
+	// HTTP answers plain requests. Nil answers 404.
+	HTTP http.Handler
+
+	// Gater may turn connections away, legacy ones too. Nil lets all in.
+	Gater connmgr.ConnectionGater
+	// MaxConns is the most inbound connections. 0 means DefaultMaxConns. Connections beyond
+	// are refused. No connection that carries a link is cut to make room.
+	MaxConns int
+
+	// TrimIdle cuts connections that carry no link when there are many, as a DHT's lookups
+	// leave behind.
+	TrimIdle bool
+
+	// Metrics takes libp2p's metrics. Nil means that they are not collected.
+	Metrics prometheus.Registerer
+	// UserAgent is what identify tells others. "" means "peer-relay".
+	UserAgent string
+	// Logger is told what is odd but no error. Nil discards it.
+	Logger *slog.Logger
+
+	// HandshakeTimeout and FirstMessageTimeout bound the time that a client has for its HTTP
+	// request, and for its first message. 0 means 10 s.
+	HandshakeTimeout    time.Duration
+	FirstMessageTimeout time.Duration
+}
+
+// A Host is a libp2p host with one port number and nothing else: WebSocket on TCP, and
+// webrtc-direct, quic-v1 or both on UDP; noise, yamux, identify and ping. It has no circuit
+// relay, asks no router for a port, and cuts no connection that is within its limits, except
+// idle ones with TrimIdle.
+type Host struct {
+	host.Host
+
+	// Fixed after New.
+	opts      Options
+	front     *front
+	direct    *directTransport // nil: no webrtc-direct
+	announced []ma.Multiaddr
+}
+
+// New makes a host that does not listen yet, so that its owner can set stream handlers
+// before the first stranger comes in. The caller closes it.
+func New(o Options) (*Host, error) {
+	if o.Key == nil {
+		key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+		if err != nil {
+			return nil, fmt.Errorf("node: making a key: %w", err)
+		}
+		o.Key = key
+	}
+	if o.MaxConns <= 0 {
+		o.MaxConns = DefaultMaxConns
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "peer-relay"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	self, err := peer.IDFromPrivateKey(o.Key)
+	if err != nil {
+		return nil, fmt.Errorf("node: key: %w", err)
+	}
+	h := &Host{opts: o, front: newFront(o)}
+	for _, s := range o.Announce {
+		a, err := parseAnnounce(s, self)
+		if err != nil {
+			return nil, options.Wrong("node: announced address %q: %w", s, err)
+		}
+		h.announced = append(h.announced, a)
+	}
+	limits, err := newResourceManager(o.MaxConns)
+	if err != nil {
+		return nil, fmt.Errorf("node: resource limits: %w", err)
+	}
+	// libp2p's default one cuts connections above 192.
+	var manager connmgr.ConnManager = connmgr.NullConnMgr{}
+	if o.TrimIdle {
+		if manager, err = basicconnmgr.NewConnManager(idleConnsLow, idleConnsHigh, basicconnmgr.WithGracePeriod(idleConnsGrace)); err != nil {
+			limits.Close()
+			return nil, fmt.Errorf("node: connection manager: %w", err)
+		}
+	}
+	opts := []libp2p.Option{
+		libp2p.Identity(o.Key),
+		libp2p.NoListenAddrs,
+		libp2p.NoTransports,
+		libp2p.Transport(h.front.transport),
+		libp2p.Security(noise.ID, noise.New),
+		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
+		libp2p.ResourceManager(limits),
+		libp2p.ConnectionManager(manager),
+		libp2p.DisableRelay(),
+		libp2p.AddrsFactory(h.addrsToTell),
+		libp2p.UserAgent(o.UserAgent),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
+	}
+	if !o.NoWebRTCDirect {
+		opts = append(opts, libp2p.Transport(h.newDirect))
+	}
+	if o.QUIC {
+		opts = append(opts, libp2p.Transport(libp2pquic.NewTransport))
+	}
+	if o.Gater != nil {
+		opts = append(opts, libp2p.ConnectionGater(o.Gater))
+	}
+	if o.Metrics != nil {
+		opts = append(opts, libp2p.PrometheusRegisterer(o.Metrics))
+	} else {
+		opts = append(opts, libp2p.DisableMetrics())
+	}
+	// It closes the resource manager when it fails, and when it is closed.
+	if h.Host, err = libp2p.New(opts...); err != nil {
+		return nil, errors.Join(fmt.Errorf("node: libp2p host: %w", err), manager.Close())
+	}
+	return h, nil
+}

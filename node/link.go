@@ -1,0 +1,202 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/peer-relay/peer-relay/node/internal/port"
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// StreamProtocol is the name under which libp2p hosts find the protocol.
+const StreamProtocol libp2pprotocol.ID = "/peer-relay/1"
+
+const (
+	// helloTimeout bounds the exchange of HELLOs on a new stream.
+	helloTimeout = 10 * time.Second
+
+	// leastMaxFrame is the least size in bytes of the largest frame of a peer, also of one
+	// that says less: every message of the overlay fits.
+	leastMaxFrame = 8192
+
+	linkReadBuffer  = 16 << 10 // bytes
+	linkWriteBuffer = 32 << 10 // bytes
+)
+
+// A streamLink is a /peer-relay/1 stream as a link. Either side opens it, and both send their
+// HELLO at once: a side that waited for the other's would wait for ever where libp2p
+// negotiates a stream lazily, with its first bytes.
+type streamLink struct {
+	stream network.Stream
+	info   protocol.LinkInfo
+	r      *bufio.Reader // owned by the reading goroutine
+	w      *bufio.Writer // owned by the writing goroutine
+	bye    bool          // likewise: nothing is written after it
+	most   int           // bytes of the largest frame that the peer takes
+
+	saidBye, heardBye atomic.Bool // the bye is sent; the peer's has come
+	closing           sync.Once
+	release           func() // lets the connection be cut again to make room for others
+}
+
+// openStream makes a link of a new stream. The link protects its connection from being cut to
+// make room for others. openStream owns the stream from the call on.
+func (n *Node) openStream(ctx context.Context, s network.Stream) (*streamLink, error) {
+	// The other end may have its link, and tell others, before this one has its own.
+	ended := n.router.Expect(IDOf(s.Conn().RemotePeer()))
+	l, err := greet(ctx, s, n.hello())
+	if err != nil {
+		ended()
+		return nil, err
+	}
+	manager, remote, tag := n.host.ConnManager(), s.Conn().RemotePeer(), string(StreamProtocol)+" "+s.ID()
+	manager.Protect(remote, tag)
+	l.release = func() {
+		ended()
+		manager.Unprotect(remote, tag)
+	}
+	return l, nil
+}
+
+// hello returns the first frame of a new stream.
+func (n *Node) hello() wire.Hello {
+	var value [8]byte
+	rand.Read(value[:])
+	return wire.Hello{Role: n.opts.Role, Link: binary.LittleEndian.Uint64(value[:]), Agent: n.agent()}
+}
+
+// greet exchanges HELLOs on a new stream.
+func greet(ctx context.Context, s network.Stream, hello wire.Hello) (*streamLink, error) {
+	l := &streamLink{
+		stream: s,
+		r:      bufio.NewReaderSize(s, linkReadBuffer),
+		w:      bufio.NewWriterSize(s, linkWriteBuffer),
+		most:   wire.MaxFrame, release: func() {},
+	}
+	stop := context.AfterFunc(ctx, func() { s.Reset() })
+	defer stop()
+	s.SetDeadline(time.Now().Add(helloTimeout))
+	theirs, err := l.exchange(hello)
+	s.SetDeadline(time.Time{}) // also after an error: over WebRTC its timer would outlive the stream
+	if err != nil {
+		s.Reset()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("node: hello with %v: %w", s.Conn().RemotePeer(), err)
+	}
+	if theirs.MaxFrame != 0 {
+		l.most = int(min(max(theirs.MaxFrame, leastMaxFrame), wire.MaxFrame))
+	}
+	conn := s.Conn()
+	l.info = protocol.LinkInfo{
+		ID:         IDOf(conn.RemotePeer()),
+		Kind:       protocol.LinkNative,
+		Proved:     true, // noise proved the key, and the id is its hash
+		Dialed:     s.Stat().Direction == network.DirOutbound,
+		Role:       theirs.Role,
+		Features:   theirs.Features,
+		Agent:      theirs.Agent,
+		Addr:       conn.RemoteMultiaddr().String(),
+		OverWebRTC: conn.ConnState().Transport == port.DirectName,
+	}
+	if l.info.Dialed {
+		l.info.Opener, l.info.Value = string(conn.LocalPeer()), hello.Link
+	} else {
+		l.info.Opener, l.info.Value = string(conn.RemotePeer()), theirs.Link
+	}
+	return l, nil
+}
+
+func (l *streamLink) exchange(hello wire.Hello) (*wire.Hello, error) {
+	mine, err := wire.NewHello(hello)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.WriteFrame(mine); err != nil {
+		return nil, err
+	}
+	if err := l.Flush(); err != nil {
+		return nil, err
+	}
+	theirs, err := wire.ReadFrame(l.r, wire.MaxHello)
+	if err != nil {
+		return nil, err
+	}
+	if theirs.Type != wire.FrameHello {
+		return nil, fmt.Errorf("%w: the first frame is a %v", wire.ErrMalformed, theirs.Type)
+	}
+	return theirs.Hello, nil
+}
+
+func (l *streamLink) Info() protocol.LinkInfo { return l.info }
+
+func (l *streamLink) ReadFrame() (*wire.Frame, error) {
+	f, err := wire.ReadFrame(l.r, wire.MaxFrame)
+	if errors.Is(err, network.ErrReset) {
+		return nil, io.ErrUnexpectedEOF // the peer died, or ended the link without a bye
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch f.Type {
+	case wire.FrameHello:
+		return nil, fmt.Errorf("%w: a second hello", wire.ErrMalformed)
+	case wire.FrameBye:
+		l.heardBye.Store(true)
+	}
+	return f, nil
+}
+
+func (l *streamLink) WriteFrame(f *wire.Frame) error {
+	if l.bye {
+		return nil
+	}
+	if size := f.Size(); size > l.most {
+		return fmt.Errorf("%w: a frame of %d bytes, the peer takes at most %d", protocol.ErrTooBig, size, l.most)
+	}
+	l.bye = f.Type == wire.FrameBye
+	_, err := f.WriteTo(l.w)
+	return err
+}
+
+func (l *streamLink) Flush() error {
+	if err := l.w.Flush(); err != nil {
+		return err
+	}
+	if l.bye {
+		l.saidBye.Store(true)
+		// A peer that said bye itself may have read ours and closed by now: QUIC says so.
+		if err := l.stream.CloseWrite(); err != nil && !l.heardBye.Load() {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends the stream at once in both directions. After both byes it does so without a reset,
+// which could overtake our bye at the other end: js-libp2p drops what its application has not
+// read yet.
+func (l *streamLink) Close() error {
+	l.closing.Do(func() {
+		if l.saidBye.Load() && l.heardBye.Load() {
+			l.stream.Close()
+		} else {
+			l.stream.Reset()
+		}
+		l.release()
+	})
+	return nil
+}

@@ -1,0 +1,119 @@
+package node
+
+import (
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/peer-relay/peer-relay/node/internal/nodetest"
+	"github.com/peer-relay/peer-relay/node/internal/port"
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// Over these transports data is in flight for a while, and a reset takes it back.
+func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
+	for _, code := range []int{ma.P_QUIC_V1, ma.P_WEBRTC_DIRECT, ma.P_WS} {
+		t.Run(ma.ProtocolWithCode(code).Name, func(t *testing.T) {
+			h := startHost(t)
+			streams := make(chan network.Stream, 1)
+			h.SetStreamHandler(StreamProtocol, func(s network.Stream) { streams <- s })
+			other := newTestHost(t)
+			nodetest.Connect(t, other, peer.AddrInfo{ID: h.ID(), Addrs: []ma.Multiaddr{nodetest.AddrOf(t, h.PortAddrs(), code)}})
+			out, err := other.NewStream(t.Context(), h.ID(), StreamProtocol)
+			if err != nil {
+				t.Fatal(err)
+			}
+			greeted := make(chan *streamLink, 1)
+			go func() { // ends when both sides have said hello
+				a, err := greet(t.Context(), nodetest.Receive(t, "stream", streams), wire.Hello{Link: 1})
+				if err != nil {
+					t.Error(err)
+				}
+				greeted <- a
+			}()
+			b, err := greet(t.Context(), out, wire.Hello{Link: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := nodetest.Receive(t, "hello", greeted)
+
+			// a says bye; b reads that while it has much to send, sends it, and closes.
+			write := func(l *streamLink, frames ...*wire.Frame) {
+				t.Helper()
+				for _, f := range frames {
+					if err := l.WriteFrame(f); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := l.Flush(); err != nil {
+					t.Error(err)
+				}
+			}
+			write(a, wire.NewBye(wire.ByeNormal))
+			if f, err := b.ReadFrame(); err != nil || f.Type != wire.FrameBye {
+				t.Fatalf("b read %v, %v; want the bye", f, err)
+			}
+			const count = 5
+			big := bigMessage(t)
+			a.stream.SetDeadline(time.Now().Add(nodetest.Patience))
+			b.stream.SetDeadline(time.Now().Add(nodetest.Patience))
+			sent := make(chan struct{})
+			go func() { // ends when all is written, which a reads
+				defer close(sent)
+				for range count {
+					write(b, big)
+				}
+				write(b, wire.NewBye(wire.ByeNormal))
+				b.Close()
+			}()
+			for range count {
+				if f, err := a.ReadFrame(); err != nil || f.Type != wire.FrameMessage {
+					t.Fatalf("a read %v, %v; want a message", f, err)
+				}
+			}
+			if f, err := a.ReadFrame(); err != nil || f.Type != wire.FrameBye {
+				t.Errorf("a read %v, %v; want the bye", f, err)
+			}
+			a.Close()
+			nodetest.Receive(t, "all is sent", sent)
+		})
+	}
+}
+
+// newTestHost returns a host with all transports, that listens nowhere yet.
+func newTestHost(t *testing.T) *port.Host {
+	t.Helper()
+	h, err := port.New(port.Options{QUIC: true, Listen: true, ListenHost: "127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+// startHost returns a host that listens over all transports.
+func startHost(t *testing.T) *port.Host {
+	t.Helper()
+	h := newTestHost(t)
+	if err := h.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func bigMessage(t *testing.T) *wire.Frame {
+	t.Helper()
+	body := wire.Body{To: protocol.ID{1}, From: protocol.ID{2}, Form: wire.FormRaw, Payload: make([]byte, 200_000)}
+	if err := body.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: body, Path: []protocol.ID{{2}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}

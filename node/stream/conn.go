@@ -1,0 +1,204 @@
+package stream
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/quic-go/quic-go"
+
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
+)
+
+// past is a deadline that ends every call that waits.
+var past = time.Unix(1, 0)
+
+// A Conn is a stream between two peers. It is a net.Conn that can also be closed only for
+// writing, like a *net.TCPConn. The peer at the other end is proved.
+//
+// Errors are *net.OpError. They match net.ErrClosed once this side or its Endpoint was
+// closed, os.ErrDeadlineExceeded, syscall.ECONNRESET if the other side no longer reads or
+// is gone, and syscall.ETIMEDOUT if nothing has come from it for 30 seconds.
+//
+// After Close, what was written still arrives, as long as the Endpoint is open.
+//
+// All methods may be called from any goroutine.
+type Conn struct {
+	session  *session
+	stream   *quic.Stream
+	service  uint16
+	accepted bool // the other side opened it
+
+	writing sync.Mutex // held by every Write, and to end writing
+
+	mu       sync.Mutex
+	closed   bool
+	finished bool // CloseWrite
+}
+
+var _ net.Conn = (*Conn)(nil)
+
+// Read implements net.Conn.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.stream.Read(p)
+	if err != nil && err != io.EOF || c.isClosed() {
+		return n, c.failed("read", err)
+	}
+	return n, err
+}
+
+// Write implements net.Conn. It returns when all is in flight. Up to 4 MiB may be unread.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.isFinished() {
+		return 0, c.failed("write", syscall.EPIPE)
+	}
+	n, err := c.stream.Write(p)
+	if err != nil && c.isFinished() {
+		err = syscall.EPIPE
+	}
+	if err != nil {
+		return n, c.failed("write", err)
+	}
+	return n, nil
+}
+
+// CloseWrite tells the other side that nothing more will come. It reads all that was written
+// and then io.EOF. A Write that waits fails.
+func (c *Conn) CloseWrite() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return c.failed("close", net.ErrClosed)
+	}
+	c.finished = true
+	c.stream.SetWriteDeadline(past)
+	c.mu.Unlock()
+	c.finish()
+	return nil
+}
+
+// finish ends the stream after what was written; no Write begins any more.
+func (c *Conn) finish() {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.stream.Close() // fails if the other side does not want to read it, which is not new
+}
+
+// Close implements net.Conn. It ends every call that waits. The other side reads all that
+// was written and then io.EOF.
+func (c *Conn) Close() error {
+	if !c.shut() {
+		return c.failed("close", net.ErrClosed)
+	}
+	c.stream.CancelRead(codeDone)
+	c.finish()
+	c.session.release()
+	return nil
+}
+
+// reset closes the stream and discards what was written.
+func (c *Conn) reset(code quic.StreamErrorCode) {
+	if c.shut() {
+		c.stream.CancelRead(code)
+		c.stream.CancelWrite(code)
+		c.session.release()
+	}
+}
+
+// shut marks the stream as closed and ends the Write that waits. It reports whether the
+// stream was open.
+func (c *Conn) shut() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.closed, c.finished = true, true
+	c.stream.SetWriteDeadline(past)
+	return true
+}
+
+func (c *Conn) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+func (c *Conn) isFinished() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.finished
+}
+
+// LocalAddr implements net.Conn. It returns a packet.Addr. Its port is the service on the
+// side that accepted the stream, and 0 on the other one.
+func (c *Conn) LocalAddr() net.Addr {
+	if c.accepted {
+		return c.session.endpoint.addr(c.service)
+	}
+	return c.session.endpoint.addr(0)
+}
+
+// RemoteAddr implements net.Conn. It returns a packet.Addr, whose ID is proved. Its port is
+// the service on the side that opened the stream, and 0 on the other one.
+func (c *Conn) RemoteAddr() net.Addr {
+	a := packet.Addr{ID: c.session.id}
+	if !c.accepted {
+		a.Port = c.service
+	}
+	return a
+}
+
+// Service returns the service that the stream was opened to.
+func (c *Conn) Service() uint16 { return c.service }
+
+// RemoteID returns the id of the peer at the other end, proved in the TLS handshake.
+func (c *Conn) RemoteID() protocol.ID { return c.session.id }
+
+// RemotePeer returns the libp2p peer id that RemoteID is the hash of.
+func (c *Conn) RemotePeer() peer.ID { return c.session.peerID }
+
+// SetDeadline implements net.Conn.
+func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, true, true) }
+
+// SetReadDeadline implements net.Conn.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, true, false) }
+
+// SetWriteDeadline implements net.Conn.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, false, true) }
+
+func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return &net.OpError{Op: "set", Net: network, Addr: c.LocalAddr(), Err: net.ErrClosed}
+	}
+	if read {
+		c.stream.SetReadDeadline(t)
+	}
+	if write && !c.finished {
+		c.stream.SetWriteDeadline(t)
+	}
+	return nil
+}
+
+// failed returns the error of a call that ended with err.
+func (c *Conn) failed(op string, err error) error {
+	switch {
+	case c.isClosed():
+		err = net.ErrClosed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = os.ErrDeadlineExceeded
+	case err != syscall.EPIPE:
+		err = connError(err)
+	}
+	return &net.OpError{Op: op, Net: network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+}

@@ -1,0 +1,204 @@
+package protocol_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/protocoltest"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// A signature takes long, with some keys milliseconds. It holds up no other message, no
+// counter and no link.
+func TestSignOutsideTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		who, peer := protocoltest.NewIdentity(1), protocoltest.NewIdentity(2)
+		o := who.Options()
+		o.NoOverlay = true
+		signing, proceed := make(chan struct{}, 8), make(chan struct{})
+		o.Sign = func(b []byte) ([]byte, error) {
+			signing <- struct{}{}
+			<-proceed
+			return who.Sign(b)
+		}
+		r := must(protocol.NewRouter(o))
+		defer r.Close()
+		atA, atB := protocoltest.Infos(who.ID, peer.ID, 1)
+		a, b := protocoltest.Pipe(atA, atB, protocoltest.PipeOptions{})
+		served := make(chan struct{})
+		go func() { // ends when b is closed
+			defer close(served)
+			r.Serve(context.Background(), a)
+		}()
+		<-signing // the greeting of the new link
+		if s := r.Stats(); s.Links != 1 || s.Control != 0 {
+			t.Errorf("%d links, %d control messages", s.Links, s.Control)
+		}
+		if err := r.Send(peer.ID, protocol.FormRaw, []byte("meanwhile")); err != nil {
+			t.Error(err)
+		}
+		if f := must(b.ReadFrame()); f.Type != wire.FrameMessage || string(f.Body.Payload) != "meanwhile" {
+			t.Errorf("the first frame is a %v", f.Type)
+		}
+		close(proceed)
+		if f := must(b.ReadFrame()); f.Type != wire.FrameMessage || f.Body.Kind != wire.KindFind || !f.Verify(protocoltest.Verify) {
+			t.Errorf("the second frame is a %v", f.Type)
+		}
+		b.Close()
+		<-served
+	})
+}
+
+// Links whose peers do not read hold a bounded number of bytes together, and one that is
+// calm has room whatever the others hold.
+func TestQueuesTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const links, size = 50, 60_000
+		me := protocoltest.NewIdentity(1)
+		o := me.Options()
+		o.NoOverlay = true
+		r := must(protocol.NewRouter(o))
+		var ids []protocol.ID
+		for i := range uint64(links + 1) {
+			p := protocoltest.NewIdentity(100 + i)
+			atA, atB := protocoltest.Infos(me.ID, p.ID, i)
+			a, b := protocoltest.Pipe(atA, atB, protocoltest.PipeOptions{})
+			a.Block()
+			defer b.Close()
+			go r.Serve(context.Background(), a) // ends with r
+			ids = append(ids, p.ID)
+		}
+		synctest.Wait()
+		payload := make([]byte, size)
+		held := 0
+		for _, id := range ids[:links] {
+			for r.Send(id, protocol.FormRaw, payload) == nil {
+				held += size
+			}
+		}
+		if held > 56<<20 || held < 40<<20 {
+			t.Errorf("%d links that do not read hold %d MiB", links, held>>20)
+		}
+		if err := r.Send(ids[links], protocol.FormRaw, payload); err != nil {
+			t.Errorf("the calm link: %v", err)
+		}
+		r.Close()
+	})
+}
+
+// What a link did not write when it ended is counted, message by message.
+func TestUnwrittenIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		me, peer := protocoltest.NewIdentity(1), protocoltest.NewIdentity(2)
+		o := me.Options()
+		o.NoOverlay = true
+		r := must(protocol.NewRouter(o))
+		defer r.Close()
+		atA, atB := protocoltest.Infos(me.ID, peer.ID, 1)
+		a, b := protocoltest.Pipe(atA, atB, protocoltest.PipeOptions{})
+		served := make(chan struct{})
+		go func() { // ends when b is closed
+			defer close(served)
+			r.Serve(context.Background(), a)
+		}()
+		synctest.Wait()
+		a.Block()
+		for range 5 {
+			if err := r.Send(peer.ID, protocol.FormRaw, make([]byte, 60_000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		b.Close()
+		a.Close()
+		<-served
+		if n := r.Stats().Dropped[protocol.DropLinkEnded]; n != 5 {
+			t.Errorf("%d of 5 unwritten messages are counted", n)
+		}
+	})
+}
+
+// A message that is lost can be followed: each router logs its digest, with the reason
+// where it was dropped.
+func TestFollowALostMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+		logs := make([]bytes.Buffer, 2)
+		var mu sync.Mutex
+		var events []protocol.Event // guarded by mu
+		var r []*protocol.Router
+		for i := range logs {
+			o := protocoltest.NewIdentity(uint64(i + 1)).Options()
+			o.NoOverlay = true
+			o.Logger = slog.New(slog.NewTextHandler(&logs[i], &slog.HandlerOptions{Level: protocol.LevelTrace}))
+			if i == 0 {
+				o.Role = protocol.RoleLeaf
+			} else {
+				o.Tracer = func(e protocol.Event) {
+					mu.Lock()
+					defer mu.Unlock()
+					events = append(events, e)
+				}
+			}
+			r = append(r, n.Router(o))
+		}
+		n.Link(r[0], r[1])
+		time.Sleep(time.Second)
+		far := protocol.ID{0x77}
+		if err := r[0].Send(far, protocol.FormRaw, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		var digest string
+		for _, e := range events {
+			if e.To == far && e.Type == protocol.MessageDropped {
+				digest = e.Digest.String()
+				if e.Reason != protocol.DropNoRoute || e.From != r[0].ID() || !strings.Contains(e.String(), "dropped no_route") {
+					t.Errorf("%v", e)
+				}
+			}
+		}
+		if digest == "" {
+			t.Fatalf("no event of the drop among %v", events)
+		}
+		for i, want := range []string{`level=DEBUG-4 msg="message sent"`, `level=DEBUG msg="message dropped"`} {
+			if !logged(&logs[i], want, "message="+digest) {
+				t.Errorf("router %d logs no %q of %s:\n%s", i, want, digest, &logs[i])
+			}
+		}
+		if !logged(&logs[1], "reason=no_route") {
+			t.Error("no reason in the log")
+		}
+	})
+}
+
+// logged reports whether a line of a log holds all parts.
+func logged(log *bytes.Buffer, parts ...string) bool {
+	for line := range strings.Lines(log.String()) {
+		all := true
+		for _, p := range parts {
+			all = all && strings.Contains(line, p)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

@@ -1,0 +1,93 @@
+package core
+
+import (
+	"fmt"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// An EventType says what an Event tells of.
+type EventType uint8
+
+const (
+	MessageReceived  EventType = iota // Peer brought it
+	MessageSent                       // it was queued for Peer
+	MessageKept                       // it waits for a link
+	MessageDelivered                  // it was for this peer
+	MessageDropped                    // it went no further, for Reason
+	LinkUp                            // Peer is linked
+	LinkDown                          // Peer is not linked any more, for Err
+)
+
+func (t EventType) String() string {
+	return [...]string{"received", "sent", "kept", "delivered", "dropped", "link up", "link down"}[t]
+}
+
+// An Event is one step of a message, or the beginning or end of a link. Package protocol
+// says what each field holds.
+type Event struct {
+	Type     EventType
+	Peer     wire.ID
+	Digest   wire.Digest
+	From, To wire.ID
+	Kind     wire.Kind
+	Reason   DropReason
+	Err      error
+}
+
+// String returns the event as a line of a log or transcript.
+func (e Event) String() string {
+	s := e.Type.String()
+	switch e.Type {
+	case MessageDropped:
+		s += " " + e.Reason.String()
+	case LinkUp, LinkDown:
+		s += " " + e.Peer.String()
+		if e.Err != nil {
+			s += ": " + e.Err.Error()
+		}
+		return s
+	}
+	if e.Digest != (wire.Digest{}) {
+		s += fmt.Sprintf(" %v %v of %v for %v", e.Digest, e.Kind, e.From, e.To)
+	}
+	if e.Peer != (wire.ID{}) {
+		s += " at " + e.Peer.String()
+	}
+	return s
+}
+
+// Trace sets whether events are collected. They cost a hash of each message.
+func (c *Core) Trace(on bool) { c.tracing = on }
+
+// Events returns what happened since the last call, in order. The caller owns the slice
+// until the next call of any method.
+func (c *Core) Events() []Event {
+	e := c.events
+	c.events = c.events[:0]
+	return e
+}
+
+// note collects an event about a message; f may be nil.
+func (c *Core) note(t EventType, f *wire.Frame, peer wire.ID, reason DropReason) {
+	if !c.tracing {
+		return
+	}
+	e := Event{Type: t, Peer: peer, Reason: reason}
+	if f != nil && f.Type == wire.FrameMessage {
+		e.Digest, e.From, e.To, e.Kind = f.Digest(), f.Body.From, f.Body.To, f.Body.Kind
+	}
+	c.events = append(c.events, e)
+}
+
+func (c *Core) noteLink(t EventType, id wire.ID, err error) {
+	if c.tracing {
+		c.events = append(c.events, Event{Type: t, Peer: id, Err: err})
+	}
+}
+
+// drop counts a message that goes no further; f is nil if there is no more to tell of it.
+func (c *Core) drop(reason DropReason, f *wire.Frame) {
+	c.stats.Dropped[reason]++
+	c.note(MessageDropped, f, wire.ID{}, reason)
+}
