@@ -38,7 +38,7 @@ func (c Cause) OfBootstrap() (index int, ok bool) { return c.index, c.kind == ca
 // closed, and what its peer wrote before it knew is taken all the same.
 func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause Cause) error {
 	c.now = now
-	if cause.kind == causeSought && c.overlay.shuns(info.ID) { // the dial was under way when the application disconnected
+	if c.wasInFlight(info, cause) {
 		c.stats.LinksRefused++
 		return ErrDisconnected
 	}
@@ -82,6 +82,20 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	}
 	c.wakeBy(now + l.idleLimit())
 	return nil
+}
+
+// wasInFlight reports whether a link was being made when the application disconnected its
+// peer: a dial of the overlay's own, or one of the peer's, which is not told in time. A
+// bootstrap, and what the application dials, is meant.
+func (c *Core) wasInFlight(info wire.LinkInfo, cause Cause) bool {
+	switch cause.kind {
+	case causeSought:
+		return c.overlay.shuns(info.ID)
+	case causeInbound:
+		return !info.Dialed && c.overlay.shunsSince(info.ID) < replaceTime
+	default:
+		return false
+	}
 }
 
 // makeUsable puts l into the table and sends what waited for a first link.

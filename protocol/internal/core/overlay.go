@@ -156,6 +156,14 @@ func (o *overlay) shuns(id wire.ID) bool {
 	return cand != nil && cand.shunned > o.host.clock()
 }
 
+// shunsSince returns how long ago the application disconnected a peer.
+func (o *overlay) shunsSince(id wire.ID) time.Duration {
+	if !o.shuns(id) {
+		return refuseBackoff
+	}
+	return o.host.clock() + refuseBackoff - o.cands[id].shunned
+}
+
 // want makes the overlay link to a peer whatever its distance.
 func (o *overlay) want(id wire.ID) {
 	if id == o.self || o.linked(id) {
