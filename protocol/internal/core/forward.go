@@ -99,7 +99,9 @@ type hopQuery struct {
 // choose finds the next hop towards a receiver:
 //
 //  1. a direct link to the receiver; if its queue is full there is no other way,
-//     since a detour would spread one slow peer's backlog over its neighbours
+//     since a detour would spread one slow peer's backlog over its neighbours. Beside a
+//     link whose peer only claims to be the receiver, the way by which the receiver has
+//     proved its id lately
 //  2. the link that stands last in the message's route, the nearest the receiver
 //  3. the nearest of the links that are strictly nearer than this peer
 //  4. of a leaf, the nearest relay; otherwise the neighbour from which the receiver's
@@ -131,6 +133,9 @@ func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 	}
 	if l := c.table.get(to); takes(l) {
 		ch.first = l
+		if way := c.provedWay(l); takes(way) {
+			ch.first, ch.second = way, l
+		}
 		return ch
 	} else if ch.busy {
 		return ch
@@ -175,6 +180,20 @@ func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 		ch.first, ch.detour = near[0], true
 	}
 	return ch
+}
+
+// provedWay returns the link by which came, not long ago, a message that proves the id that
+// the peer of l only claims; nil if there is none. Otherwise a stranger that claims the id of
+// a peer would be given its messages.
+func (c *Core) provedWay(l *link) *link {
+	if l.Proved {
+		return nil
+	}
+	via, ok := c.proved.via(c.now, l.ID)
+	if !ok {
+		return nil
+	}
+	return c.table.get(via)
 }
 
 // beside adds a better second hop to a message that would go only to legacy peers: the
