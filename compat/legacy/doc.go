@@ -68,6 +68,14 @@
 // A JS peer that writes to a channel that is closing dies: simple-peer throws, and no
 // handler catches it. It answers whatever comes last, so this side leaves the channel open for
 // another 200 ms after its last message before it closes it, and a peer that has one link
-// already is never sent a signal. JS never tells that a channel is gone, and keeps sending
-// into it: after a link to a JS peer was lost it is the Go side that notices.
+// already is never sent a signal.
+//
+// JS never forgets a link by WebRTC. A page whose channel has closed, for whatever reason,
+// keeps it among its links, sends all that is for the peer into it, and takes no other from
+// that peer. So a connection whose peer falls silent is not closed: it leaves routing at once,
+// and is a link again when the peer lives again within 30 s. A page that was linked with a Go
+// peer which ends, and comes back with its key, cannot send to that peer until it is
+// reloaded; relays do not help, since it does not ask them. A peer that restarts often under
+// one id, and has to hear pages, should make no such links: compat.Options.NoWebRTC, or
+// --no-webrtc. Pages then send to it by relays, or by its port.
 package legacy

@@ -22,10 +22,14 @@ import (
 const (
 	// iceDisconnected is how long nothing may come from a peer before its link ends.
 	iceDisconnected = 5 * time.Second
-	// iceFailed is how long after that the connection is tried.
-	iceFailed = 10 * time.Second
+	// iceFailed is how long after that the connection may still come back. Chromium takes one
+	// for lost after 18 s.
+	iceFailed = 25 * time.Second
 	// iceKeepAlive is how often a silent peer is asked for a sign of life.
 	iceKeepAlive = 2 * time.Second
+	// rtoMax bounds the pause between two tries to send the same bytes, so that what waited
+	// for a silent peer is sent soon after it lives again.
+	rtoMax = 2 * time.Second
 )
 
 // newAPI sets w.api, and w.mux if the connections share a port. Check has seen the options.
@@ -37,6 +41,7 @@ func (w *WebRTC) newAPI(o WebRTCOptions) error {
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeQueryOnly) // Chromium hides its addresses so
 	s.SetPrflxAcceptanceMinWait(0)                          // pion would wait 1 s for a better one
 	s.SetICETimeouts(iceDisconnected, iceFailed, iceKeepAlive)
+	s.SetSCTPRTOMax(rtoMax)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	s.DisableActiveTCP(true)
 	s.SetIncludeLoopbackCandidate(true) // the filter decides
