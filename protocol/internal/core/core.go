@@ -29,8 +29,9 @@ type Core struct {
 	standIns   []standIn // oldest first
 	transit    transit
 	delivered  seenTable
-	queued     int // bytes in the queues of all links
-	learned    routeTable
+	queued     int        // bytes in the queues of all links
+	learned    routeTable // by which neighbour the messages of an origin came
+	proved     routeTable // likewise, of messages for this peer whose signature proved the origin
 	waiting    []waiting
 	waitSize   int
 	expected   map[wire.ID]expectation

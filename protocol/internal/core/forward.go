@@ -99,7 +99,9 @@ type hopQuery struct {
 // choose returns the next hop towards a receiver. It takes the first of these that exists:
 //
 //  1. a direct link to the receiver. If its queue is full, there is no other choice,
-//     since a detour would spread the backlog of one slow peer over its neighbours
+//     since a detour would spread the backlog of one slow peer over its neighbours. If the
+//     peer of the link only claims its id, a second copy goes by the link that lately brought
+//     a message which proves the id
 //  2. the last linked peer in the message's route, which is the nearest to the receiver
 //  3. the nearest of the links that are strictly nearer than this peer
 //  4. the neighbour that brought messages from the receiver
@@ -132,6 +134,9 @@ func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 	}
 	if l := c.table.get(to); takes(l) {
 		ch.first = l
+		if way := c.provedWay(l); takes(way) {
+			ch.first, ch.second = way, l
+		}
 		return ch
 	} else if ch.busy {
 		return ch
@@ -176,6 +181,20 @@ func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 		ch.first, ch.detour = near[0], true
 	}
 	return ch
+}
+
+// provedWay returns the link that lately brought a message which proves the id that the peer
+// of l only claims. Nil means that there is none. Without it, a stranger that claims the id of
+// a peer would receive the peer's messages.
+func (c *Core) provedWay(l *link) *link {
+	if l.Proved {
+		return nil
+	}
+	via, ok := c.proved.via(c.now, l.ID)
+	if !ok {
+		return nil
+	}
+	return c.table.get(via)
 }
 
 // beside sets the second hop of a message that would go only to legacy peers. It takes

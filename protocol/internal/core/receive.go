@@ -54,6 +54,9 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 	}
 	straight := l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From
 	proved, again := c.delivery(l, f, signed, straight)
+	if proved && !again && l.ID != b.From {
+		c.proved.learn(c.now, b.From, l.ID)
+	}
 	switch {
 	case again:
 		c.drop(DropDuplicate, f)
