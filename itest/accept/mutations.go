@@ -166,7 +166,7 @@ func (m mutation) try(ctx context.Context, dir string) (failed bool, err error) 
 // run runs the test, and reports whether it failed. Code that does not compile proves
 // nothing, nor does a test that is not there: both are errors.
 func (m mutation) run(ctx context.Context, dir string) (failed bool, output []byte, err error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-v", "-timeout=120s", "-run=^"+m.test+"$", "./"+m.folder())
+	cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-v", "-timeout=60s", "-run=^"+m.test+"$", "./"+m.folder())
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
