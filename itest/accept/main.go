@@ -61,7 +61,7 @@ func runs() []run {
 		{"pages", "4 Go peers, 3 pages on js-libp2p and 3 of the npm package: everybody writes to everybody, in -n networks", 5, pages},
 		{"dht", "100 hosts in 10 processes share a kad-dht: -n newcomers of each kind connect to any id; stale and forged records; a DHT of others", 100, dht},
 		{"overlay", "up to -n production cores in virtual time: delivery, hops, links, talk, repair", 1000, overlay},
-		{"mutations", "take the safeguards of package protocol out one by one: a test must fail each time", 1, mutations},
+		{"mutations", "take the safeguards of the code out one by one: a test must fail each time", 1, mutations},
 	}
 }
 
