@@ -6,7 +6,7 @@ import { idOf, peerIdBytes, publicKeyBytes, sealRecord, signBody, verifyMessage 
 import { Link, TIMES, goesFirst } from './link.js'
 import { createNode } from './node.js'
 import { Overlay } from './overlay.js'
-import { Router, isWellFormed, randomNonce } from './router.js'
+import { Router, isWellFormed, randomNonce, randomToken } from './router.js'
 import { rangeOf } from './addresses.js'
 import {
   Bye, Form, Kind, MAX_PAYLOAD, MAX_TEXT, PROTOCOL, Role,
@@ -367,6 +367,7 @@ export class PeerRelay extends Emitter {
       kind,
       from: this.#id,
       flags: rest.flags ?? 0,
+      e2e: signs ? randomToken() : undefined,
       key: signs ? publicKeyBytes(this.#privateKey) : undefined
     }
     const bodyBytes = encodeBody(body)
@@ -380,12 +381,12 @@ export class PeerRelay extends Emitter {
     return this.#router.originate(message, over)
   }
 
-  /** Takes a message for this peer; one after the other, since proving takes a while. */
+  /**
+   * Takes a message for this peer, or returns the reason why not; one after the other, since proving
+   * takes a while.
+   */
   #take (message, link) {
-    if (this.#waiting >= MAX_PENDING_DELIVERIES) {
-      this.#router.drop('busy')
-      return
-    }
+    if (this.#waiting >= MAX_PENDING_DELIVERIES) return 'busy'
     this.#waiting++
     this.#deliveries = this.#deliveries
       .then(() => this.#dispatch(message, link))
@@ -398,8 +399,9 @@ export class PeerRelay extends Emitter {
     const { body, path } = message
     const { from } = body
     const straight = path.length === 1 && equalBytes(path[0], from) && equalBytes(link.id, from)
-    const proved = straight || await verifyMessage(message)
-    if (!this.#router.firstDelivery(message, proved)) {
+    const signed = !straight && await verifyMessage(message)
+    const { proved, again } = this.#router.delivery(message, { straight, signed })
+    if (again) {
       this.#router.drop('delivered before')
       return
     }

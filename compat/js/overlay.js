@@ -3,9 +3,9 @@
 import { multiaddr } from '@multiformats/multiaddr'
 import { openRecord } from './identity.js'
 import { mayDial } from './addresses.js'
-import { compareDistance } from './router.js'
+import { compareDistance, randomToken } from './router.js'
 import {
-  Flag, Form, Kind, MAX_FOUND, Role, TOKEN_SIZE,
+  Flag, Form, Kind, MAX_FOUND, Role,
   concatBytes, decodeAnswer, encodeAnswer, equalBytes, toHex
 } from './wire.js'
 
@@ -20,9 +20,7 @@ const CANDIDATE_AGE = 120_000
 const OFFERS_AT_ONCE = 3
 const DIALS_AT_ONCE = 3
 // What stands around the ids of a foundPeers that carries key, token and signature.
-const FOUND_OVERHEAD = 230
-
-const randomToken = () => crypto.getRandomValues(new Uint8Array(TOKEN_SIZE))
+const FOUND_OVERHEAD = 240
 
 export class Overlay {
   #peer

@@ -6,17 +6,17 @@ import {
 } from '../wire.js'
 import { FULL_HOP } from '../router.js'
 import { idOf, openRecord, peerIdBytes, verifyMessage } from '../identity.js'
-import { linked, rawStream, sleep, startNode, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
+import { linked, originOf, rawStream, sleep, startNode, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
 
 /** Both implementations have to do the same. */
 const both = (name, run, times) => {
   test(`${name}: ours`, async t => {
-    const { addr, peer } = await startPeer(t, { listen: [WS], times })
-    await run(t, { addr, id: peer.idHex, count: async () => peer.peers.length })
+    const { addr, peer, messages } = await startPeer(t, { listen: [WS], times })
+    await run(t, { addr, id: peer.idHex, count: async () => peer.peers.length, messages: () => messages })
   })
   test(`${name}: the compiled one`, async t => {
     const relay = await startRelay(t, '0')
-    await run(t, { addr: relay.addr, id: relay.id, count: async () => (await relay.peers()).length })
+    await run(t, { addr: relay.addr, id: relay.id, count: async () => (await relay.peers()).length, messages: relay.messages })
   })
 }
 
@@ -112,9 +112,40 @@ both('a message is delivered, forwarded or dropped as it should, byte by byte', 
   a.write(encodeMessage({ hop: FULL_HOP, nonce: '3', bodyBytes, path: [from, fromHex(id)] }))
   a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, path: Array(20).fill(from) }))
   a.write(encodeMessage({ hop: 0x01020300, nonce: '5', bodyBytes, path: [from] }))
-  await until(() => b.frames.some(({ nonce }) => nonce === '5'))
+  // The copies that went nowhere do not make better ones duplicates, and a signature makes another message.
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '2', bodyBytes, path: [from] }))
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, path: [from] }))
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, sig: new Uint8Array(64), path: [from] }))
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, path: [from] }))
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '6', bodyBytes, path: [from] }))
+  await until(() => b.frames.some(({ nonce }) => nonce === '6'))
   const nonces = b.frames.filter(({ type, body }) => type === 'message' && body.kind === Kind.USER).map(({ nonce }) => nonce)
-  assert.deepEqual(nonces, ['x y', '5'])
+  assert.deepEqual(nonces, ['x y', '5', '2', '4', '4', '6'])
+})
+
+both('of the copies of a signed message one is delivered as proved, whatever a relay changes', async (t, { addr, id, messages }) => {
+  const node = await startNode(t)
+  const raw = await rawStream(node, addr)
+  await until(() => raw.frames.length > 1)
+  const origin = await originOf()
+  const relay = await idOf(peerIdBytes(node.peerId))
+  const [one, two, three] = [1, 2, 3].map(byte => new Uint8Array(16).fill(byte))
+  const copy = async (text, nonce, { e2e, stripped = false } = {}) => {
+    const { bodyBytes, sig } = await origin.sign({ to: fromHex(id), e2e, form: Form.JSON, payload: new TextEncoder().encode(JSON.stringify(text)) })
+    raw.write(encodeMessage({ hop: FULL_HOP, nonce, bodyBytes, sig: stripped ? undefined : sig, path: [origin.id, relay] }))
+  }
+  for (const nonce of ['1', '2', '3']) await copy('pay', nonce, { e2e: one })
+  // An older peer signs without an end-to-end id. Two equal messages may be meant: the second proves nothing.
+  for (const nonce of ['4', '5']) await copy('old', nonce)
+  await copy('stripped first', '6', { e2e: two, stripped: true })
+  await copy('stripped first', '6', { e2e: two })
+  await copy('stripped later', '7', { e2e: three })
+  for (const nonce of ['7', '8']) await copy('stripped later', nonce, { e2e: three, stripped: true })
+  await copy('end', '9')
+  await until(() => messages().some(({ data }) => data === 'end'), 'the end')
+  assert.deepEqual(messages().map(({ data, proved }) => [data, proved]), [
+    ['pay', true], ['old', true], ['old', false], ['stripped first', false], ['stripped first', true], ['stripped later', true], ['end', true]
+  ])
 })
 
 both('the end of a stream before the HELLO, or without a BYE, resets', async (t, { addr, count }) => {
@@ -300,6 +331,7 @@ test('it searches for its own id, offers itself to whom it hears of, and answers
   const search = await control(Kind.FIND, ({ flags }) => flags === Flag.CLOSEST)
   assert.deepEqual([search.body.to, search.body.payload, search.hop], [peer.id, peer.id, 0x27020300])
   assert.equal(await verifyMessage(search), true)
+  assert.equal(search.body.e2e.length, 16)
 
   // Nobody has asked this one, and the token is another one.
   const [near, wrong] = [fromHex('77'.repeat(20)), fromHex('66'.repeat(20))]
@@ -309,6 +341,8 @@ test('it searches for its own id, offers itself to whom it hears of, and answers
   assert.equal(toHex(offer.body.to), toHex(near))
   assert.equal(offer.body.token.length, 16)
   assert.equal(await verifyMessage(offer), true)
+  assert.equal(offer.body.e2e.length, 16)
+  assert.notDeepEqual(offer.body.e2e, search.body.e2e)
   assert.equal((await openRecord(offer.body.record, peer.id)).multiaddrs.length, 1)
   assert.equal(await openRecord(offer.body.record, near), undefined)
   await sleep(200)
