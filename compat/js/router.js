@@ -322,6 +322,9 @@ export class Router {
 
 const isSearch = ({ kind, flags }) => kind === Kind.FIND && (flags & Flag.CLOSEST) !== 0
 
+/** Returns whether a message asks for an answer, which costs a signature. */
+export const isQuestion = ({ kind }) => kind === Kind.FIND || kind === Kind.OFFER
+
 /** Returns whether the form and payload of a message are as its kind wants them. */
 export const isWellFormed = ({ kind, form, payload }) => {
   switch (kind) {

@@ -4,7 +4,7 @@ import {
   Bye, Kind, Form, PROTOCOL,
   encodeBody, encodeHello, encodeMessage, encodePing, encodePong, encodeAnswer, Flag, fromHex, toHex, withLength
 } from '../wire.js'
-import { FULL_HOP } from '../router.js'
+import { FULL_HOP, randomNonce, randomToken } from '../router.js'
 import { idOf, openRecord, peerIdBytes, verifyMessage } from '../identity.js'
 import { linked, originOf, rawStream, sleep, startNode, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
 
@@ -146,6 +146,27 @@ both('of the copies of a signed message one is delivered as proved, whatever a r
   assert.deepEqual(messages().map(({ data, proved }) => [data, proved]), [
     ['pay', true], ['old', true], ['old', false], ['stripped first', false], ['stripped first', true], ['stripped later', true], ['end', true]
   ])
+})
+
+both('questions are answered at a bounded rate: 64 at once, and 32 a second', async (t, { addr, id }) => {
+  const node = await startNode(t)
+  const raw = await rawStream(node, addr)
+  await until(() => raw.frames.length > 1)
+  const from = await idOf(peerIdBytes(node.peerId))
+  const ask = () => raw.write(encodeMessage({
+    hop: FULL_HOP,
+    nonce: randomNonce(),
+    bodyBytes: encodeBody({ from, to: fromHex(id), kind: Kind.FIND, form: Form.RAW, token: randomToken(), payload: from }),
+    path: [from]
+  }))
+  const answers = () => raw.frames.filter(({ body }) => body?.kind === Kind.FOUND).length
+  const start = Date.now()
+  for (let i = 0; i < 400; i++) ask()
+  await until(() => answers() >= 64, 'the answers')
+  // What comes after them is answered as time passes.
+  await until(() => { ask(); return answers() >= 80 }, 'more answers')
+  const seconds = (Date.now() - start) / 1_000
+  assert.ok(answers() <= 64 + 32 * seconds, `${answers()} answers in ${seconds} s`)
 })
 
 both('the end of a stream before the HELLO, or without a BYE, resets', async (t, { addr, count }) => {
@@ -315,6 +336,73 @@ test('a stream that is not wanted any more: BYE after what was queued', async t 
   await b.peer.destroy()
   assert.equal(a.messages.length, 10)
   await until(() => a.left.length === 1)
+})
+
+/** Writes offers over a raw stream: of a peer that proves who it is, or of ones that nobody is. */
+const offerer = async (node, raw, to) => {
+  const relay = await idOf(peerIdBytes(node.peerId))
+  const message = (from, bodyBytes, sig) => raw.write(encodeMessage({ hop: FULL_HOP, nonce: randomNonce(), bodyBytes, sig, path: [from, relay] }))
+  const body = from => ({ from, to: fromHex(to), kind: Kind.OFFER, form: Form.NONE, token: randomToken() })
+  return {
+    forged: () => {
+      const from = crypto.getRandomValues(new Uint8Array(20))
+      message(from, encodeBody(body(from)))
+      return from
+    },
+    proved: async () => {
+      const origin = await originOf()
+      const { bodyBytes, sig } = await origin.sign(body(origin.id))
+      message(origin.id, bodyBytes, sig)
+      return origin.id
+    }
+  }
+}
+
+const answerTo = (raw, from) => until(() => raw.frames.find(({ body }) => body?.kind === Kind.ANSWER && toHex(body.to) === toHex(from)), 'the answer')
+
+test('a flood of forged offers over one link leaves room for others, and for a proved one over that link', async t => {
+  const { addr, peer } = await startPeer(t, { listen: [WS] })
+  const [one, two] = [await startNode(t), await startNode(t)]
+  const hello = { role: 0, link: 1n }
+  const [flooded, other] = [await rawStream(one, addr, { hello }), await rawStream(two, addr, { hello })]
+  await until(() => flooded.frames.length > 1 && other.frames.length > 1)
+  const [flood, real] = [await offerer(one, flooded, peer.idHex), await offerer(two, other, peer.idHex)]
+  const start = Date.now()
+  for (let i = 0; i < 500; i++) flood.forged()
+  await answerTo(flooded, await flood.proved())
+  await answerTo(other, await real.proved())
+  await answerTo(other, real.forged())
+  const answers = flooded.frames.filter(({ body }) => body?.kind === Kind.ANSWER).length
+  assert.ok(answers <= 1 + 32 + 32 * (Date.now() - start) / 1_000, `${answers} answers`)
+  assert.ok(peer.drops.rate >= 300, `${peer.drops.rate} dropped`)
+})
+
+test('what waits to be proved of one link has a bound, and keeps nothing of another link waiting', async t => {
+  const { addr, peer, messages } = await startPeer(t, { listen: [WS] })
+  const [one, two] = [await startNode(t), await startNode(t)]
+  const [slow, other] = [await rawStream(one, addr), await rawStream(two, addr)]
+  await until(() => slow.frames.length > 1 && other.frames.length > 1)
+  const origin = await originOf()
+  const [relay, from] = [await idOf(peerIdBytes(one.peerId)), await idOf(peerIdBytes(two.peerId))]
+  const body = text => ({ to: peer.id, form: Form.JSON, payload: new TextEncoder().encode(JSON.stringify(text)) })
+  const { promise: released, resolve: release } = Promise.withResolvers()
+  const { digest } = crypto.subtle
+  t.mock.method(crypto.subtle, 'digest', async (...args) => {
+    await released
+    return digest.apply(crypto.subtle, args)
+  })
+  const sent = 80
+  for (let i = 0; i < sent; i++) {
+    const { bodyBytes, sig } = await origin.sign(body('x'.repeat(60_000)))
+    slow.write(encodeMessage({ hop: FULL_HOP, nonce: String(i), bodyBytes, sig, path: [origin.id, relay] }))
+  }
+  await until(() => peer.drops.busy > 0, 'the bound')
+  other.write(encodeMessage({ hop: FULL_HOP, nonce: '1', bodyBytes: encodeBody({ ...body('here'), from }), path: [from] }))
+  await until(() => messages.length > 0, 'the message')
+  assert.deepEqual(messages.map(({ data }) => data), ['here'])
+  release()
+  await until(() => messages.length + peer.drops.busy === sent + 1, 'the rest')
+  assert.ok(peer.drops.busy < sent / 2, `${peer.drops.busy} dropped`)
 })
 
 test('it searches for its own id, offers itself to whom it hears of, and answers offers', async t => {
