@@ -48,11 +48,11 @@ func TestReceive(t *testing.T) {
 		synctest.Wait()
 		r[0].Close()
 		if err := <-waiting; !errors.Is(err, protocol.ErrClosed) {
-			t.Errorf("a call at the time of Close: %v", err)
+			t.Errorf("a call that waits during Close: %v", err)
 		}
 		r[1].Close()
 		if m, err := r[1].Receive(t.Context()); err != nil || string(m.Payload) != "2" {
-			t.Errorf("what waits at the time of Close: %+v, %v", m, err)
+			t.Errorf("a message that waits during Close: %+v, %v", m, err)
 		}
 		if _, err := r[1].Receive(t.Context()); !errors.Is(err, protocol.ErrClosed) {
 			t.Errorf("after Close: %v", err)
@@ -60,8 +60,8 @@ func TestReceive(t *testing.T) {
 	})
 }
 
-// An application that reads no messages holds few, and one that reads slowly as many as an
-// inbox does.
+// TestReceiveIsBounded checks that few messages wait before the first call of Receive, and as
+// many as in an inbox after it.
 func TestReceiveIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
@@ -84,13 +84,13 @@ func TestReceiveIsBounded(t *testing.T) {
 			return r[1].Stats().Dropped[protocol.DropInboxFull] - before
 		}
 		if n := send(300); n != 300-256 {
-			t.Errorf("%d of 300 messages that nothing reads were dropped", n)
+			t.Errorf("%d of 300 messages before the first Receive were dropped, want 44", n)
 		}
 		if _, err := r[1].Receive(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if n := send(300); n != 0 {
-			t.Errorf("%d of 300 more messages were dropped", n)
+			t.Errorf("%d of 300 messages after the first Receive were dropped, want none", n)
 		}
 	})
 }
