@@ -328,8 +328,8 @@ func (r *Router) Peers() []LinkInfo {
 
 // Close closes the sockets, sends a bye on every link, and waits up to 1 s for the answers.
 // Then it closes the links and ends all goroutines of the router. Frames that were not written
-// by then are lost. Close waits for every Serve and for a running handler, so a handler must not
-// call it.
+// by then are lost. Close waits for every Serve and for a running handler, so a handler must
+// not call it.
 func (r *Router) Close() error {
 	r.mu.Lock()
 	if r.closed {

@@ -78,8 +78,8 @@ func (r *Router) Claim(ctx context.Context, info LinkInfo) (release func(), err 
 }
 
 // Serve adds a link to the router and reads it on the calling goroutine until it ends. Then it
-// closes the link. The error is why the link was refused or ended, such as ErrDuplicate, ErrSelf
-// or ErrClosed. Nil means that the peer sent a bye.
+// closes the link. The error is why the link was refused or ended, such as ErrDuplicate,
+// ErrSelf or ErrClosed. Nil means that the peer sent a bye.
 func (r *Router) Serve(ctx context.Context, link Link) error {
 	_, err := r.serve(ctx, link, core.Inbound())
 	return err

@@ -23,8 +23,6 @@ import (
 
 const patience = 30 * time.Second // wait of a failing test
 
-const latency = 50 * time.Millisecond
-
 func id(b byte) protocol.ID { return protocol.ID{b} }
 
 // quiet returns the options of a router that seeks no links.
@@ -419,8 +417,8 @@ func write(t *testing.T, c *packet.PacketConn, to net.Addr, p []byte) {
 	}
 }
 
-// TestPacketConnUnblocks checks that a read that waits ends with its deadline, its socket and its
-// router.
+// TestPacketConnUnblocks checks that a read that waits ends with its deadline, its socket and
+// its router.
 func TestPacketConnUnblocks(t *testing.T) {
 	for name, end := range map[string]struct {
 		do   func(*packet.PacketConn, *protocol.Router)
@@ -654,8 +652,8 @@ func TestPacketConnsTogether(t *testing.T) {
 	}
 }
 
-// TestPacketConnDrops checks that a datagram that cannot be sent is dropped and counted, without
-// an error.
+// TestPacketConnDrops checks that a datagram that cannot be sent is dropped and counted,
+// without an error.
 func TestPacketConnDrops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})

@@ -85,8 +85,8 @@ func (s *Sockets) freePort() (uint16, error) {
 	return 0, fmt.Errorf("no port is free: %w", syscall.EADDRINUSE)
 }
 
-// Deliver passes a message for which [IsDatagram] returns true to its socket. It reports whether
-// a socket took it, and returns the number of older datagrams that it evicted.
+// Deliver passes a message for which [IsDatagram] returns true to its socket. It reports
+// whether a socket took it, and returns the number of older datagrams that it evicted.
 func (s *Sockets) Deliver(f *wire.Frame, proved bool) (taken bool, evicted int) {
 	from, to, ok := parsePorts(f.Body.Extra)
 	if !ok || f.Body.Form != wire.FormRaw || len(f.Body.Payload) > MaxDatagram {

@@ -2,9 +2,10 @@
 // memory, identities that sign, and small networks of routers.
 //
 // Pipe returns the two ends of a link. Each end behaves like a stream. Frames arrive in order
-// after a flush, with the latency and the bandwidth of the options. A reader that does not read
-// blocks the writer when the window is full. Close is an orderly end, and Break is not. All waits
-// are on channels and timers, so everything runs under testing/synctest in virtual time.
+// after a flush, with the latency and the bandwidth of the options. A reader that does not
+// read blocks the writer when the window is full. Close is an orderly end, and Break is not.
+// All waits are on channels and timers, so everything runs under testing/synctest in virtual
+// time.
 //
 //	a, b := protocoltest.Pipe(toB, toA, protocoltest.PipeOptions{Latency: 50 * time.Millisecond})
 //	go routerA.Serve(ctx, a)

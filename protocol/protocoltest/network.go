@@ -44,8 +44,8 @@ func NewNetwork(t testing.TB, o PipeOptions) *Network {
 	return n
 }
 
-// Router starts a router in the network. The router dials its bootstraps, and the peers that its
-// overlay finds, within the network. The URL or record of a contact is the peer's id in
+// Router starts a router in the network. The router dials its bootstraps, and the peers that
+// its overlay finds, within the network. The URL or record of a contact is the peer's id in
 // hexadecimal.
 func (n *Network) Router(o protocol.Options) *protocol.Router {
 	n.t.Helper()

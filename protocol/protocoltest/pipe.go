@@ -279,8 +279,8 @@ func (d *direction) read() ([]byte, error) {
 	}
 }
 
-// next returns the next frame if it has arrived. Otherwise it returns the time until then, and 0
-// means until the direction changes.
+// next returns the next frame if it has arrived. Otherwise it returns the time until then, and
+// 0 means until the direction changes.
 func (d *direction) next() (frame []byte, wait time.Duration, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

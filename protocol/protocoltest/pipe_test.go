@@ -63,8 +63,8 @@ func TestPipeOrderAndLatency(t *testing.T) {
 	})
 }
 
-// TestPipeFlush checks that a frame arrives only after a flush, and that the reader gets a frame of
-// its own.
+// TestPipeFlush checks that a frame arrives only after a flush, and that the reader gets a
+// frame of its own.
 func TestPipeFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(PipeOptions{})
@@ -106,8 +106,8 @@ func TestPipeBandwidth(t *testing.T) {
 	})
 }
 
-// TestPipeBlocks checks that a writer waits while the other end does not read, or its own end is
-// blocked, and that the wait ends with the link.
+// TestPipeBlocks checks that a writer waits while the other end does not read, or its own end
+// is blocked, and that the wait ends with the link.
 func TestPipeBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, end := range []func(a, b *End){

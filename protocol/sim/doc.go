@@ -10,6 +10,6 @@
 // Hash returns a hash over all actions of all cores.
 //
 // The peers are points on a plane. A link has a latency of 20 to 200 ms, and a dial takes four
-// times as long. Bandwidth and computing time are not modelled. Keys are not real: a signature is
-// its owner's id, so the simulator cannot test forgery.
+// times as long. Bandwidth and computing time are not modelled. Keys are not real: a signature
+// is its owner's id, so the simulator cannot test forgery.
 package sim

@@ -80,8 +80,8 @@ func (w *World) Links() (mean float64, most int) {
 	return mean / float64(max(len(alive), 1)), most
 }
 
-// Talk runs the world for a time. It returns the control messages, and the pings and pongs, that
-// a peer sends per second.
+// Talk runs the world for a time. It returns the control messages, and the pings and pongs,
+// that a peer sends per second.
 func (w *World) Talk(during time.Duration) (control, pings float64) {
 	count := func() (n uint64) {
 		for _, p := range w.Living() {

@@ -13,8 +13,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var peers = flag.Int("peers", manyPeers, "number of peers in the large networks")
 
-// TestDeterminism checks that equal seeds lead to equal transcripts of a thousand cores, and that
-// different seeds lead to different ones.
+// TestDeterminism checks that equal seeds lead to equal transcripts of a thousand cores, and
+// that different seeds lead to different ones.
 func TestDeterminism(t *testing.T) {
 	var hashes [][32]byte
 	for _, seed := range []uint64{1, 1, 2} {
@@ -31,9 +31,9 @@ func TestDeterminism(t *testing.T) {
 	}
 }
 
-// TestNetwork checks the figures of the design in a network of a thousand peers: a new peer can be
-// reached within seconds, with few hops, few links and few control messages. After a fifth of the
-// peers were killed, no message is lost once the pings have found out.
+// TestNetwork checks the figures of the design in a network of a thousand peers: a new peer
+// can be reached within seconds, with few hops, few links and few control messages. After a
+// fifth of the peers were killed, messages arrive again once the pings have found out.
 func TestNetwork(t *testing.T) {
 	w := Join(Config{Seed: 1, Bootstraps: 1}, *peers, 10*time.Millisecond)
 	w.Run(w.Now() + 5*time.Second)
@@ -69,8 +69,8 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
-// TestLeaves checks that leaves, which cannot be dialled and do not relay, can be reached through
-// the other peers.
+// TestLeaves checks that leaves, which cannot be dialled and do not relay, can be reached
+// through the other peers.
 func TestLeaves(t *testing.T) {
 	w := New(Config{Seed: 1, Bootstraps: 1})
 	for i := range *peers / 5 {
@@ -87,7 +87,8 @@ func TestLeaves(t *testing.T) {
 	}
 }
 
-// TestHeal checks that a network that was partitioned for ten minutes becomes one network again.
+// TestHeal checks that a network that was partitioned for ten minutes becomes one network
+// again.
 func TestHeal(t *testing.T) {
 	w := Join(Config{Seed: 1, Bootstraps: 2}, *peers/5, 20*time.Millisecond)
 	w.Run(w.Now() + 20*time.Second)

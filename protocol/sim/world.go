@@ -46,7 +46,7 @@ type World struct {
 	sent     map[string]time.Duration // user messages in flight, by payload
 	received []Receipt
 	twice    int
-	pings    uint64
+	pings    uint64           // pings and pongs that were sent
 	side     func(*Peer) bool // the side of a partition that a peer is on; nil means no partition
 }
 
@@ -95,14 +95,8 @@ func New(cfg Config) *World {
 // Now returns the virtual time.
 func (w *World) Now() time.Duration { return w.now }
 
-// Peers returns all peers that were added, dead ones included.
-func (w *World) Peers() []*Peer { return w.peers }
-
 // Hash returns the hash over all actions of all cores so far.
 func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(nil)) }
-
-// Pings returns the number of pings and pongs that were sent.
-func (w *World) Pings() uint64 { return w.pings }
 
 // Add adds a peer. No peer can dial a leaf.
 func (w *World) Add(role wire.Role) *Peer {
@@ -151,8 +145,8 @@ func mix(h uint64, b []byte) uint64 {
 	return h * 0xd6e8feb86659fd93
 }
 
-// Cut partitions the network. All frames and dials between the two sides fail until Cut is called
-// with nil.
+// Cut partitions the network. All frames and dials between the two sides fail until Cut is
+// called with nil.
 func (w *World) Cut(side func(*Peer) bool) { w.side = side }
 
 func (w *World) apart(a, b *Peer) bool { return w.side != nil && w.side(a) != w.side(b) }

@@ -73,9 +73,9 @@ var (
 	_ net.Conn       = (*Conn)(nil)
 )
 
-// Wrap returns a socket over conn with the addresses of t. It takes over conn. Sockets that share
-// a table know the same peers. find finds peers that t does not know. A nil find means that they
-// are not found.
+// Wrap returns a socket over conn with the addresses of t. It takes over conn. Sockets that
+// share a table know the same peers. find finds peers that t does not know. A nil find means
+// that they are not found.
 func Wrap(conn *packet.PacketConn, t *Table, find Finder) *Conn {
 	local := conn.LocalAddr().(packet.Addr)
 	c := &Conn{conn: conn, table: t, find: find, self: local.ID, asked: make(map[netip.Addr]*question)}
@@ -87,8 +87,8 @@ func Wrap(conn *packet.PacketConn, t *Table, find Finder) *Conn {
 	return c
 }
 
-// ReadFrom implements net.PacketConn. The address is a *net.UDPAddr. ReadFrom adds the peer to the
-// table.
+// ReadFrom implements net.PacketConn. The address is a *net.UDPAddr. ReadFrom adds the peer to
+// the table.
 func (c *Conn) ReadFrom(p []byte) (n int, addr net.Addr, err error) {
 	n, from, proved, err := c.conn.ReadMsg(p)
 	if err != nil {
@@ -130,8 +130,8 @@ func (c *Conn) peer(ip netip.Addr) (wire.ID, bool) {
 	return c.table.ID(ip)
 }
 
-// hold keeps a datagram until the peer with its address is found, and starts the search if none is
-// in flight.
+// hold keeps a datagram until the peer with its address is found, and starts the search if
+// none is in flight.
 func (c *Conn) hold(p []byte, ip netip.Addr, port uint16) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,8 +188,8 @@ func (c *Conn) resolve(ip netip.Addr, q *question) {
 	}
 }
 
-// ask asks up to askTimes for the peer with an address. It returns its id when an answer to any of
-// the questions, or a datagram from that peer, has added it to the table.
+// ask asks up to askTimes for the peer with an address. It returns its id when an answer to
+// any of the questions, or a datagram from that peer, has added it to the table.
 func (c *Conn) ask(ip netip.Addr) (wire.ID, bool) {
 	b := ip.As16()
 	var near wire.ID
@@ -247,7 +247,8 @@ func (c *Conn) Write(p []byte) (int, error) { return c.conn.Write(p) }
 // LocalAddr implements net.PacketConn. It is a *net.UDPAddr.
 func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.local) }
 
-// RemoteAddr implements net.Conn. It is a *net.UDPAddr. Nil means that the socket is not connected.
+// RemoteAddr implements net.Conn. It is a *net.UDPAddr. Nil means that the socket is not
+// connected.
 func (c *Conn) RemoteAddr() net.Addr {
 	if !c.remote.IsValid() {
 		return nil

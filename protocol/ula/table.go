@@ -32,8 +32,8 @@ func join(b []byte) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// A Table maps peers to their addresses and back. Several sockets may share one, and all methods
-// may be called from any goroutine.
+// A Table maps peers to their addresses and back. Several sockets may share one, and all
+// methods may be called from any goroutine.
 type Table struct {
 	mu     sync.Mutex
 	byAddr map[netip.Addr]*list.Element
@@ -52,10 +52,11 @@ func NewTable() *Table {
 	return &Table{byAddr: make(map[netip.Addr]*list.Element), byID: make(map[wire.ID]*list.Element)}
 }
 
-// Add adds a peer and returns its address in this table. That is AddrOf(id), unless another peer
-// has it. proved means that the id is proved, and not only claimed. A proved peer takes its address
-// from a peer that is not proved, even if the proof arrives later. Then the address of both
-// changes. A peer whose address was taken gets it again after the other one was evicted.
+// Add adds a peer and returns its address in this table. That is AddrOf(id), unless another
+// peer has it. proved means that the id is proved, and not only claimed. A proved peer takes
+// its address from a peer that is not proved, even if the proof arrives later. Then the
+// address of both changes. A peer whose address was taken gets it again after the other one
+// was evicted.
 func (t *Table) Add(id wire.ID, proved bool) netip.Addr {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -84,8 +85,8 @@ func (t *Table) Add(id wire.ID, proved bool) netip.Addr {
 	return peer.addr
 }
 
-// move assigns an unused address to a peer. Its former address becomes unused, so that datagrams
-// to it do not reach another peer.
+// move assigns an unused address to a peer. Its former address becomes unused, so that
+// datagrams to it do not reach another peer.
 func (t *Table) move(e *list.Element, addr netip.Addr) {
 	peer := e.Value.(*entry)
 	delete(t.byAddr, peer.addr)

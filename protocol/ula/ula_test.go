@@ -66,8 +66,8 @@ func (t *Table) check(test *testing.T, want map[wire.ID]netip.Addr) {
 	}
 }
 
-// TestTableCollisions checks that the first of several peers with the same address has it, unless
-// its id is only claimed.
+// TestTableCollisions checks that the first of several peers with the same address has it,
+// unless its id is only claimed.
 func TestTableCollisions(t *testing.T) {
 	ids := twins()
 	table := NewTable()
@@ -209,8 +209,8 @@ func read(t *testing.T, c *Conn) (string, *net.UDPAddr) {
 	return string(p[:n]), from.(*net.UDPAddr)
 }
 
-// TestConnFindsPeers checks that a socket finds the peer with an address, that it holds the last
-// datagrams in the meantime, and that the peer can answer.
+// TestConnFindsPeers checks that a socket finds the peer with an address, that it holds the
+// last datagrams in the meantime, and that the peer can answer.
 func TestConnFindsPeers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		routers := row(t)
@@ -247,8 +247,8 @@ func TestConnFindsPeers(t *testing.T) {
 	})
 }
 
-// TestConnUnknown checks that a write to an address without a peer fails after the search, and that
-// a later write starts another search.
+// TestConnUnknown checks that a write to an address without a peer fails after the search, and
+// that a later write starts another search.
 func TestConnUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		routers := row(t)
@@ -295,8 +295,8 @@ func TestConnUnknown(t *testing.T) {
 	})
 }
 
-// TestConnQuestionsAreBounded checks that a program that scans addresses starts a bounded number of
-// searches.
+// TestConnQuestionsAreBounded checks that a program that scans addresses starts a bounded
+// number of searches.
 func TestConnQuestionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn, err := row(t)[0].ListenPacket(0)
@@ -418,8 +418,8 @@ func TestConnConnected(t *testing.T) {
 	})
 }
 
-// TestConnsInOverlay checks that in a network of 20 peers each reaches every other one, knowing only
-// its address.
+// TestConnsInOverlay checks that in a network of 20 peers each reaches every other one,
+// knowing only its address.
 func TestConnsInOverlay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const peers = 20
