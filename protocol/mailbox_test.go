@@ -12,17 +12,22 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
+// linkedPair returns two linked routers.
+func linkedPair(t *testing.T) (r [2]*protocol.Router) {
+	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+	for i := range r {
+		o := protocoltest.NewIdentity(uint64(i + 1)).Options()
+		o.NoOverlay = true
+		r[i] = n.Router(o)
+	}
+	n.Link(r[0], r[1])
+	time.Sleep(time.Second)
+	return r
+}
+
 func TestReceive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
-		var r [2]*protocol.Router
-		for i := range r {
-			o := protocoltest.NewIdentity(uint64(i + 1)).Options()
-			o.NoOverlay = true
-			r[i] = n.Router(o)
-		}
-		n.Link(r[0], r[1])
-		time.Sleep(time.Second)
+		r := linkedPair(t)
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -64,15 +69,7 @@ func TestReceive(t *testing.T) {
 // many as in an inbox after it.
 func TestReceiveIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
-		var r [2]*protocol.Router
-		for i := range r {
-			o := protocoltest.NewIdentity(uint64(i + 1)).Options()
-			o.NoOverlay = true
-			r[i] = n.Router(o)
-		}
-		n.Link(r[0], r[1])
-		time.Sleep(time.Second)
+		r := linkedPair(t)
 		send := func(count int) (dropped uint64) {
 			before := r[1].Stats().Dropped[protocol.DropInboxFull]
 			for range count {
