@@ -19,7 +19,7 @@ import (
 
 const latency = 50 * time.Millisecond
 
-// A diary notes what a router tells its application.
+// A diary records the calls of a router's handlers.
 type diary struct {
 	mu       sync.Mutex
 	messages []protocol.Message
@@ -43,7 +43,7 @@ func (d *diary) note(format string, args ...any) {
 	d.mu.Unlock()
 }
 
-// texts returns the payloads that arrived, in order.
+// texts returns the payloads of the messages, in order.
 func (d *diary) texts() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -62,7 +62,7 @@ func (d *diary) all() string {
 
 func id(b byte) protocol.ID { return protocol.ID{b} }
 
-// quiet is a router that seeks no links of its own.
+// quiet returns the options of a router that seeks no links.
 func quiet(b byte) protocol.Options { return protocol.Options{ID: id(b), NoOverlay: true} }
 
 func send(t *testing.T, r *protocol.Router, to protocol.ID, text string) {
@@ -125,7 +125,8 @@ func TestRouterWaitsForFirstLink(t *testing.T) {
 	})
 }
 
-// A peer that does not read costs its link the queue and nobody else anything.
+// TestRouterBlockedWriter checks that a peer that does not read fills only the queue of its
+// own link.
 func TestRouterBlockedWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
@@ -153,7 +154,7 @@ func TestRouterBlockedWriter(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		if got := len(gotB.messages); got != sent-1 {
-			t.Errorf("%d of %d messages arrived when it read again", got, sent-1)
+			t.Errorf("%d of %d messages arrived after the peer read again", got, sent-1)
 		}
 		if s := a.Stats(); s.Dropped[protocol.DropQueueFull] != 1 || s.Dropped.Total() != 1 {
 			t.Errorf("dropped %v", s.Dropped)
@@ -161,7 +162,7 @@ func TestRouterBlockedWriter(t *testing.T) {
 	})
 }
 
-// A link whose peer does not read ends all the same.
+// TestRouterEndsBlockedLink checks that a link whose peer does not read can be ended.
 func TestRouterEndsBlockedLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
@@ -185,8 +186,8 @@ func TestRouterEndsBlockedLink(t *testing.T) {
 	})
 }
 
-// A bulk transfer in one direction is not taken for silence, though pings would have
-// to wait behind it.
+// TestRouterBulkIsNotSilence checks that a link is not ended as silent during a bulk transfer
+// in one direction, behind which pings wait.
 func TestRouterBulkIsNotSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency, Bandwidth: 50_000})
@@ -210,11 +211,11 @@ func TestRouterBulkIsNotSilence(t *testing.T) {
 	})
 }
 
-// lone serves the first end of a link at whose other end there is only the test.
+// lone has a router serve one end of a link, and returns the other end and the result of Serve.
 func lone(t *testing.T, r *protocol.Router, info protocol.LinkInfo) (mine *protocoltest.End, ended chan error) {
 	theirs, mine := protocoltest.Pipe(info, protocol.LinkInfo{ID: r.ID()}, protocoltest.PipeOptions{})
 	ended = make(chan error, 1)
-	go func() { ended <- r.Serve(t.Context(), theirs) }() // ends with the link; the test receives
+	go func() { ended <- r.Serve(t.Context(), theirs) }() // ends with the link
 	return mine, ended
 }
 
@@ -267,7 +268,8 @@ func TestRouterSaysWhyLinksEnd(t *testing.T) {
 	})
 }
 
-// Two peers open a link each at the same instant, over paths of different length.
+// TestRouterOneLink has two peers open two links at the same instant with different latencies.
+// Both keep the same one, and no message is lost.
 func TestRouterOneLink(t *testing.T) {
 	for seed := range uint64(100) {
 		synctest.Test(t, func(t *testing.T) {
@@ -374,7 +376,7 @@ func TestRouterClaims(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := r.Claim(ctx, protocol.LinkInfo{ID: id(3), Kind: protocol.LinkWebSocket}); err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("a claim without time: %v", err)
+			t.Errorf("a claim with a cancelled context: %v", err)
 		}
 		r.Close()
 		if _, _, err := claim(); !errors.Is(err, protocol.ErrClosed) || !errors.Is(err, net.ErrClosed) {
@@ -383,7 +385,7 @@ func TestRouterClaims(t *testing.T) {
 	})
 }
 
-// message returns a frame as a legacy link would, without a hop's budgets being spent.
+// message returns a frame as a legacy link makes it, with full budgets.
 func message(t *testing.T, from, to protocol.ID, text string) *wire.Frame {
 	b := wire.Body{From: from, To: to, Form: protocol.FormJSON, Payload: []byte(text)}
 	if err := b.Encode(); err != nil {
@@ -405,7 +407,7 @@ func TestRouterBootstraps(t *testing.T) {
 		o := got.options(protocol.Options{ID: id(1), Bootstraps: []protocol.Contact{{URL: id(2).String()}},
 			OnDialError: func(protocol.Contact, error) { missing++ }})
 		n.Router(o)
-		time.Sleep(10 * time.Second) // nobody is there yet
+		time.Sleep(10 * time.Second) // the bootstrap is not up yet
 		first := n.Router(server)
 		time.Sleep(10 * time.Second)
 		if s := got.all(); s != "up 0200" {
@@ -413,14 +415,14 @@ func TestRouterBootstraps(t *testing.T) {
 		}
 		n.Kill(first)
 		time.Sleep(time.Minute)
-		n.Router(server) // the same again
+		n.Router(server) // with the same id
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if s := got.all(); s != "up 0200, down 0200: <nil>, up 0200" {
 			t.Errorf("events: %s", s)
 		}
 		if missing < 10 || missing > 60 {
-			t.Errorf("%d dials in vain in 70 s", missing)
+			t.Errorf("%d dials failed in 70 s", missing)
 		}
 	})
 }
@@ -432,7 +434,7 @@ func TestRouterCloses(t *testing.T) {
 		atA, _ := n.Link(a, b)
 		n.Link(a, n.Router(quiet(3)))
 		time.Sleep(time.Second)
-		atA.Block() // a writer that never returns must not keep Close
+		atA.Block() // Close must not wait for a blocked writer
 		start := time.Now()
 		var closing sync.WaitGroup
 		for range 3 {
@@ -456,8 +458,8 @@ func TestRouterCloses(t *testing.T) {
 	})
 }
 
-// An application that does not take its messages loses messages and keeps count; links
-// that come and go meanwhile are bounded too.
+// TestRouterSlowApplication checks that the messages for a blocked application are bounded, and
+// the dropped ones counted, and that links are refused when too many events wait.
 func TestRouterSlowApplication(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
@@ -477,7 +479,7 @@ func TestRouterSlowApplication(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		for i := range 10_000 { // links that come and go
+		for i := range 10_000 { // links that end at once
 			x, y := protocoltest.Infos(id(3), a.ID(), uint64(i))
 			_, atA := protocoltest.Pipe(x, y, protocoltest.PipeOptions{})
 			ctx, cancel := context.WithCancel(t.Context())
@@ -485,7 +487,7 @@ func TestRouterSlowApplication(t *testing.T) {
 			if err := a.Serve(ctx, atA); errors.Is(err, protocol.ErrQueueFull) {
 				break
 			} else if i == 9999 {
-				t.Error("no link was ever refused")
+				t.Error("no link was refused")
 			}
 		}
 		close(free)
@@ -498,7 +500,7 @@ func TestRouterSlowApplication(t *testing.T) {
 	})
 }
 
-// Peers that know one bootstrap find each other.
+// TestRouterOverlay checks that peers with the same bootstrap find and reach each other.
 func TestRouterOverlay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 20
@@ -534,7 +536,8 @@ func TestRouterOverlay(t *testing.T) {
 	})
 }
 
-// A search ends at the peer that is nearest, and says what it knows.
+// TestRouterNearest checks that the peer nearest to an id answers a search, with the peers that
+// it knows.
 func TestRouterNearest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
@@ -551,19 +554,19 @@ func TestRouterNearest(t *testing.T) {
 			t.Errorf("found %v: %v", ids, err)
 		}
 		if ids, err = row[4].Nearest(t.Context(), protocol.ID{0xf0}); err != nil || len(ids) != 2 || ids[0] != row[4].ID() {
-			t.Errorf("the nearest itself found %v: %v", ids, err)
+			t.Errorf("the nearest peer found %v: %v", ids, err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), latency)
 		defer cancel()
 		if ids, err = row[0].Nearest(ctx, protocol.ID{0xf0}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("in too short a time found %v: %v", ids, err)
+			t.Errorf("within one latency found %v: %v", ids, err)
 		}
 		go func() { // ends with the search
 			time.Sleep(latency / 2)
 			row[0].Close()
 		}()
 		if ids, err = row[0].Nearest(t.Context(), protocol.ID{0xf0}); !errors.Is(err, protocol.ErrClosed) {
-			t.Errorf("with the router closed meanwhile found %v: %v", ids, err)
+			t.Errorf("with the router closed during the search found %v: %v", ids, err)
 		}
 		if ids, err = row[0].Nearest(t.Context(), protocol.ID{0xf0}); !errors.Is(err, protocol.ErrClosed) {
 			t.Errorf("with the router closed found %v: %v", ids, err)

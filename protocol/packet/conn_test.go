@@ -21,17 +21,15 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/ula"
 )
 
-// patience is how long a test waits for what must happen. Only a failing test waits
-// that long.
-const patience = 30 * time.Second
+const patience = 30 * time.Second // wait of a failing test
 
 func id(b byte) protocol.ID { return protocol.ID{b} }
 
-// quiet is a router that seeks no links of its own.
+// quiet returns the options of a router that seeks no links.
 func quiet(b byte) protocol.Options { return protocol.Options{ID: id(b), NoOverlay: true} }
 
-// heard returns o with a handler that notes the payloads of the messages. They may be read
-// after synctest.Wait.
+// heard returns o with a handler that records the payloads of messages. They may be read after
+// synctest.Wait.
 func heard(o protocol.Options, payloads *[]string) protocol.Options {
 	o.OnMessage = func(m protocol.Message) { *payloads = append(*payloads, string(m.Payload)) }
 	return o
@@ -44,20 +42,20 @@ func send(t *testing.T, r *protocol.Router, to protocol.ID, text string) {
 	}
 }
 
-// A socket is what a *net.UDPConn and a *packet.PacketConn both are.
+// A socket is a *net.UDPConn, a *packet.PacketConn or a *ula.Conn.
 type socket interface {
 	net.PacketConn
 	net.Conn
 }
 
-// A family makes sockets of one kind for a test, at whose end they are closed.
+// A family makes sockets of one kind. They are closed at the end of the test.
 type family struct {
 	t       *testing.T
-	here    func(port int) (socket, error) // port 0: any
+	here    func(port int) (socket, error) // port 0 means any
 	there   func() (socket, error)         // at another peer
 	dial    func(to net.Addr) (socket, error)
-	most    int // bytes of a datagram
-	foreign net.Addr
+	most    int      // bytes of the largest datagram
+	foreign net.Addr // an address of another kind
 }
 
 func (f family) open(s socket, err error) socket {
@@ -76,7 +74,7 @@ func (f family) send(s net.PacketConn, to net.Addr, p string) {
 	}
 }
 
-// read reads one datagram, soon.
+// read reads one datagram.
 func (f family) read(s net.PacketConn) (string, net.Addr) {
 	f.t.Helper()
 	s.SetReadDeadline(time.Now().Add(patience))
@@ -96,7 +94,7 @@ func (f family) filled(texts ...string) socket {
 	for _, text := range texts {
 		f.send(probe, s.LocalAddr(), text)
 	}
-	// The last one overtakes nobody: once it is here, so are the others.
+	// Datagrams keep their order here, so all have arrived when this one has.
 	other := f.open(f.here(0))
 	f.send(probe, other.LocalAddr(), "last")
 	f.read(other)
@@ -128,7 +126,7 @@ func overlay(t *testing.T) family {
 	}
 }
 
-// virtual is overlay with addresses for programs that want a *net.UDPAddr.
+// virtual is overlay with *net.UDPAddr addresses.
 func virtual(t *testing.T) family {
 	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 	a, b := n.Router(quiet(1)), n.Router(quiet(2))
@@ -155,7 +153,7 @@ func portOf(a net.Addr) int {
 	return int(a.(packet.Addr).Port)
 }
 
-// result describes what a call gave, so that two kinds of sockets can be compared.
+// result describes the results of a call, so that two kinds of sockets can be compared.
 func result(n int, err error) string {
 	if err == nil {
 		return fmt.Sprint(n, " bytes")
@@ -180,8 +178,8 @@ func readFrom(s net.PacketConn, size int) string {
 	return result(n, err)
 }
 
-// behaviours are those of Go's own tests of packet connections. Each says in words what
-// happened.
+// behaviours are scripts from Go's own tests of packet connections. Each returns its results as
+// text.
 var behaviours = map[string]func(f family) []string{
 	"deadline in the past": func(f family) (got []string) {
 		s := f.filled("one")
@@ -280,7 +278,7 @@ var behaviours = map[string]func(f family) []string{
 				f.t.Fatal(err)
 			}
 			p = append(p, 'b')
-			p[0]++ // it is the caller's again
+			p[0]++ // the socket must not keep p
 		}
 		for range 20 {
 			text, from := f.read(s)
@@ -310,7 +308,7 @@ var behaviours = map[string]func(f family) []string{
 		got = append(got, result(n, err))
 		text, from := f.read(s)
 		got = append(got, text, fmt.Sprint(from.String() == c.LocalAddr().String()))
-		f.send(third, c.LocalAddr(), "not from whom it is connected to")
+		f.send(third, c.LocalAddr(), "not from the connected address")
 		f.send(f.open(f.here(0)), c.LocalAddr(), "nor this")
 		f.send(s, c.LocalAddr(), "first")
 		f.send(s, c.LocalAddr(), "second")
@@ -336,7 +334,7 @@ var behaviours = map[string]func(f family) []string{
 			if _, err := other.WriteTo(make([]byte, 1000), deaf.LocalAddr()); err != nil {
 				failed++
 			}
-			if i%100 == 0 { // what goes on beside it loses nothing
+			if i%100 == 0 { // another socket loses nothing
 				f.send(other, s.LocalAddr(), "beside")
 				text, _ := f.read(s)
 				got = append(got, text)
@@ -377,10 +375,10 @@ var behaviours = map[string]func(f family) []string{
 	},
 }
 
-// TestPacketConnBehaves compares sockets over the overlay with one of the system's.
+// TestPacketConnBehaves compares sockets over the overlay with a UDP socket of the system.
 func TestPacketConnBehaves(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("what is compared with are Linux's sockets")
+		t.Skip("the comparison is with the UDP sockets of Linux")
 	}
 	for name, behaviour := range behaviours {
 		t.Run(name, func(t *testing.T) {
@@ -394,7 +392,7 @@ func TestPacketConnBehaves(t *testing.T) {
 	}
 }
 
-// pair gives two linked routers.
+// pair returns two linked routers.
 func pair(t *testing.T) (a, b *protocol.Router) {
 	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 	a, b = n.Router(quiet(1)), n.Router(quiet(2))
@@ -411,7 +409,7 @@ func listen(t *testing.T, r *protocol.Router, port uint16) *packet.PacketConn {
 	return c
 }
 
-// write sends without an error, whatever becomes of it.
+// write sends a datagram, which may be dropped, without an error.
 func write(t *testing.T, c *packet.PacketConn, to net.Addr, p []byte) {
 	t.Helper()
 	if n, err := c.WriteTo(p, to); n != len(p) || err != nil {
@@ -419,7 +417,8 @@ func write(t *testing.T, c *packet.PacketConn, to net.Addr, p []byte) {
 	}
 }
 
-// Reads that wait are ended by what happens to their socket and its router.
+// TestPacketConnUnblocks checks that a read that waits ends with its deadline, its socket and
+// its router.
 func TestPacketConnUnblocks(t *testing.T) {
 	for name, end := range map[string]struct {
 		do   func(*packet.PacketConn, *protocol.Router)
@@ -467,7 +466,7 @@ func TestPacketConnUnblocks(t *testing.T) {
 	}
 }
 
-// A closed router has no sockets and opens none.
+// TestPacketConnOfClosedRouter checks that a closed router closes its sockets and opens none.
 func TestPacketConnOfClosedRouter(t *testing.T) {
 	a, b := pair(t)
 	c := listen(t, a, 53)
@@ -483,7 +482,7 @@ func TestPacketConnOfClosedRouter(t *testing.T) {
 	}
 }
 
-// All the ports there are.
+// TestPacketConnPorts opens a socket on every ephemeral port.
 func TestPacketConnPorts(t *testing.T) {
 	a, b := pair(t)
 	seen := make(map[net.Addr]bool)
@@ -509,9 +508,9 @@ func TestPacketConnPorts(t *testing.T) {
 	for _, c := range conns[:len(conns)-1] {
 		c.Close()
 	}
-	write(t, last, last.LocalAddr(), []byte("to oneself"))
+	write(t, last, last.LocalAddr(), []byte("to itself"))
 	p := make([]byte, 100)
-	if n, from, proved, err := last.ReadMsg(p); string(p[:n]) != "to oneself" || from != last.LocalAddr() || !proved || err != nil {
+	if n, from, proved, err := last.ReadMsg(p); string(p[:n]) != "to itself" || from != last.LocalAddr() || !proved || err != nil {
 		t.Errorf("read %q from %v, proved %v: %v", p[:n], from, proved, err)
 	}
 	for _, to := range []packet.Addr{{}, {ID: b.ID()}, {Port: 1}} {
@@ -525,8 +524,8 @@ func TestPacketConnPorts(t *testing.T) {
 	}
 }
 
-// Two programs that share a router do not see each other's datagrams, and OnMessage
-// sees none; what nobody listens for is counted.
+// TestPacketConnsAreApart checks that two sockets of a router do not get each other's
+// datagrams, that OnMessage gets none, and that datagrams without a socket are counted.
 func TestPacketConnsAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
@@ -559,8 +558,8 @@ func TestPacketConnsAreApart(t *testing.T) {
 	})
 }
 
-// A flooded socket costs its queue and nothing else: it keeps the newest, the others
-// get theirs, and so does OnMessage.
+// TestPacketConnFlooded checks that a flooded socket keeps its newest datagrams, and that other
+// sockets and OnMessage lose nothing.
 func TestPacketConnFlooded(t *testing.T) {
 	for size, most := range map[int]int{0: 2048, 1000: 2048, 60_000: 69} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
@@ -578,8 +577,8 @@ func TestPacketConnFlooded(t *testing.T) {
 						continue
 					}
 					write(t, from, other.LocalAddr(), []byte("beside"))
-					synctest.Wait()                                        // what is sent fits the queue of the link
-					other.SetReadDeadline(time.Now().Add(time.Nanosecond)) // it is here already
+					synctest.Wait()                                        // keeps the queue of the link from filling
+					other.SetReadDeadline(time.Now().Add(time.Nanosecond)) // the datagram has arrived
 					text := make([]byte, 10)
 					if n, _, err := other.ReadFrom(text); string(text[:n]) != "beside" || err != nil {
 						t.Fatalf("after %d datagrams to the flooded socket the other one reads %q: %v", i+1, text[:n], err)
@@ -607,8 +606,8 @@ func TestPacketConnFlooded(t *testing.T) {
 	}
 }
 
-// All sockets of a router together hold a bounded amount, and each can hold one datagram
-// whatever the others hold.
+// TestPacketConnsTogether checks that all sockets of a router together hold a bounded number of
+// bytes, and that each may hold its share even if these are used up.
 func TestPacketConnsTogether(t *testing.T) {
 	const sockets, each = 40, 60
 	r, err := protocol.NewRouter(quiet(1))
@@ -633,16 +632,16 @@ func TestPacketConnsTogether(t *testing.T) {
 	if most := 64<<20 + sockets*packet.MaxDatagram; held > most || held < 60<<20 {
 		t.Errorf("%d bytes wait, want at most %d", held, most)
 	}
-	// What is usual has room at once, for it is little.
+	// A usual burst fits into the share of a socket.
 	const burst = 40
 	usual := listen(t, r, 0)
 	for range burst {
 		write(t, usual, usual.LocalAddr(), make([]byte, 1200))
 	}
 	if s := usual.Stats(); s.Received != burst || s.Overflowed > 0 {
-		t.Errorf("a socket that others leave no room has %+v", s)
+		t.Errorf("a socket with only its share has %+v", s)
 	}
-	conns[0].Close() // gives back what it held
+	conns[0].Close() // frees the bytes that it held
 	last := conns[len(conns)-1]
 	before := last.Stats().Overflowed
 	for range 10 {
@@ -653,8 +652,9 @@ func TestPacketConnsTogether(t *testing.T) {
 	}
 }
 
-// What cannot be sent is dropped and counted, and no error.
-func TestPacketConnSendsInVain(t *testing.T) {
+// TestPacketConnDrops checks that a datagram that cannot be sent is dropped and counted,
+// without an error.
+func TestPacketConnDrops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 		a, b := n.Router(quiet(1)), n.Router(quiet(2))
@@ -664,14 +664,14 @@ func TestPacketConnSendsInVain(t *testing.T) {
 		atA.Block()
 		const sent = 10_000
 		for range sent {
-			write(t, c, packet.Addr{ID: b.ID(), Port: 1}, []byte("to whom does not read"))
+			write(t, c, packet.Addr{ID: b.ID(), Port: 1}, []byte("to a peer that does not read"))
 		}
 		if s := c.Stats(); s.Sent != sent || s.Unsent == 0 || s.Unsent != a.Stats().Dropped[protocol.DropQueueFull] {
 			t.Errorf("%+v, dropped %v", s, a.Stats().Dropped)
 		}
 		atA.Unblock()
 		synctest.Wait()
-		write(t, c, packet.Addr{ID: id(9), Port: 1}, []byte("to nobody"))
+		write(t, c, packet.Addr{ID: id(9), Port: 1}, []byte("to no peer"))
 		a.Disconnect(b.ID())
 		time.Sleep(time.Minute)
 		for range sent { // of which some wait for a first link
@@ -683,7 +683,7 @@ func TestPacketConnSendsInVain(t *testing.T) {
 	})
 }
 
-// The reader learns whether the sender is proved.
+// TestPacketConnProof checks that ReadMsg reports whether the sender is proved.
 func TestPacketConnProof(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
@@ -714,7 +714,8 @@ func TestPacketConnProof(t *testing.T) {
 	})
 }
 
-// Opening, closing, reading, writing and moving deadlines at once, for the race detector.
+// TestPacketConnAtOnce opens, closes, reads, writes and moves deadlines concurrently, for the
+// race detector.
 func TestPacketConnAtOnce(t *testing.T) {
 	a, b := pair(t)
 	target := listen(t, b, 0)
@@ -765,13 +766,13 @@ func TestAddr(t *testing.T) {
 	if err := b.UnmarshalText([]byte(strings.ToUpper(text))); err != nil || b != a {
 		t.Errorf("%v: %v", b, err)
 	}
-	for _, bad := range []string{"", ":", text[:40], text[1:], "[" + text[:40] + "]:53", text + " ", text[:41], text[:41] + "053",
+	for _, invalid := range []string{"", ":", text[:40], text[1:], "[" + text[:40] + "]:53", text + " ", text[:41], text[:41] + "053",
 		text[:41] + "-1", text[:41] + "+1", text[:41] + "65536", text[:41] + "99999999999999999999", text + ":53", strings.Repeat("9", 1000)} {
-		if got, err := packet.ParseAddr(bad); err == nil || len(err.Error()) > 300 {
-			t.Errorf("%.100q is %v: %v", bad, got, err)
+		if got, err := packet.ParseAddr(invalid); err == nil || len(err.Error()) > 300 {
+			t.Errorf("%.100q is %v: %v", invalid, got, err)
 		}
-		if err := b.UnmarshalText([]byte(bad)); err == nil || b != a {
-			t.Errorf("%.100q: %v", bad, err)
+		if err := b.UnmarshalText([]byte(invalid)); err == nil || b != a {
+			t.Errorf("%.100q: %v", invalid, err)
 		}
 	}
 }
@@ -791,8 +792,8 @@ func FuzzParseAddr(f *testing.F) {
 	})
 }
 
-// BenchmarkPacketConn sends datagrams of a QUIC packet's size over one link in memory, a
-// window of 32 at a time, and counts what both ends do.
+// BenchmarkPacketConn measures both ends of a link in memory that carries datagrams of a QUIC
+// packet's size, with 32 in flight.
 func BenchmarkPacketConn(b *testing.B) {
 	n := protocoltest.NewNetwork(b, protocoltest.PipeOptions{})
 	x, y := n.Router(quiet(1)), n.Router(quiet(2))

@@ -28,7 +28,7 @@ func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 		cl.granted = true
 		c.do(Action{Type: Granted, Index: index})
 	} else if l := c.table.get(info.ID); errors.Is(err, ErrDuplicate) && l != nil && !l.Proved && !l.ended {
-		// A phone that comes back from sleep meets its own dead link.
+		// A phone that wakes up may find its own dead link here.
 		c.ping(l)
 		cl.until = now + pingAnswer
 		c.wakeBy(cl.until)

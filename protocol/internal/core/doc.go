@@ -21,9 +21,9 @@
 //	│ bootstrap.go  the first peers                │
 //	└──────────────────────────────────────────────┘
 //
-// The caller of a Core, its shell, has a lock. Two methods take long and read only fixed fields,
-// so the shell calls them without the lock: Prepare hashes and verifies a message before
-// Receive, and Compose signs a control message before Composed.
+// The caller of a Core, its shell, has a lock. Two methods take long and read only fixed
+// fields, so the shell calls them without the lock: Prepare hashes and verifies a message
+// before Receive, and Compose signs a control message before Composed.
 //
 // The two planes meet in two places. A Core calls the overlay for each link, control message
 // and tick. The overlay calls a Core through the interface host.

@@ -90,7 +90,7 @@ type choice struct {
 	busy          bool  // a link was skipped because its queue is full
 }
 
-// A hopQuery is the input of choose beside the receiver.
+// A hopQuery is the input of choose besides the receiver.
 type hopQuery struct {
 	frame *wire.Frame // the path ends with this peer
 	prev  *link       // the link that brought the message; nil means that this peer is its origin

@@ -175,8 +175,8 @@ func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
 	target := wire.ID(b.Payload)
 	most := wire.MaxFound
 	if !proved && l.ID != b.From {
-		// The origin may be forged. So the answer is not much longer than the question, and this
-		// peer does not amplify an attack on the origin.
+		// The origin may be forged. So the answer is not much longer than the question, and
+		// this peer does not amplify an attack on the origin.
 		most = max(1, min(most, 3*f.Size()/wire.IDSize-answerIDs))
 	}
 	links := o.host.closest(target, most, func(l *link) bool { return l.ID != b.From && !l.ended })

@@ -64,7 +64,7 @@ func (m *Outgoing) fits() error {
 		return fmt.Errorf("%w: %d bytes of JSON, at most %d reach every peer", wire.ErrTooBig, text, wire.MaxText)
 	}
 	if m.Form == wire.FormRaw && 4*len(m.Payload)+len(m.Extra) > wire.MaxText {
-		return fmt.Errorf("%w: %d bytes and %d of JSON beside them, at most %d reach every peer", wire.ErrTooBig, len(m.Payload), len(m.Extra), wire.MaxText)
+		return fmt.Errorf("%w: %d raw bytes and %d bytes of JSON, at most %d reach every peer", wire.ErrTooBig, len(m.Payload), len(m.Extra), wire.MaxText)
 	}
 	return nil
 }

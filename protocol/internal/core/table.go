@@ -96,7 +96,7 @@ func walkNearest(run []*link, target wire.ID, bit int, visit func(*link) bool) b
 }
 
 // closest returns at most n links for which keep returns true, the nearest to target first. A
-// nil keep keeps all.
+// nil keep means all links.
 func (t *table) closest(target wire.ID, n int, keep func(*link) bool) []*link {
 	var out []*link
 	t.nearest(target, func(l *link) bool {
