@@ -187,7 +187,7 @@ func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 // of l only claims. Nil means that there is none. Without it, a stranger that claims the id of
 // a peer would receive the peer's messages.
 func (c *Core) provedWay(l *link) *link {
-	if l.Proved {
+	if l.Proved || l.vouched {
 		return nil
 	}
 	via, ok := c.proved.via(c.now, l.ID)

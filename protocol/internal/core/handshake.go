@@ -237,6 +237,13 @@ func (o *overlay) handshake(id wire.ID) *handshake {
 	return nil
 }
 
+// handshakeProved reports whether the peer of a pending handshake has proved its id. Such a
+// peer signs its signals too, and with them the certificate of its data channel.
+func (o *overlay) handshakeProved(id wire.ID) bool {
+	h := o.handshake(id)
+	return h != nil && h.proved
+}
+
 func (o *overlay) endHandshake(id wire.ID) {
 	h := o.handshake(id)
 	if h == nil {

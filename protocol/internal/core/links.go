@@ -24,6 +24,7 @@ type link struct {
 	replaced  bool          // it ended because there is a better link to the peer
 	extended  bool          // the peer knows this version's extensions
 	bootstrap bool          // the peer is a bootstrap
+	vouched   bool          // whether the peer signed the signals that made the link
 
 	queuedFrames int // frames passed to the shell and not yet written
 	queuedBytes  int // bytes of these
@@ -118,6 +119,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 		}
 	}
 	l := &link{LinkInfo: info, handle: h, since: now, heard: now, extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: askBurst, askedAt: now}
+	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.handshakeProved(info.ID)
 	if holder == nil {
 		for _, x := range c.order {
 			if x.ID == info.ID {
