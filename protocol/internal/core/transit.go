@@ -26,10 +26,10 @@ func (t *transit) has(now time.Duration, h uint64) bool {
 // keep adds a message that waits here.
 func (t *transit) keep(h uint64) { t.kept[h] = struct{}{} }
 
-// finish adds a message that was forwarded or delivered.
-func (t *transit) finish(now time.Duration, h uint64) {
+// finish adds a message that was forwarded or delivered, and was not in the table or waited.
+func (t *transit) finish(h uint64) {
 	delete(t.kept, h)
-	t.done.add(now, h)
+	t.done.young.add(h)
 }
 
 // lose removes a waiting message that was dropped.
