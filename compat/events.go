@@ -8,23 +8,101 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// Events of one kind that wait for their first listener. What comes then is dropped.
+// The events of one kind that wait for their first listener. What comes beyond is dropped.
 const (
-	maxKept      = 1024
-	maxKeptBytes = 1 << 20 // that listeners.size counts
+	maxKept      = 1024    // events
+	maxKeptBytes = 1 << 20 // bytes that listeners.size counts
 )
 
-// calls are the calls of a peer's handlers: one at a time, whatever they hear.
+// calls has one goroutine make the calls of all of a peer's handlers, so that they run one
+// at a time and no lock is held while they do.
 type calls struct {
-	now   sync.Mutex     // held while handlers run
-	tasks sync.WaitGroup // those that give out what was kept
+	// Fixed before run.
+	now  chan func()   // taken when the calls before have returned
+	more chan struct{} // holds a token when there is something in later
+	stop chan struct{}
+	done chan struct{} // closed when run has returned
+
+	mu    sync.Mutex
+	ended bool     // nothing is called any more
+	later []func() // calls that a goroutine has asked for that must not wait
+}
+
+func newCalls() *calls {
+	return &calls{now: make(chan func()), more: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+}
+
+// run makes the calls. It ends with end, which waits for it.
+func (c *calls) run() {
+	defer close(c.done)
+	for {
+		select {
+		case f := <-c.now:
+			f()
+		case <-c.more:
+			c.runLater()
+		case <-c.stop:
+			for !c.isOver() {
+				c.runLater()
+			}
+			return
+		}
+	}
+}
+
+func (c *calls) runLater() {
+	c.mu.Lock()
+	later := c.later
+	c.later = nil
+	c.mu.Unlock()
+	for _, f := range later {
+		f()
+	}
+}
+
+// isOver ends all calls, unless some are still due.
+func (c *calls) isOver() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = len(c.later) == 0
+	return c.ended
+}
+
+// do has f called, and waits until its turn has come. A handler must not call do.
+func (c *calls) do(f func()) {
+	select {
+	case c.now <- f:
+	case <-c.done:
+	}
+}
+
+// soon has f called, and does not wait. After the end f is not called.
+func (c *calls) soon(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
+	c.later = append(c.later, f)
+	select {
+	case c.more <- struct{}{}:
+	default:
+	}
+}
+
+// end makes the calls that are due and then no more, and waits for them.
+func (c *calls) end() {
+	close(c.stop)
+	<-c.done
 }
 
 // listeners are the functions that hear one kind of event, in the order in which
 // they were added.
 type listeners[E any] struct {
+	// Fixed by init.
 	calls *calls
-	size  func(E) int // bytes that an event holds; nil: few
+	size  func(E) int // bytes that an event holds; nil means few
+	give  func()      // drain
 
 	mu      sync.Mutex
 	fs      []func(E)
@@ -34,13 +112,101 @@ type listeners[E any] struct {
 	came    chan struct{} // holds a token when a call of take may find something
 }
 
+func (l *listeners[E]) init(c *calls, size func(E) int) {
+	l.calls, l.size, l.give, l.came = c, size, l.drain, make(chan struct{}, 1)
+}
+
+// add adds a listener, which hears first what was kept. Nil is none.
+func (l *listeners[E]) add(f func(E)) {
+	if f == nil {
+		return
+	}
+	l.mu.Lock()
+	l.fs = append(l.fs, f)
+	due := len(l.kept) > 0
+	l.wake()
+	l.mu.Unlock()
+	if due {
+		l.calls.soon(l.give)
+	}
+}
+
+// heard reports whether there is a listener, or a call that waits for an event.
+func (l *listeners[E]) heard() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.fs) > 0 || l.waiting > 0
+}
+
+// emit has the listeners hear an event, and waits until their turn has come: the router
+// bounds what comes faster than it is heard. A handler must not call emit.
+func (l *listeners[E]) emit(e E) {
+	if l.keep(e) {
+		l.calls.do(l.give)
+	}
+}
+
+// emitSoon has the listeners hear an event, and does not wait.
+func (l *listeners[E]) emitSoon(e E) {
+	if l.keep(e) {
+		l.calls.soon(l.give)
+	}
+}
+
+// keep adds an event to those that wait, and reports whether there are listeners for it.
+func (l *listeners[E]) keep(e E) (heard bool) {
+	size := l.sizeOf(e)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	heard = len(l.fs) > 0
+	if heard || len(l.kept) < maxKept && l.bytes+size <= maxKeptBytes {
+		l.kept = append(l.kept, e)
+		l.bytes += size
+		l.wake()
+	}
+	return heard
+}
+
+func (l *listeners[E]) sizeOf(e E) int {
+	if l.size == nil {
+		return 0
+	}
+	return l.size(e)
+}
+
+// drain calls the listeners with what waits for them.
+func (l *listeners[E]) drain() {
+	for {
+		l.mu.Lock()
+		if len(l.kept) == 0 {
+			l.mu.Unlock()
+			return
+		}
+		e, fs := l.shift(), l.fs
+		l.mu.Unlock()
+		for _, f := range fs {
+			f(e)
+		}
+	}
+}
+
+// shift removes the first event that is kept. l.mu is held.
+func (l *listeners[E]) shift() E {
+	var none E
+	e := l.kept[0]
+	l.kept[0] = none // the array may live on
+	l.kept = l.kept[1:]
+	l.bytes -= l.sizeOf(e)
+	return e
+}
+
 // ErrListening says that messages go to a listener, and none to Receive.
 var ErrListening = errors.New("peer-relay: receive: a listener has the messages")
 
 // take waits for an event that no listener hears. It ends with ctx, and when closed is
 // closed.
 func (l *listeners[E]) take(ctx context.Context, closed <-chan struct{}) (e E, err error) {
-	came := l.wait(1)
+	l.wait(1)
 	defer l.wait(-1)
 	for {
 		select {
@@ -52,7 +218,7 @@ func (l *listeners[E]) take(ctx context.Context, closed <-chan struct{}) (e E, e
 			return e, err
 		}
 		select {
-		case <-came:
+		case <-l.came:
 		case <-closed:
 		case <-ctx.Done():
 			return e, ctx.Err()
@@ -60,15 +226,11 @@ func (l *listeners[E]) take(ctx context.Context, closed <-chan struct{}) (e E, e
 	}
 }
 
-// wait counts the calls of take, and returns the channel that wakes them.
-func (l *listeners[E]) wait(n int) <-chan struct{} {
+// wait counts the calls of take.
+func (l *listeners[E]) wait(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting += n
-	if l.came == nil {
-		l.came = make(chan struct{}, 1)
-	}
-	return l.came
 }
 
 // wake has one call of take look for an event. l.mu is held.
@@ -97,70 +259,4 @@ func (l *listeners[E]) next() (e E, ok bool, err error) {
 		l.wake() // one token stands for all that came
 	}
 	return e, true, nil
-}
-
-// shift removes the first event that is kept. l.mu is held.
-func (l *listeners[E]) shift() E {
-	var none E
-	e := l.kept[0]
-	l.kept[0] = none // the array may live on
-	l.kept = l.kept[1:]
-	l.bytes -= l.sizeOf(e)
-	return e
-}
-
-func (l *listeners[E]) add(f func(E)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fs = append(l.fs, f)
-	l.wake()
-	if len(l.kept) > 0 {
-		l.calls.tasks.Go(l.drain) // ends when the kept events are given out; Close waits
-	}
-}
-
-// heard reports whether there is a listener, or a call that waits for an event.
-func (l *listeners[E]) heard() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.fs) > 0 || l.waiting > 0
-}
-
-func (l *listeners[E]) emit(e E) {
-	size := l.sizeOf(e)
-	l.mu.Lock()
-	heard := len(l.fs) > 0
-	if heard || len(l.kept) < maxKept && l.bytes+size <= maxKeptBytes {
-		l.kept = append(l.kept, e)
-		l.bytes += size
-		l.wake()
-	}
-	l.mu.Unlock()
-	if heard {
-		l.drain()
-	}
-}
-
-func (l *listeners[E]) sizeOf(e E) int {
-	if l.size == nil {
-		return 0
-	}
-	return l.size(e)
-}
-
-func (l *listeners[E]) drain() {
-	l.calls.now.Lock()
-	defer l.calls.now.Unlock()
-	for {
-		l.mu.Lock()
-		if len(l.kept) == 0 {
-			l.mu.Unlock()
-			return
-		}
-		e, fs := l.shift(), l.fs
-		l.mu.Unlock()
-		for _, f := range fs {
-			f(e)
-		}
-	}
 }

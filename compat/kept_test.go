@@ -7,10 +7,24 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// What nobody listens to is bounded by its number and by its bytes, is decoded only when
+// startCalls makes the calls of handlers until the end of the test.
+func startCalls(t *testing.T, c *calls) {
+	go c.run()
+	t.Cleanup(c.end)
+}
+
+// settle waits until the handlers have been called with all that has happened.
+func settle(c *calls) {
+	called := make(chan struct{})
+	c.soon(func() { close(called) })
+	<-called
+}
+
+// What no listener hears is bounded by its number and by its bytes, is decoded only when
 // it is heard, and then makes room.
 func TestKeptIsBounded(t *testing.T) {
 	p := newPeerRelay()
+	startCalls(t, p.calls)
 	large := append(append([]byte{'"'}, bytes.Repeat([]byte("x"), 200_000)...), '"')
 	const fit = maxKeptBytes / 200_002
 	for range 2 * fit {
@@ -39,7 +53,7 @@ func TestKeptIsBounded(t *testing.T) {
 			none++
 		}
 	})
-	p.calls.tasks.Wait()
+	settle(p.calls)
 	if texts != fit*200_000 || none != maxKept-fit || p.message.bytes != 0 || len(p.message.kept) != 0 {
 		t.Errorf("%d bytes and %d times nothing were heard, %d bytes left", texts, none, p.message.bytes)
 	}
@@ -48,6 +62,7 @@ func TestKeptIsBounded(t *testing.T) {
 	texts = 0
 	p.onMessage(protocol.Message{Kind: protocol.KindUser, Form: protocol.FormJSON, Payload: large})
 	p.onMessage(protocol.Message{Kind: protocol.KindUser, Form: protocol.FormJSON, Payload: []byte("no JSON")})
+	settle(p.calls)
 	if texts != 200_000+len(large) {
 		t.Errorf("%d bytes were heard", texts)
 	}
@@ -55,8 +70,7 @@ func TestKeptIsBounded(t *testing.T) {
 
 // A socket keeps datagrams by the same rule, and takes none that it would not send.
 func TestKeptDatagrams(t *testing.T) {
-	s := &Socket{peer: newPeerRelay()}
-	s.message.calls, s.message.size = &s.peer.calls, datagramSize
+	s := newSocket(newPeerRelay())
 	come := func(size int) {
 		text := appendDatagram(nil, make([]byte, size), protocol.ID{1}, 1)
 		s.onMessage(protocol.Message{Kind: protocol.KindUser, Form: protocol.FormJSON, Payload: text})

@@ -30,7 +30,7 @@ type PeerRelay struct {
 	handler *legacy.Handler
 	socket  *Socket // the socket on this peer, nil if there is none
 
-	calls   calls
+	calls   *calls
 	message listeners[*incoming]
 	peer    listeners[protocol.ID]
 	down    listeners[protocol.ID]
@@ -73,9 +73,11 @@ func started(p *PeerRelay, o Options, newNode func(node.Options) (*node.Node, er
 }
 
 func newPeerRelay() *PeerRelay {
-	p := &PeerRelay{ending: make(chan struct{}), done: make(chan struct{})}
-	p.message.size = func(i *incoming) int { return len(i.m.Payload) + len(i.m.Extra) }
-	p.message.calls, p.peer.calls, p.down.calls, p.err.calls = &p.calls, &p.calls, &p.calls, &p.calls
+	p := &PeerRelay{calls: newCalls(), ending: make(chan struct{}), done: make(chan struct{})}
+	p.message.init(p.calls, func(i *incoming) int { return len(i.m.Payload) + len(i.m.Extra) })
+	p.peer.init(p.calls, nil)
+	p.down.init(p.calls, nil)
+	p.err.init(p.calls, nil)
 	return p
 }
 
@@ -117,6 +119,7 @@ func (p *PeerRelay) start(o Options, newNode func(node.Options) (*node.Node, err
 	p.node = n
 	p.handler = ws.NewHandler(n.Router())
 	made.Store(n)
+	go p.calls.run() // ends with the peer, which waits for it
 	return nil
 }
 
@@ -209,6 +212,9 @@ func (p *PeerRelay) Send(id protocol.ID, data any) error {
 func (p *PeerRelay) Destroy(cb ...func()) {
 	p.end()
 	for _, f := range cb {
+		if f == nil {
+			continue
+		}
 		go func() { // ends with the callback
 			<-p.done
 			f()
@@ -230,10 +236,10 @@ func (p *PeerRelay) end() (first bool) {
 			if p.wrtc != nil {
 				p.wrtc.Close()
 			}
-			p.calls.tasks.Wait()
 			if p.socket != nil {
-				p.socket.closed.emit(struct{}{})
+				p.socket.closed.emitSoon(struct{}{})
 			}
+			p.calls.end()
 			close(p.done)
 		}()
 	})
@@ -262,14 +268,19 @@ func (p *PeerRelay) Close() error {
 // Buffer, and Undefined where there is none. A number beyond float64 is infinite, and
 // half a surrogate pair in a string becomes U+FFFD: OnReceive has the text itself.
 //
-// Listeners are called one at a time. What happens before the first one of a kind is
+// Listeners are called one at a time, and none after Close has returned. What happens before the first one of a kind is
 // added is kept for it, up to 1,024 events, and of messages up to 1 MiB.
 func (p *PeerRelay) OnMessage(f func(data any, from protocol.ID)) {
-	p.OnReceive(func(m Message) { f(m.Data, m.From) })
+	if f != nil {
+		p.OnReceive(func(m Message) { f(m.Data, m.From) })
+	}
 }
 
 // OnReceive adds a listener for the same messages that hears all about them.
 func (p *PeerRelay) OnReceive(f func(Message)) {
+	if f == nil {
+		return
+	}
 	p.message.add(func(i *incoming) {
 		if i.open() {
 			f(i.opened)

@@ -97,6 +97,8 @@ func TestPublicationOfPeerRelay(t *testing.T) {
 
 func TestPublicationOfSocket(t *testing.T) {
 	relay := newPeer(t, listening())
+	joined := make(chan compat.ID, 100)
+	relay.OnPeer(func(id compat.ID) { joined <- id })
 
 	// var socket = new PeerRelay.Socket([opts])
 	// Creates a new dgram like socket that uses peer-relay to send messages between peers. This
@@ -110,6 +112,9 @@ func TestPublicationOfSocket(t *testing.T) {
 		return s
 	}
 	server, client := newSocket(), newSocket()
+	// A datagram is lost that comes to a relay before the receiver's link does.
+	await(t, "the relay's first peer event", joined)
+	await(t, "the relay's second peer event", joined)
 
 	// The returned object tries to match the interface provided by dgram's Socket. What follows
 	// is the example of dgram's documentation.

@@ -88,8 +88,6 @@ type datagram struct {
 	from   RemoteInfo
 }
 
-func datagramSize(d datagram) int { return len(d.buffer) }
-
 type bindState uint8
 
 const (
@@ -102,10 +100,7 @@ const (
 // says. The socket has a port by chance until Bind.
 func NewSocket(o Options) (*Socket, error) {
 	p := newPeerRelay()
-	s := &Socket{peer: p}
-	s.message.size = datagramSize
-	s.message.calls, s.listening.calls, s.err.calls, s.closed.calls = &p.calls, &p.calls, &p.calls, &p.calls
-	p.socket = s
+	s := newSocket(p)
 	if err := p.start(o, node.New); err != nil {
 		return nil, err
 	}
@@ -115,7 +110,17 @@ func NewSocket(o Options) (*Socket, error) {
 	return s, nil
 }
 
-// Peer gives the underlying peer. Its OnMessage hears all messages, the datagrams too;
+func newSocket(p *PeerRelay) *Socket {
+	s := &Socket{peer: p}
+	s.message.init(p.calls, func(d datagram) int { return len(d.buffer) })
+	s.listening.init(p.calls, nil)
+	s.err.init(p.calls, nil)
+	s.closed.init(p.calls, nil)
+	p.socket = s
+	return s
+}
+
+// Peer returns the underlying peer. Its OnMessage hears all messages, the datagrams too;
 // those that came before its first listener are not kept, unlike a bare peer's. Its
 // Destroy closes the socket.
 func (s *Socket) Peer() *PeerRelay { return s.peer }
@@ -140,6 +145,17 @@ func (s *Socket) Bind(port int, cb ...func()) error {
 	if err := checkPort(port); err != nil {
 		return fmt.Errorf("peer-relay: bind: %w", err)
 	}
+	if err := s.take(port, cb); err != nil {
+		return err
+	}
+	if len(s.peer.node.Router().Peers()) > 0 {
+		s.onPeer()
+	}
+	return nil
+}
+
+// take takes the port that Bind is for.
+func (s *Socket) take(port int, cb []func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.peer.isEnding() {
@@ -154,12 +170,6 @@ func (s *Socket) Bind(port int, cb ...func()) error {
 	for _, f := range cb {
 		s.OnListening(f)
 	}
-	// In a goroutine, since a handler may be what binds. Close waits for it.
-	s.peer.calls.tasks.Go(func() {
-		if len(s.peer.node.Router().Peers()) > 0 {
-			s.onPeer()
-		}
-	})
 	return nil
 }
 
@@ -172,7 +182,7 @@ func (s *Socket) onPeer() {
 	}
 	s.mu.Unlock()
 	if now {
-		s.listening.emit(struct{}{})
+		s.listening.emitSoon(struct{}{})
 	}
 }
 
@@ -220,7 +230,9 @@ func (s *Socket) SendTo(buffer []byte, port int, address string, cb ...func(erro
 
 func called(cb []func(error), err error) error {
 	for _, f := range cb {
-		f(err)
+		if f != nil {
+			f(err)
+		}
 	}
 	return err
 }
@@ -384,11 +396,13 @@ func (s *Socket) leave() {
 // OnMessage adds a listener for datagrams. The buffer is the listeners' own. Listeners
 // are called as a PeerRelay's are, and events before the first one kept as there.
 func (s *Socket) OnMessage(f func(buffer []byte, rinfo RemoteInfo)) {
-	s.message.add(func(d datagram) { f(d.buffer, d.from) })
+	if f != nil {
+		s.message.add(func(d datagram) { f(d.buffer, d.from) })
+	}
 }
 
 // OnListening adds a listener for what Bind awaits: a peer that is linked.
-func (s *Socket) OnListening(f func()) { s.listening.add(func(struct{}) { f() }) }
+func (s *Socket) OnListening(f func()) { addPlain(&s.listening, f) }
 
 // OnError adds a listener for the errors of the peer: see PeerRelay.OnError. None of
 // them ends the socket.
@@ -396,7 +410,14 @@ func (s *Socket) OnError(f func(error)) { s.err.add(f) }
 
 // OnClose adds a listener for the end of the socket: by Close, or by its peer's Destroy
 // or Close, which waits for these listeners.
-func (s *Socket) OnClose(f func()) { s.closed.add(func(struct{}) { f() }) }
+func (s *Socket) OnClose(f func()) { addPlain(&s.closed, f) }
+
+// addPlain adds a listener for an event that has nothing to tell. Nil is none.
+func addPlain(l *listeners[struct{}], f func()) {
+	if f != nil {
+		l.add(func(struct{}) { f() })
+	}
+}
 
 // localPorts are the sockets that "localhost" means, by port.
 type localPorts struct {

@@ -36,11 +36,13 @@
 // # Threat model
 //
 // A legacy peer proves nothing. It chooses its id, and can claim any id as the origin of a
-// message; such messages are not Proved. It cannot take the id of a peer that proves its own
-// by a key, nor, while that peer answers pings, of another legacy peer. Relays read and can
-// change what passes through them, also the signals by which two legacy peers agree on a data
-// channel, with the addresses of both. Signals between two Go peers are signed. Signals
-// start nothing except after a handshake.
+// message; such messages are not Proved. It cannot take the place of a linked peer that
+// proves its own id by a key, nor, while that peer answers pings, of another legacy peer.
+// It can claim the id of a peer that is not linked here. Where that peer has sent a signed
+// message by another way in the last minute, messages for it go that way as well. Relays
+// read and can change what passes through them, also the signals by which two legacy peers
+// agree on a data channel, with the addresses of both. Signals between two Go peers are
+// signed. Signals start nothing except after a handshake.
 //
 // ICE sends small UDP packets to the addresses that the other end names, and the other end
 // may be any peer. At most 32 candidates of an attempt are looked at, in its description and

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A Kind says what a Body is for.
+// A Kind is what a Body is for.
 type Kind uint32
 
 const (
@@ -15,11 +15,11 @@ const (
 	KindFind    Kind = 1 // findPeers: payload is the id sought, 20 bytes
 	KindFound   Kind = 2 // foundPeers: payload is up to MaxFound ids of 20 bytes
 	KindOffer   Kind = 3 // handshake-offer: no payload
-	KindAnswer  Kind = 4 // handshake-answer: payload is an Answer, none for a refusal
+	KindAnswer  Kind = 4 // handshake-answer: payload is an Answer; a refusal has none
 	KindSignal  Kind = 5 // WebRTC signalling: payload is JSON text
 	KindReceipt Kind = 6 // reserved: {1 end-to-end id, 2 SHA-256 of the Body received}
 	KindNotice  Kind = 7 // reserved: the origin is told that there is no route
-	KindOther   Kind = 8 // legacy data of another type: payload is its whole JSON text
+	KindOther   Kind = 8 // legacy data of any other type: payload is its whole JSON text
 )
 
 func (k Kind) String() string {
@@ -30,10 +30,10 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint32(k))
 }
 
-// IsControl reports whether messages of this kind are the overlay's own.
+// IsControl reports whether messages of this kind belong to the overlay.
 func (k Kind) IsControl() bool { return k != KindUser && k != KindOther }
 
-// A Form says how the payload of a Body is to be read.
+// A Form is the encoding of a Body's payload.
 type Form uint32
 
 const (
@@ -50,41 +50,40 @@ type Flags uint32
 const (
 	FlagReceipt Flags = 1 << iota // reserved: the origin wants a receipt
 	FlagNotice                    // reserved: the origin wants to know when there is no route
-	FlagClosest                   // the peer without a strictly closer link takes it
+	FlagClosest                   // the peer without a strictly nearer link takes the message
 	FlagTrace                     // reserved
 )
 
-// A Body is the part of a message that no relay may change. Once it was parsed or
-// encoded its bytes stand fixed and its fields must not be set any more.
+// A Body is the part of a message that no relay may change. Its fields must not be set
+// after it was parsed or encoded, since its bytes are fixed then.
 type Body struct {
-	To      ID // the zero ID, which is no peer's, if the frame has targets instead
+	To      ID // the receiver; the zero id means that the frame has targets instead
 	From    ID
 	Kind    Kind
 	Form    Form
 	Flags   Flags
-	E2E     []byte // end-to-end id, 16 bytes, or none
-	Expiry  uint64 // Unix milliseconds, 0: never
-	Key     []byte // the origin's libp2p public key, protobuf-encoded
+	E2E     []byte // end-to-end id of 16 bytes; nil means none
+	Expiry  uint64 // Unix milliseconds; 0 means never
+	Key     []byte // the origin's libp2p public key, encoded with protobuf
 	Extra   []byte // a JSON object: the unknown top-level members of a legacy message
 	Record  []byte // the origin's signed peer record
-	Token   []byte // of a handshake, 16 bytes, or none
+	Token   []byte // token of a handshake or search, 16 bytes; nil means none
 	Payload []byte
 
 	hasTo   bool
-	unknown bool // it has fields that this version does not know
-	raw     []byte
-	head    int
+	unknown bool   // there are fields that this version does not know
+	raw     []byte // the encoded Body
+	head    int    // bytes of raw before the payload field
 }
 
-// Raw returns the bytes of the Body as they travel. They must not be changed.
+// Raw returns the encoded Body. The caller must not change the bytes.
 func (b *Body) Raw() []byte { return b.raw }
 
-// Head returns every byte of the Body before its payload.
+// Head returns the bytes of the encoded Body before its payload field.
 func (b *Body) Head() []byte { return b.raw[:b.head] }
 
-// Encode lays the Body out from its fields and refuses what a reader would refuse.
-// Fields that a parsed Body had and this version does not know are lost, so a relay
-// never calls it.
+// Encode encodes the Body from its fields. It returns an error if a reader would refuse
+// the result. A relay never calls it: unknown fields of a parsed Body would be lost.
 func (b *Body) Encode() error {
 	raw, err := b.appendHead(make([]byte, 0, headRoom+len(b.Key)+len(b.Extra)+len(b.Record)+len(b.Payload)))
 	if err != nil {
@@ -98,11 +97,10 @@ func (b *Body) Encode() error {
 	return nil
 }
 
-// headRoom is about the most that appendHead writes beside a key, an extra and a record.
-const headRoom = 128
+const headRoom = 128 // about the most bytes that appendHead writes beside key, extra and record
 
-// appendHead lays out all that comes before the bytes of the payload: the other fields,
-// and the payload's tag and length.
+// appendHead appends everything before the bytes of the payload: the other fields, and the
+// payload's tag and length.
 func (b *Body) appendHead(raw []byte) ([]byte, error) {
 	if b.To != (ID{}) {
 		raw = appendBytes(raw, fieldTo, b.To[:])
@@ -120,7 +118,7 @@ func (b *Body) appendHead(raw []byte) ([]byte, error) {
 	return appendPayloadHead(raw, b.Form, len(b.Payload))
 }
 
-// appendPayloadHead lays out what stands before the bytes of a payload of that size.
+// appendPayloadHead appends the tag and the length of a payload of size bytes.
 func appendPayloadHead(raw []byte, form Form, size int) ([]byte, error) {
 	switch {
 	case form != FormNone:
@@ -134,10 +132,10 @@ func appendPayloadHead(raw []byte, form Form, size int) ([]byte, error) {
 	return raw, nil
 }
 
-// JoinBody makes the Body that has this head and this payload. A gateway calls it
-// with a head that crossed legacy peers beside the payload, and checks that the
-// head says what the legacy message around it says. A Body of FormNone has no
-// payload field, every other one has it even if it is empty.
+// JoinBody returns the Body with this head and this payload. A gateway calls it with a
+// head that crossed legacy peers in a separate member, and then checks that the head
+// agrees with the legacy message around it. A Body of FormNone has no payload field.
+// Every other Body has one, even if it is empty.
 func JoinBody(head []byte, form Form, payload []byte) (Body, error) {
 	raw := make([]byte, len(head), len(head)+len(payload)+protowire.SizeTag(fieldPayload)+lengthPrefix)
 	copy(raw, head)
@@ -147,12 +145,12 @@ func JoinBody(head []byte, form Form, payload []byte) (Body, error) {
 	}
 	b, err := ParseBody(append(raw, payload...))
 	if err == nil && b.Form != form {
-		err = malformed("the head says form %d, want %d", b.Form, form)
+		err = malformed("the head has form %d, want %d", b.Form, form)
 	}
 	return b, err
 }
 
-// ParseBody reads a Body and keeps raw, of which its fields are parts.
+// ParseBody returns the Body that raw encodes. The Body keeps raw, and its fields alias it.
 func ParseBody(raw []byte) (Body, error) {
 	var b Body
 	err := b.parse(raw)
@@ -184,9 +182,9 @@ func (b *Body) parse(raw []byte) error {
 	}
 	switch {
 	case !seen.has(fieldFrom):
-		return malformed("the body does not say from whom")
+		return malformed("a body without from")
 	case b.From == (ID{}), seen.has(fieldTo) && b.To == (ID{}):
-		return malformed("the zero id is no peer's")
+		return malformed("no peer has the zero id")
 	case b.Form == FormNone && seen.has(fieldPayload):
 		return malformed("a payload without a form")
 	case b.Form != FormNone && !seen.has(fieldPayload):

@@ -40,7 +40,7 @@ func TestBodyLimits(t *testing.T) {
 		}
 	}
 
-	// The whole of it, and each part that may take all of it.
+	// The largest body, with each of the two fields that may fill it.
 	for name, set := range map[string]func(b *Body, n int){
 		"payload": func(b *Body, n int) { b.Payload = make([]byte, n) },
 		"extra":   func(b *Body, n int) { b.Extra = make([]byte, n) },
@@ -98,13 +98,13 @@ func TestBodyEncode(t *testing.T) {
 	if have := append(bytes.Clone(b.Head()), appendBytes(nil, fieldPayload, b.Payload)...); !bytes.Equal(have, b.Raw()) {
 		t.Error("head and payload are not the body")
 	}
-	again.Payload[0] ^= 1 // a part of the bytes of the body
+	again.Payload[0] ^= 1 // aliases the body
 	if !bytes.Contains(b.Raw(), again.Payload) {
 		t.Error("ParseBody copied the payload")
 	}
 }
 
-func TestBodySlicesEndWhereTheyEnd(t *testing.T) {
+func TestBodySlicesHaveNoSpareCapacity(t *testing.T) {
 	b := testBody()
 	if err := b.Encode(); err != nil {
 		t.Fatal(err)
@@ -158,17 +158,17 @@ func TestHeadIsNotWrittenTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(behind, make([]byte, 10)) {
-		t.Error("JoinBody wrote behind the head that it was given")
+		t.Error("JoinBody wrote to the bytes after its argument")
 	}
 }
 
 func TestKind(t *testing.T) {
 	for k := KindUser; k <= KindOther+1; k++ {
 		if k.String() == "" || strings.HasPrefix(k.String(), "kind(") != (k > KindOther) {
-			t.Errorf("kind %d is called %q", uint32(k), k)
+			t.Errorf("kind %d has the name %q", uint32(k), k)
 		}
 		if k.IsControl() == (k == KindUser || k == KindOther) {
-			t.Errorf("%v: control is %v", k, k.IsControl())
+			t.Errorf("IsControl of %v = %v", k, k.IsControl())
 		}
 	}
 }

@@ -1,25 +1,25 @@
-// Package wire is what peers write to each other: ids, frames, the bodies of messages and
-// the payloads of the overlay's own messages, with their limits. It reads and writes, and
-// decides nothing: package protocol does.
+// Package wire encodes and decodes what peers send to each other: ids, frames, the bodies
+// of messages and the payloads of the overlay's own messages, with their limits. It has no
+// policy: package protocol decides what to send, and where.
 //
 //	a frame of a link:  | length | hello, ack, nack, ping, pong or bye |
 //	or a message:       | length | hop nonce body route sig targets path … |
 //
-// A message is a [Frame] around a [Body]. The Body never changes on the way, and a signature
-// is over it. What a relay changes stands outside it, where it is patched or appended in
-// place: a relay never encodes a message again. See SPEC.md and envelope.proto beside
-// package protocol.
+// A message is a [Frame] around a [Body]. The Body is the same bytes from the origin to the
+// receiver, and only the Body is signed. The fields that a relay changes are outside the
+// Body. The relay patches them or appends to them, so it never encodes a message again. See
+// SPEC.md and envelope.proto in package protocol's folder.
 //
 // # Limits
 //
-// Each has a name in limits.go, and is checked on what is read and on what is written. What
-// breaks one is an error that wraps [ErrMalformed] where it was read, and [ErrTooBig] or
-// [ErrMalformed] where it was to be written.
+// Each limit has a name in limits.go, and is checked when reading and when writing. A
+// reader that finds one exceeded returns an error that wraps [ErrMalformed]. A writer
+// returns [ErrTooBig] or ErrMalformed.
 //
 // # Threats
 //
-// Everything read here may be hostile. A length prefix above a limit, a number that is not in
-// its shortest form, a field that stands twice, and a frame of two types are all refused, so
-// that a message has one encoding and a relay cannot make a second one of it. The slices of a
-// parsed Frame are parts of its own bytes, and appending to one never writes over the next.
+// All input may be hostile. A reader refuses a length prefix above a limit, a number that is
+// not in its shortest form, a duplicate field, and a frame of two types. So a message has one
+// encoding, and a relay cannot make a second one. The slices of a parsed Frame alias its own
+// bytes, and appending to one never overwrites the next.
 package wire

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// A schema is what envelope.proto says.
+// A schema is the descriptor of envelope.proto.
 type schema struct{ protoreflect.FileDescriptor }
 
 func readSchema(t *testing.T) schema {
@@ -33,12 +33,12 @@ func readSchema(t *testing.T) schema {
 	return schema{files[0]}
 }
 
-// message returns an empty message; name is one of those that the file defines.
+// message returns an empty message of a type that the file defines.
 func (s schema) message(name protoreflect.Name) *dynamicpb.Message {
 	return dynamicpb.NewMessage(s.Messages().ByName(name))
 }
 
-// decode reads b with the code of protobuf.
+// decode parses b with the protobuf library.
 func (s schema) decode(t *testing.T, name protoreflect.Name, b []byte) *dynamicpb.Message {
 	t.Helper()
 	m := s.message(name)
@@ -48,7 +48,8 @@ func (s schema) decode(t *testing.T, name protoreflect.Name, b []byte) *dynamicp
 	return m
 }
 
-// encode writes the fields in the order of their numbers, which puts payload last.
+// encode returns the message with its fields in the order of their numbers, so that
+// payload is last.
 func encode(t *testing.T, m proto.Message) []byte {
 	t.Helper()
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
@@ -94,7 +95,7 @@ func (d dyn) putIDs(name protoreflect.Name, ids []ID) {
 	}
 }
 
-// hasUnknown reports fields outside the schema, at any depth.
+// hasUnknown reports whether there are fields outside the schema, at any depth.
 func (d dyn) hasUnknown() bool {
 	found := len(d.GetUnknown()) > 0
 	d.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
@@ -106,7 +107,8 @@ func (d dyn) hasUnknown() bool {
 	return found
 }
 
-// describe returns the fields of a Frame that protobuf read, as a vector has them.
+// describe returns the fields of a Frame that the protobuf library parsed, in the form of a
+// vector.
 func (s schema) describe(t *testing.T, m *dynamicpb.Message) *vectorFrame {
 	t.Helper()
 	d := dyn{m}
@@ -183,7 +185,7 @@ func TestSchemaNumbers(t *testing.T) {
 		"Body.flags": fieldFlags, "Body.e2e": fieldE2E, "Body.expiry": fieldExpiry, "Body.key": fieldKey,
 		"Body.extra": fieldExtra, "Body.record": fieldRecord, "Body.token": fieldToken, "Body.payload": fieldPayload,
 
-		// What the code writes as bare numbers, and what is only reserved yet.
+		// Numbers without a constant in the code, and reserved ones.
 		"Hello.features": 1, "Hello.role": 2, "Hello.link": 3, "Hello.limits": 4, "Hello.agent": 5,
 		"Limits.max_frame": 1, "Nack.seq": 1, "Nack.reason": 2, "Nack.frame": 3, "Bye.reason": 1,
 		"Answer.ws": 1, "Answer.wrtc": 2, "Receipt.e2e": 1, "Receipt.hash": 2,
@@ -221,7 +223,7 @@ func TestSchemaNumbers(t *testing.T) {
 	}
 }
 
-// TestSchemaVectors reads every golden vector with the code of protobuf.
+// TestSchemaVectors parses every golden vector with the protobuf library.
 func TestSchemaVectors(t *testing.T) {
 	s := readSchema(t)
 	for _, v := range readVectors(t) {
@@ -242,8 +244,8 @@ func TestSchemaVectors(t *testing.T) {
 	}
 }
 
-// TestSchemaRandom makes frames with the code of protobuf, reads them with ours,
-// encodes what was read with ours and reads that with protobuf's.
+// TestSchemaRandom encodes random frames with the protobuf library, parses them with our
+// code, encodes the result with our code, and parses that with the protobuf library.
 func TestSchemaRandom(t *testing.T) {
 	s := readSchema(t)
 	const seed = 1
@@ -261,7 +263,7 @@ func TestSchemaRandom(t *testing.T) {
 			t.Fatalf("seed %d, frame %d: we read\n%s\nwant\n%s", seed, i, asJSON(t, have), asJSON(t, want))
 		}
 		if !bytes.Equal(onWire(t, f), theirs) {
-			t.Fatalf("seed %d, frame %d goes on as\n%x\nwant\n%x", seed, i, onWire(t, f), theirs)
+			t.Fatalf("seed %d, frame %d is forwarded as\n%x\nwant\n%x", seed, i, onWire(t, f), theirs)
 		}
 		made, err := build(f)
 		if err != nil {
@@ -281,7 +283,7 @@ func TestSchemaRandom(t *testing.T) {
 			t.Fatalf("seed %d, frame %d in another order: %v\n%x", seed, i, err, shuffled)
 		}
 		if again := s.decode(t, "Frame", onWire(t, f)); !proto.Equal(again, want) {
-			t.Fatalf("seed %d, frame %d in another order goes on as\n%v\nwant\n%v", seed, i, again, want)
+			t.Fatalf("seed %d, frame %d in another order is forwarded as\n%v\nwant\n%v", seed, i, again, want)
 		}
 	}
 	for _, typ := range []FrameType{FrameHello, FrameAck, FrameNack, FramePing, FramePong, FrameBye, FrameMessage} {
@@ -291,7 +293,7 @@ func TestSchemaRandom(t *testing.T) {
 	}
 }
 
-// A generator makes frames that keep to wire.md.
+// A generator makes random frames that conform to SPEC.md.
 type generator struct {
 	schema
 	*rand.Rand
@@ -371,7 +373,7 @@ func (g generator) fillMessage(t *testing.T, d dyn) {
 
 func (g generator) often() bool { return g.IntN(2) == 0 }
 
-// number returns a number of up to bits bits, of every length equally often.
+// number returns a random number. Every length from 0 to bits bits is equally likely.
 func (g generator) number(bits int) uint64 {
 	if n := g.IntN(bits + 1); n > 0 {
 		return g.Uint64() >> (64 - n)
@@ -379,7 +381,7 @@ func (g generator) number(bits int) uint64 {
 	return 0
 }
 
-// bytes gives least to most bytes that are not all zero.
+// bytes returns least to most random bytes, none of them zero.
 func (g generator) bytes(least, most int) []byte {
 	b := make([]byte, least+g.IntN(most-least+1))
 	for i := range b {
@@ -388,7 +390,7 @@ func (g generator) bytes(least, most int) []byte {
 	return b
 }
 
-// text gives 1 to most characters out of alphabet.
+// text returns 1 to most random characters of alphabet.
 func (g generator) text(most int, alphabet string) []byte {
 	letters := []rune(alphabet)
 	text := make([]rune, 1+g.IntN(most))
@@ -406,8 +408,8 @@ func (g generator) ids(least, most int) []ID {
 	return ids
 }
 
-// shuffle puts the fields of a frame into another order; those of one number stay
-// in their own.
+// shuffle returns the frame with its fields in a random order. Fields of the same number
+// keep their order.
 func (g generator) shuffle(t *testing.T, b []byte) []byte {
 	t.Helper()
 	byNumber := map[protowire.Number][][]byte{}

@@ -7,22 +7,22 @@ import (
 
 var (
 	// ErrMalformed is wrapped by every error that says why bytes are not a frame. The
-	// stream that they came from may go on.
+	// next frame of the stream can still be read.
 	ErrMalformed = errors.New("peer-relay: malformed frame")
 
-	// ErrPassedOn wraps ErrMalformed. It says of a message that the peer at the other
-	// end of the link may have passed it on without seeing what is wrong with it. Such
-	// a message is counted and is no offence of that peer.
+	// ErrPassedOn wraps ErrMalformed. The peer at the other end of the link may have
+	// forwarded this message without being able to see what is wrong with it. So the
+	// message is dropped and counted, and is no offence of that peer.
 	ErrPassedOn = fmt.Errorf("%w that was passed on", ErrMalformed)
 
-	// ErrFraming is wrapped by an error that leaves unknown where the next frame of a
-	// stream begins, so that the stream must end.
+	// ErrFraming is wrapped by an error after which the start of the next frame is
+	// unknown. The stream must end.
 	ErrFraming = errors.New("peer-relay: malformed stream")
 
-	// ErrTooBig says that a message is larger than what every peer can take.
+	// ErrTooBig means that a message exceeds the size that every peer accepts.
 	ErrTooBig = errors.New("peer-relay: message too big")
 
-	// ErrUnencodable says that a message has no form on the link that it was to take.
+	// ErrUnencodable means that the link's encoding has no form for a message.
 	ErrUnencodable = errors.New("peer-relay: message cannot be encoded")
 )
 

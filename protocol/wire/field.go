@@ -4,17 +4,16 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A field is one field of a protobuf message: its number and its value (num for a
-// varint or fixed integer, val for bytes).
+// A field is one field of a protobuf message.
 type field struct {
 	number protowire.Number
 	typ    protowire.Type
-	num    uint64
-	val    []byte
+	num    uint64 // value of a varint or a fixed integer
+	val    []byte // value of a field of bytes
 }
 
-// nextField cuts the first field off b. Every varint must be minimal, so that a
-// message has one encoding and a relay cannot make a second one of it.
+// nextField returns the first field of b and the bytes after it. Every varint must be
+// minimal, so that a message has one encoding and a relay cannot make a second one.
 func nextField(b []byte) (f field, rest []byte, err error) {
 	tag, n, err := minimalVarint(b)
 	if err != nil {
@@ -64,7 +63,7 @@ func nextField(b []byte) (f field, rest []byte, err error) {
 }
 
 func minimalVarint(b []byte) (uint64, int, error) {
-	if len(b) > 0 && b[0] < 0x80 { // most of them
+	if len(b) > 0 && b[0] < 0x80 { // most varints
 		return uint64(b[0]), 1, nil
 	}
 	v, n := protowire.ConsumeVarint(b)
@@ -77,7 +76,7 @@ func minimalVarint(b []byte) (uint64, int, error) {
 	return v, n, nil
 }
 
-// want checks the wire type of a known field.
+// want returns an error if the field has another wire type.
 func (f field) want(t protowire.Type) error {
 	if f.typ != t {
 		return malformed("field %d has wire type %d, want %d", f.number, f.typ, t)
@@ -85,7 +84,7 @@ func (f field) want(t protowire.Type) error {
 	return nil
 }
 
-// id reads a field that holds one id.
+// id returns the value of a field that holds one id.
 func (f field) id() (ID, error) {
 	if err := f.want(protowire.BytesType); err != nil {
 		return ID{}, err
@@ -96,7 +95,7 @@ func (f field) id() (ID, error) {
 	return ID(f.val), nil
 }
 
-// sized reads a field of bytes of a bounded length.
+// sized returns the value of a field of least to most bytes.
 func (f field) sized(least, most int) ([]byte, error) {
 	if err := f.want(protowire.BytesType); err != nil {
 		return nil, err
@@ -107,9 +106,10 @@ func (f field) sized(least, most int) ([]byte, error) {
 	return f.val, nil
 }
 
-// enum reads a varint that must fit the 31 bits of a protobuf enum.
+// enum stores a varint in v. It must fit into the 31 bits of a protobuf enum.
 func (f field) enum(v *uint32) error { return f.upTo(v, maxEnum) }
 
+// upTo stores a varint of at most most in v.
 func (f field) upTo(v *uint32, most uint32) error {
 	if err := f.want(protowire.VarintType); err != nil {
 		return err
@@ -121,16 +121,16 @@ func (f field) upTo(v *uint32, most uint32) error {
 	return nil
 }
 
-// A fieldSet notes which of the known fields, all below 64, were seen. Fields that
-// this version does not know stand outside it: they may be repeated ones.
+// A fieldSet is the set of known fields that were read. Their numbers are below 64.
+// Unknown fields are not in it, since they may be repeated.
 type fieldSet uint64
 
 func (s *fieldSet) add(n protowire.Number) { *s |= 1 << uint(n) }
 
-// once refuses a second field that may stand but once.
+// once adds a field, and returns an error if the set has it already.
 func (s *fieldSet) once(n protowire.Number) error {
 	if s.has(n) {
-		return malformed("field %d stands twice", n)
+		return malformed("field %d occurs twice", n)
 	}
 	s.add(n)
 	return nil
@@ -138,8 +138,8 @@ func (s *fieldSet) once(n protowire.Number) error {
 
 func (s fieldSet) has(n protowire.Number) bool { return s&(1<<uint(n)) != 0 }
 
-// eachField walks through the fields of an inner message of which the numbers up
-// to last are known and those in repeated may stand more than once.
+// eachField calls each for every known field of an inner message. The known fields have
+// the numbers up to last, and those in repeated may occur more than once.
 func eachField(b []byte, last protowire.Number, repeated fieldSet, each func(field) error) (seen fieldSet, err error) {
 	for len(b) > 0 {
 		var f field
@@ -169,7 +169,7 @@ func appendVarint(b []byte, n protowire.Number, v uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
 }
 
-// appendUint leaves out a zero, as proto3 does.
+// appendUint appends a field unless it is zero, as proto3 does.
 func appendUint(b []byte, n protowire.Number, v uint64) []byte {
 	if v == 0 {
 		return b

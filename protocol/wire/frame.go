@@ -7,11 +7,11 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A FrameType tells the frames of a link apart.
+// A FrameType is the type of a frame.
 type FrameType uint8
 
 const (
-	FrameUnknown FrameType = iota // of a later version: skipped and counted
+	FrameUnknown FrameType = iota // from a later version: skipped and counted
 	FrameHello
 	FrameAck
 	FrameNack
@@ -29,43 +29,43 @@ func (t FrameType) String() string {
 	return fmt.Sprintf("type(%d)", uint8(t))
 }
 
-// A Frame is one frame of a link. A message frame is a [Message], which stays the same
-// while it is at one peer and may be shared by several frames, in the small envelope of
-// one hop: the budgets, and this peer's entry of the path.
+// A Frame is one frame of a link. A message frame is a [Message] in a small envelope of one
+// hop: the budgets, and this peer's entry of the path. The Message does not change while it
+// is at one peer, and several frames may share it.
 //
 //	| length | hop | nonce body route sig targets | path … | this peer |
 //	   envelope      Message                                 envelope
 //
-// So a relay writes the bytes that it read between a head and a tail of its own, and
-// encodes nothing again. A Frame belongs to one goroutine; after it was handed to a link
-// it must not be changed.
+// So a relay writes the bytes that it read, with a new head before them and a tail after
+// them, and encodes nothing again. A Frame belongs to one goroutine. It must not be changed
+// after it was passed to a link.
 type Frame struct {
 	Type  FrameType
-	Num   uint64 // of an ack its count, of a ping or pong its token
+	Num   uint64 // the count of an ack, or the token of a ping or pong
 	Hello *Hello
 	Nack  *Nack
 	Bye   ByeReason
 
 	*Message     // nil unless Type is FrameMessage
-	Hop      Hop // of a message; one that came without has no budget to spend
+	Hop      Hop // budgets of a message; zero if it arrived without them
 
-	noHop     bool   // the message came without hop, and goes on without
-	relay     ID     // what Relay added to the path; the zero id if nothing
-	linkFrame []byte // the bytes of a frame that is no message
+	noHop     bool   // the message arrived without hop, and is forwarded without it
+	relay     ID     // the peer that Relay added to the path; the zero id means none
+	linkFrame []byte // the bytes of a frame that is not a message
 
 	edge [lengthPrefix + hopSize + pathEntry]byte // room for head and tail while they are written
 }
 
-// Relay adds the peer that passes the message on to the path, once.
+// Relay appends the peer that forwards the message to the path. A second call replaces it.
 func (f *Frame) Relay(id ID) { f.relay = id }
 
-// Copy returns a frame of the same message, for a second copy with other budgets.
+// Copy returns a second frame of the same message, which can have other budgets.
 func (f *Frame) Copy() *Frame {
 	c := *f
 	return &c
 }
 
-// PathLen returns the number of peers that the message went through, its origin included.
+// PathLen returns the number of peers in the path, the origin included.
 func (f *Frame) PathLen() int {
 	n := f.Message.pathLen()
 	if f.relay != (ID{}) {
@@ -74,7 +74,7 @@ func (f *Frame) PathLen() int {
 	return n
 }
 
-// PathAt returns the i-th entry of the path; the 0-th is the origin.
+// PathAt returns entry i of the path. Entry 0 is the origin.
 func (f *Frame) PathAt(i int) ID {
 	if i == f.Message.pathLen() {
 		return f.relay
@@ -82,7 +82,7 @@ func (f *Frame) PathAt(i int) ID {
 	return ID(f.bytes[f.pathFrom+i*pathEntry+2:][:IDSize])
 }
 
-// Path returns the peers that the message went through, its origin first.
+// Path returns a copy of the path, the origin first.
 func (f *Frame) Path() []ID {
 	path := make([]ID, f.PathLen())
 	for i := range path {
@@ -91,7 +91,7 @@ func (f *Frame) Path() []ID {
 	return path
 }
 
-// InPath reports whether the message went through a peer.
+// InPath reports whether the path contains a peer.
 func (f *Frame) InPath(id ID) bool {
 	if f.relay == id {
 		return id != ID{}
@@ -104,7 +104,7 @@ func (f *Frame) InPath(id ID) bool {
 	return false
 }
 
-// Size returns the bytes that the frame takes on a native link, without its length prefix.
+// Size returns the length of the frame on a native link in bytes, without its length prefix.
 func (f *Frame) Size() int {
 	if f.Message == nil {
 		return len(f.linkFrame)
@@ -119,9 +119,9 @@ func (f *Frame) Size() int {
 	return size
 }
 
-// WriteTo writes the frame with its length prefix, as it goes onto a stream, in up to
-// three writes. It implements io.WriterTo. A frame that no reader would take is refused
-// before anything of it is written.
+// WriteTo writes the frame with its length prefix in up to three writes. It implements
+// io.WriterTo. If a reader would refuse the frame, WriteTo returns an error and writes
+// nothing.
 func (f *Frame) WriteTo(w io.Writer) (written int64, err error) {
 	head, body, tail, err := f.parts()
 	for _, part := range [...][]byte{head, body, tail} {
@@ -134,7 +134,7 @@ func (f *Frame) WriteTo(w io.Writer) (written int64, err error) {
 	return written, err
 }
 
-// AppendTo appends what WriteTo writes.
+// AppendTo appends the bytes that WriteTo writes.
 func (f *Frame) AppendTo(b []byte) ([]byte, error) {
 	head, body, tail, err := f.parts()
 	if err != nil {
@@ -143,12 +143,12 @@ func (f *Frame) AppendTo(b []byte) ([]byte, error) {
 	return append(append(append(b, head...), body...), tail...), nil
 }
 
-// parts returns what the frame is on a stream, in three parts. The first and last lie in
-// the frame's own room.
+// parts returns the bytes of the frame on a stream, in three parts. The first and the last
+// alias f.edge.
 func (f *Frame) parts() (head, body, tail []byte, err error) {
 	size := f.Size()
 	switch {
-	case size == 0: // a link frame that a reader would refuse, or that no constructor made
+	case size == 0: // a link frame that encode refused, or that no constructor made
 		return nil, nil, nil, malformed("a frame of type %v without bytes", f.Type)
 	case size > MaxFrame:
 		return nil, nil, nil, fmt.Errorf("%w: the frame has %d bytes, want at most %d", ErrTooBig, size, MaxFrame)
@@ -168,8 +168,7 @@ func (f *Frame) parts() (head, body, tail []byte, err error) {
 	return head, f.bytes, tail, nil
 }
 
-// hopSize is the size of the hop field: a tag and four bytes.
-const hopSize = 5
+const hopSize = 5 // bytes of the hop field: a tag and four bytes
 
 func appendHop(b []byte, h Hop) []byte {
 	return protowire.AppendFixed32(protowire.AppendTag(b, fieldHop, protowire.Fixed32Type), uint32(h))

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -19,7 +18,7 @@ import (
 
 func testID(name string) ID { return HashID([]byte(name)) }
 
-// testMessage returns a frame with size bytes of payload and whatever change adds.
+// testMessage returns a frame with size bytes of payload and these changes.
 func testMessage(tb testing.TB, size int, change ...func(*MessageFields)) *Frame {
 	tb.Helper()
 	f, err := NewMessageFrame(testFields(tb, size, change...))
@@ -53,7 +52,6 @@ func TestForward(t *testing.T) {
 	for _, size := range []int{0, 1, 64, 127, 1 << 10, 16 << 10, MaxPayload} {
 		f := testMessage(t, size, func(m *MessageFields) { m.Route, m.Sig = testIDs(3), make([]byte, 64) })
 		for f.PathLen() < MaxPath {
-			// A relay reads the frame and sends it on.
 			read, err := ParseFrame(onWire(t, f))
 			if err != nil {
 				t.Fatal(err)
@@ -133,7 +131,7 @@ func TestParseAllocations(t *testing.T) {
 	}
 }
 
-// TestCopy: two frames of one message are written at once, each with an envelope of its own.
+// TestCopy writes two frames of one message concurrently, each with its own envelope.
 func TestCopy(t *testing.T) {
 	f := testMessage(t, 300, func(m *MessageFields) { m.Route, m.Path = testIDs(2), testIDs(3) })
 	before := onWire(t, f)
@@ -171,7 +169,7 @@ func TestCopy(t *testing.T) {
 func TestHop(t *testing.T) {
 	h := NewHop()
 	if h.TxLeft() != TxBudget || h.DetoursLeft() != Detours || h>>8&0xff != nacks || h&0xff != 0 {
-		t.Errorf("a message starts with %08x", h)
+		t.Errorf("NewHop = %08x", h)
 	}
 	for n, want := range map[int]int{-1: 0, 0: 0, 1: 1, 255: 255, 256: 255, math.MaxInt: 255, math.MinInt: 0} {
 		all := Hop(0xa1b2c3d4)
@@ -192,7 +190,7 @@ func TestHop(t *testing.T) {
 	}
 }
 
-// limits of a message, each just kept and just broken.
+// messageLimits are the limits of a message's fields. The test tries each limit, and one more.
 var messageLimits = []struct {
 	name string
 	make func(n int) func(*MessageFields)
@@ -226,7 +224,7 @@ func TestMessageLimits(t *testing.T) {
 		"no nonce":               func(m *MessageFields) { m.Nonce = nil },
 		"a nonce of two lines":   func(m *MessageFields) { m.Nonce = []byte("1\n2") },
 		"targets and a receiver": func(m *MessageFields) { m.Targets = testIDs(1) },
-		"neither":                func(m *MessageFields) { m.Body.To = ID{} },
+		"no receiver":            func(m *MessageFields) { m.Body.To = ID{} },
 	} {
 		if f, err := NewMessageFrame(testFields(t, 10, change)); !errors.Is(err, ErrMalformed) || f != nil {
 			t.Errorf("%s: frame %v, error %v, want ErrMalformed", name, f, err)
@@ -237,11 +235,10 @@ func TestMessageLimits(t *testing.T) {
 	}
 }
 
-// bodyOverhead is what the Body of testFields has beside its payload, if that is large.
-const bodyOverhead = 2*22 + 2 + 4
+const bodyOverhead = 2*22 + 2 + 4 // bytes of testFields' Body around a large payload
 
-// TestFrameLimit: a message of the largest Body can be laid out, travel 19 relays
-// and come back in a NACK; what cannot do so is refused at its origin.
+// TestFrameLimit checks that a message with the largest Body can pass 19 relays and return
+// in a NACK, and that its origin refuses a message that cannot.
 func TestFrameLimit(t *testing.T) {
 	largest := func(m *MessageFields) {
 		m.Route, m.Sig, m.Nonce = testIDs(MaxRoute), make([]byte, MaxSig), []byte(strings.Repeat("1", MaxNonce))
@@ -264,7 +261,7 @@ func TestFrameLimit(t *testing.T) {
 	}
 	checkWire(t, nack)
 
-	// The largest frame that may start.
+	// The largest frame that an origin may send.
 	targets := func(m *MessageFields) {
 		largest(m)
 		m.Body.To, m.Targets = ID{}, testIDs(MaxTargets)
@@ -283,7 +280,7 @@ func TestFrameLimit(t *testing.T) {
 		t.Errorf("the largest frame has %d bytes, want %d", have, want)
 	}
 
-	// A frame of exactly MaxFrame comes in; it cannot grow.
+	// A frame of exactly MaxFrame can be read, and cannot grow.
 	b := onWire(t, testMessage(t, MaxBody-bodyOverhead))
 	path := b[len(b)-pathEntry:]
 	b = slices.Clip(b[:len(b)-pathEntry])
@@ -341,7 +338,7 @@ func TestHelloLimits(t *testing.T) {
 		}
 	}
 
-	// The whole frame counts, with what this version does not know.
+	// The limit is on the whole frame, unknown fields included.
 	least := onWire(t, must(NewHello(Hello{Link: 1})))
 	pad := MaxHello - len(least) - 2 - 2
 	for _, more := range []int{0, 1} {
@@ -379,7 +376,7 @@ func TestLinkFrames(t *testing.T) {
 	for _, f := range []*Frame{{}, {Type: FrameMessage}, {Type: FrameBye, Bye: 1 << 31}, NewBye(1 << 31),
 		{Type: FrameHello, Hello: &Hello{Agent: "\xff"}}} {
 		if wire, err := f.AppendTo(nil); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%+v goes out as %x, error %v, want ErrMalformed", f, wire, err)
+			t.Errorf("%+v is written as %x, error %v, want ErrMalformed", f, wire, err)
 		}
 	}
 	if _, err := NewNack(Nack{Frame: make([]byte, MaxFrame-4)}); !errors.Is(err, ErrMalformed) {
@@ -387,69 +384,8 @@ func TestLinkFrames(t *testing.T) {
 	}
 	for typ := FrameUnknown; typ <= FrameMessage+1; typ++ {
 		if typ.String() == "" || (typ > FrameMessage) != strings.Contains(typ.String(), "type(") {
-			t.Errorf("type %d is called %q", uint8(typ), typ)
+			t.Errorf("type %d has the name %q", uint8(typ), typ)
 		}
-	}
-}
-
-func TestReadFrame(t *testing.T) {
-	ping := must(NewPing(1).AppendTo(nil))
-	largest := append([]byte{0x80, 0x80, 0x10}, make([]byte, MaxFrame)...) // a length of MaxFrame
-	for _, c := range []struct {
-		name   string
-		stream []byte
-		most   int
-		want   error // nil: a frame
-	}{
-		{"a frame", ping, MaxFrame, nil},
-		{"a frame of the greatest size allowed", ping, len(ping) - 1, nil},
-		{"nothing", nil, MaxFrame, io.EOF},
-		{"half a length", []byte{0x80}, MaxFrame, io.ErrUnexpectedEOF},
-		{"a length alone", []byte{0x05}, MaxFrame, io.ErrUnexpectedEOF},
-		{"half a frame", ping[:5], MaxFrame, io.ErrUnexpectedEOF},
-		{"more than allowed", ping, len(ping) - 2, ErrFraming},
-		{"more than a negative number", ping, -1, ErrFraming},
-		{"a length longer than needed", append([]byte{ping[0] | 0x80, 0x00}, ping[1:]...), MaxFrame, ErrFraming},
-		{"a length of 3 bytes longer than needed", append([]byte{ping[0] | 0x80, 0x80, 0x00}, ping[1:]...), MaxFrame, ErrFraming},
-		{"a length of 4 bytes", []byte{0x80, 0x80, 0x80, 0x01}, MaxFrame, ErrFraming},
-		{"MaxFrame and 1 byte, whatever is asked", append([]byte{0x81, 0x80, 0x10}, make([]byte, MaxFrame+1)...), 1 << 30, ErrFraming},
-		{"MaxFrame of nonsense", largest, 1 << 30, ErrMalformed},
-		{"an empty frame", []byte{0}, MaxFrame, ErrMalformed},
-	} {
-		f, err := ReadFrame(bufio.NewReader(bytes.NewReader(c.stream)), c.most)
-		if !errors.Is(err, c.want) || (f == nil) == (c.want == nil) {
-			t.Errorf("%s: frame %v, error %v, want %v", c.name, f, err, c.want)
-		}
-		if errors.Is(err, ErrFraming) && errors.Is(err, ErrMalformed) {
-			t.Errorf("%s: %v says that the stream may go on", c.name, err)
-		}
-	}
-
-	// After a malformed frame the next one is read; unknown ones too.
-	r := bufio.NewReader(bytes.NewReader(slices.Concat([]byte{2, 0x10, 0xff}, []byte{2, 0x3a, 0}, ping)))
-	if _, err := ReadFrame(r, MaxFrame); !errors.Is(err, ErrMalformed) {
-		t.Errorf("error %v, want ErrMalformed", err)
-	}
-	if f, err := ReadFrame(r, MaxFrame); err != nil || f.Type != FrameUnknown {
-		t.Errorf("frame %v, error %v, want an unknown one", f, err)
-	}
-	if f, err := ReadFrame(r, MaxFrame); err != nil || f.Type != FramePing {
-		t.Errorf("frame %v, error %v, want a ping", f, err)
-	}
-}
-
-// TestReadFrameOwnsBytes: a frame stays what it is when the reader's buffer, or the
-// argument of ParseFrame, is used again.
-func TestReadFrameOwnsBytes(t *testing.T) {
-	want := onWire(t, testMessage(t, 50))
-	b := bytes.Clone(want)
-	f, err := ParseFrame(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	clear(b)
-	if !bytes.Equal(onWire(t, f), want) {
-		t.Error("ParseFrame kept its argument")
 	}
 }
 
@@ -475,56 +411,5 @@ func TestValidNonce(t *testing.T) {
 		if have := ValidNonce([]byte(nonce)); have != want {
 			t.Errorf("%q: %v", nonce, have)
 		}
-	}
-}
-
-// BenchmarkForward is the codec's share of a relay: read a frame, append to its
-// path, spend a transmission, lay out the bytes that go on.
-func BenchmarkForward(b *testing.B) {
-	for _, size := range []int{64, 1 << 10, 16 << 10} {
-		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
-			wire := must(testMessage(b, size, func(m *MessageFields) { m.Path = testIDs(3) }).AppendTo(nil))
-			relay := testID("relay")
-			r := bytes.NewReader(wire)
-			b.ReportAllocs()
-			b.SetBytes(int64(len(wire)))
-			for b.Loop() {
-				r.Reset(wire)
-				f, err := ReadFrame(r, MaxFrame)
-				if err != nil {
-					b.Fatal(err)
-				}
-				f.Relay(relay)
-				f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1)
-				if _, err := f.WriteTo(io.Discard); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// BenchmarkOriginate is the codec's share of a sender.
-func BenchmarkOriginate(b *testing.B) {
-	for _, size := range []int{64, 1 << 10, 16 << 10} {
-		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
-			m := testFields(b, size)
-			body := m.Body
-			b.ReportAllocs()
-			b.SetBytes(int64(size))
-			for b.Loop() {
-				m.Body = Body{To: body.To, From: body.From, Form: body.Form, Payload: body.Payload}
-				if err := m.Body.Encode(); err != nil {
-					b.Fatal(err)
-				}
-				f, err := NewMessageFrame(m)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if _, err := f.WriteTo(io.Discard); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }

@@ -30,20 +30,20 @@ func FuzzParseFrame(f *testing.F) {
 		checkWire(t, frame)
 		again, err := ParseFrame(onWire(t, frame))
 		if err != nil {
-			t.Fatalf("what was parsed does not parse again: %v", err)
+			t.Fatalf("a parsed frame does not parse again: %v", err)
 		}
 		checkSame(t, again, frame)
 		if frame.Type != FrameMessage {
 			return
 		}
 		if have := onWire(t, again); !bytes.Equal(have, onWire(t, frame)) {
-			t.Fatal("a normal form is not its own normal form")
+			t.Fatal("parsing the canonical form changed it")
 		}
 		checkForward(t, frame)
 	})
 }
 
-// checkWire reads back what is written.
+// checkWire checks that ReadFrame returns the frame that AppendTo wrote.
 func checkWire(t *testing.T, f *Frame) {
 	t.Helper()
 	wire, err := f.AppendTo(nil)
@@ -75,7 +75,7 @@ func checkSame(t *testing.T, have, want *Frame) {
 	}
 }
 
-// checkForward appends to the path and patches hop as a relay does.
+// checkForward checks that a relay changes only hop and the path. It relays f.
 func checkForward(t *testing.T, f *Frame) {
 	t.Helper()
 	old := bytes.Clone(onWire(t, f))
@@ -104,7 +104,7 @@ func checkForward(t *testing.T, f *Frame) {
 	checkSame(t, again, f)
 }
 
-// afterHop cuts the hop field, if f has one, off its bytes.
+// afterHop returns the bytes b of f without the hop field.
 func afterHop(f *Frame, b []byte) []byte {
 	if f.noHop {
 		return b
@@ -115,7 +115,7 @@ func afterHop(f *Frame, b []byte) []byte {
 func FuzzParseBody(f *testing.F) {
 	bodies := 0
 	for _, v := range readVectors(f) {
-		// Malformed ones too: what lies in a frame's field 10.
+		// Field 10 of malformed frames is a seed too.
 		for rest := []byte(v.Hex); len(rest) > 0; {
 			x, next, err := nextField(rest)
 			if err != nil {
@@ -144,7 +144,7 @@ func FuzzParseBody(f *testing.F) {
 		}
 		joined, err := JoinBody(b.Head(), b.Form, b.Payload)
 		if err != nil || !bytes.Equal(joined.Raw(), raw) {
-			t.Fatalf("head and payload give %x, error %v", joined.Raw(), err)
+			t.Fatalf("head and payload make %x, error %v", joined.Raw(), err)
 		}
 		ours := b
 		if err := ours.Encode(); err != nil {
@@ -164,7 +164,7 @@ func FuzzParseBody(f *testing.F) {
 	})
 }
 
-// normal makes empty slices nil.
+// normal returns b with a nil payload if it is empty.
 func normal(b Body) Body {
 	if len(b.Payload) == 0 {
 		b.Payload = nil
@@ -231,7 +231,7 @@ func FuzzParseID(f *testing.F) {
 		id, err := ParseID(s)
 		var text ID
 		if textErr := text.UnmarshalText([]byte(s)); (textErr == nil) != (err == nil) || text != id {
-			t.Fatalf("UnmarshalText gives %v, %v; ParseID %v, %v", text, textErr, id, err)
+			t.Fatalf("UnmarshalText returns %v, %v; ParseID %v, %v", text, textErr, id, err)
 		}
 		if err != nil {
 			if id != (ID{}) {

@@ -13,15 +13,15 @@ import (
 	"testing"
 )
 
-// A vector is a frame of testdata/frames, as it comes over a stream but for its
-// length. The wire is frozen, so nothing here ever writes those files: who adds a
-// vector works it out by hand or with another implementation.
+// A vector is a frame of testdata/frames, without its length prefix. The wire is frozen, so
+// no test writes those files. The author of a new vector makes it by hand or with another
+// implementation.
 type vector struct {
 	Name      string       `json:"name"`
 	Hex       hexBytes     `json:"hex"`
-	Canonical hexBytes     `json:"canonical"` // what it becomes, if something else
-	Ours      bool         `json:"ours"`      // it is what our encoder makes of the fields
-	Error     string       `json:"error"`     // part of the reason why it is malformed
+	Canonical hexBytes     `json:"canonical"` // the bytes that a relay makes of it, if different
+	Ours      bool         `json:"ours"`      // our encoder makes the same bytes of the fields
+	Error     string       `json:"error"`     // part of the error for a malformed frame
 	Frame     *vectorFrame `json:"frame"`
 }
 
@@ -91,7 +91,7 @@ func hexOf(b []byte) hexBytes {
 	return b
 }
 
-// readVectors reads every vector and fails if there is a file without any.
+// readVectors returns every vector. It fails the test if a file has none.
 func readVectors(tb testing.TB) (all []vector) {
 	tb.Helper()
 	files, err := filepath.Glob(filepath.Join("..", "testdata", "frames", "*.json"))
@@ -122,7 +122,7 @@ func readVectors(tb testing.TB) (all []vector) {
 	return all
 }
 
-// describe returns the fields of a frame as a vector has them.
+// describe returns the fields of a frame in the form of a vector.
 func describe(f *Frame) *vectorFrame {
 	v := &vectorFrame{Type: f.Type.String(), Num: f.Num, Bye: uint32(f.Bye)}
 	if h := f.Hello; h != nil {
@@ -148,7 +148,7 @@ func describe(f *Frame) *vectorFrame {
 	return v
 }
 
-// build makes a frame from nothing but the fields of f.
+// build returns a new frame with the fields of f.
 func build(f *Frame) (*Frame, error) {
 	switch f.Type {
 	case FrameHello:
@@ -172,7 +172,7 @@ func build(f *Frame) (*Frame, error) {
 	return NewMessageFrame(MessageFields{Hop: f.Hop, Nonce: f.Nonce, Body: b, Route: f.Route, Sig: f.Sig, Targets: f.Targets, Path: f.Path()})
 }
 
-// onWire returns the bytes that f takes on a stream, without the length before them.
+// onWire returns the bytes of f on a stream, without the length prefix.
 func onWire(tb testing.TB, f *Frame) []byte {
 	tb.Helper()
 	wire, err := f.AppendTo(nil)
@@ -205,7 +205,7 @@ func TestVectors(t *testing.T) {
 				t.Errorf("decoded to\n%s\nwant\n%s", asJSON(t, have), asJSON(t, v.Frame))
 			}
 			if have := onWire(t, f); !bytes.Equal(have, v.Canonical) {
-				t.Errorf("goes on as\n%x\nwant\n%x", have, v.Canonical)
+				t.Errorf("forwarded as\n%x\nwant\n%x", have, v.Canonical)
 			}
 			if !v.Ours {
 				return

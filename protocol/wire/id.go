@@ -18,15 +18,15 @@ const IDBits = IDSize * 8
 // smaller the exclusive or of two ids, read as a big-endian number, the nearer.
 type ID [IDSize]byte
 
-// HashID returns the id of a libp2p peer: the first 20 bytes of the SHA-256 of the
-// bytes of its peer id, the head of its key in a Kademlia DHT. That is why a key
-// can prove an id.
+// HashID returns the id of a libp2p peer: the first 20 bytes of the SHA-256 of its
+// binary peer id. They are also the head of its key in a Kademlia DHT. Since the peer
+// id is made of the public key, a key can prove an id.
 func HashID(peerID []byte) ID {
 	sum := sha256.Sum256(peerID)
 	return ID(sum[:IDSize])
 }
 
-// ParseID reads 40 hexadecimal digits of either case.
+// ParseID returns the id that 40 hexadecimal digits of either case spell.
 func ParseID(s string) (ID, error) {
 	var id ID
 	if len(s) != 2*IDSize {
@@ -60,7 +60,7 @@ func (id *ID) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Compare orders ids as big-endian numbers: -1, 0 or 1.
+// Compare returns -1, 0 or 1: the order of two ids as big-endian numbers.
 func (id ID) Compare(other ID) int { return bytes.Compare(id[:], other[:]) }
 
 // Closer reports whether a is strictly nearer to id than b is.
@@ -73,8 +73,8 @@ func (id ID) Closer(a, b ID) bool {
 	return false
 }
 
-// CommonPrefixLen returns the number of leading bits that id and other share: the
-// index of the bucket that other falls into, IDBits when they are equal.
+// CommonPrefixLen returns the number of leading bits that id and other share. It is the
+// index of other's bucket, and IDBits if the two are equal.
 func (id ID) CommonPrefixLen(other ID) int {
 	for i := range id {
 		if x := id[i] ^ other[i]; x != 0 {
@@ -84,10 +84,10 @@ func (id ID) CommonPrefixLen(other ID) int {
 	return IDBits
 }
 
-// bit returns the i-th bit of the id, the most significant first.
+// Bit returns the i-th bit of the id, the most significant first.
 func (id ID) Bit(i int) byte { return id[i/8] >> (7 - i%8) & 1 }
 
-// flipBit returns the id with its i-th bit inverted.
+// FlipBit returns the id with its i-th bit inverted.
 func (id ID) FlipBit(i int) ID {
 	id[i/8] ^= 1 << (7 - i%8)
 	return id

@@ -16,7 +16,7 @@ func randomIDs(n int) []ID {
 		for j := range ids[i] {
 			ids[i][j] = byte(r.Uint32())
 		}
-		if i > 0 && i%2 == 0 { // near the one before, or equal to it
+		if i > 0 && i%2 == 0 { // near the previous id, or equal to it
 			ids[i] = ids[i-1]
 			if i%6 != 0 {
 				ids[i] = ids[i].FlipBit(r.IntN(IDBits))
@@ -41,7 +41,7 @@ func TestIDText(t *testing.T) {
 			t.Errorf("an error of %d bytes", len(err.Error()))
 		}
 		if err := id.UnmarshalText([]byte(s)); err == nil {
-			t.Errorf("UnmarshalText takes %q", s)
+			t.Errorf("UnmarshalText accepts %q", s)
 		}
 	}
 	keep := id
@@ -71,7 +71,7 @@ func TestHashID(t *testing.T) {
 	if have := HashID([]byte("peer")); have != ID(sum[:20]) {
 		t.Errorf("%v, want the head of %x", have, sum)
 	}
-	// SHA-256 of nothing, as everybody prints it.
+	// The well-known SHA-256 of no bytes.
 	if have := HashID(nil).String(); have != "e3b0c44298fc1c149afbf4c8996fb92427ae41e4" {
 		t.Error(have)
 	}
@@ -120,7 +120,7 @@ func TestIDBits(t *testing.T) {
 	for i := range IDBits {
 		id := ID{}.FlipBit(i)
 		if want := new(big.Int).Lsh(big.NewInt(1), uint(IDBits-1-i)); number(id).Cmp(want) != 0 {
-			t.Errorf("bit %d alone is %v", i, id)
+			t.Errorf("the id with only bit %d set is %v", i, id)
 		}
 		for j := range IDBits {
 			if have := id.Bit(j); (have == 1) != (i == j) || have > 1 {

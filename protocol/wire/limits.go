@@ -2,32 +2,32 @@ package wire
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// The sizes of the wire. Each is checked on what is read and on what is written.
+// Limits of the wire. Each is checked when reading and when writing.
 const (
 	MaxFrame   = 262144 // bytes of one frame, without its length prefix
-	MaxBody    = 260000 // bytes of one Body: a frame less room for its other fields
+	MaxBody    = 260000 // bytes of one Body: MaxFrame less room for the frame's other fields
 	MaxHello   = 4096   // bytes of a HELLO frame
 	MaxRecord  = 2048   // bytes of a signed peer record
-	MaxKey     = 1024   // bytes of a public key: an RSA key of 4,096 bits with room to spare
+	MaxKey     = 1024   // bytes of a public key: more than an RSA key of 4,096 bits has
 	MaxSig     = 512    // bytes of a signature: 64 for Ed25519, 512 for RSA of 4,096 bits
 	MaxNonce   = 32     // printable ASCII characters
-	MaxPath    = 20     // entries; the first is the origin, so 19 relays
+	MaxPath    = 20     // entries: the origin and 19 relays
 	MaxRoute   = 20     // entries
 	MaxTargets = 64     // entries
-	MaxPayload = 64000  // raw bytes that every peer can take: 4 times as many in legacy JSON
-	MaxText    = 256000 // bytes of JSON text that every peer can take
+	MaxPayload = 64000  // raw bytes of a payload that every peer accepts; 4 times that in legacy JSON
+	MaxText    = 256000 // bytes of JSON text that every peer accepts
 
-	TokenSize    = 16 // bytes of a handshake token and of an end-to-end id
-	maxFeatures  = 32
-	maxFeature   = 64 // bytes of one feature's name
-	maxAgent     = 256
-	pathEntry    = 22 // tag, length, 20 bytes of id
-	lengthPrefix = 3  // bytes of headroom: a uvarint up to MaxFrame
-	nackHead     = 25 // bytes around a frame that comes back: 4 of the NACK, 11 seq, 6 reason, 4 of the frame
-	maxEnum      = 1<<31 - 1
+	TokenSize    = 16        // bytes of a handshake token and of an end-to-end id
+	maxFeatures  = 32        // features of a HELLO
+	maxFeature   = 64        // bytes of one feature's name
+	maxAgent     = 256       // bytes of the agent's name
+	pathEntry    = 22        // bytes of a path entry: tag, length and an id of 20 bytes
+	lengthPrefix = 3         // bytes of the longest length prefix, a uvarint up to MaxFrame
+	nackHead     = 25        // bytes around a returned frame: 4 of the NACK, 11 of seq, 6 of reason, 4 of the frame
+	maxEnum      = 1<<31 - 1 // greatest value of a protobuf enum
 )
 
-// Field numbers of a Frame. 1 to 6 are frames of the link, 8 to 15 a message.
+// Field numbers of a Frame. A link frame has one of 1 to 6, a message has fields of 8 to 15.
 //
 //	 1 hello   {1 features, 2 role, 3 link, 4 limits, 5 agent}
 //	 2 ack     varint    4 ping  fixed64    6 bye {1 reason}
@@ -38,7 +38,7 @@ const (
 //	12 sig     bytes     13 targets  repeated 20 bytes
 //	15 path    repeated 20 bytes, last: a relay appends pathEntry bytes
 //
-// 7 and 14 are free: the last numbers whose tags take one byte.
+// 7 and 14 are reserved: they are the last free numbers whose tags take one byte.
 const (
 	fieldHello   = 1
 	fieldAck     = 2

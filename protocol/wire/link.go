@@ -1,7 +1,6 @@
 package wire
 
-// A LinkKind says what a link runs over. A greater kind is the better one of two
-// links between the same two peers.
+// A LinkKind is what a link runs over. A link of a greater kind is preferred.
 type LinkKind uint8
 
 const (
@@ -14,31 +13,32 @@ func (k LinkKind) String() string {
 	return [...]string{"webrtc", "websocket", "native"}[k]
 }
 
-// A LinkInfo describes a link at the moment a router is handed it. It does
-// not change afterwards.
+// A LinkInfo describes a link at the moment when the router gets it. It does not change
+// later.
 type LinkInfo struct {
-	ID         ID       // the peer at the other end
-	Kind       LinkKind // what the link runs over
-	Proved     bool     // the peer's libp2p key hashes to ID
-	Dialed     bool     // this side opened the link
-	OverWebRTC bool     // the transport is WebRTC, whatever the kind: a dead peer is noticed late there
+	ID         ID // the peer at the other end
+	Kind       LinkKind
+	Proved     bool // the peer's libp2p key hashes to ID
+	Dialed     bool // this side opened the link
+	OverWebRTC bool // the transport of any kind of link is WebRTC, which notices a dead peer late
 
 	// Opener and Value order two links of the same kind between the same two
-	// peers: both ends keep the one with the lower Opener, then the lower Value.
-	// Opener is the opener's libp2p peer id on native links and its id on legacy
-	// ones. It is empty if the other end does not know this rule, as a JS peer.
+	// peers. Both ends keep the one with the lower Opener and, if those are equal,
+	// the lower Value. Opener is the opener's libp2p peer id on native links and
+	// its id on legacy links. It is empty if the other end, like a JS peer, does not
+	// know this rule.
 	Opener string
 	Value  uint64
 
 	Role     Role
 	Features []string // from the peer's hello
 	Agent    string
-	Addr     string // where the peer is, for people
+	Addr     string // the peer's address, for people
 }
 
-// A Contact is what is known of how to reach a peer.
+// A Contact is what is known about how to reach a peer.
 type Contact struct {
-	ID     ID     // the zero ID: any peer that answers
+	ID     ID     // the zero ID means any peer that answers
 	URL    string // a ws:// or wss:// URL, or a multiaddr
 	WebRTC bool   // the peer can be signalled to
 	Record []byte // a signed libp2p peer record

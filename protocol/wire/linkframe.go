@@ -8,44 +8,45 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A Hello is the first frame of either side.
+// A Hello is the first frame that each side of a link sends.
 type Hello struct {
-	Features []string // behaviours beyond the base that the sender knows: see ValidFeature
+	Features []string // optional behaviours that the sender knows: see ValidFeature
 	Role     Role
-	Link     uint64 // random: orders two links that the same peer opened
-	MaxFrame uint32 // the largest frame that the sender takes, 0: MaxFrame
+	Link     uint64 // a random number that orders two links of the same opener
+	MaxFrame uint32 // bytes of the largest frame that the sender accepts; 0 means MaxFrame
 	Agent    string // name and version, for people
 }
 
-// A Role says what a peer offers to others.
+// A Role is what a peer offers to others.
 type Role uint32
 
 const (
 	RolePeer   Role = 0 // relays for others
 	RoleLeaf   Role = 1 // a browser, or a peer that only dials out
-	RoleServer Role = 2 // a public relay: takes every peer, dials its like
+	RoleServer Role = 2 // a public relay: accepts every peer
 )
 
-// A Nack returns a message to the peer that it came from.
+// A Nack returns a message to the peer that sent it over this link.
 type Nack struct {
-	Seq    uint64
+	Seq    uint64 // the message's number in its direction of the link, from 1
 	Reason uint32
 	Frame  []byte // the whole frame, if it was acknowledged already
 }
 
-// A ByeReason says why a link ends.
+// A ByeReason is why a link ends.
 type ByeReason uint32
 
 const (
 	ByeNormal    ByeReason = 0
 	ByeDuplicate ByeReason = 1 // the two peers have a better link
-	ByeShutdown  ByeReason = 2 // the peer stops
-	ByeUnwanted  ByeReason = 3 // pruned: neither side needs it
-	ByeProtocol  ByeReason = 4 // the peer did not keep to the protocol
-	ByeSilent    ByeReason = 5 // no answer to a ping
+	ByeShutdown  ByeReason = 2 // the sender stops
+	ByeUnwanted  ByeReason = 3 // pruned: neither side needs the link
+	ByeProtocol  ByeReason = 4 // the receiver violated the protocol
+	ByeSilent    ByeReason = 5 // the receiver did not answer a ping
 )
 
-// NewHello returns the first frame of a link. It refuses what a reader would refuse.
+// NewHello returns the first frame of a link. It returns an error for a Hello that a
+// reader would refuse.
 func NewHello(h Hello) (*Frame, error) {
 	f := &Frame{Type: FrameHello, Hello: &h}
 	if err := f.encode(); err != nil {
@@ -57,7 +58,8 @@ func NewHello(h Hello) (*Frame, error) {
 // NewAck returns the acknowledgement of the first count messages of a link.
 func NewAck(count uint64) *Frame { return newLinkFrame(Frame{Type: FrameAck, Num: count}) }
 
-// NewNack returns a message back. It refuses what a reader would refuse.
+// NewNack returns a frame that sends a message back. It returns an error for a Nack that
+// a reader would refuse.
 func NewNack(n Nack) (*Frame, error) {
 	f := &Frame{Type: FrameNack, Nack: &n}
 	if err := f.encode(); err != nil {
@@ -66,7 +68,7 @@ func NewNack(n Nack) (*Frame, error) {
 	return f, nil
 }
 
-// NewPing returns a ping with a token that the pong brings back.
+// NewPing returns a ping with a token, which the pong repeats.
 func NewPing(token uint64) *Frame { return newLinkFrame(Frame{Type: FramePing, Num: token}) }
 
 // NewPong returns the answer to a ping.
@@ -75,15 +77,16 @@ func NewPong(token uint64) *Frame { return newLinkFrame(Frame{Type: FramePong, N
 // NewBye returns the last frame of a link.
 func NewBye(reason ByeReason) *Frame { return newLinkFrame(Frame{Type: FrameBye, Bye: reason}) }
 
-// newLinkFrame lays a frame out at once, so that Size is true and WriteTo only
-// reads. A frame that a reader would refuse, which only a reason that does not exist can
-// make, stays without bytes, and WriteTo returns the error.
+// newLinkFrame encodes a frame at once, so that Size is right and WriteTo only reads. A
+// reader would refuse a bye whose reason exceeds 31 bits. That frame stays without bytes,
+// and WriteTo returns an error.
 func newLinkFrame(f Frame) *Frame {
 	_ = f.encode()
 	return &f
 }
 
-// encode lays out a frame of the link. It refuses what a reader would refuse.
+// encode sets the bytes of a link frame. It parses them, so that it returns an error for
+// a frame that a reader would refuse.
 func (f *Frame) encode() error {
 	var b []byte
 	switch f.Type {
@@ -146,7 +149,7 @@ func parseHello(f field) (*Hello, error) {
 		return nil, err
 	}
 	if !seen.has(3) {
-		return nil, malformed("a hello without its link value")
+		return nil, malformed("a hello without a link value")
 	}
 	return h, nil
 }
@@ -159,14 +162,14 @@ func (h *Hello) addFeature(f field) error {
 	case len(h.Features) == maxFeatures:
 		return malformed("more than %d features", maxFeatures)
 	case !ValidFeature(string(name)):
-		return malformed("%q is no name of a feature", name)
+		return malformed("%q is not a valid feature name", name)
 	}
 	h.Features = append(h.Features, string(name))
 	return nil
 }
 
 // ValidFeature reports whether name can name a feature: 1 to 64 printable ASCII
-// characters but no space, and no comma, with which legacy JSON separates them.
+// characters without a space and a comma. Legacy JSON separates features by commas.
 func ValidFeature(name string) bool {
 	return len(name) > 0 && len(name) <= maxFeature &&
 		!strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' })

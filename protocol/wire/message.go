@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A Message is what no hop changes of a message, as it was read or laid out at this peer.
-// Its fields are parts of its bytes, and none may be changed once the message is shared.
+// A Message is the part of a message frame that does not change while it is at this peer.
+// Its fields alias its bytes. They must not be changed once frames share the Message.
 type Message struct {
 	Body    Body
 	Nonce   []byte
@@ -19,25 +19,25 @@ type Message struct {
 	Targets []ID
 
 	bytes    []byte // the frame without hop: the fields above, unknown ones, and the path last
-	pathFrom int    // where in bytes the path begins
+	pathFrom int    // offset of the path in bytes
 
-	hash  uint64 // 0: not computed yet
+	hash  uint64 // 0 means not computed yet
 	proof proof
 }
 
-// A proof says whether the signature of a message fits.
+// A proof is the result of checking a message's signature.
 type proof uint8
 
 const (
 	unchecked proof = iota
-	unproved        // not signed, or not by the key that the origin's id is the hash of
+	unproved        // not signed, or not by the key that hashes to the origin's id
 	proved
 )
 
-// Hash returns a hash of all that makes the message itself: its origin, nonce, body and
-// signature. With a keyed function, a peer that knows a message's origin and nonce cannot
-// make another message that counts as the same. The value is computed once, so that a
-// caller can do so before it takes a lock; it is not 0.
+// Hash returns a hash of the fields that identify a message: origin, nonce, body and
+// signature. The function should be keyed. Then a peer that knows a message's origin and
+// nonce cannot make another message with the same hash. The value is computed once, so
+// that a caller can compute it before it takes a lock. It is never 0.
 func (m *Message) Hash(hash func(from, nonce, body, sig []byte) uint64) uint64 {
 	if m.hash == 0 {
 		m.hash = hash(m.Body.From[:], m.Nonce, m.Body.raw, m.Sig) | 1
@@ -45,8 +45,8 @@ func (m *Message) Hash(hash func(from, nonce, body, sig []byte) uint64) uint64 {
 	return m.hash
 }
 
-// A Digest names a message in the logs of every peer that it goes through: it is the same
-// at each, and says nothing of the content.
+// A Digest names a message in the logs of the peers that it visits. It is the same at each
+// peer, and does not reveal the content.
 type Digest [8]byte
 
 // String returns the digest as 16 hexadecimal digits.
@@ -63,8 +63,8 @@ func (m *Message) Digest() (d Digest) {
 	return d
 }
 
-// Verify reports whether the message is signed by the key that its origin's id is the
-// hash of. The answer is kept, as that of Hash.
+// Verify reports whether the message is signed by the key that hashes to its origin's id.
+// Like Hash, it computes the result once.
 func (m *Message) Verify(verify func(key, data, sig []byte) (ID, bool)) bool {
 	if m.proof == unchecked {
 		m.proof = unproved
@@ -77,14 +77,14 @@ func (m *Message) Verify(verify func(key, data, sig []byte) (ID, bool)) bool {
 	return m.proof == proved
 }
 
-// IsSearch reports whether the message looks for the peer that is nearest to an id.
+// IsSearch reports whether the message is a search for the peer nearest to an id.
 func (m *Message) IsSearch() bool {
 	return m.Body.Kind == KindFind && m.Body.Flags&FlagClosest != 0
 }
 
 func (m *Message) pathLen() int { return (len(m.bytes) - m.pathFrom) / pathEntry }
 
-// MessageFields are the fields from which NewMessageFrame makes a frame.
+// MessageFields are the fields of a message frame.
 type MessageFields struct {
 	Hop     Hop
 	Nonce   []byte
@@ -95,13 +95,13 @@ type MessageFields struct {
 	Path    []ID
 }
 
-// NewMessageFrame lays out a message frame, whose Body is encoded or parsed. It refuses what
-// a reader would refuse, and a message that would outgrow MaxFrame before its path is
-// full, or when a relay returns it in a NACK.
+// NewMessageFrame returns a message frame of these fields, whose Body is encoded or parsed.
+// It returns an error for a message that a reader would refuse, and for one that would
+// exceed MaxFrame with a full path inside a NACK.
 func NewMessageFrame(m MessageFields) (*Frame, error) { return layOut(m, m.Body.raw, nil) }
 
 // EncodeMessageFrame is NewMessageFrame for a Body that is not encoded. It copies the payload
-// once, where Encode and NewMessageFrame copy it twice.
+// once. Encode and NewMessageFrame together copy it twice.
 func EncodeMessageFrame(m MessageFields) (*Frame, error) {
 	var room [2 * headRoom]byte // on the stack, unless the fields are long
 	head, err := m.Body.appendHead(room[:0])
@@ -124,14 +124,14 @@ func layOut(m MessageFields, head, payload []byte) (*Frame, error) {
 	return f, nil
 }
 
-// size returns the bytes that appendTo appends at most.
+// size returns an upper bound of the bytes that appendTo appends.
 func (m *MessageFields) size(body, unknown int) int {
 	return hopSize + 2 + len(m.Nonce) + 4 + body + 3 + len(m.Sig) + unknown +
 		pathEntry*(len(m.Route)+len(m.Targets)+len(m.Path))
 }
 
-// appendTo lays out the canonical form: hop first, unknown fields before the path, the
-// path last. head and payload are the body.
+// appendTo appends the canonical form: hop first, then the other fields, unknown fields, and
+// the path last. The body is head and payload together.
 func (m *MessageFields) appendTo(b, head, payload, unknown []byte) []byte {
 	b = appendHop(b, m.Hop)
 	b = appendBytes(b, fieldNonce, m.Nonce)

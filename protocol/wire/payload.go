@@ -6,13 +6,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The payloads of control messages. Each has exactly one legacy JSON form, so that
-// a gateway rebuilds the same bytes and a signature over them survives.
+// The payloads of control messages. Each has exactly one legacy JSON form, so that a
+// gateway rebuilds the same bytes and a signature over them stays valid.
 //
 //	findPeers         20 bytes, the id sought                  FormRaw
 //	foundPeers        up to MaxFound times 20 bytes            FormRaw
 //	handshake-offer   none                                     FormNone
-//	handshake-answer  {1 ws: string, 2 wrtc: bool}             FormRaw; FormNone refuses
+//	handshake-answer  {1 ws: string, 2 wrtc: bool}             FormRaw; FormNone for a refusal
 //	signal            JSON text                                FormJSON
 
 // Limits of these payloads.
@@ -21,14 +21,14 @@ const (
 	maxURL   = 2048 // bytes of a URL
 )
 
-// An Answer says how the peer that answers a handshake can be reached.
+// An Answer is how the peer that answers a handshake can be reached.
 type Answer struct {
 	WS   string // a ws:// or wss:// URL
-	NoWS bool   // there is no URL, which JSON tells from an empty one
-	WRTC bool
+	NoWS bool   // there is no URL; JSON distinguishes that from an empty one
+	WRTC bool   // the peer accepts signals
 }
 
-// AppendAnswer encodes a.
+// AppendAnswer appends the payload of a handshake-answer.
 func AppendAnswer(b []byte, a Answer) []byte {
 	if !a.NoWS {
 		b = appendBytes(b, 1, []byte(a.WS))
@@ -39,7 +39,7 @@ func AppendAnswer(b []byte, a Answer) []byte {
 	return b
 }
 
-// ParseAnswer reads the payload of a handshake-answer.
+// ParseAnswer returns the Answer that the payload of a handshake-answer encodes.
 func ParseAnswer(b []byte) (Answer, error) {
 	a := Answer{NoWS: true}
 	_, err := eachField(b, 2, 0, func(f field) error {
@@ -63,7 +63,7 @@ func ParseAnswer(b []byte) (Answer, error) {
 	return a, nil
 }
 
-// AppendFound encodes the ids of a foundPeers.
+// AppendFound appends the payload of a foundPeers.
 func AppendFound(b []byte, ids []ID) []byte {
 	for i := range ids {
 		b = append(b, ids[i][:]...)
@@ -71,7 +71,7 @@ func AppendFound(b []byte, ids []ID) []byte {
 	return b
 }
 
-// ParseFound reads the payload of a foundPeers.
+// ParseFound returns the ids in the payload of a foundPeers.
 func ParseFound(b []byte) ([]ID, error) {
 	if len(b)%IDSize != 0 || len(b) > MaxFound*IDSize {
 		return nil, malformed("a list of %d bytes of ids", len(b))

@@ -7,16 +7,16 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A FrameReader is what ReadFrame reads from; bufio.Reader is one.
+// A FrameReader is the source of ReadFrame, such as a bufio.Reader.
 type FrameReader interface {
 	io.Reader
 	io.ByteReader
 }
 
-// ReadFrame reads the length prefix and the frame after it, of at most most bytes. Memory
-// is taken as the bytes arrive: a length alone reserves little. The error is io.EOF only
-// between two frames. An error that wraps ErrMalformed concerns that frame only and the
-// next one can be read; after any other the stream must end.
+// ReadFrame reads a length prefix and a frame of at most most bytes. It allocates memory
+// as the bytes arrive, so that a length without a frame reserves little. The error is
+// io.EOF only between two frames. An error that wraps ErrMalformed concerns only this
+// frame, and the next one can be read. After any other error the stream must end.
 func ReadFrame(r FrameReader, most int) (*Frame, error) {
 	size, err := readLength(r)
 	if err != nil {
@@ -40,10 +40,10 @@ func ReadFrame(r FrameReader, most int) (*Frame, error) {
 	return f, nil
 }
 
-// firstRead is the most bytes that the length of a frame reserves before they are there.
-const firstRead = 32 << 10
+const firstRead = 32 << 10 // most bytes that are allocated for a frame before any of them arrived
 
-// ParseFrame reads one frame, without its length prefix. It keeps a copy of b.
+// ParseFrame returns the frame that b encodes without a length prefix. The frame keeps a
+// copy of b.
 func ParseFrame(b []byte) (*Frame, error) {
 	f, buf := newFrame(len(b))
 	copy(buf, b)
@@ -53,8 +53,8 @@ func ParseFrame(b []byte) (*Frame, error) {
 	return f, nil
 }
 
-// newFrame returns a frame with room for a message of size bytes: one allocation for most
-// messages, two for large ones.
+// newFrame returns a frame, and room for its size bytes. It allocates once for most
+// messages, and twice for large ones.
 func newFrame(size int) (*Frame, []byte) {
 	if size <= smallFrame {
 		f := new(struct {
@@ -73,8 +73,8 @@ func newFrame(size int) (*Frame, []byte) {
 	return &f.Frame, make([]byte, size)
 }
 
-// smallFrame is the bytes of a frame that has room beside its fields: a payload of 64
-// bytes and a path of three.
+// smallFrame is the size in bytes up to which a frame is allocated together with its
+// bytes. A message with a payload of 64 bytes and a path of three fits.
 const smallFrame = 232
 
 func readLength(r io.ByteReader) (size int, err error) {
@@ -97,7 +97,7 @@ func readLength(r io.ByteReader) (size int, err error) {
 	return 0, fmt.Errorf("%w: the length takes more than %d bytes", ErrFraming, lengthPrefix)
 }
 
-// cutOff tells an end within a frame from an end between two.
+// cutOff returns the error for a stream that ended inside a frame.
 func cutOff(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -105,7 +105,7 @@ func cutOff(err error) error {
 	return err
 }
 
-// parse fills a frame from b, which it keeps.
+// parse fills a frame from b and keeps b.
 func (f *Frame) parse(b []byte) error {
 	switch {
 	case len(b) == 0:
@@ -118,9 +118,9 @@ func (f *Frame) parse(b []byte) error {
 	m := f.Message
 	m.pathFrom = len(b)
 	for rest := b; len(rest) > 0; {
-		if len(rest) >= pathEntry && rest[0] == pathTag && rest[1] == IDSize { // without nextField: there are many
+		if len(rest) >= pathEntry && rest[0] == pathTag && rest[1] == IDSize { // faster than nextField
 			if path++; path > MaxPath {
-				return malformed("field %d stands more than %d times", fieldPath, MaxPath)
+				return malformed("field %d occurs more than %d times", fieldPath, MaxPath)
 			}
 			if path == 1 {
 				m.pathFrom = len(b) - len(rest)
@@ -156,7 +156,7 @@ func (f *Frame) parse(b []byte) error {
 		}
 		return nil
 	}
-	if !seen.has(fieldBody) && unknown { // a type of a later version, whatever else it has
+	if !seen.has(fieldBody) && unknown { // a type of a later version, with any other fields
 		*f = Frame{Type: FrameUnknown, linkFrame: b}
 		return nil
 	}
@@ -182,8 +182,8 @@ func (f *Frame) parse(b []byte) error {
 	return nil
 }
 
-// regroup lays a message out again that had fields in another order than the canonical
-// one. Everything but their order stays, unknown fields included.
+// regroup encodes a message again whose fields were not in the canonical order. It keeps
+// all fields, unknown ones included.
 func (f *Frame) regroup(b []byte) error {
 	m := MessageFields{Hop: f.Hop, Nonce: f.Nonce, Body: f.Body, Route: f.Route, Sig: f.Sig, Targets: f.Targets}
 	var unknown []byte
@@ -204,7 +204,8 @@ func (f *Frame) regroup(b []byte) error {
 	return f.parse(m.appendTo(make([]byte, 0, m.size(len(m.Body.raw), len(unknown))), m.Body.raw, nil, unknown))
 }
 
-// linkFields are those of which a frame has one and nothing else that is known.
+// linkFields are the fields of link frames. A link frame has one of them and no other
+// known field.
 const linkFields fieldSet = 1<<fieldHello | 1<<fieldAck | 1<<fieldNack | 1<<fieldPing | 1<<fieldPong | 1<<fieldBye
 
 // isKnown reports whether n is the number of a field of a Frame.
@@ -253,13 +254,13 @@ func (f *Frame) set(x field, seen *fieldSet) (err error) {
 		f.Sig, err = x.sized(1, MaxSig)
 	case fieldTargets:
 		f.Targets, err = x.appendID(f.Targets, MaxTargets)
-	case fieldPath: // parse takes those that are as they should be
+	case fieldPath: // parse takes the well-formed ones, so this one is malformed
 		_, err = x.id()
 	}
 	return err
 }
 
-// appendID adds an id to a list of at most most.
+// appendID appends the id in f to a list of at most most ids.
 func (f field) appendID(ids []ID, most int) ([]ID, error) {
 	id, err := f.id()
 	if err != nil {
@@ -267,9 +268,9 @@ func (f field) appendID(ids []ID, most int) ([]ID, error) {
 	}
 	switch len(ids) {
 	case 0:
-		ids = make([]ID, 0, most) // at once: growing step by step allocates more often
+		ids = make([]ID, 0, most) // one allocation
 	case most:
-		return ids, malformed("field %d stands more than %d times", f.number, most)
+		return ids, malformed("field %d occurs more than %d times", f.number, most)
 	}
 	return append(ids, id), nil
 }

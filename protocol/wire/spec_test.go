@@ -25,7 +25,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// readSpec gives SPEC.md.
+// readSpec returns the text of SPEC.md.
 func readSpec(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../SPEC.md")
@@ -35,7 +35,7 @@ func readSpec(t *testing.T) string {
 	return string(text)
 }
 
-// specPeer is a peer of the examples: an Ed25519 key from a seed of 32 equal bytes.
+// A specPeer is a peer of the examples. Its Ed25519 key has a seed of 32 equal bytes.
 type specPeer struct {
 	private     ed25519.PrivateKey
 	key, peerID []byte // the libp2p PublicKey message, and its identity multihash
@@ -49,7 +49,7 @@ func newSpecPeer(seed byte) specPeer {
 	return specPeer{private, key, peerID, HashID(peerID)}
 }
 
-// examples returns what the hex blocks of SPEC.md must hold, by their names.
+// examples returns the bytes that the hex blocks of SPEC.md must hold, by block name.
 func examples(t *testing.T) map[string][]byte {
 	t.Helper()
 	wire := func(f *Frame, err error) []byte {
@@ -111,7 +111,7 @@ func examples(t *testing.T) map[string][]byte {
 	}
 }
 
-// TestSpecExamples holds the examples of SPEC.md to the code, byte for byte.
+// TestSpecExamples compares the examples of SPEC.md with the code's frames, byte for byte.
 func TestSpecExamples(t *testing.T) {
 	want := examples(t)
 	blocks := regexp.MustCompile("(?ms)^```hex (\\S+)\n(.*?)^```$").FindAllStringSubmatch(readSpec(t), -1)
@@ -132,8 +132,8 @@ func TestSpecExamples(t *testing.T) {
 	}
 }
 
-// specRows returns the tables of SPEC.md whose first line is a header with this word in
-// its first cell: the section's heading, and for each row the cells.
+// specRows returns the cells of tables in SPEC.md, by the heading of their section. It
+// returns those tables that have header in the first cell.
 func specRows(spec, header string) map[string][][]string {
 	rows := make(map[string][][]string)
 	section, inTable := "", false
@@ -160,8 +160,8 @@ func specRows(spec, header string) map[string][][]string {
 	return rows
 }
 
-// TestSpecNumbers holds the tables of fields and values in SPEC.md to envelope.proto:
-// both name the same numbers, each by the same name.
+// TestSpecNumbers checks that the tables of fields and values in SPEC.md have the same
+// numbers and names as envelope.proto.
 func TestSpecNumbers(t *testing.T) {
 	spec, schema := readSpec(t), readSchema(t)
 	fields, values := specRows(spec, "field"), specRows(spec, "value")
@@ -213,7 +213,7 @@ func TestSpecNumbers(t *testing.T) {
 	}
 }
 
-// constants returns the integer constants of the package in a folder. Durations are in
+// constants returns the integer constants of the package in a folder, with durations in
 // seconds.
 func constants(t *testing.T, folder string) map[string]int {
 	t.Helper()
@@ -233,7 +233,8 @@ func constants(t *testing.T, folder string) map[string]int {
 		}
 		files = append(files, f)
 	}
-	// No constant needs an import but time. What fails for want of another is no constant.
+	// Constants need no import except time. The type checker's errors about the other
+	// imports do not matter.
 	config := types.Config{Importer: onlyTime{importer.ForCompiler(fset, "source", nil)}, Error: func(error) {}}
 	pkg, _ := config.Check(folder, fset, files, nil)
 	values := make(map[string]int)
@@ -264,7 +265,7 @@ func (i onlyTime) Import(path string) (*types.Package, error) {
 	return i.Importer.Import(path)
 }
 
-// TestSpecLimits holds the limits of SPEC.md to the constants.
+// TestSpecLimits compares the limits of SPEC.md with the constants.
 func TestSpecLimits(t *testing.T) {
 	others := make(map[string]int)
 	for _, folder := range []string{"..", "../internal/core", "../packet"} {
@@ -295,7 +296,8 @@ func TestSpecLimits(t *testing.T) {
 	}
 }
 
-// TestSpecLinks follows the links of SPEC.md to its own headings and to files beside it.
+// TestSpecLinks checks that the links of SPEC.md lead to its own headings or to files of the
+// repository.
 func TestSpecLinks(t *testing.T) {
 	spec := readSpec(t)
 	anchors := make(map[string]bool)
