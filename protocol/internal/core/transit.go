@@ -8,7 +8,7 @@ import "time"
 // full. A better copy that arrives later must not count as its duplicate.
 type transit struct {
 	done seenTable
-	kept map[uint64]struct{} // at most maxWaiting and maxHeld
+	kept map[uint64]struct{} // at most maxWaiting plus maxHeld
 }
 
 func newTransit() transit {
@@ -26,7 +26,8 @@ func (t *transit) has(now time.Duration, h uint64) bool {
 // keep adds a message that waits here.
 func (t *transit) keep(h uint64) { t.kept[h] = struct{}{} }
 
-// finish adds a message that was forwarded or delivered, and was not in the table or waited.
+// finish adds a message that was forwarded or delivered. It must not be in the table, unless it
+// waited here.
 func (t *transit) finish(h uint64) {
 	delete(t.kept, h)
 	t.done.young.add(h)
