@@ -47,7 +47,7 @@ var safeguards = []mutation{
 	{name: "delivery of a proved message behind a stripped copy", file: corePackage + "/receive.go", test: "TestTranscripts",
 		old: "if !signed && !straight {", new: "if true {"},
 	{name: "no trace of a copy that went nowhere", file: corePackage + "/receive.go", test: "TestTranscripts",
-		old: "c.forward(f, l)", new: "c.transit.finish(h)\n\t\tc.forward(f, l)"},
+		old: "c.forward(f, l)", new: "c.transit.finish(c.now, h)\n\t\tc.forward(f, l)"},
 	{name: "the hop limit", file: corePackage + "/forward.go", test: "TestTranscripts",
 		old: "if f.PathLen() >= wire.MaxPath {", new: "if f.PathLen() >= wire.MaxPath && false {"},
 	{name: "the transmission budget", file: corePackage + "/forward.go", test: "TestTranscripts",

@@ -250,6 +250,13 @@ func (s *script) run(event string, w []string) {
 			s.c.Receive(s.now, h, s.frame([]string{shortID(s.c.byHandle[h].ID) + ">" + shortID(s.c.self), "kind=find"}))
 		}
 		s.quietly()
+	case "unsigned": // INDEX ID: a search that the shell has no room to sign
+		if err := s.c.Search(s.now, number, abbreviated(w[1])); err != nil {
+			s.t.Fatal(err)
+		}
+		for _, a := range s.c.Actions() {
+			s.c.NotComposed(s.now, a.Draft)
+		}
 	case "send": // TO [TEXT]
 		text := strings.Join(w[1:], " ")
 		f, err := s.c.NewFrame(Outgoing{To: abbreviated(first), Form: wire.FormJSON, Payload: []byte(text)}, s.c.Draw())

@@ -51,7 +51,7 @@ func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 		return nil
 	}
 	if relayed {
-		c.transit.finish(c.hash(f))
+		c.transit.finish(c.now, c.hash(f))
 		if f.Body.Kind.IsControl() {
 			c.stats.ControlPassed++
 		} else {

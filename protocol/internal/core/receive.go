@@ -38,7 +38,7 @@ func (c *Core) message(l *link, f *wire.Frame) {
 	case len(f.Targets) > 0:
 		c.drop(DropUnsupported, f)
 	case b.To == c.self, c.isLast(f):
-		c.transit.finish(h)
+		c.transit.finish(c.now, h)
 		c.deliver(l, f)
 	default:
 		c.forward(f, l)

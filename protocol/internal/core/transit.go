@@ -28,9 +28,9 @@ func (t *transit) keep(h uint64) { t.kept[h] = struct{}{} }
 
 // finish adds a message that was forwarded or delivered. It must not be in the table, unless it
 // waited here.
-func (t *transit) finish(h uint64) {
+func (t *transit) finish(now time.Duration, h uint64) {
 	delete(t.kept, h)
-	t.done.young.add(h)
+	t.done.put(now, h)
 }
 
 // lose removes a waiting message that was dropped.
