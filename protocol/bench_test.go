@@ -13,14 +13,14 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A benchLink brings frames to a router, or takes them. All ends share a window.
+// A benchLink is a source of frames for a router, or a sink. Source and sink share a window.
 type benchLink struct {
 	info   protocol.LinkInfo
 	frames [][]byte
 	window chan struct{} // holds a token for each message in flight
-	want   int64
-	taken  *atomic.Int64
-	done   chan struct{} // closed when all messages were taken
+	want   int64         // messages
+	taken  *atomic.Int64 // messages that arrived at the sink
+	done   chan struct{} // closed when all messages have arrived
 }
 
 func (l *benchLink) Info() protocol.LinkInfo { return l.info }
@@ -52,8 +52,8 @@ func (l *benchLink) WriteFrame(f *wire.Frame) error {
 func (l *benchLink) Flush() error { return nil }
 func (l *benchLink) Close() error { return nil }
 
-// BenchmarkRouterHop is a message on its way through a router: read, remembered, queued and
-// written, with 64 in flight.
+// BenchmarkRouterHop measures one message through a router, from reading to writing, with 64
+// messages in flight.
 func BenchmarkRouterHop(b *testing.B) {
 	for _, size := range []int{64, 1 << 10, 16 << 10} {
 		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) { benchRouterHop(b, size) })
@@ -70,7 +70,7 @@ func benchRouterHop(b *testing.B, size int) {
 		b.Fatal(err)
 	}
 	var frames [][]byte
-	for i := range b.N { // under a nonce of its own each: the router absorbs copies
+	for i := range b.N { // each with another nonce, since the router drops duplicates
 		f := must(wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: strconv.AppendInt(nil, int64(i), 10), Body: body, Path: []wire.ID{from.ID}}))
 		all := must(f.AppendTo(nil))
 		frames = append(frames, all[len(all)-f.Size():])
@@ -80,7 +80,7 @@ func benchRouterHop(b *testing.B, size int) {
 		info := protocol.LinkInfo{ID: id, Kind: protocol.LinkNative, Proved: true, Opener: id.String()}
 		return &benchLink{info: info, frames: frames, window: window, want: int64(b.N), taken: taken, done: done}
 	}
-	go r.Serve(context.Background(), link(to.ID, nil)) // ends with done, as the other one
+	go r.Serve(context.Background(), link(to.ID, nil)) // this and the other one end with done
 	for r.Stats().Links < 1 {
 	}
 	b.ReportAllocs()

@@ -15,8 +15,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A signature takes long, with some keys milliseconds. It holds up no other message, no
-// counter and no link.
+// TestSignOutsideTheLock checks that a signature, which takes milliseconds with some keys,
+// delays no other message, no counter and no link.
 func TestSignOutsideTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		who, peer := protocoltest.NewIdentity(1), protocoltest.NewIdentity(2)
@@ -37,7 +37,7 @@ func TestSignOutsideTheLock(t *testing.T) {
 			defer close(served)
 			r.Serve(context.Background(), a)
 		}()
-		<-signing // the greeting of the new link
+		<-signing // the findPeers for the new link
 		if s := r.Stats(); s.Links != 1 || s.Control != 0 {
 			t.Errorf("%d links, %d control messages", s.Links, s.Control)
 		}
@@ -56,8 +56,8 @@ func TestSignOutsideTheLock(t *testing.T) {
 	})
 }
 
-// Links whose peers do not read hold a bounded number of bytes together, and one that is
-// calm has room whatever the others hold.
+// TestQueuesTogether checks that the queues of all links that do not read hold a bounded
+// number of bytes together, and that another link still has room.
 func TestQueuesTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const links, size = 50, 60_000
@@ -87,13 +87,14 @@ func TestQueuesTogether(t *testing.T) {
 			t.Errorf("%d links that do not read hold %d MiB", links, held>>20)
 		}
 		if err := r.Send(ids[links], protocol.FormRaw, payload); err != nil {
-			t.Errorf("the calm link: %v", err)
+			t.Errorf("the link with an empty queue: %v", err)
 		}
 		r.Close()
 	})
 }
 
-// What a link did not write when it ended is counted, message by message.
+// TestUnwrittenIsDropped checks that each message is counted that a link had not written when
+// it ended.
 func TestUnwrittenIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		me, peer := protocoltest.NewIdentity(1), protocoltest.NewIdentity(2)
@@ -120,13 +121,13 @@ func TestUnwrittenIsDropped(t *testing.T) {
 		a.Close()
 		<-served
 		if n := r.Stats().Dropped[protocol.DropLinkEnded]; n != 5 {
-			t.Errorf("%d of 5 unwritten messages are counted", n)
+			t.Errorf("%d of 5 unwritten messages were counted", n)
 		}
 	})
 }
 
-// A message that is lost can be followed: each router logs its digest, with the reason
-// where it was dropped.
+// TestFollowALostMessage checks that each router logs the digest of a lost message, and that
+// the one that dropped it logs the reason.
 func TestFollowALostMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
@@ -169,11 +170,11 @@ func TestFollowALostMessage(t *testing.T) {
 			}
 		}
 		if digest == "" {
-			t.Fatalf("no event of the drop among %v", events)
+			t.Fatalf("no MessageDropped event in %v", events)
 		}
 		for i, want := range []string{`level=DEBUG-4 msg="message sent"`, `level=DEBUG msg="message dropped"`} {
 			if !logged(&logs[i], want, "message="+digest) {
-				t.Errorf("router %d logs no %q of %s:\n%s", i, want, digest, &logs[i])
+				t.Errorf("router %d logs no line with %q and %s:\n%s", i, want, digest, &logs[i])
 			}
 		}
 		if !logged(&logs[1], "reason=no_route") {
@@ -182,7 +183,7 @@ func TestFollowALostMessage(t *testing.T) {
 	})
 }
 
-// logged reports whether a line of a log holds all parts.
+// logged reports whether a line of a log contains all parts.
 func logged(log *bytes.Buffer, parts ...string) bool {
 	for line := range strings.Lines(log.String()) {
 		all := true

@@ -11,14 +11,15 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A link that is refused is given a second to hear why, but not beyond Close.
+// TestRefusedLinkEndsWithRouter checks that a refused link, which stays open for the bye, does
+// not outlive Close.
 func TestRefusedLinkEndsWithRouter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 		r := n.Router(quiet(1))
 		mine, ended := lone(t, r, protocol.LinkInfo{ID: r.ID(), Kind: protocol.LinkNative}) // to itself
 		if f, err := mine.ReadFrame(); err != nil || f.Type != wire.FrameBye {
-			t.Fatalf("it says %v, %v; want a bye", f, err)
+			t.Fatalf("the first frame is %v, error %v, want a bye", f, err)
 		}
 		begun := time.Now()
 		r.Close()

@@ -10,7 +10,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A message that says it is a datagram never reaches OnMessage.
+// TestNoDatagramIsAMessage checks that no datagram reaches OnMessage, even an invalid one.
 func TestNoDatagramIsAMessage(t *testing.T) {
 	malformed := []string{`{"dgram":"`, `{"dgram":"1,2"`, `{"dgram":"0,1"}`}
 	others := []string{``, `{}`, `{"dgrams":"1,2"}`, `{"dgram":1}`, `{"x":1,"dgram":"1,2"}`}
@@ -35,7 +35,7 @@ func TestNoDatagramIsAMessage(t *testing.T) {
 			send(wire.FormRaw, extra)
 		}
 		send(wire.FormJSON, `{"dgram":"1,2"}`)
-		// No socket sends one that is larger, so that no reader has room for it.
+		// No socket sends a larger datagram, so no reader has room for it.
 		if err := r.send(core.Outgoing{To: r.ID(), Form: wire.FormRaw, Payload: make([]byte, packet.MaxDatagram+1), Extra: []byte(`{"dgram":"1,2"}`)}); err != nil {
 			t.Fatal(err)
 		}

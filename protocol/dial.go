@@ -8,7 +8,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
 )
 
-const dialTimeout = 15 * time.Second
+const dialTimeout = 15 * time.Second // of one dialer's dial
 
 func (r *Router) dial(contact Contact) {
 	if err := r.dialAny(contact, core.Sought()); err != nil && !errors.Is(err, ErrDuplicate) {
@@ -33,8 +33,8 @@ func (r *Router) dialBootstrap(index int) {
 	}
 }
 
-// dialAny opens and serves a link by the first dialer that can. The error is nil
-// once a link was up, however it ended.
+// dialAny opens a link with the first dialer that succeeds, and serves it until it ends. The
+// error is nil if a link was up, whatever its end was.
 func (r *Router) dialAny(contact Contact, cause core.Cause) error {
 	var errs []error
 	for _, d := range r.opts.Dialers {
@@ -54,18 +54,18 @@ func (r *Router) dialAny(contact Contact, cause core.Cause) error {
 			}
 		}
 		if errors.Is(err, ErrDuplicate) || errors.Is(err, ErrSelf) {
-			return err // it is there, whatever way it is dialled
+			return err // another dialer would have the same result
 		}
 		errs = append(errs, err)
 	}
 	if len(errs) == 0 {
-		return errors.New("no way to dial it")
+		return errors.New("no dialer for this contact")
 	}
 	return errors.Join(errs...)
 }
 
-// Introduce dials a peer of which the application knows how to reach it, unless it is
-// linked: once, and beside whatever the overlay does about it. It does not wait.
+// Introduce dials a contact of the application once, unless the peer is linked. It is
+// independent of the overlay's own dials. It does not wait.
 func (r *Router) Introduce(contact Contact) {
 	r.mu.Lock()
 	linked := r.core.Linked(contact.ID)
@@ -73,14 +73,14 @@ func (r *Router) Introduce(contact Contact) {
 	if linked || contact.ID == r.id {
 		return
 	}
-	r.task(func() { // ends with the dial, or with the link that it makes
+	r.task(func() { // ends with the dial, or with the link
 		if err := r.dialAny(contact, core.Sought()); err != nil && !errors.Is(err, ErrDuplicate) {
 			r.log.Debug("dial of an introduced peer failed", "peer", contact.ID.Short(), "err", err)
 		}
 	})
 }
 
-// Wants reports whether a link to a peer would be of use: it is not linked, and its
+// Wants reports whether a link to a peer would be useful: the peer is not linked, and its
 // bucket or the neighbourhood has room for it.
 func (r *Router) Wants(id ID) bool {
 	r.mu.Lock()
@@ -88,56 +88,53 @@ func (r *Router) Wants(id ID) bool {
 	return !r.closed && r.core.Wants(id)
 }
 
-// Connect asks for a direct link to a peer, now and again until there is one or
-// it has failed six times. It does not wait.
+// Connect asks the overlay for a direct link to a peer. The overlay tries until there is one,
+// or six tries have failed. Connect does not wait.
 func (r *Router) Connect(id ID) {
 	r.enter(func(c *core.Core, now time.Duration) { c.Connect(now, id) })
 }
 
-// Suggest names peers that the overlay may seek links with, as those do that linked
-// peers tell of.
+// Suggest adds peers to which the overlay may seek links, as it does for the peers that linked
+// peers name.
 func (r *Router) Suggest(ids ...ID) {
 	r.enter(func(c *core.Core, now time.Duration) { c.Suggest(now, ids) })
 }
 
-// Disconnect ends the direct link to a peer, if there is one, and does not seek it
-// again for a minute.
+// Disconnect ends the direct link to a peer, if there is one. The overlay does not seek the
+// peer again for a minute.
 func (r *Router) Disconnect(id ID) {
 	r.enter(func(c *core.Core, now time.Duration) { c.Disconnect(now, id) })
 }
 
-// SetContact says how other peers can reach this one.
+// SetContact sets how other peers can reach this one.
 func (r *Router) SetContact(contact Contact) {
 	r.enter(func(c *core.Core, _ time.Duration) { c.SetContact(contact) })
 }
 
-// A Dialer opens links to one kind of contact. A Router tries its dialers in
-// their order.
+// A Dialer opens links to one kind of contact. A Router tries its dialers in their order.
 type Dialer interface {
-	// CanDial reports whether Dial may be tried.
+	// CanDial reports whether this dialer handles a contact.
 	CanDial(Contact) bool
 
-	// Dial opens a link for the router, which it may ask for a Claim, and does not
-	// serve it. A nil link without an error means that the link will come in
-	// another way.
+	// Dial opens a link for the router, which serves it. It may call Router.Claim. A nil
+	// link without an error means that the link will be served in another way.
 	Dial(context.Context, *Router, Contact) (Link, error)
 }
 
-// A Signal is what another peer says about a WebRTC connection that is to be made.
+// A Signal is a message of another peer about a WebRTC connection that is to be made.
 type Signal struct {
 	From    ID
 	Payload []byte // JSON text
 	Proved  bool   // the signal is proved to be from From, which therefore knows the extensions
 }
 
-// A Signaller is a Dialer whose links are agreed on by signals, which go over the
-// overlay like other messages.
+// A Signaller is a Dialer whose links need signals between the two peers. Signals are routed
+// like other messages.
 type Signaller interface {
 	Dialer
 
-	// Signal takes a signal of a peer that shakes hands with this one and is not
-	// linked. It must not block and must not keep the router from being closed. It
-	// sends its own signals by Router.Signal, and serves itself the links that it did
-	// not dial.
+	// Signal handles a signal of a peer that has a handshake with this one and is not
+	// linked. It must not block, and must end with the router. It sends its own signals
+	// with Router.Signal. It serves the links that it did not dial.
 	Signal(*Router, Signal)
 }

@@ -1,115 +1,123 @@
-// Package protocol is the peer-relay protocol without a transport: a [Router] sends messages
-// from any peer to any other over the links that there are, and seeks the links that it needs.
+// Package protocol is the peer-relay protocol without a transport. A [Router] sends messages
+// from any peer to any other over its links, and seeks the links that it needs.
 //
-// A peer has a 160-bit [ID] and direct links to some other peers. A peer that has a message
-// for an id hands it to the linked peer that is nearest to that id by XOR, and so on until
-// the message arrives. Each peer has links to the eight nearest peers and two to every farther
-// part of the ids, so that a nearer peer is always linked: a network of a thousand takes three
-// hops, and 33 links a peer.
+// A peer has a 160-bit [ID] and direct links to some other peers. A peer with a message for an
+// id forwards it to the linked peer that is nearest to that id by XOR, and so on until the
+// message arrives. Each peer has links to the eight nearest peers, and two links into each
+// farther bucket of the ids. So there is always a link to a nearer peer. In a network of a
+// thousand peers a message takes three hops, and a peer has 33 links.
 //
 //	Send ─┐                                                      ┌─ OnMessage
 //	      ▼                                                      │
 //	┌── Router ──────────────────────────────────────────────────┴──────────┐
 //	│  ┌── internal/core: (now, link, frame or tick) -> actions ──────────┐ │
 //	│  │  the data plane                          the overlay             │ │
-//	│  │ receive.go   seen before? for me?        overlay.go    which     │ │
-//	│  │ forward.go   where a message goes next                 links     │ │
-//	│  │ claim.go     one link a peer       host  candidate.go  to whom   │ │
+//	│  │ receive.go   a duplicate? for me?        overlay.go    which     │ │
+//	│  │ forward.go   the next hop                              links     │ │
+//	│  │ claim.go     one link to a peer    host  candidate.go  to which  │ │
 //	│  │ table.go     all links, by id    ◄─────  handshake.go  and how   │ │
-//	│  │ transit.go   what went through           bootstrap.go  at first  │ │
+//	│  │ transit.go   forwarded messages          bootstrap.go  at first  │ │
 //	│  └──────────────────────────────────────────────────────────────────┘ │
-//	│  serve.go reads a link   queue.go, one writer a link   inbox.go       │
+//	│  serve.go reads links   queue.go feeds one writer per link   inbox.go │
 //	└──────▲───────────────────────────│────────────────────────────────────┘
 //	       │ frames (package wire)     ▼ frames
 //	   Link: a libp2p stream (package node), a legacy WebSocket (package compat), …
 //
-// The core is synchronous and pure: no goroutine, no clock, no randomness of its own, no
-// order of a map. A Router drives one over real links and is what programs use. Package
-// sim drives thousands in virtual time, and the transcripts in internal/core/testdata show
-// its decisions one by one. Package wire reads and writes the bytes, which SPEC.md and
-// envelope.proto describe.
+// The core is synchronous and pure: it has no goroutine, clock or randomness of its own, and
+// does not depend on the order of a map. A Router drives one core over real links, and is what
+// programs use. Package sim drives thousands in virtual time. The transcripts in
+// internal/core/testdata show single decisions. Package wire encodes and decodes the frames
+// that SPEC.md and envelope.proto describe.
 //
-// Programs that want datagrams have sockets: [Router.ListenPacket] and [Router.DialPacket]
-// open a [packet.PacketConn], a net.PacketConn whose addresses are a peer's id and a port.
+// For datagrams, [Router.ListenPacket] and [Router.DialPacket] open a [packet.PacketConn]. It
+// is a net.PacketConn whose addresses are a peer's id and a port.
 //
 // # Limits
 //
-// All are constants, in wire/limits.go, internal/core/params.go, packet/datagram.go and
-// inbox.go. A message is at most [wire.MaxPayload] raw bytes or [wire.MaxText] bytes of JSON,
-// so that every kind of peer can take it, and goes through at most 19 relays. A link queues
-// 4 MiB or 8,192 frames, all links together 48 MiB, of which each has 64 KiB whatever the
-// others hold; beyond that Send says ErrQueueFull, and relays drop and count. 256 messages or
-// 1 MiB wait up to a minute for the first link, and as many up to a second for a peer whose
-// handshake is in progress. The application may be 8,192
-// messages or 16 MiB behind. What has been seen is remembered for a minute or as long as
-// 64 MiB suffice, what has been delivered for two minutes or as long as 32 MiB do. A link may
-// ask 64 questions at once and 32 a second, since each answer costs a signature. Nothing
-// here blocks a sender, and no message is promised to arrive: a relay that dies takes along
-// what it holds, and its neighbours send it messages for up to 23 s more.
+// All limits are constants in wire/limits.go, internal/core/params.go, packet/datagram.go,
+// inbox.go and mailbox.go:
+//
+//   - A message has at most [wire.MaxPayload] raw bytes or [wire.MaxText] bytes of JSON, so that
+//     every kind of peer can take it. It passes at most 19 relays.
+//   - A link queues 4 MiB or 8,192 frames, and all links together 48 MiB. If these are used up,
+//     each link may still queue 64 KiB. Beyond that Send returns ErrQueueFull, and relays drop
+//     the message and count it.
+//   - 256 messages or 1 MiB wait for the first link, for up to a minute.
+//   - 256 messages or 1 MiB wait for peers whose handshake is in progress, for up to a second.
+//   - 8,192 messages or 16 MiB wait for the application.
+//   - Forwarded messages are remembered for a minute, if 64 MiB suffice. Delivered ones are
+//     remembered for two minutes, if 32 MiB suffice.
+//   - A link may ask 64 questions at once and then 32 a second, since each answer costs a
+//     signature.
+//
+// Nothing here blocks a sender. Delivery is not guaranteed: a relay that dies loses its queues,
+// and its neighbours send it messages for up to 23 s more.
 //
 // # Threats
 //
-// Any peer may join, so any neighbour may be hostile. It can drop what it should relay,
-// and see and count what passes. It cannot, as long as its own links are the only ones
-// that it has:
+// Any peer may join, so any neighbour may be hostile. It can drop messages that it should
+// relay, and it sees and counts the messages that it relays. While it has only its own links,
+// it cannot
 //
-//   - speak for another peer's id, if that is the hash of a key: [Message].Proved says
-//     that a message is signed by the origin's key or came straight from it. An id that
-//     is none, as JS peers have, is only claimed, and Proved is false;
-//   - take over the link of another peer: a claimed id never displaces a proved one, and a
-//     claimed one only when its own peer does not answer a ping any more;
+//   - speak for another peer's id, if that is the hash of a key: [Message].Proved means that a
+//     message is signed by the origin's key or came straight from the origin. The id of a JS
+//     peer is not the hash of a key. It is only claimed, and Proved is false;
+//   - take over the link of another peer: a claimed id never displaces a proved one, and
+//     displaces a claimed one only if that peer no longer answers a ping;
 //   - have a message absorbed by sending junk under its nonce first, or a copy without its
-//     signature or its budget: a duplicate is one whose content and signature are the same,
-//     under a keyed hash, and that went on;
+//     signature or its budget: a duplicate has the same content and signature, by a keyed hash,
+//     as a message that was forwarded or delivered;
 //   - have a signed message delivered as proved again under another nonce: each signed body
 //     has an end-to-end id;
-//   - keep others from shaking hands by a flood of forged offers: they take the places of the
+//   - block others' handshakes by a flood of forged offers: these evict only handshakes of the
 //     link that brings them;
-//   - push others' entries out of the table of what was delivered: each link has a share;
-//   - fill the table of candidates, or have this peer dial many others: lists of
-//     peers count only if asked for, eight of a source, and one dial of a source in flight;
-//   - use peers to flood another one: an answer to an origin that may be forged is at most
-//     three times what was asked;
-//   - hurt others through a slow link: it costs that link its queue.
+//   - evict others' entries from the delivery table: each link has a share of it;
+//   - fill the table of candidates, or have this peer dial many others: a list of peers counts
+//     only if this peer asked for it, up to eight peers of a source, and one dial of a source is
+//     in flight;
+//   - have peers flood another one: the answer to an origin that may be forged has at most three
+//     times the bytes of the question;
+//   - harm others through a slow link: only the queue of that link fills.
 //
-// It can surround a chosen id with many of its own (an eclipse), and with many identities
-// fill what is bounded; the design's answers to these need the region rule, custody and
-// receipts, whose numbers are reserved. Payloads are readable by every relay.
+// It can surround a chosen id with many ids of its own (an eclipse), and fill the bounded
+// tables with many identities. The design's answers are the region rule, custody and receipts,
+// whose numbers are reserved. Every relay can read the payloads.
 //
 // # Decisions that a reader may question
 //
-// A message is read, hashed and, at its receiver, verified on the goroutine that reads the
-// link. Control messages are signed on one goroutine of the router. Neither holds the lock,
-// under which every link's frames pass: a signature takes 33 times as long as a decision.
+// A message is parsed, hashed and, at its receiver, verified on the goroutine that reads the
+// link. Control messages are signed on one goroutine of the router. Neither goroutine holds the
+// lock meanwhile, since the frames of every link need it: a signature takes 33 times as long as
+// a decision.
 //
-// A full queue of a direct link is the end of the way: the message is not sent around by
-// other peers, which would spread one slow peer's backlog over its neighbours. A full
-// queue elsewhere is a failed choice, and the next link takes the message.
+// If the queue of a direct link to the receiver is full, the message is dropped. Other peers do
+// not get it, since that would spread the backlog of one slow peer over its neighbours. A full
+// queue of any other link is a failed choice, and the next choice is tried.
 //
-// Only native links are cut for malformed frames. A JS peer passes on all that it was sent,
-// so its link would pay for what others wrote.
+// Only native links are ended for malformed frames. A JS peer forwards all that it receives, so
+// its link would be ended for the frames of others.
 //
-// The lower opener's link is kept of two native ones even if it is the older one, so a
-// peer that lost its end can be refused once: the other end then pings the link that it
-// has, drops it within 3 s if no answer comes, and takes the next try. Between two links
-// that only claim their id, that order counts for 20 s after the first one was made, for
-// peers that dial each other at the same instant; later it would hand a live link to
-// any peer that claims its id.
+// Of two native links the one of the lower opener is kept, even if it is the older one. So a
+// peer that lost its end of that link can be refused once. The other end then pings its old
+// link, ends it if no answer comes within 3 s, and accepts the next try. If both ids are only
+// claimed, this order applies for 20 s after the first link, since the two peers may have
+// dialled each other at the same instant. After that it would let any peer that claims the id
+// take a live link's place.
 //
-// A refused native link is still read to its end: its peer wrote before it knew.
+// A refused native link is still read to its end, since its peer wrote before it knew.
 //
-// A prune needs no agreement. The end that opened a link lets go of it when it has no use
-// for it; if the other one has, it opens it again, and is then the one to decide.
+// A prune needs no agreement. The end that opened a link ends it if it no longer needs it. If
+// the other end needs the link, it opens the link again, and then only that end can prune it.
 //
-// A bootstrap counts neither as a link of its part of the ids nor as one to seek there:
-// otherwise it would carry the messages of all peers. Its link ends after 30 s and is opened
-// again every five minutes or more rarely, so that partitions find each other.
+// A bootstrap does not count as a link of its bucket, and is not sought there. Otherwise it
+// would carry the messages of all peers. Its link ends after 30 s, and is opened again every
+// five minutes or more rarely, so that the parts of a partitioned network find each other.
 //
-// A link is silent when nothing was heard of it for 20 s, over WebRTC 3 s, and then no
-// answer came to a ping for 3 s in which no queue moved either: a ping may lie behind a
-// long transfer. Pings overtake what is queued.
+// A link is silent if nothing arrived for 20 s, or 3 s over WebRTC, and no answer to a ping
+// arrived for 3 s in which its queue did not move either. A ping overtakes the frames in the
+// queue, but it may be written after a long transfer.
 //
-// A candidate that does not answer is asked ever more rarely, down to every half hour, and
-// forgotten when no peer tells of it any more. If it were forgotten after some failures, it
-// would be told of at once, and tried as if it never had failed.
+// A candidate that does not answer is asked at growing intervals, up to half an hour, and
+// removed when no peer names it any more. If it were removed after a few failures, another peer
+// would name it at once, and it would be tried as if it had never failed.
 package protocol

@@ -9,34 +9,33 @@ import (
 )
 
 var (
-	// ErrClosed says that the router was closed. It wraps net.ErrClosed.
+	// ErrClosed means that the router was closed. It wraps net.ErrClosed.
 	ErrClosed = fmt.Errorf("peer-relay: closed: %w", net.ErrClosed)
 
-	// ErrTooBig says that a message is larger than what every peer can take.
+	// ErrTooBig means that a message exceeds the size that every peer accepts.
 	ErrTooBig = wire.ErrTooBig
 
-	// ErrQueueFull says that every queue that a message could go to is full.
+	// ErrQueueFull means that every queue for a message is full.
 	ErrQueueFull = core.ErrQueueFull
 
-	// ErrSelf says that the peer at the other end is this one.
+	// ErrSelf means that the peer at the other end is this one.
 	ErrSelf = core.ErrSelf
 
-	// ErrDuplicate says that there is a link to the peer already, and the new one
-	// is not the one to keep.
+	// ErrDuplicate means that there is another link to the peer, which is kept.
 	ErrDuplicate = core.ErrDuplicate
 
-	// ErrMute says that the peer at the other end of a legacy link never wrote.
+	// ErrMute means that a legacy link brought no message.
 	ErrMute = core.ErrMute
 
-	// ErrSilent says that the peer at the other end did not answer a ping.
+	// ErrSilent means that the peer at the other end did not answer a ping.
 	ErrSilent = core.ErrSilent
 
-	// ErrUnwanted says that neither peer needs the link.
+	// ErrUnwanted means that neither peer needs the link.
 	ErrUnwanted = core.ErrUnwanted
 
-	// ErrDisconnected says that the link was ended by Disconnect or by the peer.
+	// ErrDisconnected means that Disconnect or the peer ended the link.
 	ErrDisconnected = core.ErrDisconnected
 
-	// ErrOffences says that the peer sent too many malformed frames.
+	// ErrOffences means that the peer sent too many malformed frames.
 	ErrOffences = core.ErrOffences
 )

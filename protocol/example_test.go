@@ -10,7 +10,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
-// Three routers in a row. The first and the last have no link to each other; the one
+// Three routers in a row. The first and the last have no link to each other, so the one
 // between them relays.
 func ExampleRouter() {
 	arrived := make(chan protocol.Message, 1)
@@ -38,7 +38,7 @@ func ExampleRouter() {
 		a, b := routers[i], routers[i+1]
 		atA, atB := protocoltest.Infos(a.ID(), b.ID(), 1)
 		x, y := protocoltest.Pipe(atA, atB, protocoltest.PipeOptions{})
-		// Each ends with its link, and the links with the routers.
+		// Each Serve ends with its link, and the links end with the routers.
 		serving.Go(func() { a.Serve(context.Background(), x) })
 		serving.Go(func() { b.Serve(context.Background(), y) })
 	}

@@ -20,9 +20,9 @@ const (
 	libp2pIDs   = "github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// walls says which packages of ours each package may import. A folder stands for its package
-// and for the packages below it, those with a line of their own excepted. "x/..." is x and all
-// below it.
+// walls lists the packages of this module that each package may import. A folder means its
+// package and the packages below it, except those with a line of their own. "x/..." means x
+// and all packages below it.
 var walls = map[string][]string{
 	"protocol/wire":          {},
 	"protocol/internal/core": {"protocol/wire"},
@@ -39,7 +39,7 @@ var walls = map[string][]string{
 	"node/try":      {"node/internal/..."},
 
 	"compat":          {"protocol/...", "node/...", "compat/..."},
-	"compat/legacy":   {"protocol/...", "compat/internal/..."}, // builds for a browser one day
+	"compat/legacy":   {"protocol/...", "compat/internal/..."}, // it is to build for a browser
 	"compat/internal": {"compat/internal/..."},
 	"compat/js":       {},
 
@@ -47,24 +47,24 @@ var walls = map[string][]string{
 	"examples": {"protocol/...", "node/...", "compat/..."},
 	"docs":     {},
 
-	"itest":         {"protocol/...", "node/...", "compat/...", "itest/..."}, // which no other room imports
+	"itest":         {"protocol/...", "node/...", "compat/...", "itest/..."}, // no other folder imports it
 	"itest/peers":   {"protocol/...", "node/...", "compat/..."},
 	"itest/measure": {"protocol/...", "node/...", "compat/...", "itest/peers"},
 	"itest/plays":   {"protocol/...", "node/...", "compat/...", "itest/peers", "itest/measure", generators},
 	generators:      {},
 }
 
-// generators imports nothing of ours, so that tests of every room can take the hard cases
-// of the acceptance runs.
+// generators imports no package of this module, so that the tests of every folder can use the
+// hard cases of the acceptance runs.
 const generators = "itest/jsongen"
 
-// support are the packages for tests. Only tests import them, and they may import testing.
+// support lists the packages for tests. Only tests import them, and they may import testing.
 var support = []string{"protocol/protocoltest", "node/internal/nodetest", "itest/harness"}
 
-// A source is what matters here of one Go file.
+// A source is the imports of one Go file.
 type source struct {
-	file    string            // slash-separated, from the top of the module
-	imports map[string]string // path -> the name that the file gives it, or ""
+	file    string            // slash-separated path from the top of the module
+	imports map[string]string // path -> the name in the import declaration, or ""
 }
 
 func (s source) test() bool { return strings.HasSuffix(s.file, "_test.go") }
@@ -78,13 +78,13 @@ func room(name string) string {
 	return top
 }
 
-// within reports whether a package is one that a line of walls names.
+// within reports whether a package matches a pattern of walls.
 func within(name, pattern string) bool {
 	folder, below := strings.CutSuffix(pattern, "/...")
 	return name == folder || below && strings.HasPrefix(name, folder+"/")
 }
 
-// mayImport returns the line of walls for a package.
+// mayImport returns the line of walls for a package, and whether there is one.
 func mayImport(name string) (imports []string, ok bool) {
 	for ; name != "."; name = path.Dir(name) {
 		if imports, ok = walls[name]; ok {
@@ -94,23 +94,23 @@ func mayImport(name string) (imports []string, ok bool) {
 	return nil, false
 }
 
-// checkImports returns a line for every import that the design forbids.
+// checkImports returns a line for each forbidden import.
 func checkImports(sources []source) (wrong []string) {
 	type use struct{ ours, theirs []string }
-	names := map[string]*use{} // folder and name -> the files that give it to our protocol and to libp2p's
+	names := map[string]*use{} // folder and name -> the files that import our protocol and libp2p's under it
 	for _, s := range sources {
 		complain := func(format string, args ...any) {
 			wrong = append(wrong, s.file+": "+fmt.Sprintf(format, args...))
 		}
 		if _, ok := mayImport(path.Dir(s.file)); !ok {
-			complain("there is no such room")
+			complain("no line of walls for this folder")
 			continue
 		}
 		for imported, name := range s.imports {
 			if ours, ok := strings.CutPrefix(imported, module+"/"); ok {
 				checkOurs(s, ours, complain)
 			} else if imported == module {
-				complain("the top of the module is no package")
+				complain("the top of the module is not a package")
 			} else {
 				checkForeign(s, imported, complain)
 			}
@@ -132,15 +132,15 @@ func checkImports(sources []source) (wrong []string) {
 	}
 	for key, u := range names {
 		if len(u.ours) > 0 && len(u.theirs) > 0 {
-			wrong = append(wrong, fmt.Sprintf("%s: our protocol and libp2p's, in %v and %v, have one name", key, u.ours, u.theirs))
+			wrong = append(wrong, fmt.Sprintf("%s: our protocol and libp2p's, in %v and %v, have the same name", key, u.ours, u.theirs))
 		}
 	}
 	slices.Sort(wrong)
 	return wrong
 }
 
-// checkOurs judges an import of our own package to. A test may import what its room may, and
-// the room itself.
+// checkOurs checks an import of a package of this module. A test may import what its top-level
+// folder may, and all packages in that folder.
 func checkOurs(s source, to string, complain func(string, ...any)) {
 	from := path.Dir(s.file)
 	imports, _ := mayImport(from)
@@ -155,7 +155,7 @@ func checkOurs(s source, to string, complain func(string, ...any)) {
 	}
 }
 
-// checkForeign judges an import of a package outside the module.
+// checkForeign checks an import of a package outside the module.
 func checkForeign(s source, to string, complain func(string, ...any)) {
 	if s.test() {
 		return
@@ -170,8 +170,8 @@ func checkForeign(s source, to string, complain func(string, ...any)) {
 	}
 }
 
-// readSources reads the imports of every Go file of a module, whatever its build
-// constraints, and passes over other modules in it.
+// readSources returns the imports of every Go file of a module, whatever its build
+// constraints. It skips other modules inside.
 func readSources(top string) (sources []source, err error) {
 	err = filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -231,13 +231,13 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestImportRules tries the rules on files that do not exist.
+// TestImportRules checks the rules on made-up files.
 func TestImportRules(t *testing.T) {
 	const ours = module + "/"
 	for _, c := range []struct {
 		file    string
 		imports []string // "path" or "name path"
-		want    string   // part of the complaint; "": none
+		want    string   // part of the complaint; "" means none
 	}{
 		{"protocol/a.go", []string{"fmt", "net/netip", ours + "protocol/wire", ours + "protocol/packet", ours + "protocol/internal/core"}, ""},
 		{"protocol/a.go", []string{wirePackage}, "protocol must not import " + wirePackage},
@@ -271,7 +271,7 @@ func TestImportRules(t *testing.T) {
 		{"node/a.go", []string{ours + "itest"}, "node must not import itest"},
 		{"node/a_test.go", []string{ours + "itest"}, "node must not import itest"},
 		{"node/a.go", []string{"testing"}, "only tests import testing"},
-		{"node/a.go", []string{module}, "the top of the module is no package"},
+		{"node/a.go", []string{module}, "the top of the module is not a package"},
 		{"node/stream/a.go", []string{ours + "protocol/packet"}, ""},
 		{"node/stream/a.go", []string{ours + "node/internal/port"}, "node/stream must not import node/internal/port"},
 		{"node/stream/a_test.go", []string{ours + "node/internal/nodetest"}, ""},
@@ -300,13 +300,13 @@ func TestImportRules(t *testing.T) {
 		{"compat/a.go", []string{ours + "itest/jsongen"}, "compat must not import itest/jsongen"},
 		{"itest/jsongen/a.go", []string{ours + "protocol"}, "itest/jsongen must not import protocol"},
 		{"itest/jsongen/a_test.go", []string{ours + "itest/jsongen"}, ""},
-		{"tools/a.go", []string{"fmt"}, "there is no such room"},
-		{"main.go", []string{"fmt"}, "there is no such room"},
+		{"tools/a.go", []string{"fmt"}, "no line of walls for this folder"},
+		{"main.go", []string{"fmt"}, "no line of walls for this folder"},
 		{"node/a.go", []string{libp2pIDs}, ""},
 		{"node/a.go", []string{"lp " + libp2pIDs, ours + "protocol"}, ""},
 		{"node/a.go", []string{libp2pIDs, "relay " + ours + "protocol"}, ""},
-		{"node/a.go", []string{libp2pIDs, ours + "protocol"}, "have one name"},
-		{"node/a.go", []string{"p " + libp2pIDs, "p " + ours + "protocol"}, "have one name"},
+		{"node/a.go", []string{libp2pIDs, ours + "protocol"}, "have the same name"},
+		{"node/a.go", []string{"p " + libp2pIDs, "p " + ours + "protocol"}, "have the same name"},
 	} {
 		wrong := checkImports([]source{madeUp(c.file, c.imports...)})
 		if c.want == "" && len(wrong) > 0 || c.want != "" && (len(wrong) != 1 || !strings.Contains(wrong[0], c.want)) {
@@ -314,9 +314,9 @@ func TestImportRules(t *testing.T) {
 		}
 	}
 
-	// Two files of one package, and of two.
+	// The same name in two files of one package, and in two packages.
 	theirs, ofOurs := madeUp("node/a.go", libp2pIDs), madeUp("node/b.go", ours+"protocol")
-	if wrong := checkImports([]source{theirs, ofOurs}); len(wrong) != 1 || !strings.Contains(wrong[0], "have one name") {
+	if wrong := checkImports([]source{theirs, ofOurs}); len(wrong) != 1 || !strings.Contains(wrong[0], "have the same name") {
 		t.Errorf("in two files: %q", wrong)
 	}
 	ofOurs.file = "node/x/b.go"
@@ -337,7 +337,7 @@ func madeUp(file string, imports ...string) source {
 	return s
 }
 
-// TestReadSources reads a module that it writes.
+// TestReadSources checks readSources on a module that it writes.
 func TestReadSources(t *testing.T) {
 	top := t.TempDir()
 	for name, text := range map[string]string{

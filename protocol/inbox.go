@@ -9,21 +9,21 @@ import (
 // Limits of an inbox.
 const (
 	maxInbox   = 8192     // messages
-	inboxBytes = 16 << 20 // bytes of their frames
-	maxEvents  = 4096     // events, above which no link is taken
+	inboxBytes = 16 << 20 // bytes of the messages' frames
+	maxEvents  = 4096     // events from which on new links are refused
 )
 
-// An inbox holds what waits for the application: messages, bounded in number and
-// bytes, and events, of which there are a few a link: while more than maxEvents
-// wait, no link is taken.
+// An inbox holds the messages and events that wait for the application. Messages are bounded
+// in number and in bytes. Events are a few for each link, so they are bounded by refusing
+// links while maxEvents wait.
 type inbox struct {
 	mu     sync.Mutex
 	items  []delivery
 	count  int // messages
-	bytes  int
+	bytes  int // bytes of the messages' frames
 	events int
 	closed bool
-	ready  *sync.Cond
+	ready  *sync.Cond // signalled when there are items, or the inbox was closed
 }
 
 // A delivery is a message or an event.
@@ -62,8 +62,7 @@ func (b *inbox) put(event func()) {
 	}
 }
 
-// crowded reports whether the application is so far behind that no new link should
-// bring more events.
+// crowded reports whether maxEvents wait, so that a new link must be refused.
 func (b *inbox) crowded() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,8 +76,8 @@ func (b *inbox) close() {
 	b.mu.Unlock()
 }
 
-// take waits for deliveries and returns all there are, none once the inbox is closed
-// and empty.
+// take waits for deliveries, then removes and returns all. It returns none once the inbox is
+// closed and empty. The inbox reuses the slice emptied.
 func (b *inbox) take(emptied []delivery) []delivery {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -90,8 +89,7 @@ func (b *inbox) take(emptied []delivery) []delivery {
 	return items
 }
 
-// done frees the room of what the application has taken: a message, or an event
-// if f is nil.
+// done frees the room of a message that the application has taken. A nil f means an event.
 func (b *inbox) done(f *wire.Frame) {
 	b.mu.Lock()
 	if f == nil {
@@ -103,7 +101,7 @@ func (b *inbox) done(f *wire.Frame) {
 	b.mu.Unlock()
 }
 
-// deliver calls the application's handlers.
+// deliver calls the application's handlers until the inbox is closed and empty.
 func (r *Router) deliver() {
 	defer close(r.delivered)
 	var items []delivery

@@ -6,26 +6,26 @@ import (
 	"sync"
 )
 
-// Limits of a mailbox before the first call of Receive: a peer whose application reads no
-// messages holds little.
+// Limits of a mailbox before the first call of Receive. They keep a peer whose application
+// never reads messages from holding many.
 const (
-	unreadMessages = 256
-	unreadBytes    = 1 << 20
+	unreadMessages = 256     // messages
+	unreadBytes    = 1 << 20 // bytes of payloads and extras
 )
 
-// A mailbox holds the messages of an application that has no OnMessage, for Receive. It has
-// the bounds of an inbox.
+// A mailbox holds messages for Receive, if the application has no OnMessage. After the first
+// call of Receive it has the bounds of an inbox.
 type mailbox struct {
 	mu    sync.Mutex
 	items []Message
 	bytes int
 	read  bool          // Receive was called
-	ready chan struct{} // holds one token while there may be something to take
+	ready chan struct{} // holds a token if there may be messages to take
 }
 
 func newMailbox() *mailbox { return &mailbox{ready: make(chan struct{}, 1)} }
 
-// put reports whether there was room.
+// put adds a message and returns true, or returns false if there is no room.
 func (b *mailbox) put(m Message) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -49,6 +49,7 @@ func (b *mailbox) signal() {
 	}
 }
 
+// take returns the next message, and reports whether there was one.
 func (b *mailbox) take() (m Message, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,7 +61,7 @@ func (b *mailbox) take() (m Message, ok bool) {
 	b.items[0] = Message{}
 	b.items = b.items[1:]
 	b.bytes -= m.size()
-	if len(b.items) > 0 { // for another goroutine that waits
+	if len(b.items) > 0 { // wakes another goroutine that waits
 		b.signal()
 	}
 	return m, true
@@ -68,10 +69,10 @@ func (b *mailbox) take() (m Message, ok bool) {
 
 func (m *Message) size() int { return len(m.Payload) + len(m.Extra) }
 
-// Receive waits for the next message to the application and returns it, in a router whose
-// Options have no OnMessage. Several goroutines may call it. While none does, up to 8,192
-// messages or 16 MiB wait, 256 or 1 MiB before the first call; what comes then is dropped
-// and counted. The error is the context's, or ErrClosed after Close once nothing waits.
+// Receive waits for the next message to the application and returns it, if Options have no
+// OnMessage. Several goroutines may call it. Up to 8,192 messages or 16 MiB wait for a call,
+// and 256 messages or 1 MiB for the first call. Further messages are dropped and counted. The
+// error is that of the context, or ErrClosed after Close if no message waits.
 func (r *Router) Receive(ctx context.Context) (Message, error) {
 	for {
 		if m, ok := r.mailbox.take(); ok {

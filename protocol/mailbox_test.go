@@ -12,17 +12,22 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
+// linkedPair returns two linked routers.
+func linkedPair(t *testing.T) (r [2]*protocol.Router) {
+	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+	for i := range r {
+		o := protocoltest.NewIdentity(uint64(i + 1)).Options()
+		o.NoOverlay = true
+		r[i] = n.Router(o)
+	}
+	n.Link(r[0], r[1])
+	time.Sleep(time.Second)
+	return r
+}
+
 func TestReceive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
-		var r [2]*protocol.Router
-		for i := range r {
-			o := protocoltest.NewIdentity(uint64(i + 1)).Options()
-			o.NoOverlay = true
-			r[i] = n.Router(o)
-		}
-		n.Link(r[0], r[1])
-		time.Sleep(time.Second)
+		r := linkedPair(t)
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -48,11 +53,11 @@ func TestReceive(t *testing.T) {
 		synctest.Wait()
 		r[0].Close()
 		if err := <-waiting; !errors.Is(err, protocol.ErrClosed) {
-			t.Errorf("a call at the time of Close: %v", err)
+			t.Errorf("a call that waits during Close: %v", err)
 		}
 		r[1].Close()
 		if m, err := r[1].Receive(t.Context()); err != nil || string(m.Payload) != "2" {
-			t.Errorf("what waits at the time of Close: %+v, %v", m, err)
+			t.Errorf("a message that waits during Close: %+v, %v", m, err)
 		}
 		if _, err := r[1].Receive(t.Context()); !errors.Is(err, protocol.ErrClosed) {
 			t.Errorf("after Close: %v", err)
@@ -60,19 +65,11 @@ func TestReceive(t *testing.T) {
 	})
 }
 
-// An application that reads no messages holds few, and one that reads slowly as many as an
-// inbox does.
+// TestReceiveIsBounded checks that few messages wait before the first call of Receive, and as
+// many as in an inbox after it.
 func TestReceiveIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
-		var r [2]*protocol.Router
-		for i := range r {
-			o := protocoltest.NewIdentity(uint64(i + 1)).Options()
-			o.NoOverlay = true
-			r[i] = n.Router(o)
-		}
-		n.Link(r[0], r[1])
-		time.Sleep(time.Second)
+		r := linkedPair(t)
 		send := func(count int) (dropped uint64) {
 			before := r[1].Stats().Dropped[protocol.DropInboxFull]
 			for range count {
@@ -84,13 +81,13 @@ func TestReceiveIsBounded(t *testing.T) {
 			return r[1].Stats().Dropped[protocol.DropInboxFull] - before
 		}
 		if n := send(300); n != 300-256 {
-			t.Errorf("%d of 300 messages that nothing reads were dropped", n)
+			t.Errorf("%d of 300 messages before the first Receive were dropped, want 44", n)
 		}
 		if _, err := r[1].Receive(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if n := send(300); n != 0 {
-			t.Errorf("%d of 300 more messages were dropped", n)
+			t.Errorf("%d of 300 messages after the first Receive were dropped, want none", n)
 		}
 	})
 }

@@ -6,19 +6,19 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A queue holds the frames that wait for the writer of one link. The core counts
-// what is in it and hands over nothing beyond its bounds.
+// A queue holds the frames that wait for the writer of one link. It has no bounds: the core
+// counts its frames and sends no more than the link's limits.
 type queue struct {
 	mu     sync.Mutex
-	urgent []*wire.Frame // pings and pongs: they must not wait behind messages
+	urgent []*wire.Frame // pings and pongs, which overtake messages
 	frames []*wire.Frame
 	closed bool
-	ready  chan struct{} // holds one token while there may be something to take
+	ready  chan struct{} // holds a token if there may be frames to take, or the queue was closed
 }
 
 func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
 
-// put reports whether the queue took f: a closed one takes nothing.
+// put adds f and returns true, or returns false if the queue is closed.
 func (q *queue) put(f *wire.Frame) bool {
 	q.mu.Lock()
 	open := !q.closed
@@ -34,7 +34,7 @@ func (q *queue) put(f *wire.Frame) bool {
 	return open
 }
 
-// close lets take report the end once what is queued was taken.
+// close makes put refuse further frames, and take report that no more will follow.
 func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true
@@ -49,7 +49,8 @@ func (q *queue) signal() {
 	}
 }
 
-// take returns all that is queued and takes an emptied slice for what comes next.
+// take removes and returns all frames, and reports whether the queue is closed. The queue
+// reuses the slice emptied.
 func (q *queue) take(emptied []*wire.Frame) (frames []*wire.Frame, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

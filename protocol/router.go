@@ -15,72 +15,71 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A Role says what a peer offers to others.
+// A Role is what a peer offers to others.
 type Role = wire.Role
 
 const (
 	RolePeer   Role = wire.RolePeer   // relays for others
 	RoleLeaf   Role = wire.RoleLeaf   // a browser, or a peer that only dials out
-	RoleServer Role = wire.RoleServer // a public relay: takes every peer, dials its like
+	RoleServer Role = wire.RoleServer // a public relay: accepts every peer
 )
 
-// Options says what a Router is to be. The zero value is a relay with a random id
-// that signs nothing and dials no peer.
+// Options are the options of a Router. The zero value is a relay with a random id that signs
+// nothing and dials no peer.
 type Options struct {
 	// ID is this peer's address. The zero ID means a random one.
 	ID ID
 
-	// Role is what this peer offers to others; the default relays for all.
+	// Role is what this peer offers to others. By default it relays for all peers.
 	Role Role
 
-	// Key, Sign and Verify prove ids. Key is the public key that ID is the hash of;
-	// Verify returns the hash of key if sig is its signature of data. Without Sign no
-	// message is signed, without Verify no signature is believed.
+	// Key, Sign and Verify prove ids. Key is the public key that hashes to ID. Verify
+	// returns the hash of key, and reports whether sig is its signature of data. Without
+	// Sign no message is signed. Without Verify no signature proves a message.
 	Key    []byte
 	Sign   func(data []byte) (sig []byte, err error)
 	Verify func(key, data, sig []byte) (ID, bool)
 
-	// SignMessages signs the messages of the application too, not only the
-	// overlay's. A signature costs its sender and its receiver some 30 to 60 µs.
+	// SignMessages makes the router sign the messages of the application. It signs those of
+	// the overlay anyway. A signature costs the sender and the receiver about 30 to 60 µs
+	// each.
 	SignMessages bool
 
 	// Dialers open links. They are tried in this order.
 	Dialers []Dialer
 
-	// Bootstraps are dialled at the start, until each has answered, and again when
-	// its link is lost.
+	// Bootstraps are dialled at the start until each has answered, and again when the link
+	// is lost.
 	Bootstraps []Contact
 
 	// NoOverlay leaves the choice of links to the application.
 	NoOverlay bool
 
-	// OnMessage, OnPeer and OnPeerDown are called in order, never two at once, from a
-	// goroutine of the router. While one runs, up to 8,192 messages or 16 MiB are
-	// kept; what comes then is dropped and counted. Without OnMessage, messages wait
-	// for Receive.
+	// OnMessage, OnPeer and OnPeerDown are called in order, and never concurrently, from a
+	// goroutine of the router. While one runs, up to 8,192 messages or 16 MiB are kept.
+	// Further messages are dropped and counted. Without OnMessage, messages wait for Receive.
 	OnMessage  func(Message)
 	OnPeer     func(LinkInfo)
 	OnPeerDown func(ID, error)
 
-	// OnDialError is called likewise when a bootstrap cannot be reached; it will be
-	// tried again.
+	// OnDialError is called in the same way when a dial of a bootstrap fails. The router
+	// tries again.
 	OnDialError func(Contact, error)
 
-	// Logger gets a line at debug level for what is dropped and for what happens to
-	// links, and one at LevelTrace for each other step of a message, so that a lost message
-	// can be followed by its digest through the logs of all peers. Nil discards.
+	// Logger gets a line at debug level for each dropped message and for each change of a
+	// link. It gets a line at LevelTrace for each other step of a message, so that a lost
+	// message can be followed by its digest through the logs of all peers. Nil means no log.
 	Logger *slog.Logger
 
-	// Tracer is called for the same steps, from several goroutines. It must not block nor
-	// call the router. Nil: not called.
+	// Tracer is called for the same steps, from several goroutines. It must not block, and
+	// must not call the router. Nil means that it is not called.
 	Tracer func(Event)
 }
 
-// maxDrafts is the number of control messages that wait for their signature.
-const maxDrafts = 1024
+const maxDrafts = 1024 // control messages that wait for their signature
 
-// A Router is a peer: it sends, receives and relays messages over its links. All
-// its methods may be called from any goroutine.
+// A Router is a peer. It sends, receives and relays messages over its links. Its methods may
+// be called from any goroutine.
 type Router struct {
 	// Fixed after NewRouter.
 	opts      Options
@@ -92,10 +91,10 @@ type Router struct {
 	stop      context.CancelFunc
 	inbox     *inbox
 	mailbox   *mailbox
-	delivered chan struct{} // closed when the last delivery was made
+	delivered chan struct{} // closed after the last delivery
 
 	sockets *packet.Sockets
-	wake    chan struct{} // tells run that the core's next wake came nearer
+	wake    chan struct{} // signals run that wakeAt is earlier now
 	drafts  chan *core.Draft
 	tasks   sync.WaitGroup
 
@@ -107,7 +106,7 @@ type Router struct {
 	lastID   uint64
 	wakeAt   time.Duration
 	closed   bool
-	stopping chan struct{} // closed when the last link of a closing router ended
+	stopping chan struct{} // closed when the last link of a closing router has ended
 }
 
 // NewRouter starts a router. It runs until Close.
@@ -133,8 +132,7 @@ func NewRouter(opts Options) (*Router, error) {
 		drafts:    make(chan *core.Draft, maxDrafts),
 		served:    make(map[core.LinkHandle]*served),
 		claims:    make(map[int]chan error),
-
-		searches: make(map[int]chan found),
+		searches:  make(map[int]chan found),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	r.sockets = packet.NewSockets(r.id, r.sendDatagram)
@@ -144,7 +142,7 @@ func NewRouter(opts Options) (*Router, error) {
 	})
 	r.core.Trace(r.traces())
 	r.tasks.Go(r.run)     // ends when ctx is done; Close waits
-	r.tasks.Go(r.compose) // likewise
+	r.tasks.Go(r.compose) // ends when ctx is done; Close waits
 	r.tasks.Go(r.deliver) // ends when the inbox is closed; Close waits
 	return r, nil
 }
@@ -167,7 +165,7 @@ func (r *Router) ID() ID { return r.id }
 
 func (r *Router) now() time.Duration { return time.Since(r.start) }
 
-// enter runs an event in the core and then does what follows from it.
+// enter runs an event in the core under the lock, and then performs the actions.
 func (r *Router) enter(event func(c *core.Core, now time.Duration)) {
 	r.mu.Lock()
 	event(r.core, r.now())
@@ -178,8 +176,8 @@ func (r *Router) enter(event func(c *core.Core, now time.Duration)) {
 	r.tell(events)
 }
 
-// settle takes the actions of an event, does those that need the lock and returns
-// the others. Queues, claims and the inbox are bounded and never block.
+// settle performs those actions of an event that need the lock, and returns the others. It
+// does not block: queues, claims and the inbox are bounded.
 func (r *Router) settle() (later []core.Action) {
 	for _, a := range r.core.Actions() {
 		switch a.Type {
@@ -206,7 +204,7 @@ func (r *Router) settle() (later []core.Action) {
 				})
 			}
 		case core.PeerDown:
-			peer, why := a.Peer, error(nil) // a itself would be allocated, for each action
+			peer, why := a.Peer, error(nil) // a closure over a would allocate for each action
 			if s := r.served[a.Link]; s != nil {
 				why = s.reason
 			}
@@ -239,7 +237,7 @@ func (r *Router) settle() (later []core.Action) {
 	return later
 }
 
-// perform starts what may take long.
+// perform starts the actions that may take long.
 func (r *Router) perform(actions []core.Action) {
 	for _, a := range actions {
 		switch a.Type {
@@ -252,14 +250,15 @@ func (r *Router) perform(actions []core.Action) {
 		case core.Compose:
 			select {
 			case r.drafts <- a.Draft:
-			default: // more is asked of this peer than it can sign
-				r.drop(DropRate, nil)
+			default: // this peer cannot sign as fast as it is asked
+				r.enter(func(c *core.Core, now time.Duration) { c.NotComposed(now, a.Draft) })
 			}
 		}
 	}
 }
 
-// task runs f on a goroutine that ends soon after ctx is done; Close waits for it.
+// task runs f on a goroutine, unless the router is closed. f must end soon after ctx is done,
+// since Close waits for it.
 func (r *Router) task(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -268,7 +267,7 @@ func (r *Router) task(f func()) {
 	}
 }
 
-// run is the router's clock.
+// run calls the core's Tick whenever it is due.
 func (r *Router) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -299,8 +298,8 @@ func (r *Router) drop(reason DropReason, f *wire.Frame) {
 	r.enter(func(c *core.Core, _ time.Duration) { c.Drop(reason, f) })
 }
 
-// compose makes the frames of control messages. Signatures take long: they are made here,
-// one after the other, and not under the lock.
+// compose makes the frames of control messages, one after the other and without the lock,
+// since signatures take long.
 func (r *Router) compose() {
 	for {
 		select {
@@ -327,9 +326,10 @@ func (r *Router) Peers() []LinkInfo {
 	return r.core.Peers()
 }
 
-// Close closes the sockets, says goodbye on every link, waits up to 1 s for the answers, and ends all
-// that the router started. It waits for every Serve, and for a handler that is running, so a handler
-// must not call it. What was not written by then is lost.
+// Close closes the sockets, sends a bye on every link, and waits up to 1 s for the answers.
+// Then it closes the links and ends all goroutines of the router. Frames that were not written
+// by then are lost. Close waits for every Serve and for a running handler, so a handler must
+// not call it.
 func (r *Router) Close() error {
 	r.mu.Lock()
 	if r.closed {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -14,12 +12,11 @@ import (
 
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
-	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 const latency = 50 * time.Millisecond
 
-// A diary notes what a router tells its application.
+// A diary records the calls of a router's handlers.
 type diary struct {
 	mu       sync.Mutex
 	messages []protocol.Message
@@ -43,7 +40,7 @@ func (d *diary) note(format string, args ...any) {
 	d.mu.Unlock()
 }
 
-// texts returns the payloads that arrived, in order.
+// texts returns the payloads of the messages, in order.
 func (d *diary) texts() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -62,7 +59,7 @@ func (d *diary) all() string {
 
 func id(b byte) protocol.ID { return protocol.ID{b} }
 
-// quiet is a router that seeks no links of its own.
+// quiet returns the options of a router that seeks no links.
 func quiet(b byte) protocol.Options { return protocol.Options{ID: id(b), NoOverlay: true} }
 
 func send(t *testing.T, r *protocol.Router, to protocol.ID, text string) {
@@ -125,7 +122,8 @@ func TestRouterWaitsForFirstLink(t *testing.T) {
 	})
 }
 
-// A peer that does not read costs its link the queue and nobody else anything.
+// TestRouterBlockedWriter checks that a peer that does not read fills only the queue of its
+// own link.
 func TestRouterBlockedWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
@@ -153,7 +151,7 @@ func TestRouterBlockedWriter(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		if got := len(gotB.messages); got != sent-1 {
-			t.Errorf("%d of %d messages arrived when it read again", got, sent-1)
+			t.Errorf("%d of %d messages arrived after the peer read again", got, sent-1)
 		}
 		if s := a.Stats(); s.Dropped[protocol.DropQueueFull] != 1 || s.Dropped.Total() != 1 {
 			t.Errorf("dropped %v", s.Dropped)
@@ -161,32 +159,8 @@ func TestRouterBlockedWriter(t *testing.T) {
 	})
 }
 
-// A link whose peer does not read ends all the same.
-func TestRouterEndsBlockedLink(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
-		var got diary
-		a, b := n.Router(got.options(quiet(1))), n.Router(quiet(2))
-		atA, _ := n.Link(a, b)
-		time.Sleep(time.Second)
-		atA.Block()
-		for range 100 {
-			send(t, a, b.ID(), `1`)
-		}
-		a.Disconnect(b.ID())
-		time.Sleep(15 * time.Second)
-		synctest.Wait()
-		if _, err := atA.ReadFrame(); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("the link is open: %v", err)
-		}
-		if s := got.all(); s != "up 0200, down 0200: peer-relay: disconnected" {
-			t.Errorf("events: %s", s)
-		}
-	})
-}
-
-// A bulk transfer in one direction is not taken for silence, though pings would have
-// to wait behind it.
+// TestRouterBulkIsNotSilence checks that a link is not ended as silent during a bulk transfer
+// in one direction, behind which pings wait.
 func TestRouterBulkIsNotSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency, Bandwidth: 50_000})
@@ -210,192 +184,6 @@ func TestRouterBulkIsNotSilence(t *testing.T) {
 	})
 }
 
-// lone serves the first end of a link at whose other end there is only the test.
-func lone(t *testing.T, r *protocol.Router, info protocol.LinkInfo) (mine *protocoltest.End, ended chan error) {
-	theirs, mine := protocoltest.Pipe(info, protocol.LinkInfo{ID: r.ID()}, protocoltest.PipeOptions{})
-	ended = make(chan error, 1)
-	go func() { ended <- r.Serve(t.Context(), theirs) }() // ends with the link; the test receives
-	return mine, ended
-}
-
-func TestRouterEndsSilentLink(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
-		r := n.Router(quiet(1))
-		start := time.Now()
-		_, ended := lone(t, r, protocol.LinkInfo{ID: id(2), Kind: protocol.LinkNative})
-		if err := <-ended; !errors.Is(err, protocol.ErrSilent) {
-			t.Errorf("the link ended with %v", err)
-		}
-		if took := time.Since(start); took < 23*time.Second || took > 25*time.Second {
-			t.Errorf("after %v", took)
-		}
-		start = time.Now()
-		_, ended = lone(t, r, protocol.LinkInfo{ID: id(3), Kind: protocol.LinkWebSocket})
-		if err := <-ended; !errors.Is(err, protocol.ErrMute) {
-			t.Errorf("the legacy link ended with %v", err)
-		}
-		if took := time.Since(start); took < 5*time.Second || took > 7*time.Second {
-			t.Errorf("after %v", took)
-		}
-	})
-}
-
-func TestRouterSaysWhyLinksEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
-		var got diary
-		a := n.Router(got.options(quiet(1)))
-		b, c, d := n.Router(quiet(2)), n.Router(quiet(3)), n.Router(quiet(4))
-		n.Link(a, b)
-		time.Sleep(time.Second)
-		torn, _ := n.Link(a, c)
-		time.Sleep(time.Second)
-		n.Link(a, d)
-		time.Sleep(time.Second)
-		n.Kill(b)
-		time.Sleep(time.Second)
-		torn.Break()
-		time.Sleep(time.Second)
-		d.Disconnect(a.ID())
-		time.Sleep(time.Second)
-		synctest.Wait()
-		want := "up 0200, up 0300, up 0400, down 0200: <nil>, down 0300: protocoltest: read: " + protocoltest.ErrBroken.Error() + ", down 0400: <nil>"
-		if s := got.all(); s != want {
-			t.Errorf("events: %s\nwant    %s", s, want)
-		}
-	})
-}
-
-// Two peers open a link each at the same instant, over paths of different length.
-func TestRouterOneLink(t *testing.T) {
-	for seed := range uint64(100) {
-		synctest.Test(t, func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(seed, 0))
-			n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
-			var got [2]diary
-			r := []*protocol.Router{n.Router(got[0].options(quiet(1))), n.Router(got[1].options(quiet(2)))}
-			for opener := range 2 {
-				x, y := protocoltest.Infos(r[opener].ID(), r[1-opener].ID(), rng.Uint64())
-				a, b := protocoltest.Pipe(x, y, protocoltest.PipeOptions{Latency: time.Duration(rng.IntN(200)) * time.Millisecond})
-				for i, end := range []*protocoltest.End{a, b} {
-					wait := time.Duration(rng.IntN(200)) * time.Millisecond
-					to := r[(opener+i)%2]
-					n.Go(func() {
-						time.Sleep(wait)
-						n.Serve(to, end)
-					})
-				}
-			}
-			for i := range 10 {
-				time.Sleep(time.Duration(rng.IntN(100)) * time.Millisecond)
-				send(t, r[i%2], r[1-i%2].ID(), fmt.Sprint(i))
-			}
-			time.Sleep(5 * time.Second)
-			synctest.Wait()
-			for i := range r {
-				peers := r[i].Peers()
-				if len(peers) != 1 || peers[0].Opener != string(idBytes(r[0])) {
-					t.Errorf("seed %d: peers %+v", seed, peers)
-				}
-				if s := r[i].Stats(); s.Dropped.Total() != 0 {
-					t.Errorf("seed %d: dropped %v", seed, s.Dropped)
-				}
-			}
-			if a, b := len(got[0].messages), len(got[1].messages); a != 5 || b != 5 {
-				t.Errorf("seed %d: %d and %d messages of 5", seed, a, b)
-			}
-		})
-	}
-}
-
-func idBytes(r *protocol.Router) []byte {
-	id := r.ID()
-	return id[:]
-}
-
-func TestRouterClaims(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
-		r := n.Router(quiet(1))
-		phone := protocol.LinkInfo{ID: id(2), Kind: protocol.LinkWebSocket}
-		claim := func() (func(), time.Duration, error) {
-			start := time.Now()
-			release, err := r.Claim(t.Context(), phone)
-			return release, time.Since(start), err
-		}
-		release, _, err := claim()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := claim(); !errors.Is(err, protocol.ErrDuplicate) {
-			t.Errorf("a second claim: %v", err)
-		}
-		release()
-		release()
-		if _, _, err = claim(); err != nil {
-			t.Fatalf("after the release: %v", err)
-		}
-		mine, ended := lone(t, r, phone)
-		hello := message(t, id(2), id(1), `"hello"`)
-		if err := errors.Join(mine.WriteFrame(hello), mine.Flush()); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Second)
-
-		// The link lives: its peer answers the ping.
-		stop := make(chan struct{})
-		go func() { // ends with the link
-			defer close(stop)
-			for {
-				f, err := mine.ReadFrame()
-				if err != nil {
-					return
-				}
-				if f.Type == wire.FramePing {
-					mine.WriteFrame(wire.NewPong(f.Num))
-					mine.Flush()
-				}
-			}
-		}()
-		if _, took, err := claim(); !errors.Is(err, protocol.ErrDuplicate) || took >= 3*time.Second {
-			t.Errorf("a claim to a live id: %v after %v", err, took)
-		}
-		mine.Block() // the phone sleeps
-		if _, took, err := claim(); err != nil || took != 3*time.Second {
-			t.Errorf("a claim to a dead link's id: %v after %v", err, took)
-		}
-		if err := <-ended; !errors.Is(err, protocol.ErrSilent) {
-			t.Errorf("the dead link ended with %v", err)
-		}
-		mine.Close()
-		<-stop
-
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := r.Claim(ctx, protocol.LinkInfo{ID: id(3), Kind: protocol.LinkWebSocket}); err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("a claim without time: %v", err)
-		}
-		r.Close()
-		if _, _, err := claim(); !errors.Is(err, protocol.ErrClosed) || !errors.Is(err, net.ErrClosed) {
-			t.Errorf("a claim after Close: %v", err)
-		}
-	})
-}
-
-// message returns a frame as a legacy link would, without a hop's budgets being spent.
-func message(t *testing.T, from, to protocol.ID, text string) *wire.Frame {
-	b := wire.Body{From: from, To: to, Form: protocol.FormJSON, Payload: []byte(text)}
-	if err := b.Encode(); err != nil {
-		t.Fatal(err)
-	}
-	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: b, Path: []protocol.ID{from}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 func TestRouterBootstraps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
@@ -405,7 +193,7 @@ func TestRouterBootstraps(t *testing.T) {
 		o := got.options(protocol.Options{ID: id(1), Bootstraps: []protocol.Contact{{URL: id(2).String()}},
 			OnDialError: func(protocol.Contact, error) { missing++ }})
 		n.Router(o)
-		time.Sleep(10 * time.Second) // nobody is there yet
+		time.Sleep(10 * time.Second) // the bootstrap is not up yet
 		first := n.Router(server)
 		time.Sleep(10 * time.Second)
 		if s := got.all(); s != "up 0200" {
@@ -413,14 +201,14 @@ func TestRouterBootstraps(t *testing.T) {
 		}
 		n.Kill(first)
 		time.Sleep(time.Minute)
-		n.Router(server) // the same again
+		n.Router(server) // with the same id
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if s := got.all(); s != "up 0200, down 0200: <nil>, up 0200" {
 			t.Errorf("events: %s", s)
 		}
 		if missing < 10 || missing > 60 {
-			t.Errorf("%d dials in vain in 70 s", missing)
+			t.Errorf("%d dials failed in 70 s", missing)
 		}
 	})
 }
@@ -432,7 +220,7 @@ func TestRouterCloses(t *testing.T) {
 		atA, _ := n.Link(a, b)
 		n.Link(a, n.Router(quiet(3)))
 		time.Sleep(time.Second)
-		atA.Block() // a writer that never returns must not keep Close
+		atA.Block() // Close must not wait for a blocked writer
 		start := time.Now()
 		var closing sync.WaitGroup
 		for range 3 {
@@ -456,8 +244,8 @@ func TestRouterCloses(t *testing.T) {
 	})
 }
 
-// An application that does not take its messages loses messages and keeps count; links
-// that come and go meanwhile are bounded too.
+// TestRouterSlowApplication checks that the messages for a blocked application are bounded, and
+// the dropped ones counted, and that links are refused when too many events wait.
 func TestRouterSlowApplication(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
@@ -477,7 +265,7 @@ func TestRouterSlowApplication(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		for i := range 10_000 { // links that come and go
+		for i := range 10_000 { // links that end at once
 			x, y := protocoltest.Infos(id(3), a.ID(), uint64(i))
 			_, atA := protocoltest.Pipe(x, y, protocoltest.PipeOptions{})
 			ctx, cancel := context.WithCancel(t.Context())
@@ -485,7 +273,7 @@ func TestRouterSlowApplication(t *testing.T) {
 			if err := a.Serve(ctx, atA); errors.Is(err, protocol.ErrQueueFull) {
 				break
 			} else if i == 9999 {
-				t.Error("no link was ever refused")
+				t.Error("no link was refused")
 			}
 		}
 		close(free)
@@ -498,7 +286,7 @@ func TestRouterSlowApplication(t *testing.T) {
 	})
 }
 
-// Peers that know one bootstrap find each other.
+// TestRouterOverlay checks that peers with the same bootstrap find and reach each other.
 func TestRouterOverlay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 20
@@ -534,7 +322,8 @@ func TestRouterOverlay(t *testing.T) {
 	})
 }
 
-// A search ends at the peer that is nearest, and says what it knows.
+// TestRouterNearest checks that the peer nearest to an id answers a search, with the peers that
+// it knows.
 func TestRouterNearest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
@@ -551,19 +340,19 @@ func TestRouterNearest(t *testing.T) {
 			t.Errorf("found %v: %v", ids, err)
 		}
 		if ids, err = row[4].Nearest(t.Context(), protocol.ID{0xf0}); err != nil || len(ids) != 2 || ids[0] != row[4].ID() {
-			t.Errorf("the nearest itself found %v: %v", ids, err)
+			t.Errorf("the nearest peer found %v: %v", ids, err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), latency)
 		defer cancel()
 		if ids, err = row[0].Nearest(ctx, protocol.ID{0xf0}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("in too short a time found %v: %v", ids, err)
+			t.Errorf("within one latency found %v: %v", ids, err)
 		}
 		go func() { // ends with the search
 			time.Sleep(latency / 2)
 			row[0].Close()
 		}()
 		if ids, err = row[0].Nearest(t.Context(), protocol.ID{0xf0}); !errors.Is(err, protocol.ErrClosed) {
-			t.Errorf("with the router closed meanwhile found %v: %v", ids, err)
+			t.Errorf("with the router closed during the search found %v: %v", ids, err)
 		}
 		if ids, err = row[0].Nearest(t.Context(), protocol.ID{0xf0}); !errors.Is(err, protocol.ErrClosed) {
 			t.Errorf("with the router closed found %v: %v", ids, err)

@@ -11,15 +11,15 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A Kind says what a message is for. An application is told of two kinds.
+// A Kind is what a message is for. An application gets two kinds.
 type Kind = wire.Kind
 
 const (
 	KindUser  Kind = wire.KindUser  // an application's message
-	KindOther Kind = wire.KindOther // legacy data of another type: the payload is its whole JSON text
+	KindOther Kind = wire.KindOther // legacy data of any other type: the payload is its whole JSON text
 )
 
-// A Form says how a payload is to be read.
+// A Form is the encoding of a payload.
 type Form = wire.Form
 
 const (
@@ -29,26 +29,26 @@ const (
 	FormWholeJSON Form = wire.FormWholeJSON // the raw JSON text of the whole legacy data member
 )
 
-// A Message is a message that arrived.
+// A Message is a message for the application.
 type Message struct {
 	From    ID
 	Kind    Kind // KindUser or KindOther
 	Form    Form
-	Payload []byte // JSON text or bytes, as Form says
-	Extra   []byte // unknown members of a legacy message, as a JSON object
+	Payload []byte // JSON text or bytes, depending on Form
+	Extra   []byte // the unknown members of a legacy message, as a JSON object
 	Proved  bool   // the message is proved to be from From
-	Path    []ID   // the peers it went through, its origin first; a hint
+	Path    []ID   // the peers that forwarded it, its origin first; not signed, so only a hint
 }
 
-// Send sends a message to a peer, over as many hops as it takes. It never blocks.
-// The error says that the message is lost already: too big, no room in a queue, or
-// the router is closed. No error does not mean that it will arrive.
+// Send sends a message to a peer over any number of hops. It never blocks. An error means that
+// the message is lost: it is too big, a queue has no room, or the router is closed. A nil error
+// does not mean that the message will arrive.
 func (r *Router) Send(to ID, form Form, payload []byte) error {
 	return r.send(core.Outgoing{To: to, Form: form, Payload: payload, Sign: r.opts.SignMessages})
 }
 
-// Signal sends a signal about a WebRTC connection to a peer: the JSON text of one
-// value. It never blocks; the error says that it is lost already.
+// Signal sends a signal about a WebRTC connection to a peer. The payload is the JSON text of
+// one value. Signal never blocks. An error means that the signal is lost.
 func (r *Router) Signal(to ID, payload []byte) error {
 	return r.send(core.Outgoing{To: to, Kind: wire.KindSignal, Form: FormJSON, Payload: payload, Sign: true})
 }
@@ -81,10 +81,10 @@ type found struct {
 	err error
 }
 
-// Nearest asks the network for the peers that are nearest to an id, which need not be
-// any peer's. It returns up to some 40 ids, the nearest first. It is a stranger's word: the
-// peers are said to be there. The error is the context's if no answer comes within it, or
-// within 10 s; ErrQueueFull if too many ask at once.
+// Nearest asks the network for the peers that are nearest to an id. The id need not be that of
+// a peer. Nearest returns at most 41 ids, the nearest first. The answer is the word of a
+// stranger, so the peers may not exist. The error is that of the context if no answer arrives
+// before its end, or within 10 s. It is ErrQueueFull if too many searches are in flight.
 func (r *Router) Nearest(ctx context.Context, id ID) ([]ID, error) {
 	ctx, cancel := context.WithTimeout(ctx, core.QueryExpiry)
 	defer cancel()
@@ -123,7 +123,7 @@ func (r *Router) Nearest(ctx context.Context, id ID) ([]ID, error) {
 	return nil, fmt.Errorf("search for %v: %w", id, err)
 }
 
-// signalled hands a signal to the transport that makes links of signals.
+// signalled passes a signal to the first dialer that is a Signaller.
 func (r *Router) signalled(f *wire.Frame, proved bool) {
 	for _, d := range r.opts.Dialers {
 		if s, ok := d.(Signaller); ok {
@@ -139,14 +139,13 @@ func newMessage(f *wire.Frame, proved bool) Message {
 	return Message{From: b.From, Kind: b.Kind, Form: b.Form, Payload: b.Payload, Extra: b.Extra, Proved: proved, Path: f.Path()}
 }
 
-// ListenPacket opens a datagram socket on a port of this peer. Port 0 stands for any
-// that is free, of 49152 to 65535. The error is a *net.OpError and matches
-// syscall.EADDRINUSE if there is a socket with that port, or no port left, and ErrClosed
-// if the router is closed.
+// ListenPacket opens a datagram socket on a port of this peer. Port 0 means a random free port
+// of 49152 to 65535. The error is a *net.OpError. It wraps syscall.EADDRINUSE if a socket has
+// that port or no port is free, and ErrClosed if the router is closed.
 func (r *Router) ListenPacket(port uint16) (*packet.PacketConn, error) { return r.sockets.Listen(port) }
 
-// DialPacket opens a datagram socket on a free port that exchanges datagrams with one
-// address only. It sends nothing and asks no peer.
+// DialPacket opens a datagram socket on a free port, which exchanges datagrams with only one
+// address. It sends nothing and does not check whether the peer exists.
 func (r *Router) DialPacket(id ID, port uint16) (*packet.PacketConn, error) {
 	return r.sockets.Dial(packet.Addr{ID: id, Port: port})
 }
@@ -160,7 +159,7 @@ func (r *Router) sendDatagram(to ID, payload, extra []byte) (full bool, err erro
 	return false, err
 }
 
-// deliverDatagram hands a datagram to its socket. r.mu is held.
+// deliverDatagram passes a datagram to its socket. The caller holds r.mu.
 func (r *Router) deliverDatagram(f *wire.Frame, proved bool) {
 	taken, evicted := r.sockets.Deliver(f, proved)
 	if !taken {

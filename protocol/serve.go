@@ -11,18 +11,18 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A served link is one that Serve runs.
+// A served link is a link that Serve runs.
 type served struct {
 	link     Link
 	info     LinkInfo
 	queue    *queue
-	reason   error       // why it ends
-	closing  bool        // a bye is in flight
-	patience *time.Timer // ends the link if the other end does not
+	reason   error       // why the link ends
+	closing  bool        // a bye was queued
+	patience *time.Timer // closes the link if the other end does not
 }
 
-// sayBye queues a bye behind what is queued, and ends the link if the other end does not
-// take it all within a while: a link whose peer does not read must end too.
+// sayBye queues a bye after the frames that are queued. If the other end does not read all of
+// them in time, the link is closed.
 func (s *served) sayBye(reason wire.ByeReason, why error) {
 	if s.closing {
 		return
@@ -37,11 +37,10 @@ func (s *served) sayBye(reason wire.ByeReason, why error) {
 	s.patience = time.AfterFunc(patience, func() { s.link.Close() })
 }
 
-// Claim asks whether a legacy connection with a peer that has told its id may
-// become a link. It must be called before this side's own id is told. After a nil
-// error the connection is to be served or the claim to be released; release may be
-// called more than once. It waits up to 3 s for another link of that id to prove
-// that it lives.
+// Claim asks whether a legacy connection may become a link. It must be called after the peer
+// has sent its id, and before this peer sends its own. It waits up to 3 s for another link of
+// that id to answer a ping. After a nil error the caller must serve the connection or release
+// the claim. It may call release more than once.
 func (r *Router) Claim(ctx context.Context, info LinkInfo) (release func(), err error) {
 	answer := make(chan error, 1)
 	var index int
@@ -78,10 +77,10 @@ func (r *Router) Claim(ctx context.Context, info LinkInfo) (release func(), err 
 	return release, nil
 }
 
-// Expect tells that a handshake with a peer has begun, and that the peer has proved its id:
-// on an authenticated connection over which a link is to run. Messages to the peer wait for
-// the link, for at most a second. The handshake ends with Serve, or with the function that
-// is returned, which may be called after that, too.
+// Expect reports to the router that a handshake with a peer has begun, and that the peer has
+// proved its id on the connection over which a link is to run. Messages to the peer wait for
+// the link, for at most a second. The handshake ends with Serve, or with the returned function,
+// which may be called after that, too.
 func (r *Router) Expect(id ID) (ended func()) {
 	var number int
 	r.enter(func(c *core.Core, now time.Duration) { number = c.Expect(now, id) })
@@ -90,22 +89,22 @@ func (r *Router) Expect(id ID) (ended func()) {
 	}
 }
 
-// Serve makes a link part of the router and reads it on the calling goroutine
-// until it ends. It closes the link. The error says why the link ended, nil when
-// the peer said goodbye; ErrDuplicate, ErrSelf and ErrClosed are among the reasons.
+// Serve adds a link to the router and reads it on the calling goroutine until it ends. Then it
+// closes the link. The error is why the link was refused or ended, such as ErrDuplicate,
+// ErrSelf or ErrClosed. Nil means that the peer sent a bye.
 func (r *Router) Serve(ctx context.Context, link Link) error {
 	_, err := r.serve(ctx, link, core.Inbound())
 	return err
 }
 
 const (
-	byeTime   = time.Second      // how long the other end has to answer a bye
-	drainTime = 10 * time.Second // and to take what is queued before it
+	byeTime   = time.Second      // wait for the answer to a bye
+	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye
 )
 
 func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up bool, err error) {
 	counted := false
-	defer func() { // the last that is done: Close waits for it, also for a link that is refused
+	defer func() { // runs last, since Close waits for it, for a refused link too
 		if counted {
 			r.tasks.Done()
 		}
@@ -120,9 +119,8 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		}
 		r.tasks.Add(1)
 		counted = true
-		switch {
-		case r.inbox.crowded():
-			err = fmt.Errorf("the application has not taken what it was told before: %w", ErrQueueFull)
+		if r.inbox.crowded() {
+			err = fmt.Errorf("too many events wait for the application: %w", ErrQueueFull)
 			return
 		}
 		r.lastID++
@@ -148,7 +146,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 	unhook := context.AfterFunc(ctx, func() { link.Close() })
 	defer unhook()
 	written := make(chan struct{})
-	go func() { // ends when the queue is closed or the link breaks; awaited below
+	go func() { // ends when the queue is closed or the link fails; awaited below
 		defer close(written)
 		r.write(h, s)
 	}()
@@ -187,7 +185,7 @@ func (s *served) isClosing(r *Router) bool {
 	return s.closing
 }
 
-// sayBye ends a link that was not taken.
+// sayBye sends a bye on a refused link, and reads the link until the other end has closed it.
 func (r *Router) sayBye(link Link, why error) {
 	reason := wire.ByeNormal
 	switch {
@@ -203,21 +201,21 @@ func (r *Router) sayBye(link Link, why error) {
 	if link.WriteFrame(wire.NewBye(reason)) != nil || link.Flush() != nil {
 		return
 	}
-	for { // until the other end has closed, so that it reads the bye
+	for { // closing the link earlier could keep the other end from reading the bye
 		if f, err := link.ReadFrame(); err != nil && !errors.Is(err, wire.ErrMalformed) || err == nil && f.Type == wire.FrameBye {
 			return
 		}
 	}
 }
 
-// read takes the frames of a link until it ends.
+// read passes the frames of a link to the core until the link ends.
 func (r *Router) read(h core.LinkHandle, s *served) error {
 	for {
 		f, err := s.link.ReadFrame()
 		switch {
 		case err == nil:
 		case errors.Is(err, wire.ErrPassedOn):
-			r.log.Debug("bad message", "peer", s.info.ID.Short(), "err", err)
+			r.log.Debug("malformed message", "peer", s.info.ID.Short(), "err", err)
 			r.drop(DropMalformed, nil)
 			continue
 		case errors.Is(err, wire.ErrMalformed):
@@ -229,7 +227,7 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 		default:
 			return err
 		}
-		r.core.Prepare(f) // takes long: not under the lock
+		r.core.Prepare(f) // takes long, so it is not under the lock
 		r.enter(func(c *core.Core, now time.Duration) { c.Receive(now, h, f) })
 		if f.Type == wire.FrameBye {
 			return nil
@@ -237,7 +235,7 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 	}
 }
 
-// write drains the queue of a link and flushes whenever it is empty.
+// write writes the frames in the queue of a link, and flushes whenever the queue is empty.
 func (r *Router) write(h core.LinkHandle, s *served) {
 	var frames []*wire.Frame
 	var closed bool
@@ -256,7 +254,7 @@ func (r *Router) write(h core.LinkHandle, s *served) {
 		}
 		if closed {
 			r.mu.Lock()
-			if s.patience != nil { // the other end has this long to say its own bye
+			if s.patience != nil { // from here on the other end has byeTime to answer
 				s.patience.Reset(byeTime)
 			}
 			r.mu.Unlock()
@@ -265,11 +263,10 @@ func (r *Router) write(h core.LinkHandle, s *served) {
 	}
 }
 
-// progress is how many bytes are written between two reports to the core.
-const progress = 64 << 10
+const progress = 64 << 10 // bytes that are written between two reports to the core
 
-// writeAll writes frames and tells the core in good time what room there is again. After an
-// error the link is at its end, and what was not written is dropped.
+// writeAll writes frames, and reports to the core after progress bytes that the queue has room
+// again. On an error it drops the messages that were not written.
 func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) (err error) {
 	count, bytes := 0, 0
 	for i, f := range frames {
@@ -283,7 +280,7 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) (e
 			r.dropAll(append(frames[i+1:], f))
 			return err
 		}
-		if f.Type != wire.FrameBye { // which is none that the core queued
+		if f.Type != wire.FrameBye { // the core does not count a bye
 			count++
 			bytes += f.Size()
 		}
@@ -297,7 +294,7 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) (e
 	return nil
 }
 
-// dropAll drops the messages among the frames of a link that ended.
+// dropAll counts the messages among the frames of a link that ended as dropped.
 func (r *Router) dropAll(frames []*wire.Frame) {
 	for _, f := range frames {
 		if f.Type == wire.FrameMessage {

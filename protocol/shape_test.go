@@ -13,14 +13,14 @@ import (
 	"testing"
 )
 
-// The most that one reader can keep in mind.
+// Limits of what one reader can keep in mind.
 const (
-	mostExported = 80   // identifiers of this package
-	mostLines    = 500  // of a file
+	mostExported = 80   // exported identifiers of this package
+	mostLines    = 500  // lines of a file
 	mostInAll    = 4500 // lines of a package without its tests
 )
 
-// TestShape holds the packages of this folder to their sizes.
+// TestShape checks the sizes of the packages in this folder.
 func TestShape(t *testing.T) {
 	lines := make(map[string]int)
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
@@ -59,8 +59,8 @@ func TestShape(t *testing.T) {
 	}
 }
 
-// TestAliases holds the comments on the types that have their fields elsewhere: each names
-// every field and its type.
+// TestAliases checks the comments of types that alias a type of another package. Each must
+// name every field and its type.
 func TestAliases(t *testing.T) {
 	comments := make(map[string]string)
 	reasons := 0
@@ -87,18 +87,18 @@ func TestAliases(t *testing.T) {
 		}
 	}
 	if reasons != len(Drops{}) {
-		t.Errorf("%d constants of %d reasons", reasons, len(Drops{}))
+		t.Errorf("%d constants for %d reasons", reasons, len(Drops{}))
 	}
 }
 
-// A declaration is what one specification at the top of a file declares.
+// A declaration is one top-level specification of a file.
 type declaration struct {
 	names   []string
 	token   token.Token
 	comment string
 }
 
-// declarations returns those of this package without its methods and tests.
+// declarations returns the declarations of this package, without methods and tests.
 func declarations(t *testing.T) (all []declaration) {
 	t.Helper()
 	names, err := filepath.Glob("*.go")

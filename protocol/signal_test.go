@@ -11,12 +11,12 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
-// A bell is the Signaller of one router: one rings, the other lets it in, and the link
-// that they agreed on lies in memory.
+// A bell is the Signaller of one router. One peer rings, the other lets it in, and the link
+// between them is in memory.
 type bell struct {
 	n    *protocoltest.Network
-	hall *sync.Map // who is let in -> its end of the link
-	open chan protocol.Link
+	hall *sync.Map          // the id of the peer that is let in -> its end of the link
+	open chan protocol.Link // this peer's end of the link
 
 	mu    sync.Mutex
 	heard []protocol.Signal
@@ -82,17 +82,17 @@ func TestRouterSignals(t *testing.T) {
 		}
 		for i, want := range []string{`"come in"`, `"ring"`} {
 			if h := bells[i].heard; len(h) != 1 || string(h[0].Payload) != want || h[0].From != routers[1-i].ID() || !h[0].Proved {
-				t.Errorf("peer %d heard %+v, want %s", i, h, want)
+				t.Errorf("peer %d got the signals %+v, want %s", i, h, want)
 			}
 		}
-		// The answer to the first offer, and nobody else's word, is what lets signals in.
+		// Only a peer that has answered an offer may send signals.
 		before := b.Stats().Dropped[protocol.DropUnasked]
 		if err := hub.Signal(b.ID(), []byte(`"ring"`)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		if n := b.Stats().Dropped[protocol.DropUnasked] - before; n != 1 || len(bells[1].heard) != 1 {
-			t.Errorf("a stranger's signal: %d dropped, %d heard in all", n, len(bells[1].heard))
+			t.Errorf("a signal of another peer: %d dropped, %d accepted in all", n, len(bells[1].heard))
 		}
 		if err := a.Close(); err != nil {
 			t.Fatal(err)

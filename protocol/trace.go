@@ -7,40 +7,40 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
 )
 
-// LevelTrace is the level of a log line for each step of each message.
+// LevelTrace is the level of the log lines about single steps of messages.
 const LevelTrace = slog.LevelDebug - 4
 
-// An Event is one step of a message, or the beginning or end of a link. Its String method
+// An Event is one step of a message, or the start or end of a link. Its String method
 // returns it as a line.
 //
-//	Type     EventType    what happened; the fields that it sets are below
-//	Peer     ID           the linked peer that brought or gets the message, or the link's
-//	Digest   wire.Digest  the message: the same 8 bytes at every peer on its way
+//	Type     EventType    the step
+//	Peer     ID           the peer of the link that brought the message, gets it, or is up or down
+//	Digest   wire.Digest  the name of the message: the same 8 bytes at every peer that it visits
 //	From, To ID           the message's origin and receiver
 //	Kind     Kind         what the message is for
-//	Reason   DropReason   of MessageDropped
-//	Err      error        of LinkDown; nil: in order
+//	Reason   DropReason   set for MessageDropped
+//	Err      error        set for LinkDown; nil means an orderly end
 type Event = core.Event
 
-// An EventType says what an [Event] tells of.
+// An EventType is the kind of an [Event].
 type EventType = core.EventType
 
 const (
-	MessageReceived  EventType = core.MessageReceived  // Peer brought the message
-	MessageSent      EventType = core.MessageSent      // the message was queued for Peer
-	MessageKept      EventType = core.MessageKept      // the message waits for a link
-	MessageDelivered EventType = core.MessageDelivered // the message was for this peer
-	MessageDropped   EventType = core.MessageDropped   // the message went no further, for Reason
+	MessageReceived  EventType = core.MessageReceived  // a message from Peer
+	MessageSent      EventType = core.MessageSent      // a message was queued for Peer
+	MessageKept      EventType = core.MessageKept      // a message waits for a link
+	MessageDelivered EventType = core.MessageDelivered // a message was for this peer
+	MessageDropped   EventType = core.MessageDropped   // a message was dropped because of Reason
 	LinkUp           EventType = core.LinkUp           // Peer is linked
-	LinkDown         EventType = core.LinkDown         // Peer is not linked any more, for Err
+	LinkDown         EventType = core.LinkDown         // Peer is no longer linked, because of Err
 )
 
-// traces reports whether events are wanted.
+// traces reports whether the core must collect events.
 func (r *Router) traces() bool {
 	return r.opts.Tracer != nil || r.log.Enabled(context.Background(), slog.LevelDebug)
 }
 
-// tell passes events on to the tracer and the log.
+// tell passes events to the tracer and the log.
 func (r *Router) tell(events []Event) {
 	for _, e := range events {
 		if r.opts.Tracer != nil {
@@ -50,7 +50,7 @@ func (r *Router) tell(events []Event) {
 		if e.Type == MessageDropped && e.Reason != DropDuplicate && e.Reason != DropLoop {
 			level = slog.LevelDebug
 		}
-		if e.Type == LinkUp || e.Type == LinkDown || !r.log.Enabled(r.ctx, level) { // serve logs links, with more of them
+		if e.Type == LinkUp || e.Type == LinkDown || !r.log.Enabled(r.ctx, level) { // serve logs links in more detail
 			continue
 		}
 		attrs := []slog.Attr{slog.String("message", e.Digest.String()), slog.String("kind", e.Kind.String()),

@@ -6,7 +6,7 @@ import { idOf, peerIdBytes, publicKeyBytes, sealRecord, signBody, verifyMessage 
 import { Link, TIMES, goesFirst } from './link.js'
 import { createNode } from './node.js'
 import { Overlay } from './overlay.js'
-import { Router, isWellFormed, randomNonce } from './router.js'
+import { Router, isQuestion, isWellFormed, randomNonce, randomToken } from './router.js'
 import { rangeOf } from './addresses.js'
 import {
   Bye, Form, Kind, MAX_PAYLOAD, MAX_TEXT, PROTOCOL, Role,
@@ -23,7 +23,11 @@ const RETRY_MAX = 60_000
 const RETRY_JOINED = 5_000
 const CONNECT_TIMEOUT = 20_000
 const REACH_TIMEOUT = 10_000
-const MAX_PENDING_DELIVERIES = 1_024
+// Bytes of the messages that wait to be proved, of which one link may bring a quarter.
+const WAITING_BYTES = 16 * 1024 * 1024
+const WAITING_SHARE = 4
+// Bytes that a waiting message takes beside its frame.
+const WAITING_OVERHEAD = 512
 
 /**
  * A peer with a 160-bit id that sends messages to any id over a network of direct links.
@@ -53,8 +57,7 @@ export class PeerRelay extends Emitter {
   #opening = new Map()
   #topology
   #timers = new Set()
-  #deliveries = Promise.resolve()
-  #waiting = 0
+  #waiting = 0 // bytes
   #recordCache
   #destroyed = false
   #ended
@@ -309,6 +312,8 @@ export class PeerRelay extends Emitter {
       }
     })
     link.peer = connection.remotePeer.toString()
+    link.waiting = 0 // bytes
+    link.taken = Promise.resolve()
     this.#links.add(link)
     this.#pending.add(link)
     link.start()
@@ -367,6 +372,7 @@ export class PeerRelay extends Emitter {
       kind,
       from: this.#id,
       flags: rest.flags ?? 0,
+      e2e: signs ? randomToken() : undefined,
       key: signs ? publicKeyBytes(this.#privateKey) : undefined
     }
     const bodyBytes = encodeBody(body)
@@ -380,17 +386,22 @@ export class PeerRelay extends Emitter {
     return this.#router.originate(message, over)
   }
 
-  /** Takes a message for this peer; one after the other, since proving takes a while. */
+  /**
+   * Takes a message for this peer, or returns the reason why not. Proving takes a while: the messages
+   * of one link wait for each other, and not for those of other links.
+   */
   #take (message, link) {
-    if (this.#waiting >= MAX_PENDING_DELIVERIES) {
-      this.#router.drop('busy')
-      return
-    }
-    this.#waiting++
-    this.#deliveries = this.#deliveries
+    const size = message.frame.length + WAITING_OVERHEAD
+    if (this.#waiting + size > WAITING_BYTES || link.waiting + size > WAITING_BYTES / WAITING_SHARE) return 'busy'
+    this.#waiting += size
+    link.waiting += size
+    link.taken = link.taken
       .then(() => this.#dispatch(message, link))
       .catch(() => this.#router.drop('senseless'))
-      .finally(() => { this.#waiting-- })
+      .finally(() => {
+        this.#waiting -= size
+        link.waiting -= size
+      })
   }
 
   async #dispatch (message, link) {
@@ -398,13 +409,18 @@ export class PeerRelay extends Emitter {
     const { body, path } = message
     const { from } = body
     const straight = path.length === 1 && equalBytes(path[0], from) && equalBytes(link.id, from)
-    const proved = straight || await verifyMessage(message)
-    if (!this.#router.firstDelivery(message, proved)) {
+    const signed = !straight && await verifyMessage(message)
+    const { proved, again } = this.#router.delivery(message, { straight, signed })
+    if (again) {
       this.#router.drop('delivered before')
       return
     }
     if (!isWellFormed(body)) {
       this.#router.drop('kind or form')
+      return
+    }
+    if (isQuestion(body) && !link.ask(proved)) {
+      this.#router.drop('rate')
       return
     }
     switch (body.kind) {

@@ -21,6 +21,10 @@ const QUEUE_BYTES = 4 * 1024 * 1024
 const QUEUE_FRAMES = 8_192
 // PONG and BYE find a place even where messages do not, but not without end.
 const QUEUE_SPARE = 64
+// Questions of the peer that are answered at once, and per second after that: each answer costs a
+// signature.
+const ASK_BURST = 64
+const ASK_RATE = 32
 
 const random64 = () => crypto.getRandomValues(new BigUint64Array(1))[0]
 
@@ -57,6 +61,8 @@ export class Link {
   #lastRead = Date.now()
   #lastWrite = Date.now()
   #pinged = false
+  #asks = ASK_BURST
+  #askedAt = Date.now()
   #told = false
 
   /**
@@ -123,6 +129,19 @@ export class Link {
     this.#lastWrite = Date.now()
     this.#enqueue(encodePing(random64()))
     this.#watch()
+  }
+
+  /**
+   * Returns whether one more question that came over this link may be answered. The last half of the
+   * burst is kept for questions of a proved origin, so that a flood of forged ones leaves them some.
+   */
+  ask (proved) {
+    const now = Date.now()
+    this.#asks = Math.min(ASK_BURST, this.#asks + Math.max(0, now - this.#askedAt) / 1_000 * ASK_RATE)
+    this.#askedAt = now
+    if (this.#asks < (proved ? 1 : 1 + ASK_BURST / 2)) return false
+    this.#asks--
+    return true
   }
 
   /** Ends the link: what is queued, then BYE. */

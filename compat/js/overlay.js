@@ -3,9 +3,9 @@
 import { multiaddr } from '@multiformats/multiaddr'
 import { openRecord } from './identity.js'
 import { mayDial } from './addresses.js'
-import { compareDistance } from './router.js'
+import { compareDistance, randomToken } from './router.js'
 import {
-  Flag, Form, Kind, MAX_FOUND, Role, TOKEN_SIZE,
+  Flag, Form, Kind, MAX_FOUND, Role,
   concatBytes, decodeAnswer, encodeAnswer, equalBytes, toHex
 } from './wire.js'
 
@@ -20,9 +20,7 @@ const CANDIDATE_AGE = 120_000
 const OFFERS_AT_ONCE = 3
 const DIALS_AT_ONCE = 3
 // What stands around the ids of a foundPeers that carries key, token and signature.
-const FOUND_OVERHEAD = 230
-
-const randomToken = () => crypto.getRandomValues(new Uint8Array(TOKEN_SIZE))
+const FOUND_OVERHEAD = 240
 
 export class Overlay {
   #peer
@@ -36,7 +34,9 @@ export class Overlay {
   #waiting = new Map()
   /** Who waits for a sign of life, by the id of whom. */
   #reaching = new Map()
-  #dials = 0
+  /** Peers that are being dialled: that took our offers, and whose offers we took. */
+  #dials = new Set()
+  #dialsOffered = new Set()
   #lookup
   #searchEvery
   #searched = Date.now()
@@ -198,7 +198,8 @@ export class Overlay {
     }
     if (this.#offers.has(idHex)) {
       if (idHex > self) return
-      this.#offers.delete(idHex)
+      // A forged offer must not end ours.
+      if (proved) this.#offers.delete(idHex)
     }
     if (router.links.size >= this.#maxLinks) {
       if (key !== undefined) await this.#reply(message, { kind: Kind.ANSWER, form: Form.NONE, token })
@@ -206,7 +207,7 @@ export class Overlay {
     }
     const own = await this.#peer.record()
     await this.#reply(message, { kind: Kind.ANSWER, form: Form.RAW, token, record: own, payload: encodeAnswer() })
-    if (own === undefined && record !== undefined && proved) await this.#dialRecord(record, from)
+    if (own === undefined && record !== undefined && proved) await this.#dialRecord(record, from, this.#dialsOffered)
   }
 
   async onAnswer ({ body: { from, form, token, key, record, payload } }, proved) {
@@ -221,7 +222,7 @@ export class Overlay {
     }
     this.#offers.delete(idHex)
     if (form === Form.NONE) this.avoid(idHex)
-    else if (record !== undefined) await this.#dialRecord(record, from)
+    else if (record !== undefined) await this.#dialRecord(record, from, this.#dials)
     return true
   }
 
@@ -255,10 +256,12 @@ export class Overlay {
     }
   }
 
-  async #dialRecord (bytes, from) {
+  /** Dials the addresses of a record, which takes one of the places. */
+  async #dialRecord (bytes, from, places) {
     const record = await openRecord(bytes, from)
-    if (record === undefined || this.#dials >= DIALS_AT_ONCE) return
-    this.#dials++
+    const idHex = toHex(from)
+    if (record === undefined || places.size >= DIALS_AT_ONCE || places.has(idHex)) return
+    places.add(idHex)
     try {
       const ranges = this.#peer.ranges()
       const suffix = `/p2p/${record.peerId}`
@@ -272,7 +275,7 @@ export class Overlay {
     } catch {
       // An address that does not answer is a stranger's mistake; connect() has its own time limit.
     } finally {
-      this.#dials--
+      places.delete(idHex)
     }
   }
 }

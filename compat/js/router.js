@@ -2,7 +2,7 @@
 // links only as { id, idHex, up, role, send(frame), fits(size) }.
 
 import {
-  Flag, Form, Kind, MAX_FRAME, MAX_PATH, Role, NACK_HEAD, PATH_ENTRY,
+  Flag, Form, Kind, MAX_FRAME, MAX_PATH, Role, NACK_HEAD, PATH_ENTRY, TOKEN_SIZE,
   concatBytes, encodeMessage, encodeText, equalBytes, relayFrame, toHex
 } from './wire.js'
 import { siphash128 } from './siphash.js'
@@ -27,7 +27,10 @@ export const compareDistance = (a, b, target) => {
   return 0
 }
 
-/** A nonce as every reader takes it: a uniform number below 10^15, in decimal. */
+/** Returns 16 random bytes: a token, or an end-to-end id. */
+export const randomToken = () => crypto.getRandomValues(new Uint8Array(TOKEN_SIZE))
+
+/** Returns a nonce that every reader takes: a uniform number below 10^15, in decimal. */
 export const randomNonce = () => {
   // 10^15 does not divide 2^53; drawing again keeps the number uniform.
   for (;;) {
@@ -37,7 +40,10 @@ export const randomNonce = () => {
   }
 }
 
-/** Remembers keys for at least `age`, as far as `entries` allow, in two generations. */
+/**
+ * Remembers keys for at least `age` milliseconds, as far as `entries` allow. It holds two generations:
+ * when the young one is as old as `age`, or full, it becomes the old one.
+ */
 export class Memory {
   #age
   #entries
@@ -53,22 +59,36 @@ export class Memory {
     this.#since = now()
   }
 
-  /** Whether the key is new; it is not so a second time. */
+  /** Returns whether the key was added and is not forgotten yet. */
+  has (key) {
+    this.#expire()
+    return this.#young.has(key) || this.#old.has(key)
+  }
+
   add (key) {
+    if (!this.has(key)) this.#young.add(key)
+  }
+
+  #expire () {
     const now = this.#now()
-    if (now - this.#since >= 2 * this.#age) this.#young = new Set()
-    if (now - this.#since >= this.#age || this.#young.size >= this.#entries) {
-      this.#old = this.#young
-      this.#young = new Set()
-      this.#since = now
-    }
-    if (this.#young.has(key) || this.#old.has(key)) return false
-    this.#young.add(key)
-    return true
+    if (now - this.#since < this.#age && this.#young.size < this.#entries) return
+    this.#old = now - this.#since < 2 * this.#age ? this.#young : new Set()
+    this.#young = new Set()
+    this.#since = now
   }
 }
 
-/** The parts of `hop`, with what nobody may claim cut down. */
+const NONE = new Uint8Array(0)
+
+const uint32 = number => [24, 16, 8, 0].map(shift => (number >>> shift) & 0xff)
+
+// What a hash of the delivered messages is of, beside the origin: an end-to-end id or nonce and the
+// body; what was proved; or a signed body without an end-to-end id.
+const OF_CONTENT = [0]
+const OF_PROVED = [1]
+const OF_SIGNED = [2]
+
+/** The parts of `hop`, cut down to what a message begins with. */
 const budgets = hop => ({
   transmissions: Math.min(hop >>> 24, MAX_TRANSMISSIONS),
   detours: Math.min((hop >>> 16) & 0xff, MAX_DETOURS),
@@ -88,7 +108,7 @@ export class Router {
   #deliver
   #now
   #secret = crypto.getRandomValues(new Uint8Array(16))
-  #seen
+  #passed
   #delivered
   #via = new Map()
 
@@ -96,7 +116,8 @@ export class Router {
    * @param {object} init
    * @param {Uint8Array} init.id
    * @param {boolean} [init.relays] whether messages of others are passed on
-   * @param {(message, link) => void} init.deliver takes a message for this peer
+   * @param {(message, link) => string | undefined} init.deliver takes a message for this peer, or
+   *   returns the reason why not
    */
   constructor ({ id, relays = true, deliver, now = Date.now }) {
     this.#id = id
@@ -104,25 +125,36 @@ export class Router {
     this.#relays = relays
     this.#deliver = deliver
     this.#now = now
-    this.#seen = new Memory(SEEN_AGE, { now })
+    this.#passed = new Memory(SEEN_AGE, { now })
     this.#delivered = new Memory(DELIVER_AGE, { now })
   }
 
   /**
-   * Takes a message that came over a link.
+   * Takes a message that came over a link: for this peer, or to be passed on.
+   *
+   * A copy that goes nowhere leaves no trace. It may have come with a spent budget, a full path, or at
+   * a moment when every queue was full, and must not make a better copy a duplicate.
    *
    * @returns {string} what was done: 'delivered', 'forwarded', or the reason of the drop
    */
   receive (link, message) {
-    const { body } = message
+    const { body, nonce, sig } = message
     if (equalBytes(body.from, this.#id) || message.path.some(id => equalBytes(id, this.#id))) return this.drop('loop')
-    if (!this.#seen.add(this.#hash(body.from, message.nonce, message.bodyBytes))) return this.drop('duplicate')
+    // The signature belongs to it: anybody on the way can send a copy without it.
+    const hash = this.#hash(body.from, encodeText(nonce), this.#bodyHash(message), sig)
+    if (this.#passed.has(hash)) return this.drop('duplicate')
     if (message.targets.length > 0) return this.drop('targets')
     this.#learn(toHex(body.from), link)
+    const done = this.#pass(link, message)
+    if (done === 'delivered' || done === 'forwarded') this.#passed.add(hash)
+    return done
+  }
 
+  #pass (link, message) {
+    const { body } = message
     if (equalBytes(body.to, this.#id) || (isSearch(body) && this.#searchLinks(message, link).length === 0)) {
-      this.#deliver(message, link)
-      return 'delivered'
+      const refused = this.#deliver(message, link)
+      return refused === undefined ? 'delivered' : this.drop(refused)
     }
     if (!this.#relays) return this.drop('leaf')
     if (message.path.length >= MAX_PATH) return this.drop('path')
@@ -151,12 +183,36 @@ export class Router {
     return this.#transmit(choices, FULL_HOP, size, encode) === 'forwarded'
   }
 
-  /** Whether a delivery is the first one of its message; to be asked once it is known to be proved. */
-  firstDelivery ({ body, bodyBytes, nonce }, proved) {
-    const key = body.e2e !== undefined && proved
-      ? `proved ${toHex(body.from)} ${toHex(body.e2e)}`
-      : this.#hash(body.from, body.e2e === undefined ? `n${nonce}` : `e${toHex(body.e2e)}`, bodyBytes)
-    return this.#delivered.add(key)
+  /**
+   * Notes a message for this peer. A proved message is one by its end-to-end id, whatever else a relay
+   * changed. It is delivered even if a copy without its proof was faster, since anybody on the way can
+   * strip a signature. A message that is not proved is one by its bytes as well.
+   *
+   * A signed body of an older peer has no end-to-end id. Then the nonce, which is not signed, is all
+   * that tells two equal messages apart, and only the first counts as proved.
+   *
+   * @param {object} how it is proved: `straight`, by the link that it came over from its origin, or
+   *   `signed`, by its signature
+   * @returns {{ proved: boolean, again: boolean }} whether its origin is proved, and whether it was
+   *   delivered before
+   */
+  delivery (message, { straight, signed }) {
+    const { body: { from, e2e }, nonce } = message
+    const delivered = this.#delivered
+    const id = e2e ?? encodeText(nonce)
+    const body = this.#bodyHash(message)
+    let proved = straight || signed
+    if (proved && !straight && e2e === undefined) {
+      const equal = this.#hash(from, OF_SIGNED, body)
+      proved = !delivered.has(equal)
+      delivered.add(equal)
+    }
+    const content = this.#hash(from, OF_CONTENT, id, body)
+    const proof = this.#hash(from, OF_PROVED, id, e2e === undefined ? body : undefined)
+    const again = delivered.has(proved ? proof : content)
+    if (proved) delivered.add(proof)
+    delivered.add(content)
+    return { proved, again }
   }
 
   /** The live links, the nearest to `target` first. */
@@ -171,9 +227,14 @@ export class Router {
     return reason
   }
 
-  #hash (from, nonce, bodyBytes) {
-    const text = encodeText(nonce)
-    return siphash128(this.#secret, concatBytes([from, [text.length], text, bodyBytes]))
+  /** Returns the hash of a message's body, which is computed once: a body can be large. */
+  #bodyHash (message) {
+    return (message.bodyHash ??= encodeText(siphash128(this.#secret, message.bodyBytes)))
+  }
+
+  /** Returns a keyed hash of parts, each of which stands behind its length. */
+  #hash (...parts) {
+    return siphash128(this.#secret, concatBytes(parts.flatMap((part = NONE) => [uint32(part.length), part])))
   }
 
   /** Remembers by which link messages of an origin come. */
@@ -261,7 +322,10 @@ export class Router {
 
 const isSearch = ({ kind, flags }) => kind === Kind.FIND && (flags & Flag.CLOSEST) !== 0
 
-/** Whether the form and payload of a message are what its kind asks for. */
+/** Returns whether a message asks for an answer, which costs a signature. */
+export const isQuestion = ({ kind }) => kind === Kind.FIND || kind === Kind.OFFER
+
+/** Returns whether the form and payload of a message are as its kind wants them. */
 export const isWellFormed = ({ kind, form, payload }) => {
   switch (kind) {
     case Kind.USER: return form === Form.NONE || form === Form.JSON || form === Form.RAW

@@ -30,8 +30,8 @@ import (
 // message for this peer itself is read as JS reads it: white space, the order of keys
 // and further ones do not matter.
 //
-// What would crash a JS peer, which passes on what it does not look at, is refused
-// here in both directions.
+// Only well-formed data crosses, in both directions: a JS peer passes on what it does not
+// look at, so what this end let through would reach peers that expect the shapes above.
 
 // maxURL is how long the URL of an answer may be, in bytes.
 const maxURL = 2048
@@ -315,8 +315,8 @@ func notInHost(c rune) bool {
 	return true
 }
 
-// checkSignal refuses what ends a JS peer that has WebRTC: a signal that is no object,
-// and a session description that RTCSessionDescription throws at.
+// checkSignal refuses a signal that is no object, and a session description without its
+// type or text.
 func checkSignal(raw []byte) error {
 	if len(raw) == 0 || raw[0] != '{' {
 		return badData("a signal that is no object")
@@ -415,8 +415,8 @@ func appendData(dst []byte, kind wire.Kind, form wire.Form, payload []byte) ([]b
 	return append(b, dataTail...), nil
 }
 
-// checkWhole refuses a whole data that is not one, that is a kind of its own, or that
-// ends a JS peer.
+// checkWhole refuses a whole data that is not one, that is a kind of its own, or that is
+// not well-formed.
 func checkWhole(text []byte) error {
 	if !rawjson.ValidInside(text, dataDepth) {
 		return unencodable("the data is not exactly one JSON value")

@@ -28,8 +28,8 @@ const (
 	channelLow  = 256 << 10
 	// drainTimeout bounds the wait for the last messages to be acknowledged.
 	drainTimeout = time.Second
-	// lingerTime is how long a channel to a JS peer stays open after the last message. The
-	// peer answers that message, and a process that writes to a channel that is closing dies.
+	// lingerTime is how long a channel to a JS peer stays open after the last message, for
+	// the peer's answer: it expects an open channel to write to.
 	lingerTime = 200 * time.Millisecond
 )
 

@@ -87,7 +87,7 @@ func TestRuns(t *testing.T) {
 			t.Skipf("SKIPPED, NOTHING WAS TESTED: %v", err)
 		}
 	}
-	// With a cast of npm peers alone: the others are tested beside the scenarios.
+	// With a cast of npm peers only: the others are tested with the scenarios.
 	var progress strings.Builder
 	r := &report{title: "scenarios"}
 	opts := options{n: 1, workers: 2, seed: 7, log: log.New(&progress, "", 0)}

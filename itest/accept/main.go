@@ -54,14 +54,14 @@ func runs() []run {
 		{"simultaneous", "two peers dial each other at the same instant, every kind -n times", 100, simultaneous},
 		{"cost", "CPU per message of one relay, ours and the npm package's, over WebRTC and WebSocket, -n rounds of each", 5, cost},
 		{"bulk", "1 GB (-bytes) over a stream through one relay, beside circuit-relay-v2, quic-go and TCP, in -n rounds: speed, CPU, memory", 3, bulk},
-		{"webrtc", "a peer of ours and an npm peer that nobody can dial are linked by WebRTC: we offer, they offer, both do, -n times each", 20, webrtc},
+		{"webrtc", "a peer of ours and an npm peer that cannot be dialled are linked by WebRTC: we offer, they offer, both do, -n times each", 20, webrtc},
 		{"browser", "npm peers in pages of Chromium and our peers link by WebRTC, lose what they had, send as much as passes, and die; -n times", 5, browser},
 		{"gone", "kill -9 a linked process, every kind of link -n times: when is it missed", 10, gone},
 		{"hostile", "peers do to a relay what they should not, 50 inputs and more of -n seconds each: memory, goroutines, and whether it relays", 3, hostile},
-		{"pages", "4 Go peers, 3 pages on js-libp2p and 3 of the npm package: everybody writes to everybody, in -n networks", 5, pages},
+		{"pages", "4 Go peers, 3 pages on js-libp2p and 3 of the npm package: each writes to each, in -n networks", 5, pages},
 		{"dht", "100 hosts in 10 processes share a kad-dht: -n newcomers of each kind connect to any id; stale and forged records; a DHT of others", 100, dht},
 		{"overlay", "up to -n production cores in virtual time: delivery, hops, links, talk, repair", 1000, overlay},
-		{"mutations", "take the safeguards of package protocol out one by one: a test must fail each time", 1, mutations},
+		{"mutations", "take the safeguards of the code out one by one: a test must fail each time", 1, mutations},
 	}
 }
 
@@ -111,8 +111,8 @@ func (r run) execute(ctx context.Context, args []string, stdout, stderr io.Write
 	flags.SetOutput(stderr)
 	opts := options{log: log.New(stderr, r.name+": ", log.Ltime)}
 	flags.IntVar(&opts.n, "n", r.n, "how many times, or how much, by the run")
-	flags.IntVar(&opts.workers, "j", 1, "how many at the same time, where that leaves the result as it is")
-	flags.Uint64Var(&opts.seed, "seed", 0, "the seed, 0 for one by chance")
+	flags.IntVar(&opts.workers, "j", 1, "how many run at once, in runs whose result does not depend on it")
+	flags.Uint64Var(&opts.seed, "seed", 0, "the seed, 0 for a random one")
 	flags.Int64Var(&opts.bytes, "bytes", 1e9, "of one stream, where streams are measured")
 	out := flags.String("o", "", "the file for the table (default itest/accept/out/NAME.txt)")
 	if err := flags.Parse(args); err != nil {

@@ -9,40 +9,102 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strings"
 
 	"github.com/peer-relay/peer-relay/itest/peers"
 )
 
-// A mutation takes one safeguard out of the source. A test must notice.
+// A mutation takes one safeguard out of the source. A test must fail then.
 type mutation struct {
 	name string
 	file string // from the top of the module
 	old  string // stands in the file exactly once
 	new  string
+	test string // that must fail
+	in   string // its folder; "": that of the file
 }
 
-func safeguards() []mutation {
-	return []mutation{
-		{"duplicate suppression, relaying", "protocol/message.go", "if !c.seen.add(c.now, c.hash(f)) {", "if !c.seen.add(c.now, c.hash(f)) && false {"},
-		{"duplicate suppression, delivery", "protocol/message.go", "if c.delivered.has(c.now, h) {", "if c.delivered.has(c.now, h) && false {"},
-		{"the hop limit", "protocol/forward.go", "if f.PathLen() >= MaxPath {", "if f.PathLen() >= MaxPath && false {"},
-		{"the transmission budget", "protocol/forward.go", "if hop.TxLeft() <= 0 {", "if hop.TxLeft() <= 0 && false {"},
-		{"the bound of a link's queue", "protocol/table.go", "return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes", "return false"},
-		{"the bound of what waits for a link", "protocol/send.go", "if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {", "if false {"},
-		{"the bound of the inbox", "protocol/inbox.go", "b.closed || b.count >= maxInbox || b.bytes+f.Size() > inboxBytes", "b.closed"},
-		{"the id proof of a signature", "protocol/forward.go", "f.signed = ok && id == f.Body.From", "f.signed = ok && id != (ID{})"},
-		{"the id proof of a link", "protocol/message.go", "l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From", "l.native() && l.Proved"},
-		{"a claimed id displaces no proved one", "protocol/claim.go", "case a.Proved != b.Proved:\n\t\treturn a.Proved", "case false:\n\t\treturn a.Proved"},
-		{"the one-link rule", "protocol/claim.go", "if l.ID == info.ID && !l.ended && !c.displaces(info, l) {", "if false {"},
-		{"the one-link rule, replacing", "protocol/core.go", "if x.ID == info.ID {", "if x.ID == info.ID && false {"},
+// folder returns the folder of the test.
+func (m mutation) folder() string {
+	if m.in != "" {
+		return m.in
 	}
+	return filepath.ToSlash(filepath.Dir(filepath.FromSlash(m.file)))
+}
+
+const corePackage = "protocol/internal/core"
+
+// safeguards is the list. The source says of each what would happen without it.
+var safeguards = []mutation{
+	// Messages.
+	{name: "duplicate suppression, relaying", file: corePackage + "/receive.go", test: "TestTranscripts",
+		old: "if c.transit.has(c.now, h) {", new: "if c.transit.has(c.now, h) && false {"},
+	{name: "duplicate suppression, delivery", file: corePackage + "/receive.go", test: "TestTranscripts",
+		old: "case again:", new: "case again && false:"},
+	{name: "the end-to-end id of a proved message", file: corePackage + "/receive.go", test: "TestTranscripts",
+		old: "if id == nil {", new: "if id == nil || true {"},
+	{name: "one proof for a signed body without an end-to-end id", file: corePackage + "/receive.go", test: "TestTranscripts",
+		old: "if c.delivered.has(c.now, body) {", new: "if c.delivered.has(c.now, body) && false {"},
+	{name: "delivery of a proved message behind a stripped copy", file: corePackage + "/receive.go", test: "TestTranscripts",
+		old: "if !signed && !straight {", new: "if true {"},
+	{name: "no trace of a copy that went nowhere", file: corePackage + "/receive.go", test: "TestTranscripts",
+		old: "c.forward(f, l)", new: "c.transit.finish(c.now, h)\n\t\tc.forward(f, l)"},
+	{name: "the hop limit", file: corePackage + "/forward.go", test: "TestTranscripts",
+		old: "if f.PathLen() >= wire.MaxPath {", new: "if f.PathLen() >= wire.MaxPath && false {"},
+	{name: "the transmission budget", file: corePackage + "/forward.go", test: "TestTranscripts",
+		old: "if f.Hop.TxLeft() <= 0 {", new: "if f.Hop.TxLeft() <= 0 && false {"},
+	{name: "no budget above the first one", file: corePackage + "/forward.go", test: "TestTranscripts",
+		old: "min(f.Hop.TxLeft(), wire.TxBudget)", new: "f.Hop.TxLeft()"},
+	{name: "the id proof of a signature", file: "protocol/wire/message.go", test: "TestTranscripts", in: corePackage,
+		old: "ok && id == m.Body.From", new: "ok && id != (ID{})"},
+	{name: "the id proof of a link", file: corePackage + "/receive.go", test: "TestTranscripts",
+		old: "l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From", new: "l.Proved"},
+
+	// Memory and time.
+	{name: "the bound of a link's queue", file: corePackage + "/table.go", test: "TestQueueBound",
+		old: "return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||", new: "return false ||"},
+	{name: "the bound of all queues", file: corePackage + "/table.go", test: "TestQueuesTogether", in: "protocol",
+		old: "c.queued+size > queuesBytes &&", new: "false &&"},
+	{name: "the bound of what waits for a link", file: corePackage + "/send.go", test: "TestWaitingBound",
+		old: "if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {", new: "if false {"},
+	{name: "the bound of the inbox", file: "protocol/inbox.go", test: "TestRouterSlowApplication",
+		old: "b.closed || b.count >= maxInbox || b.bytes+f.Size() > inboxBytes", new: "b.closed"},
+	{name: "little memory for a length prefix", file: "protocol/wire/read.go", test: "TestReadFrameGrowsWithWhatArrives",
+		old: "newFrame(min(size, firstRead))", new: "newFrame(size)"},
+	{name: "growth of a table in steps", file: corePackage + "/seen.go", test: "TestSeenGrowsInSteps",
+		old: "for range slotsPerCopy {", new: "for range 16 * slotsPerCopy {"},
+	{name: "the budget of a link for questions", file: corePackage + "/table.go", test: "TestTranscripts",
+		old: "if l.asks < 1 {", new: "if l.asks < 1 && false {"},
+	{name: "signatures outside the lock", file: "protocol/router.go", test: "TestSignOutsideTheLock",
+		old: "r.core.Compose(d)\n\t\t\tr.enter(func(c *core.Core, now time.Duration) { c.Composed(now, d) })",
+		new: "r.enter(func(c *core.Core, now time.Duration) { c.Compose(d); c.Composed(now, d) })"},
+	{name: "room for offers beside a flood of them", file: corePackage + "/handshake.go", test: "TestTranscripts",
+		old: "crowd := via\n", new: "crowd := via\n\tif crowd == via {\n\t\treturn false\n\t}\n"},
+
+	// Links.
+	{name: "no proved id lost to a claim", file: corePackage + "/claim.go", test: "TestTranscripts",
+		old: "case a.Proved != b.Proved:\n\t\treturn a.Proved", new: "case false:\n\t\treturn a.Proved"},
+	{name: "the one-link rule", file: corePackage + "/claim.go", test: "TestOneLink",
+		old: "if l.ID == info.ID && !l.ended && !c.displaces(info, l) {", new: "if false {"},
+	{name: "the one-link rule, replacing", file: corePackage + "/links.go", test: "TestOneLink",
+		old: "if x.ID == info.ID {", new: "if x.ID == info.ID && false {"},
+	{name: "no message with another way for a claimed id", file: corePackage + "/held.go", test: "TestTranscripts",
+		old: "return e.proved || next.first == nil || next.far", new: "return true"},
+	{name: "an end of refused links with Close", file: "protocol/serve.go", test: "TestRefusedLinkEndsWithRouter",
+		old: "unhook := context.AfterFunc(r.ctx, func() { link.Close() })", new: "unhook := func() bool { return true }"},
+
+	// The log, the metrics, the status page, and contacts.
+	{name: "drops in the log", file: corePackage + "/trace.go", test: "TestFollowALostMessage", in: "protocol",
+		old: "c.note(MessageDropped, f, wire.ID{}, reason)", new: ""},
+	{name: "drops in the metrics", file: "node/metrics.go", test: "TestMetricsAreThoseOfTheRouter",
+		old: "put(c.dropped, counter, count, reason)", new: "_, _ = count, reason"},
+	{name: "a list of peers once in a second", file: "node/status.go", test: "TestStatusListsPeersSeldom",
+		old: "now.Sub(l.at) >= listAge", new: "true"},
+	{name: "contacts in their order", file: "node/contact.go", test: "TestTheLatestContactIsStored",
+		old: "s.mu.Lock()\n\tdefer s.mu.Unlock()\n\tstore(make())", new: "store(make())"},
 }
 
 // mutations copies the module to a temporary folder and takes its safeguards out one by
-// one. The tests of package protocol must pass as it is and fail without any of them.
+// one. The test of each must pass as it is, and fail without it.
 func mutations(ctx context.Context, opts options, r *report) error {
 	root, err := peers.Root()
 	if err != nil {
@@ -53,83 +115,73 @@ func mutations(ctx context.Context, opts options, r *report) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	for _, part := range []string{"go.mod", "go.sum", "protocol"} {
+	for _, part := range []string{"go.mod", "go.sum", "protocol", "node", "compat"} {
 		if err := copyTree(filepath.Join(dir, part), filepath.Join(root, part)); err != nil {
 			return fmt.Errorf("copy the module: %w", err)
 		}
 	}
 	opts.log.Print("as it is")
-	if failed, out, err := testProtocol(ctx, dir); err != nil {
-		return err
-	} else if failed != nil {
-		return fmt.Errorf("the tests fail as it is:\n%s", out)
+	for _, m := range safeguards {
+		if failed, out, err := m.run(ctx, dir); err != nil {
+			return err
+		} else if failed {
+			return fmt.Errorf("%s fails as it is:\n%s", m.test, out)
+		}
 	}
 	t := r.table("taken out", "file", "noticed by")
 	var survivors []error
-	for _, m := range safeguards() {
+	for _, m := range safeguards {
 		opts.log.Print(m.name)
 		failed, err := m.try(ctx, dir)
 		if err != nil {
 			return err
 		}
-		if failed == nil {
-			survivors = append(survivors, fmt.Errorf("nothing fails without %s", m.name))
-			failed = []string{"NOTHING"}
+		noticed := m.test
+		if !failed {
+			survivors = append(survivors, fmt.Errorf("%s passes without %s", m.test, m.name))
+			noticed = "NOTHING"
 		}
-		t.row(m.name, m.file, strings.Join(failed, ", "))
+		t.row(m.name, m.file, noticed)
 	}
 	return errors.Join(survivors...)
 }
 
-// try runs the tests with the mutation and gives the names of those that failed.
-func (m mutation) try(ctx context.Context, dir string) (failed []string, err error) {
+// try reports whether the test fails with the mutation.
+func (m mutation) try(ctx context.Context, dir string) (failed bool, err error) {
 	file := filepath.Join(dir, filepath.FromSlash(m.file))
 	source, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	if n := bytes.Count(source, []byte(m.old)); n != 1 {
-		return nil, fmt.Errorf("%s: %q stands %d times in %s, want once: the mutation is out of date", m.name, m.old, n, m.file)
+		return false, fmt.Errorf("%s: %q stands %d times in %s, want once: the mutation is out of date", m.name, m.old, n, m.file)
 	}
 	if err := os.WriteFile(file, bytes.Replace(source, []byte(m.old), []byte(m.new), 1), 0o644); err != nil {
-		return nil, err
+		return false, err
 	}
-	failed, _, err = testProtocol(ctx, dir)
+	failed, _, err = m.run(ctx, dir)
 	return failed, errors.Join(err, os.WriteFile(file, source, 0o644))
 }
 
-var failure = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
-
-// testProtocol gives the tests that failed, nil if none did. Code that does not compile
-// proves nothing and is an error.
-func testProtocol(ctx context.Context, dir string) (failed []string, output string, err error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-count=1", "-timeout=120s",
-		"-run=^Test(Transcripts|OneLink|QueueBound|WaitingBound|DeliveryQuota|Router)", "./protocol")
+// run runs the test, and reports whether it failed. Code that does not compile proves
+// nothing, nor does a test that is not there: both are errors.
+func (m mutation) run(ctx context.Context, dir string) (failed bool, output []byte, err error) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-v", "-timeout=60s", "-run=^"+m.test+"$", "./"+m.folder())
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return nil, "", ctx.Err()
-	case err == nil:
-		return nil, string(out), nil
-	case !errors.As(err, &exit):
-		return nil, "", err
+		return false, out, ctx.Err()
+	case err != nil && !errors.As(err, &exit):
+		return false, out, err
+	case !bytes.Contains(out, []byte("=== RUN   "+m.test+"\n")):
+		return false, out, fmt.Errorf("%s: %s did not run:\n%s", m.name, m.test, out)
 	}
-	for _, m := range failure.FindAllSubmatch(out, -1) {
-		if name := string(m[1]); !slices.Contains(failed, name) {
-			failed = append(failed, name)
-		}
-	}
-	if len(failed) == 0 {
-		if bytes.Contains(out, []byte("test timed out")) || bytes.Contains(out, []byte("panic:")) {
-			return []string{"a crash"}, string(out), nil
-		}
-		return nil, "", fmt.Errorf("no test failed, but the command did:\n%s", out)
-	}
-	return failed, string(out), nil
+	return err != nil, out, nil
 }
 
+// copyTree copies a file or a folder, without what npm installed.
 func copyTree(to, from string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -141,6 +193,9 @@ func copyTree(to, from string) error {
 		}
 		target := filepath.Join(to, rel)
 		if d.IsDir() {
+			if d.Name() == "node_modules" {
+				return fs.SkipDir
+			}
 			return os.MkdirAll(target, 0o755)
 		}
 		content, err := os.ReadFile(path)

@@ -9,8 +9,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// An Addr is the address of a datagram socket: a peer and one of its ports. It is a
-// net.Addr and can be compared.
+// An Addr is the address of a datagram socket: a peer and one of its ports. It is a net.Addr,
+// and comparable.
 type Addr struct {
 	ID   wire.ID
 	Port uint16
@@ -24,13 +24,13 @@ var _ net.Addr = Addr{}
 // Network implements net.Addr.
 func (Addr) Network() string { return network }
 
-// String returns the id, a colon and the port, as ParseAddr reads it.
+// String returns the id, a colon and the port. ParseAddr is its inverse.
 func (a Addr) String() string {
 	b, _ := a.AppendText(make([]byte, 0, 2*wire.IDSize+len(":65535")))
 	return string(b)
 }
 
-// check refuses an address that no socket can have.
+// check returns an error for an address that no socket can have.
 func (a Addr) check() error {
 	switch {
 	case a.ID == wire.ID{}:
@@ -41,8 +41,8 @@ func (a Addr) check() error {
 	return nil
 }
 
-// ParseAddr reads what String returns: 40 hexadecimal digits, a colon, and a port from 0
-// to 65535 without leading zeros.
+// ParseAddr returns the address that String writes: 40 hexadecimal digits of either case, a
+// colon, and a port from 0 to 65535 without leading zeros.
 func ParseAddr(s string) (Addr, error) {
 	host, digits, found := strings.Cut(s, ":")
 	if !found {

@@ -11,7 +11,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/ula"
 )
 
-// quic-go, and others that were written for a *net.UDPConn, set the buffers of a socket.
+// quic-go and other code for a *net.UDPConn set the buffers of a socket.
 var _ = []interface {
 	SetReadBuffer(int) error
 	SetWriteBuffer(int) error

@@ -12,30 +12,30 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A PacketConn is a datagram socket: a net.PacketConn, and a connected net.Conn too if it was
-// dialled. It behaves as a *net.UDPConn does, with [Addr] in place of *net.UDPAddr:
+// A PacketConn is a datagram socket. It is a net.PacketConn, and a connected net.Conn too if it
+// was dialled. It behaves like a *net.UDPConn, with [Addr] in place of *net.UDPAddr:
 //
 //   - A datagram arrives whole, or not at all. A reader whose buffer is too short loses the
 //     rest of it. A datagram may have no bytes.
-//   - A send never blocks. A datagram for which there is no room on the way, here or at
-//     a relay, or no way at all, is dropped and counted, and that is no error: what sends
-//     datagrams must expect to lose some, and would take an error for the end.
-//   - Up to 2,048 datagrams or 4 MiB wait for the reader. What comes then takes the
-//     place of the oldest, and [PacketConn.Stats] counts. [PacketConn.SetReadBuffer] makes
-//     that less.
-//   - One of more than [MaxDatagram] bytes is an error that matches [wire.ErrTooBig] and
-//     syscall.EMSGSIZE. Errors are *net.OpError and match net.ErrClosed and
-//     os.ErrDeadlineExceeded.
+//   - A send never blocks. If a queue here or at a relay has no room, or there is no route, the
+//     datagram is dropped and counted. That is no error: a sender of datagrams expects to lose
+//     some, and an error would make it stop.
+//   - Up to 2,048 datagrams or 4 MiB wait for the reader. A datagram beyond that evicts the
+//     oldest ones, which [PacketConn.Stats] counts. [PacketConn.SetReadBuffer] sets a lower
+//     limit.
+//   - A datagram of more than [MaxDatagram] bytes is an error that wraps [wire.ErrTooBig] and
+//     syscall.EMSGSIZE. Every error is a *net.OpError. After Close it wraps net.ErrClosed, and
+//     after a deadline os.ErrDeadlineExceeded.
 //
-// Datagrams are signed if their router signs the messages of the application.
-// [PacketConn.ReadMsg] tells whether the sender of one is proved.
+// Datagrams are signed if the router signs the messages of the application.
+// [PacketConn.ReadMsg] reports whether the sender of a datagram is proved.
 //
 // All methods may be called from any goroutine.
 type PacketConn struct {
 	// Fixed after open.
 	sockets *Sockets
 	local   Addr
-	remote  Addr // the zero Addr: not connected
+	remote  Addr // the zero Addr means not connected
 
 	mu            sync.Mutex
 	queue         datagrams
@@ -44,7 +44,7 @@ type PacketConn struct {
 	readDeadline  deadline
 	writeDeadline time.Time
 	stats         Stats
-	changed       *sync.Cond // there is a datagram, the read deadline has passed, or closed
+	changed       *sync.Cond // signalled for a datagram, a passed read deadline and Close
 }
 
 var (
@@ -52,15 +52,15 @@ var (
 	_ net.Conn       = (*PacketConn)(nil)
 )
 
-// Stats counts what a socket did.
+// Stats are the counters of a socket.
 type Stats struct {
-	Received   uint64 // datagrams that came for it
-	Overflowed uint64 // of those, dropped because the reader was too slow
-	Sent       uint64 // datagrams that it was given to send
-	Unsent     uint64 // of those, dropped at once: there was no room in any queue
+	Received   uint64 // datagrams that arrived
+	Overflowed uint64 // datagrams of Received that were evicted, since the reader was too slow
+	Sent       uint64 // datagrams that were written
+	Unsent     uint64 // datagrams of Sent that were dropped at once, since no queue had room
 }
 
-// A deadline is a time and whether it has passed.
+// A deadline is a timer, and whether it has fired.
 type deadline struct {
 	timer  *time.Timer
 	passed bool
@@ -70,8 +70,8 @@ func (c *PacketConn) connected() bool { return c.remote != Addr{} }
 
 // --- receiving
 
-// put queues a datagram and returns how many were dropped for it. The lock of c.sockets is
-// held, under which a socket leaves them before it is shut, so c is open.
+// put queues a datagram and returns the number of datagrams that it evicted. The caller holds
+// the lock of c.sockets. A socket is removed under that lock before it is shut, so c is open.
 func (c *PacketConn) put(d datagram) (dropped int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,16 +117,16 @@ func (c *PacketConn) ReadFrom(p []byte) (n int, addr net.Addr, err error) {
 	return copy(p, d.payload), d.from, nil
 }
 
-// ReadMsg is ReadFrom that also tells whether the sender is proved to be from.ID: the
-// datagram was signed with the key that hashes to it, or came straight from that peer.
-// Any peer may have sent one that is not.
+// ReadMsg is like ReadFrom, and also reports whether the sender is proved to be from.ID. It is
+// if the datagram was signed with the key that hashes to the id, or came straight from that
+// peer. Otherwise any peer may have sent the datagram.
 func (c *PacketConn) ReadMsg(p []byte) (n int, from Addr, proved bool, err error) {
 	d, err := c.take()
 	return copy(p, d.payload), d.from, d.proved, err
 }
 
-// Read implements net.Conn. It returns of a datagram what p has room for. An empty p takes
-// none.
+// Read implements net.Conn. It copies the beginning of a datagram that p has room for. With an
+// empty p it reads no datagram.
 func (c *PacketConn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		c.mu.Lock()
@@ -142,8 +142,8 @@ func (c *PacketConn) Read(p []byte) (int, error) {
 
 // --- sending
 
-// WriteTo implements net.PacketConn. The address must be an [Addr]. It fails on a socket
-// that is connected.
+// WriteTo implements net.PacketConn. The address must be an [Addr]. It fails on a connected
+// socket.
 func (c *PacketConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	to, ok := addr.(Addr)
 	switch {
@@ -157,7 +157,7 @@ func (c *PacketConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	return c.write(p, to)
 }
 
-// Write implements net.Conn. It fails on a socket that is not connected.
+// Write implements net.Conn. It fails on an unconnected socket.
 func (c *PacketConn) Write(p []byte) (int, error) {
 	if !c.connected() {
 		return 0, c.failed("write", nil, syscall.EDESTADDRREQ)
@@ -191,8 +191,7 @@ func (c *PacketConn) write(p []byte, to Addr) (int, error) {
 
 // --- deadlines and the end
 
-// writable returns the error of a socket that is closed, or of a write deadline that has
-// passed.
+// writable returns an error if the socket is closed or the write deadline has passed.
 func (c *PacketConn) writable() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -212,7 +211,7 @@ func (c *PacketConn) failed(op string, addr net.Addr, err error) error {
 // LocalAddr implements net.PacketConn. It is an [Addr].
 func (c *PacketConn) LocalAddr() net.Addr { return c.local }
 
-// RemoteAddr implements net.Conn. It is an [Addr], nil if the socket is not connected.
+// RemoteAddr implements net.Conn. It is an [Addr]. Nil means that the socket is not connected.
 func (c *PacketConn) RemoteAddr() net.Addr {
 	if !c.connected() {
 		return nil
@@ -230,22 +229,21 @@ func (c *PacketConn) Stats() Stats {
 // SetDeadline implements net.PacketConn.
 func (c *PacketConn) SetDeadline(t time.Time) error { return c.setDeadlines(t, true, true) }
 
-// SetReadDeadline implements net.PacketConn. It counts for a read that waits, too.
+// SetReadDeadline implements net.PacketConn. It also applies to reads that wait.
 func (c *PacketConn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, true, false) }
 
-// SetWriteDeadline implements net.PacketConn. Writes never wait: one after the deadline
-// fails.
+// SetWriteDeadline implements net.PacketConn. Writes never wait, but fail after the deadline.
 func (c *PacketConn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, false, true) }
 
-// SetReadBuffer sets how many bytes of datagrams wait for the reader. As that of a
-// *net.UDPConn it takes any positive number and applies the nearest one that the system
-// allows, here 64 KiB to 4 MiB, which is also what a socket begins with.
+// SetReadBuffer sets the number of bytes of datagrams that wait for the reader. Like a
+// *net.UDPConn it accepts any positive number and applies the nearest allowed one. That is
+// 64 KiB to 4 MiB here. The default is 4 MiB.
 func (c *PacketConn) SetReadBuffer(bytes int) error {
 	return c.setBuffer(bytes, func() { c.room = min(max(bytes, socketShare), socketBytes) })
 }
 
-// SetWriteBuffer does nothing, except for its errors: a socket has no write buffer. A datagram
-// goes at once to the queue of a link, or is dropped.
+// SetWriteBuffer only checks its argument, since a socket has no write buffer. A datagram is
+// queued for a link at once, or dropped.
 func (c *PacketConn) SetWriteBuffer(bytes int) error { return c.setBuffer(bytes, func() {}) }
 
 func (c *PacketConn) setBuffer(bytes int, set func()) error {
@@ -276,7 +274,7 @@ func (c *PacketConn) setDeadlines(t time.Time, read, write bool) error {
 	return nil
 }
 
-// setReadDeadline moves the deadline; c.mu is held.
+// setReadDeadline moves the deadline. The caller holds c.mu.
 func (c *PacketConn) setReadDeadline(t time.Time) {
 	d := &c.readDeadline
 	if d.timer != nil {
@@ -296,7 +294,7 @@ func (c *PacketConn) setReadDeadline(t time.Time) {
 	timer = time.AfterFunc(wait, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if d.timer == timer { // otherwise the deadline was moved while this began
+		if d.timer == timer { // otherwise the deadline was moved when the timer had fired
 			d.passed = true
 			c.changed.Broadcast()
 		}
@@ -304,14 +302,14 @@ func (c *PacketConn) setReadDeadline(t time.Time) {
 	d.timer = timer
 }
 
-// Close implements net.PacketConn: it ends every read that waits, and frees the
-// port. What was not read is lost.
+// Close implements net.PacketConn. It ends every read that waits, and frees the port. Datagrams
+// that were not read are lost.
 func (c *PacketConn) Close() error {
 	c.sockets.remove(c)
 	return c.shut()
 }
 
-// shut is the part of Close that concerns only the socket.
+// shut closes the socket without freeing its port.
 func (c *PacketConn) shut() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,20 +16,17 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/packet"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
-	"github.com/peer-relay/peer-relay/protocol/ula"
 )
 
-// patience is how long a test waits for what must happen. Only a failing test waits
-// that long.
-const patience = 30 * time.Second
+const patience = 30 * time.Second // wait of a failing test
 
 func id(b byte) protocol.ID { return protocol.ID{b} }
 
-// quiet is a router that seeks no links of its own.
+// quiet returns the options of a router that seeks no links.
 func quiet(b byte) protocol.Options { return protocol.Options{ID: id(b), NoOverlay: true} }
 
-// heard returns o with a handler that notes the payloads of the messages. They may be read
-// after synctest.Wait.
+// heard returns o with a handler that records the payloads of messages. They may be read after
+// synctest.Wait.
 func heard(o protocol.Options, payloads *[]string) protocol.Options {
 	o.OnMessage = func(m protocol.Message) { *payloads = append(*payloads, string(m.Payload)) }
 	return o
@@ -44,357 +39,7 @@ func send(t *testing.T, r *protocol.Router, to protocol.ID, text string) {
 	}
 }
 
-// A socket is what a *net.UDPConn and a *packet.PacketConn both are.
-type socket interface {
-	net.PacketConn
-	net.Conn
-}
-
-// A family makes sockets of one kind for a test, at whose end they are closed.
-type family struct {
-	t       *testing.T
-	here    func(port int) (socket, error) // port 0: any
-	there   func() (socket, error)         // at another peer
-	dial    func(to net.Addr) (socket, error)
-	most    int // bytes of a datagram
-	foreign net.Addr
-}
-
-func (f family) open(s socket, err error) socket {
-	f.t.Helper()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { s.Close() })
-	return s
-}
-
-func (f family) send(s net.PacketConn, to net.Addr, p string) {
-	f.t.Helper()
-	if n, err := s.WriteTo([]byte(p), to); err != nil || n != len(p) {
-		f.t.Fatalf("sent %d bytes of %d: %v", n, len(p), err)
-	}
-}
-
-// read reads one datagram, soon.
-func (f family) read(s net.PacketConn) (string, net.Addr) {
-	f.t.Helper()
-	s.SetReadDeadline(time.Now().Add(patience))
-	p := make([]byte, f.most+1)
-	n, from, err := s.ReadFrom(p)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	s.SetReadDeadline(time.Time{})
-	return string(p[:n]), from
-}
-
-// filled returns a socket in which these datagrams wait.
-func (f family) filled(texts ...string) socket {
-	f.t.Helper()
-	s, probe := f.open(f.here(0)), f.open(f.there())
-	for _, text := range texts {
-		f.send(probe, s.LocalAddr(), text)
-	}
-	// The last one overtakes nobody: once it is here, so are the others.
-	other := f.open(f.here(0))
-	f.send(probe, other.LocalAddr(), "last")
-	f.read(other)
-	return s
-}
-
-func udp(t *testing.T) family {
-	listen := func(port int) (socket, error) {
-		return net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
-	}
-	return family{
-		t: t, here: listen, most: 65507, foreign: packet.Addr{ID: id(1), Port: 1},
-		there: func() (socket, error) { return listen(0) },
-		dial:  func(to net.Addr) (socket, error) { return net.DialUDP("udp", nil, to.(*net.UDPAddr)) },
-	}
-}
-
-func overlay(t *testing.T) family {
-	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
-	a, b := n.Router(quiet(1)), n.Router(quiet(2))
-	n.Link(a, b)
-	return family{
-		t: t, most: packet.MaxDatagram, foreign: &net.UDPAddr{IP: net.IPv6loopback, Port: 1},
-		here:  func(port int) (socket, error) { return a.ListenPacket(uint16(port)) },
-		there: func() (socket, error) { return b.ListenPacket(0) },
-		dial: func(to net.Addr) (socket, error) {
-			return b.DialPacket(to.(packet.Addr).ID, to.(packet.Addr).Port)
-		},
-	}
-}
-
-// virtual is overlay with addresses for programs that want a *net.UDPAddr.
-func virtual(t *testing.T) family {
-	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
-	a, b := n.Router(quiet(1)), n.Router(quiet(2))
-	n.Link(a, b)
-	table := ula.NewTable()
-	wrap := func(c *packet.PacketConn, err error) (socket, error) {
-		if err != nil {
-			return nil, err
-		}
-		return ula.Wrap(c, table, nil), nil
-	}
-	return family{
-		t: t, most: packet.MaxDatagram, foreign: packet.Addr{ID: id(1), Port: 1},
-		here:  func(port int) (socket, error) { return wrap(a.ListenPacket(uint16(port))) },
-		there: func() (socket, error) { return wrap(b.ListenPacket(0)) },
-		dial:  func(to net.Addr) (socket, error) { return wrap(b.DialPacket(a.ID(), uint16(portOf(to)))) },
-	}
-}
-
-func portOf(a net.Addr) int {
-	if u, ok := a.(*net.UDPAddr); ok {
-		return u.Port
-	}
-	return int(a.(packet.Addr).Port)
-}
-
-// result describes what a call gave, so that two kinds of sockets can be compared.
-func result(n int, err error) string {
-	if err == nil {
-		return fmt.Sprint(n, " bytes")
-	}
-	what := "another error"
-	for _, known := range []error{net.ErrClosed, os.ErrDeadlineExceeded, net.ErrWriteToConnected,
-		syscall.EMSGSIZE, syscall.EADDRINUSE, syscall.EDESTADDRREQ} {
-		if errors.Is(err, known) {
-			what = known.Error()
-		}
-	}
-	var op *net.OpError
-	if !errors.As(err, &op) {
-		return fmt.Sprintf("%d bytes, no OpError: %s", n, what)
-	}
-	return fmt.Sprintf("%d bytes, %s: %s, source %v, address %v, timeout %v",
-		n, op.Op, what, op.Source != nil, op.Addr != nil, op.Timeout())
-}
-
-func readFrom(s net.PacketConn, size int) string {
-	n, _, err := s.ReadFrom(make([]byte, size))
-	return result(n, err)
-}
-
-// behaviours are those of Go's own tests of packet connections. Each says in words what
-// happened.
-var behaviours = map[string]func(f family) []string{
-	"deadline in the past": func(f family) (got []string) {
-		s := f.filled("one")
-		got = append(got, result(0, s.SetDeadline(time.Now().Add(-time.Second))))
-		got = append(got, readFrom(s, 10))
-		n, err := s.WriteTo([]byte("x"), s.LocalAddr())
-		got = append(got, result(n, err))
-		got = append(got, result(0, s.SetDeadline(time.Time{})))
-		n, err = s.WriteTo([]byte("four"), s.LocalAddr())
-		return append(got, readFrom(s, 10), result(n, err), readFrom(s, 10))
-	},
-	"deadline of the wrong direction": func(f family) (got []string) {
-		s := f.filled("one")
-		s.SetWriteDeadline(time.Unix(1, 0))
-		got = append(got, readFrom(s, 10))
-		s.SetWriteDeadline(time.Time{})
-		s.SetReadDeadline(time.Unix(1, 0))
-		n, err := s.WriteTo([]byte("four"), s.LocalAddr())
-		got = append(got, result(n, err), readFrom(s, 10))
-		s.SetReadDeadline(time.Now().Add(patience))
-		return append(got, readFrom(s, 10))
-	},
-	"deadline moved during a read": func(f family) (got []string) {
-		s := f.open(f.here(0))
-		s.SetReadDeadline(time.Now().Add(time.Hour))
-		results := make(chan string)
-		for range 3 {
-			go func() { results <- readFrom(s, 10) }() // ends when the deadline is moved
-		}
-		runtime.Gosched()
-		s.SetReadDeadline(time.Now().Add(2 * time.Hour))
-		s.SetReadDeadline(time.Now())
-		for range 3 {
-			got = append(got, <-results)
-		}
-		return got
-	},
-	"close during read": func(f family) (got []string) {
-		s := f.open(f.here(0))
-		results := make(chan string)
-		for range 3 {
-			go func() { results <- readFrom(s, 10) }() // ends when the socket is closed
-		}
-		runtime.Gosched()
-		got = append(got, result(0, s.Close()))
-		for range 3 {
-			got = append(got, <-results)
-		}
-		return got
-	},
-	"close twice and use after it": func(f family) (got []string) {
-		s := f.filled("one")
-		got = append(got, result(0, s.Close()), result(0, s.Close()), readFrom(s, 10))
-		n, err := s.WriteTo([]byte("x"), s.LocalAddr())
-		got = append(got, result(n, err))
-		n, err = s.Read(nil)
-		got = append(got, result(n, err))
-		for _, set := range []func(time.Time) error{s.SetDeadline, s.SetReadDeadline, s.SetWriteDeadline} {
-			got = append(got, result(0, set(time.Now().Add(time.Hour))))
-		}
-		return append(got, fmt.Sprint(portOf(s.LocalAddr()) > 0))
-	},
-	"a closed socket's port is free again": func(f family) (got []string) {
-		s := f.open(f.here(0))
-		_, err := f.here(portOf(s.LocalAddr()))
-		got = append(got, result(0, err))
-		s.Close()
-		again := f.open(f.here(portOf(s.LocalAddr())))
-		return append(got, fmt.Sprint(again.LocalAddr().String() == s.LocalAddr().String()))
-	},
-	"zero-length datagram": func(f family) (got []string) {
-		s := f.filled("", "one", "two", "")
-		got = append(got, readFrom(s, 10))
-		got = append(got, readFrom(s, 0)) // takes one
-		n, err := s.Read(nil)             // takes none
-		return append(got, result(n, err), readFrom(s, 10), readFrom(s, 10))
-	},
-	"datagram above the MTU": func(f family) (got []string) {
-		s, other := f.open(f.here(0)), f.open(f.there())
-		for _, size := range []int{f.most, f.most + 1, 1 << 20} {
-			n, err := other.WriteTo(make([]byte, size), s.LocalAddr())
-			got = append(got, strings.Replace(result(n, err), fmt.Sprint(f.most), "all", 1))
-		}
-		text, _ := f.read(s)
-		return append(got, fmt.Sprint(len(text) == f.most))
-	},
-	"short buffer": func(f family) (got []string) {
-		s := f.filled("0123456789", "next")
-		return append(got, readFrom(s, 3), readFrom(s, 10))
-	},
-	"addresses and boundaries": func(f family) (got []string) {
-		s, other := f.open(f.here(0)), f.open(f.there())
-		p := []byte("a")
-		for range 20 {
-			if _, err := other.WriteTo(p, s.LocalAddr()); err != nil {
-				f.t.Fatal(err)
-			}
-			p = append(p, 'b')
-			p[0]++ // it is the caller's again
-		}
-		for range 20 {
-			text, from := f.read(s)
-			got = append(got, text, fmt.Sprint(from.String() == other.LocalAddr().String()))
-			f.send(s, from, "back "+text)
-			back, _ := f.read(other)
-			got = append(got, back)
-		}
-		return got
-	},
-	"wrong addresses": func(f family) (got []string) {
-		s := f.open(f.here(0))
-		for _, to := range []net.Addr{nil, f.foreign} {
-			n, err := s.WriteTo([]byte("x"), to)
-			got = append(got, strings.Replace(result(n, err), "address false", "address any", 1))
-		}
-		n, err := s.Write([]byte("x"))
-		return append(got, result(n, err), fmt.Sprint(s.RemoteAddr() == nil))
-	},
-	"connected": func(f family) (got []string) {
-		s, third := f.open(f.here(0)), f.open(f.there())
-		c := f.open(f.dial(s.LocalAddr()))
-		got = append(got, fmt.Sprint(c.RemoteAddr().String() == s.LocalAddr().String()))
-		n, err := c.WriteTo([]byte("x"), s.LocalAddr())
-		got = append(got, result(n, err))
-		n, err = c.Write([]byte("hello"))
-		got = append(got, result(n, err))
-		text, from := f.read(s)
-		got = append(got, text, fmt.Sprint(from.String() == c.LocalAddr().String()))
-		f.send(third, c.LocalAddr(), "not from whom it is connected to")
-		f.send(f.open(f.here(0)), c.LocalAddr(), "nor this")
-		f.send(s, c.LocalAddr(), "first")
-		f.send(s, c.LocalAddr(), "second")
-		text, from = f.read(c)
-		got = append(got, text, fmt.Sprint(from.String() == s.LocalAddr().String()))
-		c.SetReadDeadline(time.Now().Add(patience))
-		n, err = c.Read(make([]byte, 100))
-		got = append(got, result(n, err))
-		c.SetDeadline(time.Unix(1, 0))
-		n, err = c.Read(make([]byte, 100))
-		got = append(got, result(n, err))
-		n, err = c.Write([]byte("late"))
-		got = append(got, result(n, err), result(0, c.Close()), result(0, c.Close()))
-		n, err = c.Write([]byte("closed"))
-		got = append(got, result(n, err))
-		n, err = c.Read(make([]byte, 100))
-		return append(got, result(n, err))
-	},
-	"reader that never reads": func(f family) (got []string) {
-		deaf, s, other := f.open(f.here(0)), f.open(f.here(0)), f.open(f.there())
-		failed := 0
-		for i := range 5000 { // 5 MB
-			if _, err := other.WriteTo(make([]byte, 1000), deaf.LocalAddr()); err != nil {
-				failed++
-			}
-			if i%100 == 0 { // what goes on beside it loses nothing
-				f.send(other, s.LocalAddr(), "beside")
-				text, _ := f.read(s)
-				got = append(got, text)
-			}
-		}
-		return append(got, fmt.Sprint(failed, " failed"), readFrom(deaf, 2000), result(0, deaf.Close()))
-	},
-	"many readers": func(f family) (got []string) {
-		s := f.open(f.here(0))
-		s.SetReadDeadline(time.Now().Add(patience))
-		results := make(chan string)
-		for range 50 {
-			go func() { // ends with its datagram
-				p := make([]byte, 10)
-				n, _, err := s.ReadFrom(p)
-				results <- fmt.Sprintf("%s %v", p[:n], err)
-			}()
-		}
-		other := f.open(f.there())
-		for i := range 50 {
-			f.send(other, s.LocalAddr(), fmt.Sprint(i))
-		}
-		for range 50 {
-			got = append(got, <-results)
-		}
-		slices.Sort(got)
-		return got
-	},
-	"10,000 sockets opened and closed": func(f family) (got []string) {
-		failed := 0
-		for range 10_000 {
-			s, err := f.here(0)
-			if err != nil || portOf(s.LocalAddr()) == 0 || s.Close() != nil {
-				failed++
-			}
-		}
-		return append(got, fmt.Sprint(failed, " failed"))
-	},
-}
-
-// TestPacketConnBehaves compares sockets over the overlay with one of the system's.
-func TestPacketConnBehaves(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("what is compared with are Linux's sockets")
-	}
-	for name, behaviour := range behaviours {
-		t.Run(name, func(t *testing.T) {
-			want := behaviour(udp(t))
-			for kind, got := range map[string][]string{"Conn": behaviour(overlay(t)), "ula.Conn": behaviour(virtual(t))} {
-				if !slices.Equal(got, want) {
-					t.Errorf("%s has\n\t%s\nnet.UDPConn has\n\t%s", kind, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
-				}
-			}
-		})
-	}
-}
-
-// pair gives two linked routers.
+// pair returns two linked routers.
 func pair(t *testing.T) (a, b *protocol.Router) {
 	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 	a, b = n.Router(quiet(1)), n.Router(quiet(2))
@@ -411,7 +56,7 @@ func listen(t *testing.T, r *protocol.Router, port uint16) *packet.PacketConn {
 	return c
 }
 
-// write sends without an error, whatever becomes of it.
+// write sends a datagram, which may be dropped, without an error.
 func write(t *testing.T, c *packet.PacketConn, to net.Addr, p []byte) {
 	t.Helper()
 	if n, err := c.WriteTo(p, to); n != len(p) || err != nil {
@@ -419,7 +64,8 @@ func write(t *testing.T, c *packet.PacketConn, to net.Addr, p []byte) {
 	}
 }
 
-// Reads that wait are ended by what happens to their socket and its router.
+// TestPacketConnUnblocks checks that a read that waits ends with its deadline, its socket and
+// its router.
 func TestPacketConnUnblocks(t *testing.T) {
 	for name, end := range map[string]struct {
 		do   func(*packet.PacketConn, *protocol.Router)
@@ -467,7 +113,7 @@ func TestPacketConnUnblocks(t *testing.T) {
 	}
 }
 
-// A closed router has no sockets and opens none.
+// TestPacketConnOfClosedRouter checks that a closed router closes its sockets and opens none.
 func TestPacketConnOfClosedRouter(t *testing.T) {
 	a, b := pair(t)
 	c := listen(t, a, 53)
@@ -483,7 +129,7 @@ func TestPacketConnOfClosedRouter(t *testing.T) {
 	}
 }
 
-// All the ports there are.
+// TestPacketConnPorts opens a socket on every ephemeral port.
 func TestPacketConnPorts(t *testing.T) {
 	a, b := pair(t)
 	seen := make(map[net.Addr]bool)
@@ -509,9 +155,9 @@ func TestPacketConnPorts(t *testing.T) {
 	for _, c := range conns[:len(conns)-1] {
 		c.Close()
 	}
-	write(t, last, last.LocalAddr(), []byte("to oneself"))
+	write(t, last, last.LocalAddr(), []byte("to itself"))
 	p := make([]byte, 100)
-	if n, from, proved, err := last.ReadMsg(p); string(p[:n]) != "to oneself" || from != last.LocalAddr() || !proved || err != nil {
+	if n, from, proved, err := last.ReadMsg(p); string(p[:n]) != "to itself" || from != last.LocalAddr() || !proved || err != nil {
 		t.Errorf("read %q from %v, proved %v: %v", p[:n], from, proved, err)
 	}
 	for _, to := range []packet.Addr{{}, {ID: b.ID()}, {Port: 1}} {
@@ -525,8 +171,8 @@ func TestPacketConnPorts(t *testing.T) {
 	}
 }
 
-// Two programs that share a router do not see each other's datagrams, and OnMessage
-// sees none; what nobody listens for is counted.
+// TestPacketConnsAreApart checks that two sockets of a router do not get each other's
+// datagrams, that OnMessage gets none, and that datagrams without a socket are counted.
 func TestPacketConnsAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
@@ -559,8 +205,8 @@ func TestPacketConnsAreApart(t *testing.T) {
 	})
 }
 
-// A flooded socket costs its queue and nothing else: it keeps the newest, the others
-// get theirs, and so does OnMessage.
+// TestPacketConnFlooded checks that a flooded socket keeps its newest datagrams, and that other
+// sockets and OnMessage lose nothing.
 func TestPacketConnFlooded(t *testing.T) {
 	for size, most := range map[int]int{0: 2048, 1000: 2048, 60_000: 69} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
@@ -578,8 +224,8 @@ func TestPacketConnFlooded(t *testing.T) {
 						continue
 					}
 					write(t, from, other.LocalAddr(), []byte("beside"))
-					synctest.Wait()                                        // what is sent fits the queue of the link
-					other.SetReadDeadline(time.Now().Add(time.Nanosecond)) // it is here already
+					synctest.Wait()                                        // keeps the queue of the link from filling
+					other.SetReadDeadline(time.Now().Add(time.Nanosecond)) // the datagram has arrived
 					text := make([]byte, 10)
 					if n, _, err := other.ReadFrom(text); string(text[:n]) != "beside" || err != nil {
 						t.Fatalf("after %d datagrams to the flooded socket the other one reads %q: %v", i+1, text[:n], err)
@@ -607,8 +253,8 @@ func TestPacketConnFlooded(t *testing.T) {
 	}
 }
 
-// All sockets of a router together hold a bounded amount, and each can hold one datagram
-// whatever the others hold.
+// TestPacketConnsTogether checks that all sockets of a router together hold a bounded number of
+// bytes, and that each may hold its share even if these are used up.
 func TestPacketConnsTogether(t *testing.T) {
 	const sockets, each = 40, 60
 	r, err := protocol.NewRouter(quiet(1))
@@ -633,16 +279,16 @@ func TestPacketConnsTogether(t *testing.T) {
 	if most := 64<<20 + sockets*packet.MaxDatagram; held > most || held < 60<<20 {
 		t.Errorf("%d bytes wait, want at most %d", held, most)
 	}
-	// What is usual has room at once, for it is little.
+	// A usual burst fits into the share of a socket.
 	const burst = 40
 	usual := listen(t, r, 0)
 	for range burst {
 		write(t, usual, usual.LocalAddr(), make([]byte, 1200))
 	}
 	if s := usual.Stats(); s.Received != burst || s.Overflowed > 0 {
-		t.Errorf("a socket that others leave no room has %+v", s)
+		t.Errorf("a socket with only its share has %+v", s)
 	}
-	conns[0].Close() // gives back what it held
+	conns[0].Close() // frees the bytes that it held
 	last := conns[len(conns)-1]
 	before := last.Stats().Overflowed
 	for range 10 {
@@ -653,8 +299,9 @@ func TestPacketConnsTogether(t *testing.T) {
 	}
 }
 
-// What cannot be sent is dropped and counted, and no error.
-func TestPacketConnSendsInVain(t *testing.T) {
+// TestPacketConnDrops checks that a datagram that cannot be sent is dropped and counted,
+// without an error.
+func TestPacketConnDrops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 		a, b := n.Router(quiet(1)), n.Router(quiet(2))
@@ -664,14 +311,14 @@ func TestPacketConnSendsInVain(t *testing.T) {
 		atA.Block()
 		const sent = 10_000
 		for range sent {
-			write(t, c, packet.Addr{ID: b.ID(), Port: 1}, []byte("to whom does not read"))
+			write(t, c, packet.Addr{ID: b.ID(), Port: 1}, []byte("to a peer that does not read"))
 		}
 		if s := c.Stats(); s.Sent != sent || s.Unsent == 0 || s.Unsent != a.Stats().Dropped[protocol.DropQueueFull] {
 			t.Errorf("%+v, dropped %v", s, a.Stats().Dropped)
 		}
 		atA.Unblock()
 		synctest.Wait()
-		write(t, c, packet.Addr{ID: id(9), Port: 1}, []byte("to nobody"))
+		write(t, c, packet.Addr{ID: id(9), Port: 1}, []byte("to no peer"))
 		a.Disconnect(b.ID())
 		time.Sleep(time.Minute)
 		for range sent { // of which some wait for a first link
@@ -683,7 +330,7 @@ func TestPacketConnSendsInVain(t *testing.T) {
 	})
 }
 
-// The reader learns whether the sender is proved.
+// TestPacketConnProof checks that ReadMsg reports whether the sender is proved.
 func TestPacketConnProof(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
@@ -714,7 +361,8 @@ func TestPacketConnProof(t *testing.T) {
 	})
 }
 
-// Opening, closing, reading, writing and moving deadlines at once, for the race detector.
+// TestPacketConnAtOnce opens, closes, reads, writes and moves deadlines concurrently, for the
+// race detector.
 func TestPacketConnAtOnce(t *testing.T) {
 	a, b := pair(t)
 	target := listen(t, b, 0)
@@ -752,47 +400,8 @@ func TestPacketConnAtOnce(t *testing.T) {
 	readers.Wait()
 }
 
-func TestAddr(t *testing.T) {
-	a := packet.Addr{ID: id(0xab), Port: 53}
-	text := "ab" + strings.Repeat("00", 19) + ":53"
-	if a.String() != text || a.Network() != "peer-relay" {
-		t.Errorf("%s %s", a.Network(), a)
-	}
-	if b, err := a.MarshalText(); string(b) != text || err != nil {
-		t.Errorf("%s: %v", b, err)
-	}
-	var b packet.Addr
-	if err := b.UnmarshalText([]byte(strings.ToUpper(text))); err != nil || b != a {
-		t.Errorf("%v: %v", b, err)
-	}
-	for _, bad := range []string{"", ":", text[:40], text[1:], "[" + text[:40] + "]:53", text + " ", text[:41], text[:41] + "053",
-		text[:41] + "-1", text[:41] + "+1", text[:41] + "65536", text[:41] + "99999999999999999999", text + ":53", strings.Repeat("9", 1000)} {
-		if got, err := packet.ParseAddr(bad); err == nil || len(err.Error()) > 300 {
-			t.Errorf("%.100q is %v: %v", bad, got, err)
-		}
-		if err := b.UnmarshalText([]byte(bad)); err == nil || b != a {
-			t.Errorf("%.100q: %v", bad, err)
-		}
-	}
-}
-
-func FuzzParseAddr(f *testing.F) {
-	for _, s := range []string{strings.Repeat("0a", 20) + ":0", strings.Repeat("A0", 20) + ":65535", "", ":1"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		a, err := packet.ParseAddr(s)
-		if err != nil {
-			return
-		}
-		if a.String() != strings.ToLower(s) {
-			t.Errorf("%q is read as %v", s, a)
-		}
-	})
-}
-
-// BenchmarkPacketConn sends datagrams of a QUIC packet's size over one link in memory, a
-// window of 32 at a time, and counts what both ends do.
+// BenchmarkPacketConn measures both ends of a link in memory that carries datagrams of a QUIC
+// packet's size, with 32 in flight.
 func BenchmarkPacketConn(b *testing.B) {
 	n := protocoltest.NewNetwork(b, protocoltest.PipeOptions{})
 	x, y := n.Router(quiet(1)), n.Router(quiet(2))

@@ -11,39 +11,38 @@ import (
 //
 //	{"dgram":"<source port>,<destination port>"
 //
-// both in decimal without leading zeros, and not 0. As a member of the legacy message it
-// crosses JS relays, which pass on what they do not know. It is a string, since JSON's
-// numbers come back rounded. The end of the object follows, or another member.
+// Both ports are decimal, without leading zeros, and not 0. The end of the object or another
+// member follows. The extra is a member of the legacy message, and JS relays forward members
+// that they do not know. It is a string, since JSON numbers may be rounded.
 
 // The limits of datagrams.
 const (
-	// MaxDatagram is the most bytes of one datagram: [wire.MaxPayload] less room for the
-	// ports, and for what may come to stand beside them, in its legacy form.
+	// MaxDatagram is the size of the largest datagram in bytes. It is [wire.MaxPayload] less
+	// room in the legacy form for the ports, and for later members beside them.
 	MaxDatagram = 63000
 
 	maxPort        = 1<<16 - 1
-	firstEphemeral = 49152 // the first of the range that RFC 6335 assigns to no service
-	ephemerals     = maxPort - firstEphemeral + 1
+	firstEphemeral = 49152                        // first port that RFC 6335 assigns to no service
+	ephemerals     = maxPort - firstEphemeral + 1 // number of ephemeral ports
 
-	maxSocket    = 2048     // datagrams that wait for one socket's reader
-	socketBytes  = 4 << 20  // bytes of them
+	maxSocket    = 2048     // datagrams that wait in one socket
+	socketBytes  = 4 << 20  // bytes of the datagrams that wait in one socket
 	socketsBytes = 64 << 20 // bytes of the datagrams that wait in all sockets of a peer
-	socketShare  = 64 << 10 // bytes that one socket may hold, or one datagram, whatever the others hold
+	socketShare  = 64 << 10 // bytes that a socket may hold, or one datagram, even if socketsBytes are used up
 )
 
 var dgramStart = []byte(`{"dgram":"`)
 
-// maxPorts is the most bytes of the extra of a datagram that a PacketConn sends.
-const maxPorts = len(`{"dgram":"65535,65535"}`)
+const maxPorts = len(`{"dgram":"65535,65535"}`) // bytes of the longest extra that a PacketConn sends
 
-// appendPorts writes the extra of a datagram.
+// appendPorts appends the extra of a datagram.
 func appendPorts(b []byte, from, to uint16) []byte {
 	b = strconv.AppendUint(append(b, dgramStart...), uint64(from), 10)
 	b = strconv.AppendUint(append(b, ','), uint64(to), 10)
 	return append(b, `"}`...)
 }
 
-// parsePorts reads the extra of a datagram.
+// parsePorts returns the ports in the extra of a datagram, and whether the extra is valid.
 func parsePorts(extra []byte) (from, to uint16, ok bool) {
 	ports, ok := bytes.CutPrefix(extra, dgramStart)
 	if !ok {
@@ -71,11 +70,11 @@ func IsDatagram(b *wire.Body) bool {
 type datagram struct {
 	from    Addr
 	proved  bool
-	payload []byte // a part of what size counts
-	size    int
+	payload []byte
+	size    int // bytes of the frame that payload aliases
 }
 
-// datagrams is a queue. Taking from it and dropping its oldest are the same.
+// datagrams is a queue. The reader and an eviction both take the oldest datagram.
 type datagrams struct {
 	items []datagram
 	head  int // number of items that were taken
@@ -85,7 +84,7 @@ type datagrams struct {
 func (q *datagrams) len() int { return len(q.items) - q.head }
 
 func (q *datagrams) put(d datagram) {
-	if q.head > len(q.items)/2 { // what is moved was paid for by what was taken
+	if q.head > len(q.items)/2 { // fewer items are moved than were taken, so put is O(1) on average
 		n := copy(q.items, q.items[q.head:])
 		clear(q.items[n:])
 		q.items, q.head = q.items[:n], 0
@@ -105,7 +104,8 @@ func (q *datagrams) take() datagram {
 	return d
 }
 
-// parsePort reads the one way to write a port in decimal.
+// parsePort returns the port that decimal digits without a leading zero spell, and whether they
+// are valid.
 func parsePort[T string | []byte](digits T) (uint16, bool) {
 	if len(digits) == 0 || len(digits) > 1 && digits[0] == '0' {
 		return 0, false

@@ -8,7 +8,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// notPorts are extras that begin as a datagram's and are none.
+// notPorts are invalid extras that begin like that of a datagram.
 var notPorts = []string{`{"dgram":"`, `{"dgram":"1,2`, `{"dgram":"1,2"`, `{"dgram":"1,2":`, `{"dgram":"1"}`, `{"dgram":"1,"}`,
 	`{"dgram":",1"}`, `{"dgram":"0,1"}`, `{"dgram":"1,0"}`, `{"dgram":"01,1"}`, `{"dgram":"1,65536"}`, `{"dgram":"1,2,3"}`,
 	`{"dgram":"-1,1"}`, `{"dgram":"1, 2"}`}
@@ -27,13 +27,13 @@ func TestPorts(t *testing.T) {
 	}
 	for _, extra := range append(notPorts, notDatagrams...) {
 		if _, _, ok := parsePorts([]byte(extra)); ok {
-			t.Errorf("%s is taken", extra)
+			t.Errorf("parsePorts accepts %s", extra)
 		}
 	}
 }
 
-// The longest datagram that a socket sends passes for a message that every peer can
-// take, signed or not.
+// TestMaxDatagramFits checks that the longest datagram of a socket is a message that every peer
+// can take.
 func TestMaxDatagramFits(t *testing.T) {
 	c := core.NewCore(core.CoreConfig{Self: wire.ID{2}, Rand: rand.NewPCG(1, 1)})
 	m := core.Outgoing{To: wire.ID{1}, Form: wire.FormRaw, Payload: make([]byte, MaxDatagram), Extra: appendPorts(nil, maxPort, maxPort)}
@@ -42,8 +42,8 @@ func TestMaxDatagramFits(t *testing.T) {
 	}
 }
 
-// What begins as a datagram's extra is a datagram, and one without two ports reaches no
-// socket.
+// TestDeliver checks that a message whose extra begins like that of a datagram is a datagram,
+// and that it reaches no socket if its ports are invalid.
 func TestDeliver(t *testing.T) {
 	s := NewSockets(wire.ID{2}, nil)
 	c, err := s.Listen(2)

@@ -11,13 +11,12 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A Sender sends a message of [wire.FormRaw] with an extra, and never blocks. full says
-// that it was dropped because there was no room in any queue. An error is a failure of the
-// call.
+// A Sender sends a message of [wire.FormRaw] with an extra. It must not block. If full is true,
+// no queue had room and the message was dropped, which is no error.
 type Sender func(to wire.ID, payload, extra []byte) (full bool, err error)
 
-// Sockets are the datagram sockets of one peer. Its router makes them, hands them what
-// arrives, and closes them. Programs get theirs from the router.
+// Sockets are the datagram sockets of one peer. The peer's router has one Sockets, passes the
+// datagrams that arrive to it, and closes it. Programs open sockets with the router.
 type Sockets struct {
 	// Fixed after NewSockets.
 	self wire.ID
@@ -27,21 +26,21 @@ type Sockets struct {
 
 	mu     sync.Mutex
 	byPort map[uint16]*PacketConn
-	closed error // why no socket is opened any more
+	closed error // the error of Listen and Dial after Close; nil means open
 }
 
-// NewSockets returns the sockets, none yet, of the peer self.
+// NewSockets returns the Sockets of the peer self, without any socket.
 func NewSockets(self wire.ID, send Sender) *Sockets {
 	return &Sockets{self: self, send: send, byPort: make(map[uint16]*PacketConn)}
 }
 
-// Listen opens a socket on a port of this peer. Port 0 stands for any that is free, of
-// 49152 to 65535. The error is a *net.OpError and matches syscall.EADDRINUSE if there is a
-// socket with that port, or no port left.
+// Listen opens a socket on a port of this peer. Port 0 means a random free port of 49152 to
+// 65535. The error is a *net.OpError. It wraps syscall.EADDRINUSE if a socket has that port or
+// no port is free.
 func (s *Sockets) Listen(port uint16) (*PacketConn, error) { return s.open("listen", port, Addr{}) }
 
-// Dial opens a socket on a free port that exchanges datagrams with one address only. It
-// sends nothing and asks no peer.
+// Dial opens a socket on a free port, which exchanges datagrams with only one address. It sends
+// nothing and does not check whether the peer exists.
 func (s *Sockets) Dial(to Addr) (*PacketConn, error) {
 	if err := to.check(); err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: to, Err: err}
@@ -74,8 +73,8 @@ func (s *Sockets) open(op string, port uint16, remote Addr) (*PacketConn, error)
 	return c, nil
 }
 
-// freePort returns an ephemeral port that has no socket. It is random, so that a forger of
-// answers has to guess it.
+// freePort returns a random ephemeral port without a socket. It is random so that a forger of
+// answers has to guess it. The caller holds s.mu.
 func (s *Sockets) freePort() (uint16, error) {
 	for i, start := 0, rand.IntN(ephemerals); i < ephemerals; i++ {
 		port := uint16(firstEphemeral + (start+i)%ephemerals)
@@ -86,8 +85,8 @@ func (s *Sockets) freePort() (uint16, error) {
 	return 0, fmt.Errorf("no port is free: %w", syscall.EADDRINUSE)
 }
 
-// Deliver hands a message for which [IsDatagram] holds to its socket. It reports whether a
-// socket took it, and how many older ones were dropped to make room for it.
+// Deliver passes a message for which [IsDatagram] returns true to its socket. It reports
+// whether a socket took it, and returns the number of older datagrams that it evicted.
 func (s *Sockets) Deliver(f *wire.Frame, proved bool) (taken bool, evicted int) {
 	from, to, ok := parsePorts(f.Body.Extra)
 	if !ok || f.Body.Form != wire.FormRaw || len(f.Body.Payload) > MaxDatagram {
@@ -103,7 +102,7 @@ func (s *Sockets) Deliver(f *wire.Frame, proved bool) (taken bool, evicted int) 
 	return true, c.put(d)
 }
 
-// Close closes every socket. Listen and Dial fail with why from then on.
+// Close closes every socket. After it, Listen and Dial fail with the error why.
 func (s *Sockets) Close(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,7 +113,7 @@ func (s *Sockets) Close(why error) {
 	}
 }
 
-// remove takes a socket out.
+// remove frees the port of a socket.
 func (s *Sockets) remove(c *PacketConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// An Identity is a key whose hash is the id of its owner, as with libp2p keys.
+// An Identity is a key and its id. The id is the hash of the key, as with libp2p keys.
 type Identity struct {
 	ID  protocol.ID
 	Key []byte
@@ -16,7 +16,7 @@ type Identity struct {
 	private ed25519.PrivateKey
 }
 
-// NewIdentity returns the same identity for the same seed.
+// NewIdentity returns the identity of a seed.
 func NewIdentity(seed uint64) Identity {
 	s := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("protocoltest"), seed))
 	private := ed25519.NewKeyFromSeed(s[:])
@@ -24,10 +24,10 @@ func NewIdentity(seed uint64) Identity {
 	return Identity{ID: protocol.HashID(public), Key: public, private: private}
 }
 
-// Sign signs with the identity's key.
+// Sign returns the signature of data with the identity's key.
 func (i Identity) Sign(data []byte) ([]byte, error) { return ed25519.Sign(i.private, data), nil }
 
-// Verify reports whose signature sig is, if key made it.
+// Verify returns the id of a key, and whether sig is its signature of data.
 func Verify(key, data, sig []byte) (protocol.ID, bool) {
 	if len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, data, sig) {
 		return protocol.ID{}, false

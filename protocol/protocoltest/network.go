@@ -11,8 +11,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A Network is routers and the links between them. It is for one test, at whose end
-// everything is closed.
+// A Network is a set of routers and the links between them. It closes everything at the end of
+// its test.
 type Network struct {
 	t     testing.TB
 	ctx   context.Context
@@ -24,7 +24,7 @@ type Network struct {
 	pipe    PipeOptions
 }
 
-// NewNetwork returns a network without routers, whose links are as o says.
+// NewNetwork returns a network without routers. Its links have the options o.
 func NewNetwork(t testing.TB, o PipeOptions) *Network {
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &Network{t: t, ctx: ctx, routers: make(map[protocol.ID]*protocol.Router), pipe: o}
@@ -44,9 +44,9 @@ func NewNetwork(t testing.TB, o PipeOptions) *Network {
 	return n
 }
 
-// Router starts a router in the network. Its bootstraps, and the peers that its
-// overlay finds, are dialled within the network: a contact's URL or record is the
-// hexadecimal id of the peer that it leads to.
+// Router starts a router in the network. The router dials its bootstraps, and the peers that
+// its overlay finds, within the network. The URL or record of a contact is the peer's id in
+// hexadecimal.
 func (n *Network) Router(o protocol.Options) *protocol.Router {
 	n.t.Helper()
 	o.Dialers = append(o.Dialers[:len(o.Dialers):len(o.Dialers)], dialer{n})
@@ -61,17 +61,17 @@ func (n *Network) Router(o protocol.Options) *protocol.Router {
 	return r
 }
 
-// Contact returns the contact by which r is dialled as a bootstrap.
+// Contact returns the contact of r, for use as a bootstrap.
 func Contact(r *protocol.Router) protocol.Contact { return protocol.Contact{URL: r.ID().String()} }
 
-// Infos returns what either end of a native link is told of the other, when a opened it.
+// Infos returns the LinkInfos at the two ends of a native link that a opened to b.
 func Infos(a, b protocol.ID, value uint64) (atA, atB protocol.LinkInfo) {
 	atA = protocol.LinkInfo{ID: b, Kind: protocol.LinkNative, Proved: true, Dialed: true, Opener: string(a[:]), Value: value, Addr: "memory"}
 	atB = protocol.LinkInfo{ID: a, Kind: protocol.LinkNative, Proved: true, Opener: string(a[:]), Value: value, Addr: "memory"}
 	return atA, atB
 }
 
-// Link opens a native link from a to b and serves it at both ends until it ends.
+// Link opens a native link from a to b. Both routers serve it until it ends.
 func (n *Network) Link(a, b *protocol.Router) (atA, atB *End) {
 	x, y := Infos(a.ID(), b.ID(), n.value.Add(1))
 	atA, atB = Pipe(x, y, n.pipe)
@@ -80,15 +80,16 @@ func (n *Network) Link(a, b *protocol.Router) (atA, atB *End) {
 	return atA, atB
 }
 
-// Serve serves a link until it ends; the network waits for it.
+// Serve has a router serve a link until it ends. The end of the test waits for it.
 func (n *Network) Serve(r *protocol.Router, l protocol.Link) {
-	n.tasks.Go(func() { r.Serve(n.ctx, l) }) // ends with the link, at the latest when r closes
+	n.tasks.Go(func() { r.Serve(n.ctx, l) }) // ends with the link, or with r
 }
 
-// Go runs f, which must end soon after the routers are closed; the network waits for it.
+// Go runs f on a goroutine. f must end soon after the routers are closed, since the end of the
+// test waits for it.
 func (n *Network) Go(f func()) { n.tasks.Go(f) }
 
-// Kill closes a router and takes it out of the network.
+// Kill closes a router and removes it from the network.
 func (n *Network) Kill(r *protocol.Router) {
 	n.mu.Lock()
 	delete(n.routers, r.ID())
@@ -105,7 +106,7 @@ func (n *Network) find(id protocol.ID) *protocol.Router {
 // A dialer opens links within a network.
 type dialer struct{ n *Network }
 
-var errNobody = errors.New("protocoltest: nobody is there")
+var errNoPeer = errors.New("protocoltest: no router has this id")
 
 // CanDial implements protocol.Dialer.
 func (d dialer) CanDial(c protocol.Contact) bool { return len(c.Record) > 0 || c.URL != "" }
@@ -122,7 +123,7 @@ func (d dialer) Dial(_ context.Context, r *protocol.Router, c protocol.Contact) 
 	}
 	to := d.n.find(id)
 	if to == nil {
-		return nil, errNobody
+		return nil, errNoPeer
 	}
 	x, y := Infos(r.ID(), id, d.n.value.Add(1))
 	atR, atTo := Pipe(x, y, d.n.pipe)

@@ -13,26 +13,24 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// window is how many bytes may lie between two ends if PipeOptions does not say.
-const window = 64 << 10
+const (
+	window      = 64 << 10 // default of PipeOptions.Window in bytes
+	writeBuffer = 4 << 10  // bytes that an end buffers before it flushes
+)
 
-// writeBuffer is how many bytes an end holds back until it is flushed.
-const writeBuffer = 4 << 10
+// ErrBroken is the error of both ends of a broken link.
+var ErrBroken = errors.New("protocoltest: the link was broken")
 
-// ErrBroken is what the ends of a torn link report.
-var ErrBroken = errors.New("protocoltest: the link was torn")
-
-// PipeOptions say what lies between the two ends of a Pipe. The zero value is a link
-// without delay.
+// PipeOptions are the options of a Pipe. The zero value is a link without delay.
 type PipeOptions struct {
 	// Latency is the time from one end to the other.
 	Latency time.Duration
 
-	// Bandwidth is in bytes per second in each direction, 0 for no limit.
+	// Bandwidth is the number of bytes per second in each direction. 0 means no limit.
 	Bandwidth int
 
-	// Window is how many bytes may be on the way in each direction before the
-	// writer waits, 0 for 64 KiB.
+	// Window is the number of bytes in flight in each direction at which the writer waits.
+	// 0 means 64 KiB.
 	Window int
 }
 
@@ -43,15 +41,15 @@ type End struct {
 	out  *direction
 
 	// Owned by the writing goroutine.
-	buf []byte
-	bye bool
+	buf []byte // frames before a flush
+	bye bool   // a bye was written
 
 	mu      sync.Mutex
-	blocked chan struct{} // closed by Unblock; nil unless writes are held up
+	blocked chan struct{} // closed by Unblock; nil means not blocked
 }
 
-// Pipe returns the two ends of a link. a is what the owner of the first end is told
-// of the peer at the other end, b what the owner of the second one is told.
+// Pipe returns the two ends of a link. a is the LinkInfo of the first end, and b that of the
+// second.
 func Pipe(a, b protocol.LinkInfo, o PipeOptions) (*End, *End) {
 	if o.Window == 0 {
 		o.Window = window
@@ -116,7 +114,7 @@ func uvarint(b []byte) (v, n int) {
 	}
 }
 
-// pass waits while writes are held up.
+// pass waits while the end is blocked.
 func (e *End) pass() error {
 	e.mu.Lock()
 	blocked := e.blocked
@@ -132,8 +130,8 @@ func (e *End) pass() error {
 	}
 }
 
-// Block holds every later write of this end up until Unblock or Close, as a peer does
-// whose machine has stopped reading.
+// Block makes every later write of this end wait until Unblock or Close. So the other end seems
+// not to read.
 func (e *End) Block() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -142,7 +140,7 @@ func (e *End) Block() {
 	}
 }
 
-// Unblock lets writes go on.
+// Unblock ends a Block.
 func (e *End) Unblock() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -152,7 +150,8 @@ func (e *End) Unblock() {
 	}
 }
 
-// Close implements protocol.Link. The other end reads what was sent, then io.EOF.
+// Close implements protocol.Link. The other end reads the frames that were flushed, and then
+// io.EOF.
 func (e *End) Close() error {
 	e.out.set(func(d *direction) { d.eof = true; d.writeErr = cmp.Or(d.writeErr, net.ErrClosed) })
 	e.in.set(func(d *direction) {
@@ -162,30 +161,30 @@ func (e *End) Close() error {
 	return nil
 }
 
-// Break tears the link: both ends fail at once, and what is on the way is lost.
+// Break makes both ends fail at once. The frames in flight are lost.
 func (e *End) Break() {
 	for _, d := range []*direction{e.in, e.out} {
 		d.set(func(d *direction) { d.packets, d.readErr, d.writeErr = nil, ErrBroken, ErrBroken })
 	}
 }
 
-// A direction is one way of a link. Its writer is one goroutine, and its reader.
+// A direction is one direction of a link. One goroutine writes to it, and one reads from it.
 type direction struct {
 	latency   time.Duration
 	bandwidth int
 	window    int
 
-	wrote chan struct{} // holds a token while there may be something to read
-	took  chan struct{} // and while there may be room
-	dead  chan struct{} // closed with the first writeErr
+	wrote chan struct{} // holds a token if there may be a frame to read
+	took  chan struct{} // holds a token if there may be room to write
+	dead  chan struct{} // closed when writeErr is set
 
 	mu       sync.Mutex
 	packets  []packet
-	size     int
-	free     time.Time // when the wire is free again
-	eof      bool      // nothing more will be written
-	readErr  error     // what the reader gets at once
-	writeErr error     // what the writer gets
+	size     int       // bytes of packets
+	free     time.Time // when the bandwidth allows the next frame
+	eof      bool      // no more frames will be written
+	readErr  error     // error of every read; nil means none
+	writeErr error     // error of every write; nil means none
 }
 
 // A packet is a frame in flight.
@@ -208,7 +207,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// set changes how the direction ends and wakes both sides.
+// set changes the end of the direction and wakes both sides.
 func (d *direction) set(change func(*direction)) {
 	d.mu.Lock()
 	alive := d.writeErr == nil
@@ -226,7 +225,7 @@ func (d *direction) writeError() error {
 	return fmt.Errorf("protocoltest: write: %w", d.writeErr)
 }
 
-// write sends a frame, once there is room for it.
+// write sends a frame when there is room for it.
 func (d *direction) write(frame []byte) error {
 	for !d.put(frame) {
 		select {
@@ -238,6 +237,7 @@ func (d *direction) write(frame []byte) error {
 	return nil
 }
 
+// put sends a frame, and reports whether there was room for it.
 func (d *direction) put(frame []byte) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -279,8 +279,8 @@ func (d *direction) read() ([]byte, error) {
 	}
 }
 
-// next returns the next frame if it is there, otherwise how long to wait for it; 0 is until
-// something changes.
+// next returns the next frame if it has arrived. Otherwise it returns the time until then, and
+// 0 means until the direction changes.
 func (d *direction) next() (frame []byte, wait time.Duration, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -35,7 +35,7 @@ func TestPipeOrderAndLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(PipeOptions{Latency: 100 * time.Millisecond})
 		if a.Info().ID != (protocol.ID{2}) || b.Info().ID != (protocol.ID{1}) {
-			t.Error("the ends are mixed up")
+			t.Error("an end has the LinkInfo of the other")
 		}
 		start := time.Now()
 		write(t, a, wire.NewPing(1), wire.NewPing(2))
@@ -56,14 +56,15 @@ func TestPipeOrderAndLatency(t *testing.T) {
 		if _, err := b.ReadFrame(); err != io.EOF {
 			t.Errorf("after the bye: %v", err)
 		}
-		write(t, b, wire.NewPong(9)) // the other way goes on
+		write(t, b, wire.NewPong(9)) // the other direction is still open
 		if f, err := a.ReadFrame(); err != nil || f.Num != 9 {
-			t.Errorf("the other way: %v", err)
+			t.Errorf("the other direction: %v", err)
 		}
 	})
 }
 
-// A frame is seen after a flush only, and what the reader gets is its own.
+// TestPipeFlush checks that a frame arrives only after a flush, and that the reader gets a
+// frame of its own.
 func TestPipeFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(PipeOptions{})
@@ -78,13 +79,13 @@ func TestPipeFlush(t *testing.T) {
 		}
 		synctest.Wait()
 		if len(got) != 0 {
-			t.Error("seen before the flush")
+			t.Error("the frame arrived before the flush")
 		}
 		if err := a.Flush(); err != nil {
 			t.Fatal(err)
 		}
 		if g := <-got; g == f || g.Num != 1 {
-			t.Error("not a frame of its own")
+			t.Error("the reader got the writer's frame, or another one")
 		}
 	})
 }
@@ -105,8 +106,8 @@ func TestPipeBandwidth(t *testing.T) {
 	})
 }
 
-// A writer waits for a reader that does not read, for one that was blocked, and no
-// longer when the link ends.
+// TestPipeBlocks checks that a writer waits while the other end does not read, or its own end
+// is blocked, and that the wait ends with the link.
 func TestPipeBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, end := range []func(a, b *End){
@@ -142,7 +143,7 @@ func TestPipeBlocks(t *testing.T) {
 		}
 		a, b := pair(PipeOptions{})
 		a.Block()
-		go func() { // ends when the writer goes on
+		go func() { // ends after Unblock
 			time.Sleep(time.Second)
 			a.Unblock()
 		}()
@@ -160,13 +161,13 @@ func TestPipeEnds(t *testing.T) {
 		a.Close()
 		a.Close()
 		if _, err := a.ReadFrame(); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("reading one's own closed end: %v", err)
+			t.Errorf("read from a closed end: %v", err)
 		}
 		if err := errors.Join(a.WriteFrame(wire.NewPing(1)), a.Flush()); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("writing to it: %v", err)
+			t.Errorf("write to a closed end: %v", err)
 		}
 		if f, err := b.ReadFrame(); err != nil || f.Num != 1 {
-			t.Errorf("what was on the way: %v", err)
+			t.Errorf("a frame in flight: %v", err)
 		}
 		if _, err := b.ReadFrame(); err != io.EOF {
 			t.Errorf("the other end reads %v", err)
@@ -180,16 +181,16 @@ func TestPipeEnds(t *testing.T) {
 		a.Break()
 		for _, e := range []*End{a, b} {
 			if _, err := e.ReadFrame(); !errors.Is(err, ErrBroken) {
-				t.Errorf("a torn link reads %v", err)
+				t.Errorf("read from a broken link: %v", err)
 			}
 			if err := errors.Join(e.WriteFrame(wire.NewPing(1)), e.Flush()); !errors.Is(err, ErrBroken) {
-				t.Errorf("and writes: %v", err)
+				t.Errorf("write to a broken link: %v", err)
 			}
 		}
 	})
 }
 
-// An identity signs what others can verify, and nobody else's.
+// TestIdentity checks that Verify accepts the signatures of an identity, and no others.
 func TestIdentity(t *testing.T) {
 	a, b := NewIdentity(1), NewIdentity(2)
 	sig, err := a.Sign([]byte("text"))
@@ -197,7 +198,7 @@ func TestIdentity(t *testing.T) {
 		t.Fatal(err)
 	}
 	if id, ok := Verify(a.Key, []byte("text"), sig); !ok || id != a.ID {
-		t.Error("a good signature is refused")
+		t.Error("a valid signature is refused")
 	}
 	for name, ok := range map[string]bool{
 		"other text": second(Verify(a.Key, []byte("texT"), sig)),
@@ -205,11 +206,11 @@ func TestIdentity(t *testing.T) {
 		"no key":     second(Verify(nil, []byte("text"), sig)),
 	} {
 		if ok {
-			t.Errorf("%s: a bad signature is taken", name)
+			t.Errorf("%s: an invalid signature is accepted", name)
 		}
 	}
 	if a.ID == b.ID || NewIdentity(1).ID != a.ID {
-		t.Error("the seed does not decide the identity")
+		t.Error("the seed does not determine the identity")
 	}
 }
 

@@ -11,27 +11,27 @@ import (
 type eventKind uint8
 
 const (
-	tick    eventKind = iota
-	arrive            // frame at end
-	accept            // the dialled peer has its end of a link
-	linked            // the dialler has it
-	failed            // a dial came to nothing
-	silence           // no bye came for byeTime
+	tick    eventKind = iota // the core's Tick is due
+	arrive                   // frame arrives at end
+	accept                   // a link is up at the dialled peer
+	linked                   // a link is up at the dialling peer
+	failed                   // a dial failed
+	silence                  // no bye arrived for byeTime
 )
 
-// An event happens to a peer, when its time comes.
+// An event is one thing that happens to a peer.
 type event struct {
 	at    time.Duration
-	seq   uint64
+	seq   uint64 // order of events at the same time
 	kind  eventKind
 	peer  *Peer
 	end   *end
 	frame []byte
-	cause core.Cause // of the link that is dialled
-	id    wire.ID
+	cause core.Cause // cause of the dialled link
+	id    wire.ID    // the peer whose dial failed
 }
 
-// An eventQueue is a heap; events of the same time keep the order in which they came.
+// An eventQueue is a heap. Events at the same time keep the order in which they were pushed.
 type eventQueue struct {
 	heap []event
 	seq  uint64

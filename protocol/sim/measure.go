@@ -7,8 +7,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// Join returns a world of n peers that came one by one, gap apart, each through all the
-// bootstraps of cfg, which are the first of them.
+// Join returns a world to which n peers were added, one every gap. The first cfg.Bootstraps of
+// them are the bootstraps of all.
 func Join(cfg Config, n int, gap time.Duration) *World {
 	w := New(cfg)
 	for range n {
@@ -18,7 +18,7 @@ func Join(cfg Config, n int, gap time.Duration) *World {
 	return w
 }
 
-// KillShare kills every n-th of the living peers, but no bootstrap.
+// KillShare kills every n-th living peer, except the bootstraps.
 func (w *World) KillShare(n int) {
 	for i, p := range w.Living() {
 		if i%n == n-1 && p.Index >= w.cfg.Bootstraps {
@@ -27,16 +27,16 @@ func (w *World) KillShare(n int) {
 	}
 }
 
-// An Exchange is what came of messages between random living peers.
+// An Exchange is the result of messages between random living peers.
 type Exchange struct {
-	Sent, Refused, Delivered, Twice int
+	Sent, Refused, Delivered, Twice int // messages
 
-	Hops float64 // mean of those delivered
-	P95  int
-	Took time.Duration // mean
+	Hops float64       // mean hops of the delivered messages
+	P95  int           // 95th percentile of their hops
+	Took time.Duration // mean time to their delivery
 }
 
-// Share returns the part of the messages that arrived.
+// Share returns the share of the messages that arrived.
 func (e Exchange) Share() float64 { return float64(e.Delivered) / float64(max(e.Sent, 1)) }
 
 // Exchange sends n messages between random living peers, one every 2 ms, and waits 6 s.
@@ -69,7 +69,7 @@ func (w *World) Exchange(n int) Exchange {
 	return e
 }
 
-// Links returns the mean number of links of the living peers, and the greatest.
+// Links returns the mean and the greatest number of links of the living peers.
 func (w *World) Links() (mean float64, most int) {
 	alive := w.Living()
 	for _, p := range alive {
@@ -80,8 +80,8 @@ func (w *World) Links() (mean float64, most int) {
 	return mean / float64(max(len(alive), 1)), most
 }
 
-// Talk lets time pass and returns how many control messages, and how many pings and pongs,
-// a peer sends in a second of it.
+// Talk runs the world for a time. It returns the control messages, and the pings and pongs,
+// that a peer sends per second.
 func (w *World) Talk(during time.Duration) (control, pings float64) {
 	count := func() (n uint64) {
 		for _, p := range w.Living() {
@@ -95,8 +95,7 @@ func (w *World) Talk(during time.Duration) (control, pings float64) {
 	return float64(count()-c) / each, float64(w.pings-p) / each
 }
 
-// Arrival adds a peer and returns how long it took to have that many links, at most a
-// minute.
+// Arrival adds a peer and returns the time until it has that many links, at most a minute.
 func (w *World) Arrival(links int) time.Duration {
 	p, start := w.Add(wire.RolePeer), w.Now()
 	for w.Now() < start+time.Minute && p.Core.Stats().Links < links {

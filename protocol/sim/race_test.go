@@ -2,5 +2,6 @@
 
 package sim
 
-// The race detector makes the simulator ten times slower, and there is one goroutine.
+// The race detector makes the simulator ten times slower, and finds nothing in its one
+// goroutine.
 const manyPeers = 100

@@ -11,10 +11,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var peers = flag.Int("peers", manyPeers, "how many peers the big networks have")
+var peers = flag.Int("peers", manyPeers, "number of peers in the large networks")
 
-// TestDeterminism: the same seed gives the same transcript of a thousand cores, another
-// seed another one.
+// TestDeterminism checks that equal seeds lead to equal transcripts of a thousand cores, and
+// that different seeds lead to different ones.
 func TestDeterminism(t *testing.T) {
 	var hashes [][32]byte
 	for _, seed := range []uint64{1, 1, 2} {
@@ -24,16 +24,16 @@ func TestDeterminism(t *testing.T) {
 		hashes = append(hashes, w.Hash())
 	}
 	if hashes[0] != hashes[1] {
-		t.Error("the same seed gave two transcripts")
+		t.Error("equal seeds led to different transcripts")
 	}
 	if hashes[0] == hashes[2] {
-		t.Error("two seeds gave the same transcript")
+		t.Error("different seeds led to equal transcripts")
 	}
 }
 
-// TestNetwork holds a network of a thousand to the figures of the design: who joins is
-// reached within seconds, by few hops and few links, and without much talk. Killing a
-// fifth without a word costs what crosses them until the pings find out.
+// TestNetwork checks the figures of the design in a network of a thousand peers: a new peer
+// can be reached within seconds, with few hops, few links and few control messages. After a
+// fifth of the peers were killed, messages arrive again once the pings have found out.
 func TestNetwork(t *testing.T) {
 	w := Join(Config{Seed: 1, Bootstraps: 1}, *peers, 10*time.Millisecond)
 	w.Run(w.Now() + 5*time.Second)
@@ -69,8 +69,8 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
-// TestLeaves: peers that nobody can dial and that relay for nobody are reached through
-// those that can.
+// TestLeaves checks that leaves, which cannot be dialled and do not relay, can be reached
+// through the other peers.
 func TestLeaves(t *testing.T) {
 	w := New(Config{Seed: 1, Bootstraps: 1})
 	for i := range *peers / 5 {
@@ -87,18 +87,19 @@ func TestLeaves(t *testing.T) {
 	}
 }
 
-// TestHeal: two halves that were apart for ten minutes find each other again.
+// TestHeal checks that a network that was partitioned for ten minutes becomes one network
+// again.
 func TestHeal(t *testing.T) {
 	w := Join(Config{Seed: 1, Bootstraps: 2}, *peers/5, 20*time.Millisecond)
 	w.Run(w.Now() + 20*time.Second)
 	w.Cut(func(p *Peer) bool { return p.Index%2 == 0 })
 	w.Run(w.Now() + 10*time.Minute)
 	if e := w.Exchange(1000); e.Share() > 0.6 || e.Share() < 0.4 {
-		t.Errorf("apart: %+v, want half of it delivered", e)
+		t.Errorf("during the partition: %+v, want half of them delivered", e)
 	}
 	w.Cut(nil)
 	w.Run(w.Now() + 5*time.Minute)
 	if e := w.Exchange(2000); e.Share() < 0.999 {
-		t.Errorf("5 min after it healed: %+v", e)
+		t.Errorf("5 min after the partition: %+v", e)
 	}
 }

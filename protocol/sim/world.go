@@ -15,29 +15,23 @@ import (
 )
 
 const (
-	// dialTime is how long a dial takes, in one-way latencies.
-	dialTime = 4
-
-	// deadDial is how long a dial of a peer that is gone takes to fail.
-	deadDial = 10 * time.Second
-
-	// byeTime is how long an end waits for the other's bye.
-	byeTime = time.Second
-
-	maxLatency = 200 * time.Millisecond
+	dialTime   = 4                      // duration of a dial, in latencies of the link
+	deadDial   = 10 * time.Second       // time until the dial of a dead peer fails
+	byeTime    = time.Second            // wait for the other end's bye
+	maxLatency = 200 * time.Millisecond // latency of the longest link
 )
 
-// Config says what a World is. The zero value is an empty one with the seed 0.
+// Config is the configuration of a World. The zero value is a world with seed 0 and without
+// bootstraps.
 type Config struct {
-	// Seed decides ids, places, choices and the order of everything.
+	// Seed determines ids, places and all random choices.
 	Seed uint64
 
-	// Bootstraps are the first peers to be added; every peer is told of all of
-	// them.
+	// Bootstraps is the number of bootstraps. They are the first peers that are added.
 	Bootstraps int
 }
 
-// A World is a network of peers in virtual time. It is for one goroutine.
+// A World is a network of peers in virtual time. Only one goroutine may use it.
 type World struct {
 	cfg    Config
 	now    time.Duration
@@ -52,8 +46,8 @@ type World struct {
 	sent     map[string]time.Duration // user messages in flight, by payload
 	received []Receipt
 	twice    int
-	pings    uint64
-	side     func(*Peer) bool
+	pings    uint64           // pings and pongs that were sent
+	side     func(*Peer) bool // the side of a partition that a peer is on; nil means no partition
 }
 
 // A Receipt is a user message that arrived.
@@ -63,7 +57,7 @@ type Receipt struct {
 	Took     time.Duration
 }
 
-// A Peer is a core and where it lies.
+// A Peer is a core and its place on the plane.
 type Peer struct {
 	Index int
 	Core  *core.Core
@@ -74,15 +68,15 @@ type Peer struct {
 	x, y    float64
 	ends    map[core.LinkHandle]*end
 	handles core.LinkHandle
-	wake    time.Duration // the tick that is queued
+	wake    time.Duration // time of the queued tick; 0 means none
 }
 
 // An end is one end of a link.
 type end struct {
 	peer    *Peer
 	other   *end
-	opened  bool   // by this end's peer
-	value   uint64 // of the link
+	opened  bool   // this end's peer opened the link
+	value   uint64 // LinkInfo.Value
 	handle  core.LinkHandle
 	due     time.Duration // when the last frame that this end sent arrives
 	byeSent bool
@@ -101,14 +95,8 @@ func New(cfg Config) *World {
 // Now returns the virtual time.
 func (w *World) Now() time.Duration { return w.now }
 
-// Peers returns all peers that were ever added.
-func (w *World) Peers() []*Peer { return w.peers }
-
-// Hash returns the hash over every action of every core so far.
+// Hash returns the hash over all actions and events of all cores so far.
 func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(nil)) }
-
-// Pings returns how many pings and pongs were sent.
-func (w *World) Pings() uint64 { return w.pings }
 
 // Add adds a peer. No peer can dial a leaf.
 func (w *World) Add(role wire.Role) *Peer {
@@ -125,6 +113,7 @@ func (w *World) Add(role wire.Role) *Peer {
 		Sign:       func([]byte) ([]byte, error) { return append(make([]byte, 44), p.ID[:]...), nil },
 		Verify:     verify,
 	})
+	p.Core.Trace(true)
 	w.peers = append(w.peers, p)
 	w.byID[p.ID] = p
 	if role != wire.RoleLeaf {
@@ -135,7 +124,7 @@ func (w *World) Add(role wire.Role) *Peer {
 	return p
 }
 
-// verify takes a signature of a simulated peer.
+// verify returns the id of a simulated peer, and whether the signature is its own.
 func verify(key, _, sig []byte) (wire.ID, bool) {
 	if len(key) != wire.IDSize || len(sig) != 64 || string(sig[44:]) != string(key) {
 		return wire.ID{}, false
@@ -143,7 +132,7 @@ func verify(key, _, sig []byte) (wire.ID, bool) {
 	return wire.ID(key), true
 }
 
-// mix is FNV-1a with another finish.
+// mix returns the hash of b with the state h. It is not cryptographic.
 func mix(h uint64, b []byte) uint64 {
 	for len(b) >= 8 {
 		h = (h ^ binary.LittleEndian.Uint64(b)) * 0x9e3779b97f4a7c15
@@ -157,13 +146,13 @@ func mix(h uint64, b []byte) uint64 {
 	return h * 0xd6e8feb86659fd93
 }
 
-// Cut parts the network in two: what goes from one side to the other is lost, until
-// Cut is called with nil.
+// Cut partitions the network. All frames and dials between the two sides fail until Cut is
+// called with nil.
 func (w *World) Cut(side func(*Peer) bool) { w.side = side }
 
 func (w *World) apart(a, b *Peer) bool { return w.side != nil && w.side(a) != w.side(b) }
 
-// Kill takes a peer out without a word. Its neighbours find out by themselves.
+// Kill stops a peer without a bye to its neighbours.
 func (w *World) Kill(p *Peer) { p.Alive = false }
 
 // Send sends a user message.
@@ -179,8 +168,8 @@ func (w *World) Send(from, to *Peer) error {
 	return err
 }
 
-// Receipts returns the messages that arrived since the last call, and how many of them
-// arrived more than once. What is still in flight is forgotten.
+// Receipts returns the messages that arrived since the last call, and the number of repeated
+// deliveries. It forgets the messages that are in flight.
 func (w *World) Receipts() (received []Receipt, twice int) {
 	received, twice = w.received, w.twice
 	w.received, w.twice = nil, 0
@@ -188,7 +177,7 @@ func (w *World) Receipts() (received []Receipt, twice int) {
 	return received, twice
 }
 
-// Run lets time pass until the given time.
+// Run advances the virtual time and processes all events up to it.
 func (w *World) Run(until time.Duration) {
 	for w.events.next() <= until {
 		e := w.events.pop()
@@ -207,7 +196,7 @@ func (w *World) do(e event) {
 	}
 	switch e.kind {
 	case tick:
-		if p.wake == e.at { // otherwise another one took its place
+		if p.wake == e.at { // otherwise an earlier tick replaced it
 			p.wake = 0
 			p.Core.Tick(w.now)
 		}
@@ -228,7 +217,7 @@ func (w *World) do(e event) {
 		}
 		took := w.latency(p, e.end.other.peer)
 		w.push(event{at: w.now + took, kind: linked, peer: e.end.other.peer, end: e.end.other, cause: e.cause})
-		e.end.due = w.now + took // what it sends cannot overtake that
+		e.end.due = w.now + took // its frames must not arrive before the other end is up
 		w.up(e.end, core.Inbound())
 	case linked:
 		w.up(e.end, e.cause)
@@ -247,7 +236,7 @@ func (w *World) do(e event) {
 	}
 }
 
-// up tells a core of its end of a new link.
+// up passes a core its end of a new link.
 func (w *World) up(e *end, cause core.Cause) {
 	e.peer.handles++
 	e.handle = e.peer.handles
@@ -268,7 +257,7 @@ func (w *World) up(e *end, cause core.Cause) {
 	}
 }
 
-// finish ends an end at which both byes are through.
+// finish takes an end down that has sent a bye and received one.
 func (w *World) finish(e *end) {
 	if e.down || !e.byeSent || !e.byeSeen {
 		return
@@ -279,7 +268,7 @@ func (w *World) finish(e *end) {
 	w.settle(e.peer)
 }
 
-// settle does what a core asks for and sees to its next tick.
+// settle performs the actions of a core and schedules its next tick.
 func (w *World) settle(p *Peer) {
 	var drafts []*core.Draft
 	for _, a := range p.Core.Actions() {
@@ -310,6 +299,9 @@ func (w *World) settle(p *Peer) {
 			w.dial(p, to, core.Bootstrap(a.Index))
 		}
 	}
+	for _, e := range p.Core.Events() {
+		w.noteEvent(p, e)
+	}
 	if len(drafts) > 0 {
 		for _, d := range drafts {
 			p.Core.Compose(d)
@@ -335,7 +327,7 @@ func (w *World) deliver(p *Peer, f *wire.Frame) {
 	w.received = append(w.received, Receipt{From: w.byID[f.Body.From], To: p, Hops: f.PathLen(), Took: w.now - at})
 }
 
-// transmit sends a frame.
+// transmit sends a frame, which arrives after the latency of the link.
 func (w *World) transmit(e *end, f *wire.Frame) {
 	b, err := f.AppendTo(nil)
 	if err != nil {
@@ -352,7 +344,7 @@ func (w *World) transmit(e *end, f *wire.Frame) {
 	w.push(event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other, frame: bytes.Clone(b[n:])})
 }
 
-// dial opens a link, which takes a while.
+// dial starts a dial. The link is up, or the dial fails, some time later.
 func (w *World) dial(p, to *Peer, cause core.Cause) {
 	if to == nil || !to.Alive || to == p {
 		w.push(event{at: w.now + deadDial, kind: failed, peer: p, cause: cause, id: idOf(to)})
@@ -372,15 +364,15 @@ func idOf(p *Peer) (id wire.ID) {
 	return id
 }
 
-// latency returns the time from one peer to another: they lie on a plane, and each pair
-// has a little of its own.
+// latency returns the time from one peer to another. It grows with their distance on the plane,
+// and has a part that depends on the pair.
 func (w *World) latency(a, b *Peer) time.Duration {
 	own := uint64(a.Index^b.Index)*0x9e3779b97f4a7c15>>60 + uint64(min(a.Index, b.Index))&3
 	ms := 20 + 210*math.Hypot(a.x-b.x, a.y-b.y) + 0.7*float64(own)
 	return min(time.Duration(ms*float64(time.Millisecond)), maxLatency)
 }
 
-// note writes an action into the transcript.
+// note adds an action to the hash of the transcript.
 func (w *World) note(p *Peer, a core.Action) {
 	b := w.line[:0]
 	for _, v := range []uint64{uint64(w.now), uint64(p.Index), uint64(a.Type), uint64(a.Link), uint64(a.Index), uint64(a.Reason)} {
@@ -406,7 +398,18 @@ func (w *World) note(p *Peer, a core.Action) {
 	w.line = b
 }
 
-// Living returns the peers that live.
+// noteEvent adds an event of a peer's core to the hash.
+func (w *World) noteEvent(p *Peer, e core.Event) {
+	b := w.line[:0]
+	for _, v := range []uint64{uint64(w.now), uint64(p.Index), uint64(e.Type), uint64(e.Kind), uint64(e.Reason)} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	b = append(append(b, e.Digest[:]...), e.Peer[:]...)
+	w.hash.Write(append(append(b, e.From[:]...), e.To[:]...))
+	w.line = b
+}
+
+// Living returns the peers that were not killed.
 func (w *World) Living() []*Peer {
 	var alive []*Peer
 	for _, p := range w.peers {

@@ -18,19 +18,19 @@ import (
 )
 
 const (
-	maxQuestions = 256 // addresses that are asked for, or were not found
-	maxHeld      = 8   // datagrams that wait for the answer to one
-	askTimes     = 3   // as RFC 4861 has it,
-	askEvery     = time.Second
-	failedFor    = 10 * time.Second
+	maxQuestions = 256              // addresses that are asked for, or were not found
+	maxHeld      = 8                // datagrams that wait for one address
+	askTimes     = 3                // questions for one address, as in RFC 4861
+	askEvery     = time.Second      // interval of these questions, as in RFC 4861
+	failedFor    = 10 * time.Second // time without questions after an address was not found
 )
 
-// A Finder asks the network for peers near an id: [protocol.Router.Nearest].
+// A Finder asks the network for peers near an id, as [protocol.Router.Nearest] does.
 type Finder func(ctx context.Context, near wire.ID) ([]wire.ID, error)
 
-// A Conn is a datagram socket whose addresses are *net.UDPAddr. It is a net.PacketConn,
-// and a net.Conn if the socket under it is connected, and behaves as that one does. Its
-// errors name peers by their ids, where those are known.
+// A Conn is a datagram socket whose addresses are *net.UDPAddr. It is a net.PacketConn, and a
+// net.Conn if the socket under it is connected. It behaves like that socket. Its errors name a
+// known peer by its id.
 type Conn struct {
 	// Fixed after Wrap.
 	conn   *packet.PacketConn
@@ -38,7 +38,7 @@ type Conn struct {
 	find   Finder
 	self   wire.ID
 	local  netip.AddrPort
-	remote netip.AddrPort // the zero AddrPort: not connected
+	remote netip.AddrPort // the zero AddrPort means not connected
 	ctx    context.Context
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
@@ -46,26 +46,26 @@ type Conn struct {
 	mu            sync.Mutex
 	closed        bool
 	writeDeadline time.Time
-	asked         map[netip.Addr]*question
+	asked         map[netip.Addr]*question // at most maxQuestions
 	unresolved    uint64
 }
 
-// A question is about an address.
+// A question is the search for the peer with an address.
 type question struct {
 	held   []held
-	failed time.Time // when no answer had come; zero: it is being asked
+	failed time.Time // when the search failed; the zero time means that it is in flight
 }
 
-// A held datagram waits for the answer.
+// A held datagram waits for the answer to a question.
 type held struct {
 	port    uint16
 	payload []byte
 }
 
-// Stats counts what a Conn did.
+// Stats are the counters of a Conn.
 type Stats struct {
 	packet.Stats
-	Unresolved uint64 // datagrams dropped because the peer with the address was not found in time
+	Unresolved uint64 // datagrams that were dropped, since no peer with the address was found in time
 }
 
 var (
@@ -73,8 +73,9 @@ var (
 	_ net.Conn       = (*Conn)(nil)
 )
 
-// Wrap returns a socket over conn, which it takes over, with the addresses of t. Sockets that share a table know
-// the same peers. find, if not nil, is how peers are found that t does not know.
+// Wrap returns a socket over conn with the addresses of t. It takes over conn. Sockets that
+// share a table know the same peers. find finds peers that t does not know. A nil find means
+// that they are not found.
 func Wrap(conn *packet.PacketConn, t *Table, find Finder) *Conn {
 	local := conn.LocalAddr().(packet.Addr)
 	c := &Conn{conn: conn, table: t, find: find, self: local.ID, asked: make(map[netip.Addr]*question)}
@@ -86,8 +87,8 @@ func Wrap(conn *packet.PacketConn, t *Table, find Finder) *Conn {
 	return c
 }
 
-// ReadFrom implements net.PacketConn. The address is a *net.UDPAddr, which the table knows
-// from now on.
+// ReadFrom implements net.PacketConn. The address is a *net.UDPAddr. ReadFrom adds the peer to
+// the table.
 func (c *Conn) ReadFrom(p []byte) (n int, addr net.Addr, err error) {
 	n, from, proved, err := c.conn.ReadMsg(p)
 	if err != nil {
@@ -97,8 +98,8 @@ func (c *Conn) ReadFrom(p []byte) (n int, addr net.Addr, err error) {
 	return n, net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, from.Port)), nil
 }
 
-// WriteTo implements net.PacketConn. The address must be a *net.UDPAddr. The error
-// matches ErrUnknown if no peer has it.
+// WriteTo implements net.PacketConn. The address must be a *net.UDPAddr. The error wraps
+// ErrUnknown if no peer with the address was found.
 func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	to, ok := addr.(*net.UDPAddr)
 	switch {
@@ -121,15 +122,16 @@ func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	return len(p), nil
 }
 
-// peer returns the peer that has an address.
+// peer returns the id of the peer with an address, and whether it is known.
 func (c *Conn) peer(ip netip.Addr) (wire.ID, bool) {
-	if ip == c.local.Addr() { // which the table may have forgotten
+	if ip == c.local.Addr() { // the table may have evicted this peer
 		return c.self, true
 	}
 	return c.table.ID(ip)
 }
 
-// hold keeps a datagram until the peer with its address is known.
+// hold keeps a datagram until the peer with its address is found, and starts the search if
+// none is in flight.
 func (c *Conn) hold(p []byte, ip netip.Addr, port uint16) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +155,7 @@ func (c *Conn) hold(p []byte, ip netip.Addr, port uint16) error {
 			maps.DeleteFunc(c.asked, func(_ netip.Addr, q *question) bool { return !q.failed.IsZero() })
 		}
 		if len(c.asked) >= maxQuestions {
-			return fmt.Errorf("%w: too many are asked for at once", ErrUnknown)
+			return fmt.Errorf("%w: too many searches are in flight", ErrUnknown)
 		}
 		q = &question{}
 		c.asked[ip] = q
@@ -167,7 +169,7 @@ func (c *Conn) hold(p []byte, ip netip.Addr, port uint16) error {
 	return nil
 }
 
-// resolve asks for the peer with an address and sends what was held for it.
+// resolve asks for the peer with an address, and sends or drops the datagrams that were held.
 func (c *Conn) resolve(ip netip.Addr, q *question) {
 	id, ok := c.ask(ip)
 	c.mu.Lock()
@@ -182,12 +184,12 @@ func (c *Conn) resolve(ip netip.Addr, q *question) {
 	}
 	c.mu.Unlock()
 	for _, d := range sent {
-		c.conn.WriteTo(d.payload, packet.Addr{ID: id, Port: d.port}) // an error means closed, and no caller is left to be told
+		c.conn.WriteTo(d.payload, packet.Addr{ID: id, Port: d.port}) // the caller of WriteTo has returned, so an error is lost
 	}
 }
 
-// ask asks now and again, until one of the answers, which may be late, or a datagram from
-// there tells which peer has an address.
+// ask asks up to askTimes for the peer with an address. It returns its id when an answer to
+// any of the questions, or a datagram from that peer, has added it to the table.
 func (c *Conn) ask(ip netip.Addr) (wire.ID, bool) {
 	b := ip.As16()
 	var near wire.ID
@@ -245,7 +247,7 @@ func (c *Conn) Write(p []byte) (int, error) { return c.conn.Write(p) }
 // LocalAddr implements net.PacketConn. It is a *net.UDPAddr.
 func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.local) }
 
-// RemoteAddr implements net.Conn. It is a *net.UDPAddr, nil if the socket is not
+// RemoteAddr implements net.Conn. It is a *net.UDPAddr. Nil means that the socket is not
 // connected.
 func (c *Conn) RemoteAddr() net.Addr {
 	if !c.remote.IsValid() {
@@ -273,13 +275,13 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return c.conn.SetWriteDeadline(t)
 }
 
-// SetReadBuffer is that of a [packet.PacketConn].
+// SetReadBuffer calls that of the [packet.PacketConn].
 func (c *Conn) SetReadBuffer(bytes int) error { return c.conn.SetReadBuffer(bytes) }
 
-// SetWriteBuffer is that of a [packet.PacketConn].
+// SetWriteBuffer calls that of the [packet.PacketConn].
 func (c *Conn) SetWriteBuffer(bytes int) error { return c.conn.SetWriteBuffer(bytes) }
 
-// Close implements net.PacketConn. What is held is lost.
+// Close implements net.PacketConn. Datagrams that are held or were not read are lost.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	c.closed = true

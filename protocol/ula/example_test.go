@@ -9,8 +9,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/ula"
 )
 
-// A program that takes a net.PacketConn and knows *net.UDPAddr alone: it answers whoever
-// sends something. Here it is on the same peer as who asks.
+// A program that uses a net.PacketConn with *net.UDPAddr answers a datagram. Here both ends are
+// sockets of the same peer.
 func ExampleWrap() {
 	r, err := protocol.NewRouter(protocoltest.NewIdentity(1).Options())
 	if err != nil {

@@ -11,35 +11,34 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// MaxPeers is how many peers a Table holds.
+// MaxPeers is the number of peers that a Table holds.
 const MaxPeers = 1 << 16
 
-// prefix is the first byte of the locally assigned addresses of RFC 4193.
-const prefix = 0xfd
+const (
+	prefix   = 0xfd // first byte of the locally assigned addresses of RFC 4193
+	idPrefix = 15   // bytes of an id in its address
+)
 
-// told is how many bytes of an id stand in its address.
-const told = 15
+// ErrUnknown means that no peer with an address is known. It wraps syscall.EHOSTUNREACH.
+var ErrUnknown = fmt.Errorf("ula: no peer with this address is known: %w", syscall.EHOSTUNREACH)
 
-// ErrUnknown says that a Table has no peer for an address. It wraps
-// syscall.EHOSTUNREACH.
-var ErrUnknown = fmt.Errorf("ula: no peer is known by this address: %w", syscall.EHOSTUNREACH)
+// AddrOf returns the address of a peer, which is the same in every network.
+func AddrOf(id wire.ID) netip.Addr { return join(id[:idPrefix]) }
 
-// AddrOf returns the address of a peer, the same everywhere.
-func AddrOf(id wire.ID) netip.Addr { return join(id[:told]) }
-
+// join returns the address with these bytes after the prefix.
 func join(b []byte) netip.Addr {
 	a := [16]byte{prefix}
 	copy(a[1:], b)
 	return netip.AddrFrom16(a)
 }
 
-// A Table holds peers by their ids and by their addresses. It may be used by any number
-// of sockets and goroutines.
+// A Table maps peers to their addresses and back. Several sockets may share one, and all
+// methods may be called from any goroutine.
 type Table struct {
 	mu     sync.Mutex
 	byAddr map[netip.Addr]*list.Element
 	byID   map[wire.ID]*list.Element
-	used   list.List // of *entry, the latest used first
+	used   list.List // of *entry, the most recently used first
 }
 
 type entry struct {
@@ -53,11 +52,11 @@ func NewTable() *Table {
 	return &Table{byAddr: make(map[netip.Addr]*list.Element), byID: make(map[wire.ID]*list.Element)}
 }
 
-// Add makes a peer known and returns its address in this table. That is AddrOf, unless
-// another peer has that already. proved says that the id is not merely claimed: such a
-// peer takes its address from one whose id is not proved, now or whenever the proof
-// comes; both have another address from then on. A peer whose address was taken has it
-// again once the other one is forgotten.
+// Add adds a peer and returns its address in this table. That is AddrOf(id), unless another
+// peer has it. proved means that the id is proved, and not only claimed. A proved peer takes
+// its address from a peer that is not proved, even if the proof arrives later. Then the
+// address of both changes. A peer whose address was taken gets it again after the other one
+// was evicted.
 func (t *Table) Add(id wire.ID, proved bool) netip.Addr {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,7 +75,7 @@ func (t *Table) Add(id wire.ID, proved bool) netip.Addr {
 	peer.proved = peer.proved || proved
 	own := AddrOf(id)
 	if holder := t.byAddr[own]; holder == nil {
-		t.move(e, own) // perhaps back: the peer that had it was forgotten
+		t.move(e, own) // for a new peer, or if the peer that had taken it was evicted
 	} else if other := holder.Value.(*entry); other.id != id && peer.proved && !other.proved {
 		t.move(holder, t.spare(other.id))
 		t.move(e, own)
@@ -86,8 +85,8 @@ func (t *Table) Add(id wire.ID, proved bool) netip.Addr {
 	return peer.addr
 }
 
-// move assigns an unused address to a peer. The one that it had becomes unused: what is
-// written there must not reach another peer.
+// move assigns an unused address to a peer. Its former address becomes unused, so that
+// datagrams to it do not reach another peer.
 func (t *Table) move(e *list.Element, addr netip.Addr) {
 	peer := e.Value.(*entry)
 	delete(t.byAddr, peer.addr)
@@ -95,16 +94,16 @@ func (t *Table) move(e *list.Element, addr netip.Addr) {
 	t.byAddr[addr] = e
 }
 
-// spare returns an address for a peer whose own is taken.
+// spare returns an unused address for a peer whose own is taken.
 func (t *Table) spare(id wire.ID) netip.Addr {
 	sum := sha256.Sum256(id[:])
-	for t.byAddr[join(sum[:told])] != nil {
+	for t.byAddr[join(sum[:idPrefix])] != nil {
 		sum = sha256.Sum256(sum[:])
 	}
-	return join(sum[:told])
+	return join(sum[:idPrefix])
 }
 
-// ID returns the peer that has an address.
+// ID returns the id of the peer with an address, and whether the table has it.
 func (t *Table) ID(addr netip.Addr) (wire.ID, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

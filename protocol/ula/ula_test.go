@@ -38,11 +38,11 @@ func TestAddrOf(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	if !AddrOf(id).IsPrivate() {
-		t.Error("not one of RFC 4193")
+		t.Error("the address is not one of RFC 4193")
 	}
 }
 
-// twins gives ids with one address.
+// twins returns ids with the same address.
 func twins() (ids [4]wire.ID) {
 	for i := range ids {
 		ids[i] = wire.ID{1, 2, 3, wire.IDSize - 1: byte(i)}
@@ -50,6 +50,7 @@ func twins() (ids [4]wire.ID) {
 	return ids
 }
 
+// check checks that the table has exactly these peers and addresses.
 func (t *Table) check(test *testing.T, want map[wire.ID]netip.Addr) {
 	test.Helper()
 	if t.used.Len() != len(want) || len(t.byAddr) != len(want) || len(t.byID) != len(want) {
@@ -65,7 +66,8 @@ func (t *Table) check(test *testing.T, want map[wire.ID]netip.Addr) {
 	}
 }
 
-// Of several peers with one address the first has it, unless it only claims its id.
+// TestTableCollisions checks that the first of several peers with the same address has it,
+// unless its id is only claimed.
 func TestTableCollisions(t *testing.T) {
 	ids := twins()
 	table := NewTable()
@@ -78,39 +80,39 @@ func TestTableCollisions(t *testing.T) {
 	third := table.Add(ids[2], true)
 	moved := table.Add(ids[0], false)
 	if third != first || moved == first || moved == second {
-		t.Errorf("the proved one has %v, who had that %v", third, moved)
+		t.Errorf("the proved peer has %v, the peer that had the address has %v", third, moved)
 	}
 	fourth := table.Add(ids[3], true)
 	if fourth == third {
-		t.Error("a proved one lost its address")
+		t.Error("a proved peer lost its address")
 	}
 	table.check(t, map[wire.ID]netip.Addr{ids[0]: moved, ids[1]: second, ids[2]: third, ids[3]: fourth})
 
-	// A proof that comes later counts as well, for who has the address and for who has not.
+	// A later proof counts too, for the peer that has the address and for the other one.
 	table = NewTable()
 	table.Add(ids[0], false)
 	table.Add(ids[0], true)
 	table.Add(ids[1], true)
 	if got := table.Add(ids[0], false); got != AddrOf(ids[0]) {
-		t.Errorf("who was proved in time has %v", got)
+		t.Errorf("the peer that was proved first has %v", got)
 	}
 	table = NewTable()
 	table.Add(ids[0], false)
 	other := table.Add(ids[1], false)
 	if got := table.Add(ids[1], true); got != AddrOf(ids[1]) {
-		t.Errorf("who was proved at last has %v", got)
+		t.Errorf("the only proved peer has %v", got)
 	}
 	moved = table.Add(ids[0], true) // too late
 	if moved == AddrOf(ids[0]) || moved == other {
-		t.Errorf("who only claimed the address has %v, the other had %v", moved, other)
+		t.Errorf("the peer that was proved too late has %v, the other one had %v", moved, other)
 	}
 	if id, ok := table.ID(other); ok {
-		t.Errorf("what was the address of %v is that of %v", ids[1], id)
+		t.Errorf("the former address of %v is that of %v", ids[1], id)
 	}
 	table.check(t, map[wire.ID]netip.Addr{ids[0]: moved, ids[1]: AddrOf(ids[1])})
 }
 
-// A full table forgets what was not used for the longest time.
+// TestTableIsBounded checks that a full table evicts the least recently used peer.
 func TestTableIsBounded(t *testing.T) {
 	id := func(n int) wire.ID { return wire.ID{9, byte(n >> 16), byte(n >> 8), byte(n)} }
 	table := NewTable()
@@ -125,20 +127,20 @@ func TestTableIsBounded(t *testing.T) {
 	for n := range 20 {
 		got, ok := table.ID(AddrOf(id(n)))
 		if want := n < 2 || n >= 12; ok != want || ok && got != id(n) {
-			t.Errorf("peer %d is known: %v as %v", n, ok, got)
+			t.Errorf("ID of the address of peer %d = %v, %v", n, got, ok)
 		}
 	}
-	// An address that was forgotten is free for whoever is told to have it.
+	// The address of an evicted peer is free for another one.
 	twin := id(50)
 	twin[wire.IDSize-1]++
 	if table.Add(twin, false) == AddrOf(twin) {
-		t.Error("an address was given twice")
+		t.Error("two peers have the same address")
 	}
 	for n := range MaxPeers - 1 {
 		table.Add(id(MaxPeers+20+n), false)
 	}
 	if _, ok := table.ID(AddrOf(twin)); ok || table.Add(twin, false) != AddrOf(twin) {
-		t.Error("an address that nobody has any more cannot be had")
+		t.Error("the address of an evicted peer is not free")
 	}
 	if table.used.Len() != MaxPeers || len(table.byID) != MaxPeers || len(table.byAddr) != MaxPeers {
 		t.Errorf("%d peers", table.used.Len())
@@ -165,7 +167,7 @@ func TestTableAtOnce(t *testing.T) {
 	}
 }
 
-// row gives linked routers, each with an id nearer to that of the last one.
+// row returns linked routers, each with an id nearer to that of the last one.
 func row(t *testing.T) (routers []*protocol.Router) {
 	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: 10 * time.Millisecond})
 	for i, first := range []byte{0x00, 0x80, 0xc0, 0xe0} {
@@ -207,8 +209,8 @@ func read(t *testing.T, c *Conn) (string, *net.UDPAddr) {
 	return string(p[:n]), from.(*net.UDPAddr)
 }
 
-// A program that has an address from elsewhere reaches its peer, which can answer; what
-// was sent meanwhile was held, as far as there is room.
+// TestConnFindsPeers checks that a socket finds the peer with an address, that it holds the
+// last datagrams in the meantime, and that the peer can answer.
 func TestConnFindsPeers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		routers := row(t)
@@ -238,14 +240,15 @@ func TestConnFindsPeers(t *testing.T) {
 		if got, from := read(t, a); got != "answer" || from.String() != b.LocalAddr().String() {
 			t.Errorf("read %q from %v", got, from)
 		}
-		write(t, a, a.LocalAddr(), "to oneself")
-		if got, from := read(t, a); got != "to oneself" || from.String() != a.LocalAddr().String() {
+		write(t, a, a.LocalAddr(), "to itself")
+		if got, from := read(t, a); got != "to itself" || from.String() != a.LocalAddr().String() {
 			t.Errorf("read %q from %v", got, from)
 		}
 	})
 }
 
-// Nobody is at an address: it is told as soon as it is known, and asked for again later.
+// TestConnUnknown checks that a write to an address without a peer fails after the search, and
+// that a later write starts another search.
 func TestConnUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		routers := row(t)
@@ -259,7 +262,7 @@ func TestConnUnknown(t *testing.T) {
 			synctest.Wait()
 			var op *net.OpError
 			if _, err := a.WriteTo([]byte("x"), nobody); !errors.Is(err, ErrUnknown) || !errors.Is(err, syscall.EHOSTUNREACH) || !errors.As(err, &op) || op.Addr != net.Addr(nobody) {
-				t.Errorf("after it was asked for: %v", err)
+				t.Errorf("after the search: %v", err)
 			}
 			time.Sleep(failedFor)
 		}
@@ -281,18 +284,19 @@ func TestConnUnknown(t *testing.T) {
 		}
 		a.SetWriteDeadline(time.Unix(1, 0))
 		if _, err := a.WriteTo([]byte("x"), other); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("too late: %v", err)
+			t.Errorf("after the deadline: %v", err)
 		}
 		a.SetDeadline(time.Time{})
 		write(t, a, other, "x")
-		a.Close() // while it is asked for
+		a.Close() // during the search
 		if _, err := a.WriteTo([]byte("x"), at(wire.ID{0xed}, 1)); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("closed: %v", err)
 		}
 	})
 }
 
-// A program that scans addresses costs a bounded number of questions.
+// TestConnQuestionsAreBounded checks that a program that scans addresses starts a bounded
+// number of searches.
 func TestConnQuestionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn, err := row(t)[0].ListenPacket(0)
@@ -324,7 +328,7 @@ func TestConnQuestionsAreBounded(t *testing.T) {
 		synctest.Wait()
 		mu.Lock()
 		if most != maxQuestions || refused != 1000-maxQuestions {
-			t.Errorf("%d asked for at once, %d refused", most, refused)
+			t.Errorf("%d concurrent searches, %d writes refused", most, refused)
 		}
 		mu.Unlock()
 		time.Sleep(askTimes*askEvery + time.Millisecond)
@@ -332,13 +336,13 @@ func TestConnQuestionsAreBounded(t *testing.T) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if len(c.asked) != 1 {
-			t.Errorf("%d addresses are remembered", len(c.asked))
+			t.Errorf("%d questions are kept, want 1", len(c.asked))
 		}
 	})
 }
 
-// What comes from a peer while it is asked for is the answer as well.
-func TestConnHearsMeanwhile(t *testing.T) {
+// TestConnLearnsFromDatagram checks that a datagram from a peer answers the question for it.
+func TestConnLearnsFromDatagram(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		routers := row(t)
 		conn, err := routers[0].ListenPacket(7)
@@ -359,7 +363,8 @@ func TestConnHearsMeanwhile(t *testing.T) {
 	})
 }
 
-// An answer counts although it has been asked again meanwhile, and the questions end with it.
+// TestConnTakesLateAnswers checks that an answer to the first question counts after the second
+// question was sent, and that no third one is sent.
 func TestConnTakesLateAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		routers := row(t)
@@ -388,7 +393,7 @@ func TestConnTakesLateAnswers(t *testing.T) {
 	})
 }
 
-// A connected socket has both addresses.
+// TestConnConnected checks the addresses of a connected socket.
 func TestConnConnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		routers := row(t)
@@ -413,7 +418,8 @@ func TestConnConnected(t *testing.T) {
 	})
 }
 
-// In a network that finds itself, everybody reaches everybody by the address alone.
+// TestConnsInOverlay checks that in a network of 20 peers each reaches every other one,
+// knowing only its address.
 func TestConnsInOverlay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const peers = 20

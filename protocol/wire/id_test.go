@@ -41,7 +41,7 @@ func TestIDText(t *testing.T) {
 			t.Errorf("an error of %d bytes", len(err.Error()))
 		}
 		if err := id.UnmarshalText([]byte(s)); err == nil {
-			t.Errorf("UnmarshalText takes %q", s)
+			t.Errorf("UnmarshalText accepts %q", s)
 		}
 	}
 	keep := id

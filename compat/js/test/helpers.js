@@ -3,10 +3,10 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { multiaddr } from '@multiformats/multiaddr'
-import { idOf, publicKeyBytes } from '../identity.js'
+import { idOf, publicKeyBytes, signBody } from '../identity.js'
 import { PeerRelay } from '../index.js'
 import { createNode } from '../node.js'
-import { FrameSplitter, MAX_FRAME, PROTOCOL, decodeFrame, encodeHello, withLength } from '../wire.js'
+import { FrameSplitter, MAX_FRAME, PROTOCOL, decodeFrame, encodeBody, encodeHello, withLength } from '../wire.js'
 
 // The Go test that runs this one gives the binary.
 const BINARY = process.env.PEER_RELAY ?? fileURLToPath(new URL('../../../peer-relay', import.meta.url))
@@ -83,12 +83,29 @@ export const startPeer = async (t, { listen, privateKey, ...options } = {}) => {
   return { peer, libp2p, messages, came, left, addr: peer.addrs[0] }
 }
 
-/** A key whose id is nearer to one id than to another, both in hex. */
+/** Returns an origin that has no link: its id, and how it signs. */
+export const originOf = async () => {
+  const key = await generateKeyPair('Ed25519')
+  const id = await idOfKey(key)
+  return {
+    id,
+    sign: async body => {
+      const bodyBytes = encodeBody({ ...body, from: id, key: publicKeyBytes(key) })
+      return { bodyBytes, sig: await signBody(key, bodyBytes) }
+    }
+  }
+}
+
+const idOfKey = key => {
+  const publicKey = publicKeyBytes(key)
+  return idOf(Uint8Array.of(0, publicKey.length, ...publicKey)) // an identity multihash is the peer id
+}
+
+/** Returns a key whose id is nearer to one id than to another, both in hex. */
 export const keyNearer = async (near, far) => {
   for (;;) {
     const key = await generateKeyPair('Ed25519')
-    const publicKey = publicKeyBytes(key)
-    const id = await idOf(Uint8Array.of(0, publicKey.length, ...publicKey)) // an identity multihash is the peer id
+    const id = await idOfKey(key)
     const [x, y] = [near, far].map(other => Buffer.from(other, 'hex').map((byte, i) => byte ^ id[i]))
     if (Buffer.compare(x, y) < 0) return key
   }

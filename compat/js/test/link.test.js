@@ -4,19 +4,19 @@ import {
   Bye, Kind, Form, PROTOCOL,
   encodeBody, encodeHello, encodeMessage, encodePing, encodePong, encodeAnswer, Flag, fromHex, toHex, withLength
 } from '../wire.js'
-import { FULL_HOP } from '../router.js'
+import { FULL_HOP, randomNonce, randomToken } from '../router.js'
 import { idOf, openRecord, peerIdBytes, verifyMessage } from '../identity.js'
-import { linked, rawStream, sleep, startNode, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
+import { linked, originOf, rawStream, sleep, startNode, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
 
 /** Both implementations have to do the same. */
 const both = (name, run, times) => {
   test(`${name}: ours`, async t => {
-    const { addr, peer } = await startPeer(t, { listen: [WS], times })
-    await run(t, { addr, id: peer.idHex, count: async () => peer.peers.length })
+    const { addr, peer, messages } = await startPeer(t, { listen: [WS], times })
+    await run(t, { addr, id: peer.idHex, count: async () => peer.peers.length, messages: () => messages })
   })
   test(`${name}: the compiled one`, async t => {
     const relay = await startRelay(t, '0')
-    await run(t, { addr: relay.addr, id: relay.id, count: async () => (await relay.peers()).length })
+    await run(t, { addr: relay.addr, id: relay.id, count: async () => (await relay.peers()).length, messages: relay.messages })
   })
 }
 
@@ -112,9 +112,61 @@ both('a message is delivered, forwarded or dropped as it should, byte by byte', 
   a.write(encodeMessage({ hop: FULL_HOP, nonce: '3', bodyBytes, path: [from, fromHex(id)] }))
   a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, path: Array(20).fill(from) }))
   a.write(encodeMessage({ hop: 0x01020300, nonce: '5', bodyBytes, path: [from] }))
-  await until(() => b.frames.some(({ nonce }) => nonce === '5'))
+  // The copies that went nowhere do not make better ones duplicates, and a signature makes another message.
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '2', bodyBytes, path: [from] }))
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, path: [from] }))
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, sig: new Uint8Array(64), path: [from] }))
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, path: [from] }))
+  a.write(encodeMessage({ hop: FULL_HOP, nonce: '6', bodyBytes, path: [from] }))
+  await until(() => b.frames.some(({ nonce }) => nonce === '6'))
   const nonces = b.frames.filter(({ type, body }) => type === 'message' && body.kind === Kind.USER).map(({ nonce }) => nonce)
-  assert.deepEqual(nonces, ['x y', '5'])
+  assert.deepEqual(nonces, ['x y', '5', '2', '4', '4', '6'])
+})
+
+both('of the copies of a signed message one is delivered as proved, whatever a relay changes', async (t, { addr, id, messages }) => {
+  const node = await startNode(t)
+  const raw = await rawStream(node, addr)
+  await until(() => raw.frames.length > 1)
+  const origin = await originOf()
+  const relay = await idOf(peerIdBytes(node.peerId))
+  const [one, two, three] = [1, 2, 3].map(byte => new Uint8Array(16).fill(byte))
+  const copy = async (text, nonce, { e2e, stripped = false } = {}) => {
+    const { bodyBytes, sig } = await origin.sign({ to: fromHex(id), e2e, form: Form.JSON, payload: new TextEncoder().encode(JSON.stringify(text)) })
+    raw.write(encodeMessage({ hop: FULL_HOP, nonce, bodyBytes, sig: stripped ? undefined : sig, path: [origin.id, relay] }))
+  }
+  for (const nonce of ['1', '2', '3']) await copy('pay', nonce, { e2e: one })
+  // An older peer signs without an end-to-end id. Two equal messages may be meant: the second proves nothing.
+  for (const nonce of ['4', '5']) await copy('old', nonce)
+  await copy('stripped first', '6', { e2e: two, stripped: true })
+  await copy('stripped first', '6', { e2e: two })
+  await copy('stripped later', '7', { e2e: three })
+  for (const nonce of ['7', '8']) await copy('stripped later', nonce, { e2e: three, stripped: true })
+  await copy('end', '9')
+  await until(() => messages().some(({ data }) => data === 'end'), 'the end')
+  assert.deepEqual(messages().map(({ data, proved }) => [data, proved]), [
+    ['pay', true], ['old', true], ['old', false], ['stripped first', false], ['stripped first', true], ['stripped later', true], ['end', true]
+  ])
+})
+
+both('questions are answered at a bounded rate: 64 at once, and 32 a second', async (t, { addr, id }) => {
+  const node = await startNode(t)
+  const raw = await rawStream(node, addr)
+  await until(() => raw.frames.length > 1)
+  const from = await idOf(peerIdBytes(node.peerId))
+  const ask = () => raw.write(encodeMessage({
+    hop: FULL_HOP,
+    nonce: randomNonce(),
+    bodyBytes: encodeBody({ from, to: fromHex(id), kind: Kind.FIND, form: Form.RAW, token: randomToken(), payload: from }),
+    path: [from]
+  }))
+  const answers = () => raw.frames.filter(({ body }) => body?.kind === Kind.FOUND).length
+  const start = Date.now()
+  for (let i = 0; i < 400; i++) ask()
+  await until(() => answers() >= 64, 'the answers')
+  // What comes after them is answered as time passes.
+  await until(() => { ask(); return answers() >= 80 }, 'more answers')
+  const seconds = (Date.now() - start) / 1_000
+  assert.ok(answers() <= 64 + 32 * seconds, `${answers()} answers in ${seconds} s`)
 })
 
 both('the end of a stream before the HELLO, or without a BYE, resets', async (t, { addr, count }) => {
@@ -286,6 +338,73 @@ test('a stream that is not wanted any more: BYE after what was queued', async t 
   await until(() => a.left.length === 1)
 })
 
+/** Writes offers over a raw stream: of a peer that proves who it is, or of ones that nobody is. */
+const offerer = async (node, raw, to) => {
+  const relay = await idOf(peerIdBytes(node.peerId))
+  const message = (from, bodyBytes, sig) => raw.write(encodeMessage({ hop: FULL_HOP, nonce: randomNonce(), bodyBytes, sig, path: [from, relay] }))
+  const body = from => ({ from, to: fromHex(to), kind: Kind.OFFER, form: Form.NONE, token: randomToken() })
+  return {
+    forged: () => {
+      const from = crypto.getRandomValues(new Uint8Array(20))
+      message(from, encodeBody(body(from)))
+      return from
+    },
+    proved: async () => {
+      const origin = await originOf()
+      const { bodyBytes, sig } = await origin.sign(body(origin.id))
+      message(origin.id, bodyBytes, sig)
+      return origin.id
+    }
+  }
+}
+
+const answerTo = (raw, from) => until(() => raw.frames.find(({ body }) => body?.kind === Kind.ANSWER && toHex(body.to) === toHex(from)), 'the answer')
+
+test('a flood of forged offers over one link leaves room for others, and for a proved one over that link', async t => {
+  const { addr, peer } = await startPeer(t, { listen: [WS] })
+  const [one, two] = [await startNode(t), await startNode(t)]
+  const hello = { role: 0, link: 1n }
+  const [flooded, other] = [await rawStream(one, addr, { hello }), await rawStream(two, addr, { hello })]
+  await until(() => flooded.frames.length > 1 && other.frames.length > 1)
+  const [flood, real] = [await offerer(one, flooded, peer.idHex), await offerer(two, other, peer.idHex)]
+  const start = Date.now()
+  for (let i = 0; i < 500; i++) flood.forged()
+  await answerTo(flooded, await flood.proved())
+  await answerTo(other, await real.proved())
+  await answerTo(other, real.forged())
+  const answers = flooded.frames.filter(({ body }) => body?.kind === Kind.ANSWER).length
+  assert.ok(answers <= 1 + 32 + 32 * (Date.now() - start) / 1_000, `${answers} answers`)
+  assert.ok(peer.drops.rate >= 300, `${peer.drops.rate} dropped`)
+})
+
+test('what waits to be proved of one link has a bound, and keeps nothing of another link waiting', async t => {
+  const { addr, peer, messages } = await startPeer(t, { listen: [WS] })
+  const [one, two] = [await startNode(t), await startNode(t)]
+  const [slow, other] = [await rawStream(one, addr), await rawStream(two, addr)]
+  await until(() => slow.frames.length > 1 && other.frames.length > 1)
+  const origin = await originOf()
+  const [relay, from] = [await idOf(peerIdBytes(one.peerId)), await idOf(peerIdBytes(two.peerId))]
+  const body = text => ({ to: peer.id, form: Form.JSON, payload: new TextEncoder().encode(JSON.stringify(text)) })
+  const { promise: released, resolve: release } = Promise.withResolvers()
+  const { digest } = crypto.subtle
+  t.mock.method(crypto.subtle, 'digest', async (...args) => {
+    await released
+    return digest.apply(crypto.subtle, args)
+  })
+  const sent = 80
+  for (let i = 0; i < sent; i++) {
+    const { bodyBytes, sig } = await origin.sign(body('x'.repeat(60_000)))
+    slow.write(encodeMessage({ hop: FULL_HOP, nonce: String(i), bodyBytes, sig, path: [origin.id, relay] }))
+  }
+  await until(() => peer.drops.busy > 0, 'the bound')
+  other.write(encodeMessage({ hop: FULL_HOP, nonce: '1', bodyBytes: encodeBody({ ...body('here'), from }), path: [from] }))
+  await until(() => messages.length > 0, 'the message')
+  assert.deepEqual(messages.map(({ data }) => data), ['here'])
+  release()
+  await until(() => messages.length + peer.drops.busy === sent + 1, 'the rest')
+  assert.ok(peer.drops.busy < sent / 2, `${peer.drops.busy} dropped`)
+})
+
 test('it searches for its own id, offers itself to whom it hears of, and answers offers', async t => {
   const { addr, peer } = await startPeer(t, { listen: [WS], times: { tick: 50, search: 200 } })
   const node = await startNode(t)
@@ -300,6 +419,7 @@ test('it searches for its own id, offers itself to whom it hears of, and answers
   const search = await control(Kind.FIND, ({ flags }) => flags === Flag.CLOSEST)
   assert.deepEqual([search.body.to, search.body.payload, search.hop], [peer.id, peer.id, 0x27020300])
   assert.equal(await verifyMessage(search), true)
+  assert.equal(search.body.e2e.length, 16)
 
   // Nobody has asked this one, and the token is another one.
   const [near, wrong] = [fromHex('77'.repeat(20)), fromHex('66'.repeat(20))]
@@ -309,6 +429,8 @@ test('it searches for its own id, offers itself to whom it hears of, and answers
   assert.equal(toHex(offer.body.to), toHex(near))
   assert.equal(offer.body.token.length, 16)
   assert.equal(await verifyMessage(offer), true)
+  assert.equal(offer.body.e2e.length, 16)
+  assert.notDeepEqual(offer.body.e2e, search.body.e2e)
   assert.equal((await openRecord(offer.body.record, peer.id)).multiaddrs.length, 1)
   assert.equal(await openRecord(offer.body.record, near), undefined)
   await sleep(200)

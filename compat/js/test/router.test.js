@@ -20,14 +20,14 @@ const fakeLink = (first, options = {}) => {
 
 const setup = (self, links, options) => {
   const delivered = []
-  const router = new Router({ id: id(self), deliver: message => delivered.push(message), ...options })
+  const router = new Router({ id: id(self), deliver: message => { delivered.push(message) }, ...options })
   for (const link of links) router.links.set(link.idHex, link)
   return { router, delivered }
 }
 
-const message = ({ to, from, path = [from], hop = FULL_HOP - (1 << 24), nonce = randomNonce(), route, text = '1', ...body }) => {
+const message = ({ to, from, path = [from], hop = FULL_HOP - (1 << 24), nonce = randomNonce(), route, sig, text = '1', ...body }) => {
   const bodyBytes = encodeBody({ to: id(to), from: id(from), kind: Kind.USER, form: Form.JSON, payload: encodeText(text), ...body })
-  return decodeFrame(encodeMessage({ hop: hop >>> 0, nonce, bodyBytes, path: path.map(id), route: route?.map(id) }))
+  return decodeFrame(encodeMessage({ hop: hop >>> 0, nonce, bodyBytes, sig, path: path.map(id), route: route?.map(id) }))
 }
 
 test('a message goes over the direct link, with one transmission less and itself in the path', () => {
@@ -120,14 +120,62 @@ test('duplicates and loops are dropped; another body under the same nonce is not
   assert.equal(b.sent.length, 3)
 })
 
+test('to a relay, a copy with its signature and one without are two messages', () => {
+  const [a, b] = [fakeLink(0x10), fakeLink(0x20)]
+  const { router } = setup(0x80, [a, b])
+  const signed = { to: 0x20, from: 0x10, nonce: '7', sig: new Uint8Array(64) }
+  assert.equal(router.receive(a, message({ ...signed, sig: undefined })), 'forwarded')
+  assert.equal(router.receive(a, message(signed)), 'forwarded')
+  assert.equal(router.receive(a, message(signed)), 'duplicate')
+  assert.deepEqual(b.sent.map(({ sig }) => sig), [undefined, new Uint8Array(64)])
+})
+
+test('a copy that goes nowhere does not make a better one a duplicate', () => {
+  const [a, b] = [fakeLink(0x10), fakeLink(0x20)]
+  const good = { to: 0x20, from: 0x10, nonce: '7' }
+  const full = Array.from({ length: 20 }, (_, i) => 0xa0 + i)
+  const cases = {
+    hops: { worse: { hop: 0x00020300 } },
+    path: { worse: { path: full } },
+    busy: { spoil: () => { b.full = true }, mend: () => { b.full = false } },
+    'no route': { spoil: () => { b.up = false }, mend: () => { b.up = true } }
+  }
+  for (const [reason, { worse, spoil, mend }] of Object.entries(cases)) {
+    const { router } = setup(0x80, [a, b])
+    spoil?.()
+    assert.equal(router.receive(a, message({ ...good, ...worse })), reason)
+    mend?.()
+    assert.equal(router.receive(a, message(good)), 'forwarded', reason)
+    assert.equal(router.receive(a, message(good)), 'duplicate', reason)
+  }
+})
+
+test('a message that its receiver refuses is taken from another copy', () => {
+  let refused = 'busy'
+  const a = fakeLink(0x10)
+  const { router } = setup(0x80, [a], { deliver: () => refused })
+  const mine = message({ to: 0x80, from: 0x10 })
+  assert.equal(router.receive(a, mine), 'busy')
+  refused = undefined
+  assert.equal(router.receive(a, mine), 'delivered')
+  assert.equal(router.receive(a, mine), 'duplicate')
+  assert.deepEqual(router.drops, { busy: 1, duplicate: 1 })
+})
+
 test('duplicates are forgotten after their time', () => {
   let now = 0
   const memory = new Memory(60, { now: () => now })
-  assert.equal(memory.add('x'), true)
+  memory.add('x')
   now = 60
-  assert.equal(memory.add('x'), false)
+  assert.equal(memory.has('x'), true)
   now = 200
-  assert.equal(memory.add('x'), true)
+  assert.equal(memory.has('x'), false)
+})
+
+test('what is remembered has a bound, and the oldest goes first', () => {
+  const memory = new Memory(60, { entries: 2, now: () => 0 })
+  for (const key of ['a', 'b', 'c', 'd', 'e']) memory.add(key)
+  assert.deepEqual(['a', 'b', 'c', 'd', 'e'].map(key => memory.has(key)), [false, false, true, true, true])
 })
 
 test('nothing goes back, nor to who stands in the path', () => {
@@ -183,14 +231,56 @@ test('an own message: 39 transmissions, path of itself', () => {
   assert.throws(() => router.originate({ nonce: '1', body, bodyBytes: new Uint8Array(262_000) }), /MaxFrame/)
 })
 
-test('delivered once', () => {
+/** A fresh receiver: how it takes one copy after the other. */
+const receiver = () => {
   const { router } = setup(0x80, [])
-  const a = message({ to: 0x80, from: 0x10, nonce: '1', e2e: new Uint8Array(16) })
-  const b = message({ to: 0x80, from: 0x10, nonce: '2', e2e: new Uint8Array(16), text: '2' })
-  assert.equal(router.firstDelivery(a, true), true)
-  assert.equal(router.firstDelivery(b, true), false)
-  assert.equal(router.firstDelivery(b, false), true)
-  assert.equal(router.firstDelivery(b, false), false)
+  return (nonce, how, { e2e, text, from = 0x10 } = {}) => {
+    const copy = message({ to: 0x80, from, nonce, text, e2e: e2e === undefined ? undefined : new Uint8Array(16).fill(e2e) })
+    const { proved, again } = router.delivery(copy, { straight: how === 'straight', signed: how === 'signed' })
+    return again ? 'again' : proved ? 'proved' : 'unproved'
+  }
+}
+
+test('a proved message is one by its end-to-end id, whatever a relay changes', () => {
+  const take = receiver()
+  assert.equal(take('1', 'signed', { e2e: 1 }), 'proved')
+  assert.equal(take('2', 'signed', { e2e: 1 }), 'again')
+  assert.equal(take('1', 'straight', { e2e: 1 }), 'again')
+  assert.equal(take('1', 'signed', { e2e: 1, text: '2' }), 'again')
+  assert.equal(take('1', 'signed', { e2e: 2 }), 'proved')
+  assert.equal(take('1', 'signed', { e2e: 1, from: 0x11 }), 'proved')
+})
+
+test('a copy without its proof keeps no proved one away, and comes to nothing after it', () => {
+  const take = receiver()
+  assert.equal(take('1', 'unproved', { e2e: 1 }), 'unproved')
+  assert.equal(take('2', 'unproved', { e2e: 1 }), 'again')
+  assert.equal(take('1', 'signed', { e2e: 1 }), 'proved')
+  assert.equal(take('1', 'signed', { e2e: 2 }), 'proved')
+  assert.equal(take('1', 'unproved', { e2e: 2 }), 'again')
+  assert.equal(take('2', 'unproved', { e2e: 2 }), 'again')
+  assert.equal(take('2', 'unproved', { e2e: 2, text: '2' }), 'unproved')
+})
+
+test('of equal signed bodies of an older peer, only the first counts as proved', () => {
+  const take = receiver()
+  assert.equal(take('1', 'signed'), 'proved')
+  assert.equal(take('1', 'signed'), 'again')
+  assert.equal(take('2', 'signed'), 'unproved')
+  assert.equal(take('2', 'signed'), 'again')
+  assert.equal(take('3', 'unproved'), 'unproved')
+  assert.equal(take('1', 'signed', { text: '2' }), 'proved')
+  assert.equal(take('1', 'unproved', { text: '2' }), 'again')
+})
+
+test('a link proves each message of its peer, also two that are equal', () => {
+  const take = receiver()
+  assert.equal(take('1', 'straight'), 'proved')
+  assert.equal(take('2', 'straight'), 'proved')
+  assert.equal(take('2', 'straight'), 'again')
+  assert.equal(take('2', 'unproved'), 'again')
+  // It came straight, so that the signature was not looked at.
+  assert.equal(take('3', 'signed'), 'proved')
 })
 
 test('nonces are 1 to 15 digits', () => {

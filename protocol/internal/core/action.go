@@ -2,26 +2,25 @@ package core
 
 import "github.com/peer-relay/peer-relay/protocol/wire"
 
-// An ActionType tells actions apart.
+// An ActionType is what the shell is to do.
 type ActionType uint8
 
 const (
-	Transmit      ActionType = iota // hand Frame to Link; report with Written
-	Deliver                         // hand Frame to the application; Proved says that its origin is proved
-	Dial                            // open a link to Contact; report LinkUp or DialFailed
-	DialBootstrap                   // open a link to bootstrap number Index; report LinkUp, BootstrapLinked or BootstrapFailed
-	CloseLink                       // write what is queued for Link and a bye of Reason, read to its end; report LinkDown
-	Granted                         // the claim Index may go on to LinkUp
-	Refused                         // the claim Index may not, for Err
-	Signalled                       // hand Frame, a signal, to who makes WebRTC links; Proved says whose word From is
-	Compose                         // call Compose with Draft, which may take long, and report with Composed
+	Transmit      ActionType = iota // queue Frame for Link; report with Written
+	Deliver                         // pass Frame to the application; Proved is about its origin
+	Dial                            // open a link to Contact; report with LinkUp or DialFailed
+	DialBootstrap                   // open a link to bootstrap Index; report with LinkUp, BootstrapLinked or BootstrapFailed
+	CloseLink                       // write the queue of Link and a bye of Reason, read to the end; report with LinkDown
+	Granted                         // the claim Index may continue to LinkUp
+	Refused                         // the claim Index may not continue, because of Err
+	Signalled                       // pass Frame, a signal, to the dialer of WebRTC links; Proved is about its origin
+	Compose                         // call Compose with Draft, which may take long; report with Composed or NotComposed
 	Found                           // the search Index was answered by IDs, the nearest first, or ended with Err
 	PeerUp                          // Peer is linked
-	PeerDown                        // Peer is not linked any more
+	PeerDown                        // Peer is no longer linked
 )
 
-// An Action is something that the shell is to do. Which fields are set depends on
-// its type.
+// An Action is something that the shell is to do. Its type determines which fields are set.
 type Action struct {
 	Type    ActionType
 	Link    LinkHandle

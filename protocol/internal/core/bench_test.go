@@ -9,8 +9,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// BenchmarkRelay measures what a relay with 32 links decides about one message of
-// 64 bytes: read, remembered, its next hop chosen, its path extended.
+// BenchmarkRelay measures the work of a relay with 32 links for one message with a payload of
+// 64 bytes: parse it, look for duplicates, choose the next hop and extend the path.
 func BenchmarkRelay(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	c := newTestCore(randomID(rng), nil)
@@ -47,8 +47,8 @@ func BenchmarkRelay(b *testing.B) {
 	}
 }
 
-// BenchmarkUnderLock measures what one frame costs while a router holds its lock: Receive, and
-// neither the reading before it nor the signature of an answer after it.
+// BenchmarkUnderLock measures the work for one frame under a router's lock. That is Receive,
+// without the parsing before it and the signature of an answer after it.
 func BenchmarkUnderLock(b *testing.B) {
 	for _, size := range []int{64, 16 << 10, 250 << 10} {
 		b.Run(fmt.Sprintf("forward%dB", size), func(b *testing.B) {

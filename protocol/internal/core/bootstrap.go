@@ -7,16 +7,16 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A bootstrap is a peer that this one was told to begin with. It is dialled until it
-// answers, again when its link is lost, and from time to time for a while longer, so
-// that partitions find each other.
+// A bootstrap is a peer that the configuration names. It is dialled until it answers, and
+// again when its link is lost. Later it is visited now and then, so that the parts of a
+// partitioned network find each other.
 type bootstrap struct {
-	id      wire.ID // the peer that answered last
-	known   bool
-	next    time.Duration
+	id      wire.ID       // the peer that answered last
+	known   bool          // id is set
+	next    time.Duration // when to dial
 	since   time.Duration // when the tries began
 	until   time.Duration // when a dial without an outcome counts as failed
-	tries   int
+	tries   int           // failed dials
 	dialing bool
 }
 
@@ -51,7 +51,7 @@ func (o *overlay) bootstrap() {
 	}
 }
 
-// wait returns how long to wait after the failed tries so far.
+// wait returns the wait before the next try.
 func (b *bootstrap) wait(now time.Duration) time.Duration {
 	most := bootMostLate
 	if now-b.since < bootEager {
@@ -71,8 +71,8 @@ func (o *overlay) isBootstrap(id wire.ID) bool {
 	return slices.ContainsFunc(o.boots, func(b bootstrap) bool { return b.known && b.id == id })
 }
 
-// bootstrapLinked notes a bootstrap that is linked by another way; it is not known
-// which of the links is its, so it is asked again now and then.
+// bootstrapLinked processes the outcome that a bootstrap has a link already. It is not known
+// which link that is, so the bootstrap is dialled again now and then.
 func (o *overlay) bootstrapLinked(index int) {
 	b := &o.boots[index]
 	b.dialing, b.tries = false, 0
@@ -82,7 +82,7 @@ func (o *overlay) bootstrapLinked(index int) {
 
 func (o *overlay) bootstrapFailed(index int) {
 	b := &o.boots[index]
-	if !b.dialing { // its link was up, and bootstrapDown has seen to it
+	if !b.dialing { // the link was up, and bootstrapDown has set when to dial
 		return
 	}
 	b.dialing = false
@@ -111,7 +111,7 @@ func (o *overlay) bootstrapDown(l *link) {
 	}
 }
 
-// rebootIn returns when to visit a bootstrap again. In a big network that is seldom,
+// rebootIn returns the time until the next visit to a bootstrap. It grows with the network,
 // so that all peers together visit one at most ten times a second.
 func (o *overlay) rebootIn() time.Duration {
 	visits := time.Duration(o.estimate()/(10*max(1, len(o.boots)))) * time.Second

@@ -2,25 +2,26 @@ package core
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A candidate is a peer that is known and not, or not yet, linked.
+// A candidate is a known peer that is not linked.
 type candidate struct {
 	id      wire.ID
-	source  wire.ID       // the peer that told of it, itself if it was linked or asked for
-	heard   time.Duration // when it was last told of
+	source  wire.ID       // the peer that named it, or its own id if it was linked or asked for
+	heard   time.Duration // when it was last named
 	next    time.Duration // when it may be sought
-	shunned time.Duration // until when its offers are refused
-	fails   int
-	wanted  bool // the application asked for it
+	shunned time.Duration // when its offers are accepted again
+	fails   int           // handshakes that failed
+	wanted  bool          // the application asked for it
 }
 
-// learn notes a candidate that source told of. It returns nil if there is no room:
-// a bucket holds bucketCands, and one source fills at most sourceCands places.
+// learn adds a candidate that source named. It returns nil if there is no room: a bucket holds
+// bucketCands, and one source fills at most sourceCands places.
 func (o *overlay) learn(id, source wire.ID) *candidate {
 	if cand := o.cands[id]; cand != nil {
 		cand.heard = o.host.clock()
@@ -40,7 +41,7 @@ func (o *overlay) learn(id, source wire.ID) *candidate {
 	return o.add(id, source)
 }
 
-// hold notes a candidate that the application named; there is always room for it.
+// hold adds a candidate that the application named. If its bucket is full, it evicts another.
 func (o *overlay) hold(id wire.ID) *candidate {
 	if cand := o.cands[id]; cand != nil {
 		return cand
@@ -65,8 +66,8 @@ func (o *overlay) add(id, source wire.ID) *candidate {
 	return cand
 }
 
-// worstOf returns the candidate to evict first: none that the application named if
-// there is another, then the one that failed most, then the longest unheard of.
+// worstOf returns the candidate to evict first. Candidates that the application did not name
+// go first, then those with the most failures, then those that were named longest ago.
 func worstOf(bucket []*candidate) *candidate {
 	return slices.MaxFunc(bucket, func(a, b *candidate) int {
 		if x, y := a.wanted || a.shunned > 0, b.wanted || b.shunned > 0; x != y {
@@ -93,9 +94,9 @@ func (o *overlay) forget(cand *candidate) {
 	*b = slices.DeleteFunc(*b, func(x *candidate) bool { return x == cand })
 }
 
-// failed backs a candidate off, twice as long each time. After maxCandFails it is forgotten
-// once no peer tells of it any more: forgotten sooner it would be learned again and tried
-// as if it never had failed.
+// failed counts a failure of a candidate and backs off. The back-off doubles each time. After
+// maxCandFails the candidate is removed once no peer has named it for candLast. If it were
+// removed earlier, another peer would name it, and it would be tried as if it had not failed.
 func (o *overlay) failed(id wire.ID, backoff time.Duration) {
 	cand := o.cands[id]
 	if cand == nil {
@@ -115,8 +116,8 @@ func (o *overlay) available(cand *candidate) bool {
 	return cand.next <= o.host.clock() && !o.linked(cand.id) && o.handshake(cand.id) == nil
 }
 
-// useful reports whether a link to id would be wanted if there were no other
-// candidates: it fills a bucket or is nearer than the farthest near link.
+// useful reports whether a link to id would be wanted if there were no other candidates: its
+// bucket has too few links, or it is nearer than the farthest near link.
 func (o *overlay) useful(id wire.ID) bool {
 	return o.inBucket(o.bucket(id)) < bucketLinks || o.isNear(id)
 }
@@ -130,19 +131,20 @@ func (o *overlay) inBucket(b int) (n int) {
 	return n
 }
 
-// counts reports whether a link fills a place in its bucket. Leaves do not relay, and
-// a bootstrap that all peers counted on would carry the messages of all.
+// counts reports whether a link fills a place in its bucket. A leaf does not, since it does
+// not relay. A bootstrap does not, since it would carry the messages of all peers.
 func (l *link) counts() bool { return l.Role != wire.RoleLeaf && !l.bootstrap && !l.ended }
 
 // --- filling the table
 
-// A neighbour is a peer that is linked, or is asked for a link, or may be asked.
+// A neighbour is a near peer: a linked peer, one with a handshake in flight, or a candidate.
 type neighbour struct {
 	id   wire.ID
-	have bool // linked or asked
+	have bool // linked, or with a handshake in flight
 }
 
-// seeker returns a function that offers a link, as long as few offers are pending.
+// seeker returns a function that sends an offer to a peer. The function returns false if
+// maxPending offers are in flight.
 func (o *overlay) seeker() func(wire.ID) bool {
 	budget := maxPending
 	for _, h := range o.pending {
@@ -160,7 +162,7 @@ func (o *overlay) seeker() func(wire.ID) bool {
 	}
 }
 
-// fill seeks the links that are missing and reports whether any are.
+// fill seeks the missing links, and reports whether there are any.
 func (o *overlay) fill() (deficit bool) {
 	if !o.host.connected() {
 		return len(o.cands) > 0
@@ -179,7 +181,7 @@ func (o *overlay) fill() (deficit bool) {
 	if o.leaf() {
 		return o.attach(near, seek) || deficit
 	}
-	var depth int // buckets from here on hold near peers only
+	var depth int // all peers in buckets from here on are near ones
 	if len(near) >= nearLinks {
 		depth = o.bucket(near[len(near)-1].id)
 	} else {
@@ -208,7 +210,7 @@ func (o *overlay) fillWanted(seek func(wire.ID) bool) {
 	}
 }
 
-// deepest returns the bucket above which all linked peers lie.
+// deepest returns the index of the first bucket without a linked peer in it or after it.
 func (o *overlay) deepest() (depth int) {
 	if near := o.host.closest(o.self, 1, nil); len(near) > 0 {
 		depth = o.bucket(near[0].ID) + 1
@@ -216,8 +218,9 @@ func (o *overlay) deepest() (depth int) {
 	return depth
 }
 
-// fillBucket seeks links in bucket b while it has too few: a candidate, in a part of
-// the bucket that has none if there is one, otherwise a question to a peer that may know.
+// fillBucket seeks links in bucket b while it has too few. It offers links to candidates, in
+// parts of the bucket without a link first. If candidates are missing, it asks the linked peer
+// that is nearest to a random id of the bucket.
 func (o *overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (deficit bool) {
 	var have int
 	var slots [bucketLinks]bool
@@ -265,8 +268,8 @@ func (o *overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 	return deficit || o.findTries[b] <= 3
 }
 
-// pick chooses a candidate of bucket b, in a part without a link before others, with
-// fewer failures before others, lately heard of before others, at random among equals.
+// pick returns an available candidate of bucket b, or nil. It prefers candidates in a part
+// without a link, with fewer failures, and named recently. Among equals the choice is random.
 func (o *overlay) pick(b int, slots *[bucketLinks]bool) *candidate {
 	var best *candidate
 	var bestScore float64
@@ -280,7 +283,7 @@ func (o *overlay) pick(b int, slots *[bucketLinks]bool) *candidate {
 			score += 2
 		}
 		if o.isBootstrap(cand.id) {
-			score -= maxCandFails // the last choice: it serves all peers
+			score -= maxCandFails // the last choice, since it serves all peers
 		}
 		if best == nil || score > bestScore {
 			best, bestScore = cand, score
@@ -313,7 +316,8 @@ func (o *overlay) nearCount() int {
 	return nearLinks
 }
 
-// near returns the nearest peers that are linked or may be, the nearest first.
+// near returns the nearest of the linked peers, the handshakes and the candidates, the
+// nearest first.
 func (o *overlay) near() []neighbour {
 	var all []neighbour
 	n := o.nearCount()
@@ -328,7 +332,7 @@ func (o *overlay) near() []neighbour {
 	}
 	for i := len(o.buckets) - 1; i >= 0; i-- {
 		if linked == n && i < o.bucket(all[n-1].id) {
-			break // what follows is farther than n links are
+			break // all candidates from here on are farther than n links
 		}
 		for _, cand := range o.buckets[i] {
 			if o.available(cand) {
@@ -336,20 +340,12 @@ func (o *overlay) near() []neighbour {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b neighbour) int {
-		switch {
-		case o.self.Closer(a.id, b.id):
-			return -1
-		case o.self.Closer(b.id, a.id):
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(all, func(a, b neighbour) int { return compareDistance(o.self, a.id, b.id) })
 	return all[:min(n, len(all))]
 }
 
-// neighbourly reports whether a link can be one of the near ones. A leaf does not
-// relay, so only another leaf counts it.
+// neighbourly reports whether a link can be a near link. A link to a leaf can be one only for
+// another leaf, since a leaf does not relay.
 func (o *overlay) neighbourly(l *link) bool {
 	return !l.ended && (o.leaf() || l.Role != wire.RoleLeaf)
 }
@@ -369,7 +365,7 @@ func (o *overlay) isNear(id wire.ID) bool {
 	return nearer < o.nearCount()
 }
 
-// attach seeks the relays nearest to a leaf.
+// attach seeks links from this leaf to the nearest relays.
 func (o *overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit bool) {
 	relays := 0
 	for _, l := range o.host.links() {
@@ -379,7 +375,7 @@ func (o *overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit boo
 	}
 	for _, h := range o.pending {
 		if !slices.ContainsFunc(near, func(n neighbour) bool { return n.id == h.id }) {
-			relays++ // it may be one
+			relays++ // the peer may be a relay
 		}
 	}
 	for i := len(o.buckets) - 1; i >= 0; i-- {
@@ -394,4 +390,16 @@ func (o *overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit boo
 		}
 	}
 	return deficit
+}
+
+// subSlot returns the part of its bucket that an id is in, so that links can be spread over
+// the bucket. The number is made of the bits after the first bit in which id and self differ.
+func subSlot(self, id wire.ID, slots int) int {
+	b := self.CommonPrefixLen(id)
+	k := bits.Len(uint(slots - 1))
+	slot := 0
+	for i := b + 1; i <= b+k && i < wire.IDBits; i++ {
+		slot = slot<<1 | int(id.Bit(i))
+	}
+	return slot
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A difference of more than 2.1 s does not fit the int of a machine of 32 bits.
+// TestWorstOf includes ages that differ by more than 2.1 s, which overflow an int of 32 bits in
+// nanoseconds.
 func TestWorstOf(t *testing.T) {
 	stale := &candidate{id: wire.ID{1}, heard: 10 * time.Second}
 	fresh := &candidate{id: wire.ID{2}, heard: 13 * time.Second}
@@ -23,7 +24,7 @@ func TestWorstOf(t *testing.T) {
 		{[]*candidate{wanted, fresh}, fresh},
 	} {
 		if got := worstOf(c.bucket); got != c.want {
-			t.Errorf("the worst is %v, heard of at %v, want %v", got.id.Short(), got.heard, c.want.id.Short())
+			t.Errorf("the worst is %v, named at %v, want %v", got.id.Short(), got.heard, c.want.id.Short())
 		}
 	}
 }

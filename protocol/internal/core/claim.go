@@ -8,19 +8,19 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A claim is a legacy connection whose peer has told its id and has not been
-// answered. Answering a second connection under one id makes a JS peer close both,
-// so the answer waits until it is certain that the link will be kept.
+// A claim is a legacy connection whose peer has sent its id and has not been answered. If
+// this peer answers a second connection under one id, a JS peer closes both. So the answer
+// waits until it is certain that the link will be kept.
 type claim struct {
 	index   int
 	info    wire.LinkInfo
 	granted bool
-	until   time.Duration // the rival has this long to answer a ping
+	until   time.Duration // when the wait for the existing link's answer to a ping ends
 }
 
-// Claim asks whether a link described by info may be made. The answer is a Granted
-// or a Refused action with this index, at once or within pingAnswer. A granted claim
-// lasts until LinkUp or Unclaim.
+// Claim asks whether a link described by info may be made. A Granted or a Refused action with
+// this index follows, at once or within pingAnswer. A granted claim lasts until LinkUp or
+// Unclaim.
 func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 	c.now = now
 	cl := claim{index: index, info: info}
@@ -28,7 +28,7 @@ func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 		cl.granted = true
 		c.do(Action{Type: Granted, Index: index})
 	} else if l := c.table.get(info.ID); errors.Is(err, ErrDuplicate) && l != nil && !l.Proved && !l.ended {
-		// A phone that comes back from sleep meets its own dead link.
+		// A phone that wakes up may find its own dead link here.
 		c.ping(l)
 		cl.until = now + pingAnswer
 		c.wakeBy(cl.until)
@@ -40,7 +40,7 @@ func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 	c.expect(info.ID, false)
 }
 
-// Unclaim takes a claim back.
+// Unclaim withdraws a claim.
 func (c *Core) Unclaim(index int) {
 	c.claims = slices.DeleteFunc(c.claims, func(cl claim) bool { return cl.index == index })
 }
@@ -50,7 +50,8 @@ func (c *Core) refuse(index int, err error) {
 	c.do(Action{Type: Refused, Index: index, Err: err})
 }
 
-// rival says why a link described by info must not be made beside what there is.
+// rival returns an error if a link described by info must not be made, because of a link or
+// a claim that exists.
 func (c *Core) rival(info wire.LinkInfo) error {
 	if info.ID == c.self {
 		return ErrSelf
@@ -66,7 +67,7 @@ func (c *Core) rival(info wire.LinkInfo) error {
 	return nil
 }
 
-// holder returns the link that a link described by info must not displace, if there is one.
+// holder returns the link that a link described by info must not displace, or nil.
 func (c *Core) holder(info wire.LinkInfo) *link {
 	for _, l := range c.order {
 		if l.ID == info.ID && !l.ended && !c.displaces(info, l) {
@@ -76,17 +77,16 @@ func (c *Core) holder(info wire.LinkInfo) *link {
 	return nil
 }
 
-// displaces reports whether a link described by info is to take the place of l.
-// Between two links that both only claim their id, the order of links is for peers
-// that dial each other at the same instant. Later it would hand a live link's id to
-// any peer that claims it.
+// displaces reports whether a link described by info replaces l. If both ids are only
+// claimed, the order of links applies for glareTime, since the two peers may have dialled each
+// other at once. After that it would let any peer that claims the id take a live link's place.
 func (c *Core) displaces(info wire.LinkInfo, l *link) bool {
 	return better(info, l.LinkInfo) && (info.Proved || c.now-l.since < glareTime)
 }
 
-// better reports whether a is to be kept rather than b, a link to the same peer.
-// Both ends come to the same verdict wherever both know the rule. A JS peer does
-// not, and a second link makes it close both: the first one stays.
+// better reports whether a is preferred to b, a link to the same peer. Two ends that know the
+// rule decide alike. A JS peer does not know it, and closes both links if there are two, so
+// the first link stays.
 func better(a, b wire.LinkInfo) bool {
 	switch {
 	case a.Proved != b.Proved:
@@ -102,7 +102,7 @@ func better(a, b wire.LinkInfo) bool {
 	}
 }
 
-// settled takes the claim back that has become a link.
+// settled removes the claim that has become a link.
 func (c *Core) settled(info wire.LinkInfo) {
 	for i, cl := range c.claims {
 		if x := cl.info; cl.granted && x.ID == info.ID && x.Kind == info.Kind && x.Dialed == info.Dialed && x.Opener == info.Opener && x.Value == info.Value {
@@ -112,8 +112,8 @@ func (c *Core) settled(info wire.LinkInfo) {
 	}
 }
 
-// settleClaims grants what waits for an id that has no link any more, and refuses
-// what has waited long enough.
+// settleClaims grants the claims to an id whose link is gone, and refuses those that have
+// waited long enough.
 func (c *Core) settleClaims(id wire.ID) {
 	for i := 0; i < len(c.claims); i++ {
 		cl := &c.claims[i]
@@ -135,8 +135,7 @@ func (c *Core) settleClaims(id wire.ID) {
 	}
 }
 
-// refuseRivals ends the claims of others to the id of a link that has just shown
-// that it lives.
+// refuseRivals refuses the claims of others to the id of a link that has just brought a frame.
 func (c *Core) refuseRivals(l *link) {
 	if len(c.claims) == 0 || l.ended {
 		return

@@ -8,14 +8,12 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A Core decides what a peer does. It is synchronous: every event is a call with
-// the time, and what follows from it is a list of Actions. It has no goroutine, no
-// clock, no source of randomness of its own, and nothing in it depends on the order
-// of a map, so the same events lead to the same actions. A Router drives one over real
-// links, a simulator thousands over a queue of events.
+// A Core decides what a peer does. It is synchronous: every event is a call with the time,
+// and the consequences are a list of Actions. A Router drives one Core over real links. A
+// simulator drives thousands of them over a queue of events.
 //
-// Time is a Duration since a start that the caller chooses. A Core must not be
-// used by two goroutines at once.
+// Time is a Duration since a start that the caller chooses. Two goroutines must not use a
+// Core concurrently, except for the methods that say so.
 type Core struct {
 	// Fixed after NewCore.
 	cfg  CoreConfig
@@ -28,16 +26,16 @@ type Core struct {
 	order      []*link // every link, oldest first
 	table      table
 	claims     []claim
-	standIns   []standIn // the oldest first
+	standIns   []standIn // oldest first
 	transit    transit
 	delivered  seenTable
 	queued     int        // bytes in the queues of all links
-	learned    routeTable // by which neighbour the messages of an origin came
-	proved     routeTable // likewise, of messages for this peer whose signature proved the origin
+	learned    routeTable // the neighbours that brought messages of an origin
+	proved     routeTable // the neighbours that brought proved messages of an origin to this peer
 	waiting    []waiting
 	waitSize   int
 	expected   map[wire.ID]expectation
-	handshakes int // that were expected so far
+	handshakes int // number of the last expected handshake
 	held       []held
 	heldSize   int
 	stats      Stats
@@ -50,27 +48,28 @@ type Core struct {
 	overlay overlay
 }
 
-// A CoreConfig is what a Core has to be told.
+// A CoreConfig is the configuration of a Core.
 type CoreConfig struct {
 	Self       wire.ID
 	Role       wire.Role
-	Rand       rand.Source                       // unpredictable to others
-	Hash       func(a, b, c, d []byte) uint64    // keyed, the key secret
-	Bootstraps int                               // how many there are; DialBootstrap names them by index
-	Key        []byte                            // this peer's public key, nil: nothing is signed
-	Sign       func(head []byte) ([]byte, error) // with this peer's key, nil: nothing is signed
-	// Verify reports the id that key hashes to, if sig is its signature of data.
+	Rand       rand.Source                       // must not be predictable for other peers
+	Hash       func(a, b, c, d []byte) uint64    // keyed with a secret key
+	Bootstraps int                               // number of bootstraps; DialBootstrap names them by index
+	Key        []byte                            // this peer's public key; nil means that nothing is signed
+	Sign       func(head []byte) ([]byte, error) // signs with this peer's key; nil means that nothing is signed
+	// Verify returns the id that key hashes to, and reports whether sig is its signature
+	// of data.
 	Verify func(key, data, sig []byte) (wire.ID, bool)
-	// NoOverlay leaves the choice of links to the application: none is sought or
-	// pruned, and bootstraps are still dialled.
+	// NoOverlay leaves the choice of links to the application: the overlay neither seeks
+	// nor prunes links. It still dials bootstraps.
 	NoOverlay bool
 }
 
-// A waiting message came before there was a link for it.
+// A waiting message waits for a link.
 type waiting struct {
 	frame   *wire.Frame
 	since   time.Duration
-	relayed bool // it is another peer's
+	relayed bool // another peer is its origin
 }
 
 // NewCore returns a Core without links.
@@ -88,8 +87,8 @@ func NewCore(cfg CoreConfig) *Core {
 	return c
 }
 
-// Actions returns what is to be done since the last call. The caller owns the slice
-// until the next call of any method.
+// Actions returns the actions since the last call. The caller owns the slice until the next
+// call of any method.
 func (c *Core) Actions() []Action {
 	a := c.actions
 	c.actions = c.actions[:0]
@@ -116,11 +115,11 @@ func (c *Core) Stats() Stats {
 	return s
 }
 
-// Drop counts a message that the shell lost; f is nil if it never was a frame.
+// Drop counts a message that the shell dropped. A nil f means that it was not a frame.
 func (c *Core) Drop(reason DropReason, f *wire.Frame) {
 	c.drop(reason, f)
 	switch reason {
-	case DropInboxFull, DropNoPort, DropSocketFull:
+	case DropInboxFull, DropNoPort, DropSocketFull: // the core had counted it as delivered
 		c.stats.Delivered--
 	}
 }
@@ -137,23 +136,23 @@ func (c *Core) Peers() []wire.LinkInfo {
 	return infos
 }
 
-// Wants reports whether a link to a peer would be of use: it is not linked, and its
+// Wants reports whether a link to a peer would be useful: the peer is not linked, and its
 // bucket or the neighbourhood has room for it.
 func (c *Core) Wants(id wire.ID) bool { return id != c.self && !c.Linked(id) && c.overlay.useful(id) }
 
-// Connect asks for a direct link to a peer. Nothing happens if there is one.
+// Connect asks the overlay for a direct link to a peer, unless there is one.
 func (c *Core) Connect(now time.Duration, id wire.ID) {
 	c.now = now
 	c.overlay.want(id)
 }
 
-// Suggest names candidates that the application knows of.
+// Suggest adds candidates that the application knows.
 func (c *Core) Suggest(now time.Duration, ids []wire.ID) {
 	c.now = now
 	c.overlay.suggest(ids)
 }
 
-// Disconnect ends the link to a peer and does not seek it again for a while.
+// Disconnect ends the link to a peer. The overlay does not seek it again for refuseBackoff.
 func (c *Core) Disconnect(now time.Duration, id wire.ID) {
 	c.now = now
 	c.overlay.disconnect(id)
@@ -162,44 +161,45 @@ func (c *Core) Disconnect(now time.Duration, id wire.ID) {
 			c.end(l, wire.ByeNormal)
 		}
 	}
-	if l := c.table.get(id); l != nil { // it was replaced, and what was to take its place is ended too
+	if l := c.table.get(id); l != nil { // the link is a stand-in, and its replacement ends too
 		c.standIns = slices.DeleteFunc(c.standIns, func(s standIn) bool { return s.link == l })
 		c.leaveTable(l)
 	}
 }
 
-// Search asks the network for the peers nearest to an id. index, not 0, is for Found,
-// which comes once, or never. An error means that the search is lost already.
+// Search asks the network for the peers nearest to an id. A Found action with this index,
+// which must not be 0, follows at most once. An error means that the search failed at once.
 func (c *Core) Search(now time.Duration, index int, near wire.ID) error {
 	c.now = now
 	return c.overlay.search(index, near)
 }
 
-// EndSearch takes a search back; nothing happens if it was answered.
+// EndSearch withdraws a search, unless it was answered.
 func (c *Core) EndSearch(index int) { c.overlay.endSearch(index) }
 
-// DialFailed tells that a Dial came to nothing.
+// DialFailed reports to the core that a Dial failed.
 func (c *Core) DialFailed(now time.Duration, id wire.ID) {
 	c.now = now
 	c.overlay.dialFailed(id)
 }
 
-// BootstrapFailed tells that a DialBootstrap came to nothing.
+// BootstrapFailed reports to the core that a DialBootstrap failed.
 func (c *Core) BootstrapFailed(now time.Duration, index int) {
 	c.now = now
 	c.overlay.bootstrapFailed(index)
 }
 
-// BootstrapLinked tells that a DialBootstrap found the bootstrap linked already.
+// BootstrapLinked reports to the core that a DialBootstrap found the bootstrap already linked.
 func (c *Core) BootstrapLinked(now time.Duration, index int) {
 	c.now = now
 	c.overlay.bootstrapLinked(index)
 }
 
-// SetContact says how other peers can reach this one.
+// SetContact sets how other peers can reach this one.
 func (c *Core) SetContact(contact wire.Contact) { c.overlay.contact = contact }
 
-// Tick does what is due. It must be called at NextWake, and may be at other times.
+// Tick does the work that is due. It must be called at NextWake, and may be called at any
+// other time.
 func (c *Core) Tick(now time.Duration) {
 	c.now = now
 	c.nextWake = now + tickIdle

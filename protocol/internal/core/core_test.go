@@ -17,12 +17,12 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-var update = flag.Bool("update", false, "write what the cores answer into the transcripts")
+var update = flag.Bool("update", false, "write the actual actions into the transcripts")
 
-// TestTranscripts plays the events of testdata/core to a core and compares what it
-// answers. In a file, blocks are separated by an empty line; a block is events, a line
-// "----" and the actions that follow from them. Ids are written as their first hexadecimal
-// digits, the rest is zeros. See script.run for the events.
+// TestTranscripts runs the events of testdata/core on a core and compares its actions. An
+// empty line separates the blocks of a file. A block is events, a line "----" and the actions
+// that follow. An id is written as its first hexadecimal digits, and the rest is zeros. See
+// script.run for the events.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/core/*.txt")
 	if err != nil || len(files) < 8 {
@@ -58,14 +58,14 @@ type script struct {
 	t        *testing.T
 	c        *Core
 	now      time.Duration
-	greets   bool // show our own findPeers, with which every link begins and the overlay looks around
+	greets   bool // whether the output shows our own findPeers
 	out      []string
-	tokens   map[wire.ID][]byte // of the last offer to each peer
-	search   []byte             // token of the last routed search
-	expected int                // number of the last handshake that was expected
+	tokens   map[wire.ID][]byte // token of the last offer to each peer
+	search   []byte             // token of the last search
+	expected int                // number of the last expected handshake
 }
 
-// abbreviated reads an id of which only the first digits are written.
+// abbreviated returns the id with these first digits.
 func abbreviated(s string) wire.ID {
 	var id wire.ID
 	for i, c := range []byte(s) {
@@ -91,7 +91,7 @@ func testHash(a, b, c, d []byte) uint64 {
 	return h.Sum64()
 }
 
-// testVerify takes "sig:" and the digits of an id as key and signature of that id.
+// testVerify accepts "sig:" and the digits of an id as the key and signature of that id.
 func testVerify(key, _, sig []byte) (wire.ID, bool) {
 	if !bytes.Equal(key, sig) || !bytes.HasPrefix(key, []byte("sig:")) {
 		return wire.ID{}, false
@@ -120,7 +120,7 @@ func (s *script) play(events string) string {
 	return strings.Join(s.out, "\n")
 }
 
-// arg finds key=value among words.
+// arg returns the value of key=value in words, and whether it is there.
 func arg(words []string, key string) (string, bool) {
 	for _, w := range words {
 		if v, ok := strings.CutPrefix(w, key+"="); ok {
@@ -192,13 +192,13 @@ func (s *script) run(event string, w []string) {
 		s.c.Claim(s.now, number, s.info(w[1:]))
 	case "unclaim":
 		s.c.Unclaim(number)
-	case "burst": // HANDLE FROM>TO times=N: as many messages, what follows is not shown
+	case "burst": // HANDLE FROM>TO times=N: N messages; the actions are not shown
 		for i := range argInt(w, "times", 0) {
 			s.c.Receive(s.now, h, s.frame([]string{w[1], fmt.Sprint("nonce=1", i)}))
 		}
 		s.quietly()
 		s.out = append(s.out, fmt.Sprintf("held: %d", len(s.c.held)))
-	case "spread": // HANDLE peers=N times=N: as many messages to each of as many peers that are expected
+	case "spread": // HANDLE peers=N times=M: M messages to each of N expected peers
 		for peer := range argInt(w, "peers", 0) {
 			id := fmt.Sprintf("6%02x", peer)
 			s.c.Expect(s.now, abbreviated(id))
@@ -208,9 +208,9 @@ func (s *script) run(event string, w []string) {
 		}
 		s.quietly()
 		s.out = append(s.out, fmt.Sprintf("held: %d", len(s.c.held)))
-	case "expect": // ID: a handshake with it has begun
+	case "expect": // ID: a handshake with the peer has begun
 		s.expected = s.c.Expect(s.now, abbreviated(first))
-	case "unexpect": // ID: the handshake that the last expect told of has ended
+	case "unexpect": // ID: the handshake of the last expect has ended
 		s.c.Unexpect(s.now, abbreviated(first), s.expected)
 	case "down":
 		s.c.LinkDown(s.now, h, nil)
@@ -228,28 +228,35 @@ func (s *script) run(event string, w []string) {
 			s.t.Fatal(err)
 		}
 		s.c.Receive(s.now, h, f)
-	case "bad": // HANDLE [COUNT]
+	case "bad": // HANDLE [times=N]: malformed frames
 		for range argInt(w, "times", 1) {
 			s.c.Offence(s.now, h, DropMalformed)
 		}
 	case "msg": // HANDLE FROM>TO …: see frame
 		s.c.Receive(s.now, h, s.frame(w[1:]))
-	case "flood": // HANDLE offers=N [proved]: offers of as many peers that come by one link, answers not shown
+	case "flood": // HANDLE offers=N [proved]: offers of N peers over one link; the answers are not shown
 		for i := range argInt(w, "offers", 0) {
 			id := fmt.Sprintf("a0%02x", i)
 			offer := []string{id + ">" + shortID(s.c.self), "kind=offer", "path=" + id + "," + shortID(s.c.byHandle[h].ID)}
 			if has(w, "proved") {
 				offer = append(offer, "by="+id)
 			}
-			s.c.byHandle[h].asks = askBurst // the other limit
+			s.c.byHandle[h].asks = askBurst // keeps the limit of questions out of this
 			s.c.Receive(s.now, h, s.frame(offer))
 		}
 		s.quietly()
-	case "asks": // HANDLE times=N: as many questions of the linked peer, answers not shown
+	case "asks": // HANDLE times=N: N questions of the linked peer; the answers are not shown
 		for range argInt(w, "times", 0) {
 			s.c.Receive(s.now, h, s.frame([]string{shortID(s.c.byHandle[h].ID) + ">" + shortID(s.c.self), "kind=find"}))
 		}
 		s.quietly()
+	case "unsigned": // INDEX ID: a search that the shell has no room to sign
+		if err := s.c.Search(s.now, number, abbreviated(w[1])); err != nil {
+			s.t.Fatal(err)
+		}
+		for _, a := range s.c.Actions() {
+			s.c.NotComposed(s.now, a.Draft)
+		}
 	case "send": // TO [TEXT]
 		text := strings.Join(w[1:], " ")
 		f, err := s.c.NewFrame(Outgoing{To: abbreviated(first), Form: wire.FormJSON, Payload: []byte(text)}, s.c.Draw())
@@ -287,7 +294,7 @@ func (s *script) run(event string, w []string) {
 			s.t.Fatal(err)
 		}
 		s.wait(d)
-	case "idle": // DURATION, in which every link shows that it lives
+	case "idle": // DURATION, during which every link brings a frame every 10 s
 		d, err := time.ParseDuration(first)
 		if err != nil {
 			s.t.Fatal(err)
@@ -310,7 +317,7 @@ func (s *script) run(event string, w []string) {
 
 var byeNames = []string{"normal", "duplicate", "shutdown", "unwanted", "protocol", "silent"}
 
-// wait lets time pass, with a tick whenever the core asked for one.
+// wait advances the time, with a tick whenever the core asked for one.
 func (s *script) wait(d time.Duration) {
 	end := s.now + d
 	for s.c.NextWake() <= end {
@@ -318,7 +325,7 @@ func (s *script) wait(d time.Duration) {
 		s.c.Tick(s.now)
 		s.take()
 		if s.c.NextWake() <= s.now {
-			s.t.Fatalf("at %v the core wants to be woken at %v", s.now, s.c.NextWake())
+			s.t.Fatalf("at %v NextWake is %v", s.now, s.c.NextWake())
 		}
 	}
 	s.now = end
@@ -336,10 +343,11 @@ func (s *script) info(w []string) wire.LinkInfo {
 	return i
 }
 
-// frame makes a message: FROM>TO [path=A,B] [nonce=N] [text=T] [hop=TX/DETOURS] [route=A,B]
-// [e2e=T] [by=ID] [kind=find|found|offer|answer|other] [closest] [target=ID] [ids=A,B]
-// [token=T] [record=T] [url=U] [no]. by is whose key signs; the path is the origin's id if
-// it is not given; the token is that of our last offer, or "none".
+// frame returns a message: FROM>TO [path=A,B] [hops=N] [nonce=N] [text=T] [hop=TX/DETOURS]
+// [route=A,B] [e2e=T] [by=ID] [tampered] [stripped] [kind=find|found|offer|answer|signal|other]
+// [closest] [target=ID] [ids=A,B] [token=T] [record=T] [url=U] [wrtc] [no] [bytes]. The key of
+// by signs. The default path is the origin's id. The default token is that of our last offer,
+// and "none" means no token.
 func (s *script) frame(w []string) *wire.Frame {
 	from, to, _ := strings.Cut(w[0], ">")
 	b := wire.Body{From: abbreviated(from), To: abbreviated(to), Form: wire.FormJSON}
@@ -405,7 +413,7 @@ func (s *script) frame(w []string) *wire.Frame {
 	if len(m.Path) == 0 {
 		m.Path = []wire.ID{b.From}
 	}
-	if n := argInt(w, "hops", 0); n > 0 { // a path of so many entries
+	if n := argInt(w, "hops", 0); n > 0 { // a path of n entries
 		for len(m.Path) < n {
 			m.Path = append(m.Path, abbreviated(fmt.Sprintf("00%02x", len(m.Path))))
 		}
@@ -435,133 +443,4 @@ func (s *script) frame(w []string) *wire.Frame {
 		s.t.Fatal(err)
 	}
 	return f
-}
-
-// quietly takes the actions of the last event without a note.
-func (s *script) quietly() {
-	out := s.out
-	s.take()
-	s.out = out
-}
-
-// take notes the actions of the last event.
-func (s *script) take() {
-	var drafts []*Draft
-	for _, a := range s.c.Actions() {
-		if a.Type == Compose {
-			drafts = append(drafts, a.Draft)
-		} else if line := s.show(a); line != "" {
-			s.out = append(s.out, line)
-		}
-	}
-	for _, e := range s.c.Events() {
-		switch e.Type {
-		case MessageDropped:
-			if e.From != (wire.ID{}) {
-				s.out = append(s.out, fmt.Sprintf("drop %v %v %s>%s", e.Reason, e.Kind, shortID(e.From), shortID(e.To)))
-			}
-		case MessageKept:
-			s.out = append(s.out, fmt.Sprintf("keep %v %s>%s", e.Kind, shortID(e.From), shortID(e.To)))
-		}
-	}
-	for _, d := range drafts {
-		s.c.Compose(d)
-		s.c.Composed(s.now, d)
-	}
-	if len(drafts) > 0 {
-		s.take()
-	}
-}
-
-func (s *script) show(a Action) string {
-	switch a.Type {
-	case Transmit:
-		return s.showFrame(a.Link, a.Frame)
-	case Deliver:
-		proved := ""
-		if a.Proved {
-			proved = ", proved"
-		}
-		return fmt.Sprintf("deliver %s from %s%s", a.Frame.Body.Payload, shortID(a.Frame.Body.From), proved)
-	case Dial:
-		return fmt.Sprintf("dial %s url=%q record=%q webrtc=%v", shortID(a.Contact.ID), a.Contact.URL, a.Contact.Record, a.Contact.WebRTC)
-	case DialBootstrap:
-		return fmt.Sprintf("dial bootstrap %d at %v", a.Index, s.now.Round(time.Millisecond))
-	case CloseLink:
-		return fmt.Sprintf("close %d: %s (%v)", a.Link, byeNames[a.Reason], a.Err)
-	case Granted:
-		return fmt.Sprintf("granted %d", a.Index)
-	case Refused:
-		return fmt.Sprintf("refused %d: %v", a.Index, a.Err)
-	case Signalled:
-		proved := ""
-		if a.Proved {
-			proved = ", proved"
-		}
-		return fmt.Sprintf("signal %s from %s%s", a.Frame.Body.Payload, shortID(a.Frame.Body.From), proved)
-	case Found:
-		if a.Err != nil {
-			return fmt.Sprintf("found %d: error: %v", a.Index, a.Err)
-		}
-		return fmt.Sprintf("found %d: %s", a.Index, showIDs(a.IDs))
-	case PeerUp:
-		return "peer up " + shortID(a.Peer)
-	case PeerDown:
-		return "peer down " + shortID(a.Peer)
-	}
-	return "?"
-}
-
-func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
-	if f.Type != wire.FrameMessage {
-		if f.Type == wire.FramePong {
-			return fmt.Sprintf("-> %d pong %d", h, f.Num)
-		}
-		return fmt.Sprintf("-> %d %v", h, f.Type)
-	}
-	b := &f.Body
-	if b.Kind == wire.KindFind && b.From == s.c.self && !s.greets {
-		if f.IsSearch() {
-			s.search = b.Token
-		}
-		return ""
-	}
-	line := fmt.Sprintf("-> %d %v %s>%s", h, b.Kind, shortID(b.From), shortID(b.To))
-	switch b.Kind {
-	case wire.KindFind:
-		line += " target=" + shortID(wire.ID(b.Payload))
-		if f.IsSearch() {
-			line += " closest"
-		}
-	case wire.KindFound:
-		ids, _ := wire.ParseFound(b.Payload)
-		line += " ids=" + showIDs(ids)
-	case wire.KindOffer:
-		s.tokens[b.To] = b.Token
-	case wire.KindAnswer:
-		if b.Form == wire.FormNone {
-			line += " no"
-		} else {
-			a, _ := wire.ParseAnswer(b.Payload)
-			line += fmt.Sprintf(" url=%q record=%q", a.WS, b.Record)
-			if a.WRTC {
-				line += " wrtc"
-			}
-		}
-	default:
-		line += " " + string(b.Payload)
-	}
-	line += fmt.Sprintf(" path=%s tx=%d detours=%d", showIDs(f.Path()), f.Hop.TxLeft(), f.Hop.DetoursLeft())
-	if len(f.Route) > 0 {
-		line += " route=" + showIDs(f.Route)
-	}
-	return line
-}
-
-func showIDs(ids []wire.ID) string {
-	var s []string
-	for _, id := range ids {
-		s = append(s, shortID(id))
-	}
-	return strings.Join(s, ",")
 }

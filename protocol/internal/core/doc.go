@@ -1,19 +1,20 @@
-// Package core decides what a peer does. A [Core] takes events, each a call with the time, and
-// answers with a list of [Action]s. It has no goroutine, no clock, no randomness of its own,
-// and nothing in it depends on the order of a map, so the same events lead to the same actions.
+// Package core decides what a peer does. A [Core] gets events, each a call with the time, and
+// returns a list of [Action]s. It has no goroutine, no clock and no randomness of its own, and
+// nothing in it depends on the order of a map. So equal events lead to equal actions.
 //
 //	router, simulator or transcript              ▲ Events: each step, for logs and tests
 //	   │ LinkUp, Receive, Send, Tick, …    ▲ Transmit, Deliver, Dial, CloseLink, …
 //	   ▼                                   │
 //	┌── Core: the data plane ──────────────┴───────┐
-//	│ links.go    links come, end, replace another │
-//	│ claim.go    one link a peer                  │
-//	│ receive.go  seen before? for this peer?      │
-//	│ transit.go  what went through                │
-//	│ forward.go  where a message goes next        │
-//	│ send.go     what begins here                 │
+//	│ links.go    links start, end, are replaced   │
+//	│ claim.go    one link to each peer            │
+//	│ receive.go  a duplicate? for this peer?      │
+//	│ transit.go  the messages that were forwarded │
+//	│ forward.go  the next hop of a message        │
+//	│ send.go     the messages of this peer        │
+//	│ held.go     messages that await a new link   │
 //	└──────┬───────────────────────────────────────┘
-//	       │ host: a clock, the links, and what can be done about them
+//	       │ host: a clock, the links, and operations on them
 //	┌── overlay: the control plane ────────────────┐
 //	│ overlay.go    which links to have            │
 //	│ candidate.go  which peers to ask             │
@@ -21,12 +22,13 @@
 //	│ bootstrap.go  the first peers                │
 //	└──────────────────────────────────────────────┘
 //
-// What takes long and needs only what is fixed is done without the shell's lock: Prepare hashes
-// and verifies a message before Receive, Compose signs a control message before Composed.
+// The caller of a Core, its shell, has a lock. Two methods take long and read only fixed
+// fields, so the shell calls them without the lock: Prepare hashes and verifies a message
+// before Receive, and Compose signs a control message before Composed.
 //
-// The two planes meet in two places. A Core calls the overlay when a link, a control message
-// or a tick comes. The overlay needs of a Core what the interface host names.
+// The two planes meet in two places. A Core calls the overlay for each link, control message
+// and tick. The overlay calls a Core through the interface host.
 //
-// The limits are in params.go. The decisions that a reader may question, and the threats, are
-// in the documentation of package protocol.
+// The limits are in params.go. The documentation of package protocol has the threats, and the
+// reasons for decisions that a reader may question.
 package core

@@ -2,11 +2,11 @@ package core
 
 import "errors"
 
-// Why a message is lost at once, and why a link was not taken or ended. Package protocol says
-// what each means.
+// Reasons why a message is lost at once, and why a link was refused or ended. Package protocol
+// documents each.
 var (
 	ErrQueueFull    = errors.New("peer-relay: queue full")
-	ErrSelf         = errors.New("peer-relay: a link to oneself")
+	ErrSelf         = errors.New("peer-relay: a link to this peer itself")
 	ErrDuplicate    = errors.New("peer-relay: the peer is linked already")
 	ErrMute         = errors.New("peer-relay: the peer is mute")
 	ErrSilent       = errors.New("peer-relay: the peer is silent")

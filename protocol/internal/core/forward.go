@@ -2,20 +2,20 @@ package core
 
 import (
 	"fmt"
-	"math/bits"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// forward sends a message towards its receiver: f came over prev, or began here when prev is
-// nil. The error says why it went nowhere, for the origin.
+// forward sends a message towards its receiver. prev is the link that brought it; nil means
+// that this peer is its origin. The error is for the origin, and says why the message was
+// dropped.
 func (c *Core) forward(f *wire.Frame, prev *link) error {
 	if prev != nil {
 		if f.PathLen() >= wire.MaxPath {
 			c.drop(DropHops, f)
 			return nil
 		}
-		// No peer gives a message more than it began with.
+		// The budgets of a new message bound those that the previous peer wrote.
 		f.Hop = f.Hop.WithTx(min(f.Hop.TxLeft(), wire.TxBudget)).WithDetours(min(f.Hop.DetoursLeft(), wire.Detours))
 		if f.Hop.TxLeft() <= 0 {
 			c.drop(DropBudget, f)
@@ -26,11 +26,11 @@ func (c *Core) forward(f *wire.Frame, prev *link) error {
 	return c.pass(f, prev, prev != nil)
 }
 
-// pass sends a message, whose path ends with this peer, to where it goes next. relayed
-// tells that it is another peer's.
+// pass sends a message, whose path ends with this peer, to the next hop. relayed reports
+// that another peer is its origin.
 func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	if l := c.table.get(f.Body.To); l != nil && l.ended && l.replaced {
-		return c.wait(f, relayed) // a better link to the receiver is about to take its place
+		return c.wait(f, relayed) // for the better link to the receiver, which is not up yet
 	}
 	next := c.choose(f.Body.To, hopQuery{frame: f, prev: prev})
 	if c.holds(f, next) && c.hold(f, relayed) {
@@ -66,7 +66,7 @@ func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 		c.copyTo(next.first, f)
 		return nil
 	}
-	// What is left of the budget is shared between the two copies.
+	// The two copies share the rest of the budget.
 	rest := f.Hop.TxLeft() - 2
 	other := f.Copy()
 	f.Hop = f.Hop.WithTx(rest - rest/2)
@@ -82,37 +82,38 @@ func (c *Core) copyTo(l *link, f *wire.Frame) {
 	c.transmit(l, f)
 }
 
-// A choice is where a message goes next.
+// A choice is the next hop of a message.
 type choice struct {
-	first, second *link
-	detour        bool // first is no nearer than this peer
-	far           bool // likewise, and it is not known to lead there
-	busy          bool // a link was passed over because its queue is full
+	first, second *link // links for one copy each; nil means none
+	detour        bool  // first is no nearer than this peer
+	far           bool  // first is no nearer than this peer, and no message from the receiver came over it
+	busy          bool  // a link was skipped because its queue is full
 }
 
-// A hopQuery is what decides, beside its receiver, where a message goes next.
+// A hopQuery is the input of choose besides the receiver.
 type hopQuery struct {
-	frame *wire.Frame // whose path ends with this peer
-	prev  *link       // where it came from; nil: it began here
+	frame *wire.Frame // the path ends with this peer
+	prev  *link       // the link that brought the message; nil means that this peer is its origin
 }
 
-// choose finds the next hop towards a receiver:
+// choose returns the next hop towards a receiver. It takes the first of these that exists:
 //
-//  1. a direct link to the receiver; if its queue is full there is no other way,
-//     since a detour would spread one slow peer's backlog over its neighbours. Beside a
-//     link whose peer only claims to be the receiver, the way by which the receiver has
-//     proved its id lately
-//  2. the link that stands last in the message's route, the nearest the receiver
+//  1. a direct link to the receiver. If its queue is full, there is no other choice,
+//     since a detour would spread the backlog of one slow peer over its neighbours. If the
+//     peer of the link only claims its id, a second copy goes over the link that lately
+//     brought a proved message from that id
+//  2. the last linked peer in the message's route, which is the nearest to the receiver
 //  3. the nearest of the links that are strictly nearer than this peer
-//  4. of a leaf, the nearest relay; otherwise the neighbour from which the receiver's
-//     own messages come
-//  5. next to legacy peers, as they do themselves, the two nearest links whatever
-//     their distance; otherwise the nearest link as a detour, as long as it has detours
+//  4. the neighbour that brought messages from the receiver
+//  5. the nearest link as a detour, if the message has detours left
 //
-// Most legacy peers have no link but this one, so that what goes only to them is
-// lost. Of two copies one therefore goes to a peer that knows more, if there is one.
+// There are three exceptions. A leaf sends its own message to the nearest relay before
+// rule 4. If the previous peer or the nearest one is a legacy peer, rule 5 is the two nearest
+// links, as legacy peers do it. Most legacy peers have no other link, so a message that goes
+// only to them is lost: one of two copies goes to a peer that knows the extensions, if there
+// is one.
 //
-// A search takes none but links that are strictly nearer.
+// A search takes only strictly nearer links.
 func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 	f, prev := q.frame, q.prev
 	takes := func(l *link) bool {
@@ -182,11 +183,11 @@ func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 	return ch
 }
 
-// provedWay returns the link by which came, not long ago, a message that proves the id that
-// the peer of l only claims; nil if there is none. Otherwise a stranger that claims the id of
-// a peer would be given its messages.
+// provedWay returns the link that lately brought a proved message from the id that the peer of
+// l only claims. Nil means that there is none. Without this link, a stranger that claims the
+// id would get all messages for it.
 func (c *Core) provedWay(l *link) *link {
-	if l.Proved {
+	if l.Proved || l.vouched {
 		return nil
 	}
 	via, ok := c.proved.via(c.now, l.ID)
@@ -196,9 +197,9 @@ func (c *Core) provedWay(l *link) *link {
 	return c.table.get(via)
 }
 
-// beside adds a better second hop to a message that would go only to legacy peers: the
-// neighbour from which the receiver's own messages come, otherwise the nearest that knows
-// the extensions, whatever its distance.
+// beside sets the second hop of a message that would go only to legacy peers. It takes
+// the neighbour that brought messages from the receiver, or otherwise the nearest relay at
+// any distance that knows the extensions.
 func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 	if ch.first.extended || ch.second != nil && ch.second.extended {
 		return
@@ -215,13 +216,13 @@ func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 	}
 }
 
-// closer finds the best link that is strictly nearer to the target than this peer,
-// and a second one where the best is a legacy peer: no peer behind it takes custody,
-// so that one copy is too few. Relays go before leaves, and native links before
-// legacy ones unless the legacy one is more than maxLegacyBits nearer.
+// closer returns the best link that is strictly nearer to the target than this peer. If that
+// is a legacy peer, it also returns a second link: no peer beyond it takes custody, so one
+// copy is not enough. Relays go before leaves. Native links go before legacy ones, unless
+// the legacy one is more than maxLegacyBits nearer.
 func (c *Core) closer(to wire.ID, takes func(*link) bool) (first, second *link) {
 	const native, legacy, leaf, kinds = 0, 1, 2, 3
-	var best [kinds][2]*link // of each kind the two nearest
+	var best [kinds][2]*link // the two nearest of each kind
 	c.table.nearest(to, func(l *link) bool {
 		if !to.Closer(l.ID, c.self) {
 			return false
@@ -240,7 +241,7 @@ func (c *Core) closer(to wire.ID, takes func(*link) bool) (first, second *link) 
 		} else if best[k][1] == nil {
 			best[k][1] = l
 		}
-		return best[native][0] == nil // the first native one decides: what follows is farther
+		return best[native][0] == nil // all links after the first native one are farther
 	})
 	first = best[native][0]
 	if l := best[legacy][0]; first == nil || l != nil && nearerBits(to, l.ID, first.ID) > maxLegacyBits {
@@ -262,19 +263,7 @@ func (c *Core) closer(to wire.ID, takes func(*link) bool) (first, second *link) 
 	return first, nil
 }
 
-// nearerBits returns by how many bits a is nearer to the target than b.
+// nearerBits returns the number of bits by which a is nearer to the target than b.
 func nearerBits(target, a, b wire.ID) int {
 	return target.CommonPrefixLen(a) - target.CommonPrefixLen(b)
-}
-
-// subSlot numbers the parts of a bucket by the bits that follow the first one in
-// which id and self differ, so that the links of a bucket can be spread over it.
-func subSlot(self, id wire.ID, slots int) int {
-	b := self.CommonPrefixLen(id)
-	k := bits.Len(uint(slots - 1))
-	slot := 0
-	for i := b + 1; i <= b+k && i < wire.IDBits; i++ {
-		slot = slot<<1 | int(id.Bit(i))
-	}
-	return slot
 }

@@ -9,15 +9,15 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A pipe is one way of a link between the two cores of a glare: frames, in order.
+// A pipe is one direction of a link between the two cores: frames in order.
 type pipe []*wire.Frame
 
 // A glareEnd is one end of one of the two links.
 type glareEnd struct {
 	info    wire.LinkInfo
 	handle  LinkHandle
-	up      bool // LinkUp was told
-	down    bool
+	up      bool // LinkUp was called
+	down    bool // LinkDown was called
 	byeSent bool
 	byeSeen bool
 	in      *pipe
@@ -70,7 +70,7 @@ func (p *glarePeer) end(h LinkHandle) *glareEnd {
 	panic("no such link")
 }
 
-// steps returns what could happen next at this peer.
+// steps returns the steps of which one can be next at this peer.
 func (p *glarePeer) steps(t *testing.T, now time.Duration) (steps []func()) {
 	for _, e := range p.ends {
 		switch {
@@ -98,7 +98,7 @@ func (p *glarePeer) steps(t *testing.T, now time.Duration) (steps []func()) {
 	return steps
 }
 
-// reread returns the frame that the other end of a stream reads.
+// reread returns the frame as the other end of a stream reads it.
 func reread(t testing.TB, f *wire.Frame) *wire.Frame {
 	f, err := wire.ParseFrame(unframed(t, f))
 	if err != nil {
@@ -116,8 +116,8 @@ func unframed(t testing.TB, f *wire.Frame) []byte {
 	return b[len(b)-f.Size():]
 }
 
-// TestOneLink lets two peers open a link each at the same instant, in a thousand
-// orders of everything that follows, while both send. One link is left, the same one
+// TestOneLink has two peers open two links at the same instant while both send messages. It
+// tries the steps that follow in a thousand random orders. Each time the same one link is left
 // at both ends, and every message arrives once.
 func TestOneLink(t *testing.T) {
 	const rounds, messages = 1000, 5
@@ -184,7 +184,7 @@ func TestOneLink(t *testing.T) {
 				}
 			}
 			if p.ups == 0 {
-				t.Fatalf("seed %d: peer %d never heard of the other", seed, i)
+				t.Fatalf("seed %d: peer %d got no PeerUp", seed, i)
 			}
 		}
 		if left[0] != left[1] || left[0] != "a1" && (openers[1] == "b" || left[0] != "a2") {
@@ -193,6 +193,6 @@ func TestOneLink(t *testing.T) {
 		kept[left[0]]++
 	}
 	if kept["a2"] == 0 {
-		t.Error("the value never decided") // the test would prove less than it says
+		t.Error("the value never decided, so this test checks less than it says")
 	}
 }

@@ -9,39 +9,39 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A handshake is an offer to a peer or from one, and the dial that it leads to.
+// A handshake is an offer to or from a peer, and the dial after it.
 type handshake struct {
 	id      wire.ID
-	source  wire.ID // the peer that told of it
-	token   []byte
-	until   time.Duration
-	via     wire.ID // the linked peer that brought the offer, unless it is this peer's
-	mine    bool    // this peer made the offer
-	dialing bool    // it is settled how the link comes to be
-	proved  bool    // the peer's messages can be told from forged ones
-	contact *wire.Contact
+	source  wire.ID       // the peer that named the other peer
+	token   []byte        // token of this peer's offer
+	until   time.Duration // when the handshake expires
+	via     wire.ID       // the linked peer that brought the other peer's offer
+	mine    bool          // this peer sent the offer
+	dialing bool          // one end dials, or waits for its turn to dial
+	proved  bool          // the other peer proves its messages
+	contact *wire.Contact // the contact to dial when it is this handshake's turn; nil means not waiting
 }
 
-// A query is a question of a search, which a foundPeers may answer once.
+// A query is a search in flight, which a foundPeers may answer once.
 type query struct {
 	token []byte
-	until time.Duration
-	index int     // what Search was told, 0: the overlay itself asks
-	near  wire.ID // what it looks for
+	until time.Duration // when the query expires
+	index int           // the argument of Search; 0 means that the overlay searches
+	near  wire.ID       // the id searched for
 }
 
-// A direct is what a linked peer was asked; it may answer over a later link.
+// A direct is the state of questions to a linked peer. The peer may answer over a later link.
 type direct struct {
-	open   int  // questions not answered
-	proved bool // its answer can be told from a forged one
-	until  time.Duration
+	open   int           // questions not answered
+	proved bool          // the peer proves its answers
+	until  time.Duration // when the questions expire
 }
 
-// receive takes a control message for this peer.
+// receive processes a control message for this peer.
 func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
 	ok := true
 	if kind := f.Body.Kind; (kind == wire.KindFind || kind == wire.KindOffer) && !l.ask(o.host.clock()) {
-		o.host.drop(DropRate, f) // an answer costs a signature
+		o.host.drop(DropRate, f) // the answer would cost a signature
 		return
 	}
 	switch f.Body.Kind {
@@ -61,7 +61,8 @@ func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
 	}
 }
 
-// back returns the way that f came, for the answer.
+// back returns the reverse path of f, as the route of the answer. It returns nil if f came
+// straight from its origin.
 func back(f *wire.Frame) []wire.ID {
 	n := f.PathLen()
 	if n <= 1 {
@@ -84,14 +85,14 @@ func (o *overlay) findPeers(l *link, target wire.ID) {
 	o.host.send(l, Outgoing{To: l.ID, Kind: wire.KindFind, Form: wire.FormRaw, Payload: target[:]})
 }
 
-// findRouted sends a search for this peer's own id through a link. It is answered
-// by the peer that is nearest to it.
+// findRouted sends a search for this peer's own id through a link. The peer nearest to that
+// id answers.
 func (o *overlay) findRouted(l *link) {
 	token := o.query(0, o.self)
 	o.host.send(l, Outgoing{To: o.self, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest, Token: token, Payload: o.self[:]})
 }
 
-// query notes a search and returns its token.
+// query adds a search and returns its token.
 func (o *overlay) query(index int, near wire.ID) []byte {
 	token := o.newToken()
 	if len(o.queries) >= maxQueries {
@@ -101,10 +102,10 @@ func (o *overlay) query(index int, near wire.ID) []byte {
 	return token
 }
 
-// search asks the peer that is nearest to an id for those that it knows near it.
+// search asks the peer nearest to an id for the peers that it knows near that id.
 func (o *overlay) search(index int, near wire.ID) error {
 	if near == (wire.ID{}) {
-		return fmt.Errorf("%w: the zero id is no peer's", wire.ErrMalformed)
+		return fmt.Errorf("%w: no peer has the zero id", wire.ErrMalformed)
 	}
 	mine := 0
 	for _, q := range o.queries {
@@ -112,8 +113,8 @@ func (o *overlay) search(index int, near wire.ID) error {
 			mine++
 		}
 	}
-	if mine >= maxSearches { // the overlay's own must not be lost for them
-		return fmt.Errorf("%d searches are under way: %w", mine, ErrQueueFull)
+	if mine >= maxSearches { // they must not evict the overlay's own searches
+		return fmt.Errorf("%d searches are in flight: %w", mine, ErrQueueFull)
 	}
 	if o.host.search(index, Outgoing{To: near, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest,
 		Token: o.query(index, near), Payload: near[:]}) {
@@ -122,22 +123,15 @@ func (o *overlay) search(index int, near wire.ID) error {
 	return nil
 }
 
-// found returns the answer to a search, and what this peer knows itself.
+// found reports the answer to a search to the shell, with the peers that this peer knows
+// itself.
 func (o *overlay) found(index int, near wire.ID, ids []wire.ID) {
 	o.endSearch(index)
 	ids = append(ids, o.self)
 	for _, l := range o.host.closest(near, wire.MaxFound, func(l *link) bool { return !l.ended }) {
 		ids = append(ids, l.ID)
 	}
-	slices.SortFunc(ids, func(a, b wire.ID) int {
-		switch {
-		case near.Closer(a, b):
-			return -1
-		case near.Closer(b, a):
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(ids, func(a, b wire.ID) int { return compareDistance(near, a, b) })
 	o.host.do(Action{Type: Found, Index: index, IDs: slices.Compact(ids)})
 }
 
@@ -145,8 +139,8 @@ func (o *overlay) endSearch(index int) {
 	o.queries = slices.DeleteFunc(o.queries, func(q query) bool { return q.index == index })
 }
 
-// answered reports whether a foundPeers answers a question that is open, and closes
-// that. A peer that is proved must prove its answer.
+// answered reports whether a foundPeers answers an open question, and closes the question.
+// The answer of a proved peer must be proved.
 func (o *overlay) answered(b *wire.Body, proved bool) bool {
 	if i := o.asking(b.Token); i >= 0 {
 		o.queries = slices.Delete(o.queries, i, i+1)
@@ -164,7 +158,7 @@ func (o *overlay) answered(b *wire.Body, proved bool) bool {
 	return true
 }
 
-// asking returns the index of the search that has a token, -1 if none has.
+// asking returns the index of the search with a token, or -1.
 func (o *overlay) asking(token []byte) int {
 	if len(token) == 0 {
 		return -1
@@ -172,7 +166,7 @@ func (o *overlay) asking(token []byte) int {
 	return slices.IndexFunc(o.queries, func(q query) bool { return q.until > o.host.clock() && bytes.Equal(q.token, token) })
 }
 
-// onFind answers with the nearest of this peer's live links.
+// onFind answers a findPeers with the nearest of this peer's links.
 func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
 	b := &f.Body
 	if b.Form != wire.FormRaw || len(b.Payload) != wire.IDSize {
@@ -181,7 +175,8 @@ func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
 	target := wire.ID(b.Payload)
 	most := wire.MaxFound
 	if !proved && l.ID != b.From {
-		// A peer that forges an origin must not have us send that one much more than it sent us.
+		// The origin may be forged. So the answer is not much longer than the question, and
+		// this peer does not amplify an attack on the origin.
 		most = max(1, min(most, 3*f.Size()/wire.IDSize-answerIDs))
 	}
 	links := o.host.closest(target, most, func(l *link) bool { return l.ID != b.From && !l.ended })
@@ -189,14 +184,14 @@ func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
 	for i, l := range links {
 		ids[i] = l.ID
 	}
-	if f.IsSearch() { // the asker does not know us
+	if f.IsSearch() { // the origin may not know this peer
 		ids = append(ids[:min(len(ids), most-1)], o.self)
 	}
 	o.host.send(nil, Outgoing{To: b.From, Kind: wire.KindFound, Form: wire.FormRaw, Payload: wire.AppendFound(nil, ids), Token: b.Token, Route: back(f)})
 	return true
 }
 
-// onFound takes the candidates that this peer asked for.
+// onFound processes a foundPeers. It adds the candidates that this peer asked for.
 func (o *overlay) onFound(f *wire.Frame, proved bool) bool {
 	b := &f.Body
 	ids, err := wire.ParseFound(b.Payload)
@@ -213,7 +208,7 @@ func (o *overlay) onFound(f *wire.Frame, proved bool) bool {
 		return true
 	}
 	added := false
-	for _, needed := range []bool{true, false} { // the source's share goes to what is needed first
+	for _, needed := range []bool{true, false} { // useful candidates get the source's places first
 		for _, id := range ids {
 			if id == o.self || o.linked(id) || o.useful(id) != needed {
 				continue
@@ -242,6 +237,13 @@ func (o *overlay) handshake(id wire.ID) *handshake {
 	return nil
 }
 
+// handshakeProved reports whether the peer of a pending handshake has proved its id. Such a
+// peer signs its signals too, and with them the certificate of its data channel.
+func (o *overlay) handshakeProved(id wire.ID) bool {
+	h := o.handshake(id)
+	return h != nil && h.proved
+}
+
 func (o *overlay) endHandshake(id wire.ID) {
 	h := o.handshake(id)
 	if h == nil {
@@ -258,7 +260,7 @@ func (o *overlay) endHandshake(id wire.ID) {
 	}
 }
 
-// offer asks a peer for a link, through the peer that is nearest to it.
+// offer sends an offer of a link to a peer.
 func (o *overlay) offer(id wire.ID) {
 	h := &handshake{id: id, source: id, token: o.newToken(), until: o.host.clock() + offerExpiry, mine: true}
 	if cand := o.cands[id]; cand != nil {
@@ -284,17 +286,17 @@ func (o *overlay) newToken() []byte {
 // reachable reports whether others can dial this peer.
 func (o *overlay) reachable() bool { return o.contact.URL != "" || len(o.contact.Record) > 0 }
 
-// onOffer answers a peer that wants a link.
+// onOffer answers an offer.
 func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
 	b := &f.Body
 	l := o.host.link(b.From)
 	upgrade := l != nil && !l.native() && l.extended
 	if l != nil && !upgrade {
-		o.host.ping(l) // the other end may have lost it
+		o.host.ping(l) // the link may be dead at the other end
 		return
 	}
 	if h := o.handshake(b.From); h != nil && h.mine && (h.dialing || b.From.Compare(o.self) >= 0) {
-		return // both offer: the lower one's stands
+		return // the offers crossed, and that of the lower id counts
 	}
 	if o.shuns(b.From) {
 		o.answer(f, false)
@@ -316,15 +318,15 @@ func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
 	o.wakeTick(h.until)
 	o.answer(f, true)
 	if !o.reachable() && len(b.Record) > 0 && proved && dialing < maxPending {
-		// It cannot reach this peer, this peer may reach it.
+		// The other peer cannot dial this one.
 		o.dial(h, wire.Contact{ID: b.From, Record: b.Record})
 	}
 }
 
-// makeRoom makes room for one more handshake that another peer began, whose offer came by a
-// link. If all places are taken, the oldest handshake of the link that brought most of them
-// makes room, an unproved one before a proved one: a flood of forged offers takes the
-// places of the link that brings it.
+// makeRoom makes room for one more handshake of another peer, whose offer the link to via
+// brought, and reports whether there is room. If all places are taken, it evicts the oldest
+// handshake of the link that brought the most, an unproved one before a proved one. So a
+// flood of forged offers evicts only handshakes of the link that brings it.
 func (o *overlay) makeRoom(via wire.ID, proved bool) bool {
 	answered := 0
 	brought := map[wire.ID]int{via: 1}
@@ -338,7 +340,7 @@ func (o *overlay) makeRoom(via wire.ID, proved bool) bool {
 		return true
 	}
 	crowd := via
-	for _, h := range o.pending { // in order, so that a tie has one outcome
+	for _, h := range o.pending { // in order, so that equal events lead to equal decisions
 		if !h.mine && brought[h.via] > brought[crowd] {
 			crowd = h.via
 		}
@@ -365,13 +367,13 @@ func (o *overlay) answer(f *wire.Frame, yes bool) {
 		out.Payload = wire.AppendAnswer(nil, wire.Answer{WS: o.contact.URL, NoWS: o.contact.URL == "", WRTC: o.contact.WebRTC})
 		out.Record = o.contact.Record
 	case len(b.Key) == 0:
-		return // a legacy peer never forgets a refusal
+		return // a legacy peer would never forget the refusal
 	}
 	o.host.send(nil, out)
 }
 
-// onAnswer dials the peer that answered this peer's own offer. A peer that knows the
-// extensions signs its answer and repeats the offer's token.
+// onAnswer dials the peer that answered this peer's offer. A peer that knows the extensions
+// signs its answer and repeats the token of the offer.
 func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 	b := &f.Body
 	h := o.handshake(b.From)
@@ -394,7 +396,7 @@ func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 			o.endHandshake(b.From)
 			return true
 		}
-		contact.URL, contact.WebRTC = "", false // it has a legacy link already
+		contact.URL, contact.WebRTC = "", false // there is a legacy link already
 	}
 	switch {
 	case b.Form == wire.FormNone:
@@ -402,21 +404,20 @@ func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 		o.failed(b.From, refuseBackoff)
 	case contact.URL != "" || len(contact.Record) > 0:
 		o.dial(h, contact)
-	case len(o.contact.Record) > 0 && extended: // it dials
+	case len(o.contact.Record) > 0 && extended: // the other peer dials
 		h.dialing, h.until = true, o.host.clock()+dialExpiry
 		o.wakeTick(h.until)
 	case contact.WebRTC:
 		o.dial(h, contact)
-	default: // neither of the two can be dialled, and that will not change soon
+	default: // neither peer can dial the other, and that will not change soon
 		o.endHandshake(b.From)
 		o.failed(b.From, candLast)
 	}
 	return true
 }
 
-// dial opens a link to a peer unless as many are being opened as the same source may
-// have opened at once; then it waits for its turn, so that no peer can make this one
-// knock at many doors at once.
+// dial opens a link to a peer. If sourceDials dials to peers of the same source are in flight,
+// the handshake waits for its turn. So no peer can make this one dial many addresses at once.
 func (o *overlay) dial(h *handshake, contact wire.Contact) {
 	h.dialing, h.until = true, o.host.clock()+dialExpiry
 	o.wakeTick(h.until)
@@ -434,7 +435,7 @@ func (o *overlay) dial(h *handshake, contact wire.Contact) {
 	o.host.do(Action{Type: Dial, Contact: contact})
 }
 
-// dialFailed notes that a Dial came to nothing.
+// dialFailed ends the handshake of a Dial that failed.
 func (o *overlay) dialFailed(id wire.ID) {
 	if h := o.handshake(id); h != nil && h.dialing {
 		o.endHandshake(id)
@@ -443,9 +444,8 @@ func (o *overlay) dialFailed(id wire.ID) {
 	}
 }
 
-// onSignal takes what a peer says about a WebRTC connection: one that this peer has
-// answered, or dials. No other peer was asked, so that what strangers can start
-// here is bounded by the handshakes.
+// onSignal passes a signal about a WebRTC connection to the shell. The signal must be from a
+// peer with a handshake, so that the number of handshakes bounds what strangers can start.
 func (o *overlay) onSignal(f *wire.Frame, proved bool) bool {
 	b := &f.Body
 	h := o.handshake(b.From)

@@ -7,10 +7,71 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A Cause says why a link was opened. The zero Cause is Inbound.
+// A LinkHandle identifies a link of a Core. The shell chooses the handles. They are unique,
+// and not 0.
+type LinkHandle uint64
+
+// A link is the state of one link.
+type link struct {
+	wire.LinkInfo
+	handle    LinkHandle
+	since     time.Duration // when it was up
+	heard     time.Duration // when the last frame arrived
+	usable    bool          // a native link, or a legacy link that has brought a message
+	why       error         // why it ended; nil means an orderly end
+	ended     bool          // the shell was asked to close it; its last frames may still arrive
+	gone      bool          // it ended because the peer is gone, and not because one end closed it
+	replaced  bool          // it ended because there is a better link to the peer
+	extended  bool          // the peer knows this version's extensions
+	bootstrap bool          // the peer is a bootstrap
+	vouched   bool          // the peer signed the signals that made the link
+
+	queuedFrames int // frames passed to the shell and not yet written
+	queuedBytes  int // bytes of these
+
+	pinged   bool // a ping is unanswered
+	pingedAt time.Duration
+	offences int // malformed frames
+
+	asks    float64       // questions that the peer may ask now
+	askedAt time.Duration // when asks was computed
+
+	delivered     int // entries that this link added to the delivery table since deliveredFrom
+	deliveredFrom time.Duration
+}
+
+func (l *link) native() bool { return l.Kind == wire.LinkNative }
+
+// ask reports whether the peer may ask one more question, and counts it. Each answer costs a
+// signature.
+func (l *link) ask(now time.Duration) bool {
+	l.asks = min(askBurst, l.asks+(now-l.askedAt).Seconds()*askRate)
+	l.askedAt = now
+	if l.asks < 1 {
+		return false
+	}
+	l.asks--
+	return true
+}
+
+// full reports whether the link's queue has no room for a frame of size bytes. All links
+// share queuesBytes. If these are used up, a link may still queue queueShare, or one frame.
+func (c *Core) full(l *link, size int) bool {
+	return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||
+		c.queued+size > queuesBytes && l.queuedBytes > 0 && l.queuedBytes+size > queueShare
+}
+
+func (l *link) idleLimit() time.Duration {
+	if l.OverWebRTC || l.Kind == wire.LinkWebRTC {
+		return pingIdleWebRTC
+	}
+	return pingIdle
+}
+
+// A Cause is why a link was opened. The zero Cause is Inbound.
 type Cause struct {
 	kind  causeKind
-	index int // of the bootstrap
+	index int // index of the bootstrap
 }
 
 type causeKind uint8
@@ -21,21 +82,21 @@ const (
 	causeBootstrap
 )
 
-// Inbound is the cause of a link that no action of the core asked for.
+// Inbound returns the cause of a link that no action of the core asked for.
 func Inbound() Cause { return Cause{} }
 
-// Sought is the cause of a link that a Dial action asked for.
+// Sought returns the cause of a link that a Dial action asked for.
 func Sought() Cause { return Cause{kind: causeSought} }
 
-// Bootstrap is the cause of a link that a DialBootstrap action with this index asked for.
+// Bootstrap returns the cause of a link that a DialBootstrap action with this index asked for.
 func Bootstrap(index int) Cause { return Cause{kind: causeBootstrap, index: index} }
 
-// OfBootstrap returns the index of the bootstrap that was dialled, if one was.
+// OfBootstrap returns the index of the bootstrap, and whether one was dialled.
 func (c Cause) OfBootstrap() (index int, ok bool) { return c.index, c.kind == causeBootstrap }
 
-// LinkUp tells of a new link. An error means that it must be closed and was not
-// taken. Of two links to a peer one is kept, which may be the new one; the other is
-// closed, and what its peer wrote before it knew is taken all the same.
+// LinkUp reports a new link to the core. An error means that the link was refused and must be
+// closed. The core keeps one of two links to a peer, which may be the new one, and ends the
+// other. It still accepts the frames that the peer wrote to the other link before it knew.
 func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause Cause) error {
 	c.now = now
 	if c.wasInFlight(info, cause) {
@@ -52,12 +113,13 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	holder := c.holder(info)
 	if holder != nil {
 		c.stats.LinksRefused++
-		c.ping(holder) // it may be dead without our knowing, and the peer's new link would be right
+		c.ping(holder) // it may be dead, and then the new link is the right one
 		if info.Kind != wire.LinkNative {
 			return ErrDuplicate
 		}
 	}
 	l := &link{LinkInfo: info, handle: h, since: now, heard: now, extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: askBurst, askedAt: now}
+	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.handshakeProved(info.ID)
 	if holder == nil {
 		for _, x := range c.order {
 			if x.ID == info.ID {
@@ -84,9 +146,9 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	return nil
 }
 
-// wasInFlight reports whether a link was being made when the application disconnected its
-// peer: a dial of the overlay's own, or one of the peer's, which is not told in time. A
-// bootstrap, and what the application dials, is meant.
+// wasInFlight reports whether a dial of the link was in flight when the application
+// disconnected the peer. That is a dial of the overlay, or one of the peer, which did not know
+// of the disconnection. Links to bootstraps and links that the application dials are accepted.
 func (c *Core) wasInFlight(info wire.LinkInfo, cause Cause) bool {
 	switch cause.kind {
 	case causeSought:
@@ -98,7 +160,7 @@ func (c *Core) wasInFlight(info wire.LinkInfo, cause Cause) bool {
 	}
 }
 
-// makeUsable puts l into the table and sends what waited for a first link.
+// makeUsable adds l to the table and sends the messages that waited for it.
 func (c *Core) makeUsable(l *link) {
 	l.usable = true
 	known := c.table.get(l.ID) != nil
@@ -111,14 +173,14 @@ func (c *Core) makeUsable(l *link) {
 		c.overlay.greet(l)
 	}
 	c.overlay.linkUp(l)
-	if l.extended && !l.native() { // its hello comes before its first message
+	if l.extended && !l.native() { // a legacy hello precedes the first message
 		c.overlay.learnedExtended(l)
 	}
 	c.endExpected(l.ID)
 	c.sendWaiting()
 }
 
-// end asks for l's close. Frames that it still brings are taken; none goes to it.
+// end asks the shell to close l. The core still accepts frames from l, and sends none to it.
 func (c *Core) end(l *link, reason wire.ByeReason) { c.endFor(l, reason, byeError(reason)) }
 
 func (c *Core) endFor(l *link, reason wire.ByeReason, why error) {
@@ -129,12 +191,12 @@ func (c *Core) endFor(l *link, reason wire.ByeReason, why error) {
 	l.gone = reason == wire.ByeSilent
 	l.replaced = reason == wire.ByeDuplicate
 	c.do(Action{Type: CloseLink, Link: l.handle, Reason: reason, Err: why})
-	if reason != wire.ByeDuplicate { // otherwise the other link takes its place without a word
+	if reason != wire.ByeDuplicate { // otherwise the other link replaces it, without a PeerDown
 		c.leaveTable(l)
 	}
 }
 
-// byeError says why a link ended, nil for an orderly end.
+// byeError returns the error of a link that this peer ends for a reason.
 func byeError(reason wire.ByeReason) error {
 	switch reason {
 	case wire.ByeDuplicate:
@@ -157,8 +219,8 @@ func (c *Core) leaveTable(l *link) {
 	}
 }
 
-// LinkDown tells that a link ended, and why; nil means in order. What was left in its queue
-// is for the shell to drop.
+// LinkDown reports to the core that a link ended, and why. A nil error means an orderly end.
+// The shell drops the frames that were left in the queue.
 func (c *Core) LinkDown(now time.Duration, h LinkHandle, why error) {
 	c.now = now
 	l := c.byHandle[h]
@@ -174,7 +236,7 @@ func (c *Core) LinkDown(now time.Duration, h LinkHandle, why error) {
 	l.gone = l.gone || !l.ended
 	l.ended = true
 	c.settleClaims(l.ID)
-	if l.replaced && c.table.get(l.ID) == l { // the other link is up at the peer already, and here in a moment
+	if l.replaced && c.table.get(l.ID) == l { // the other link is up at the other end, and not here yet
 		c.standIns = append(c.standIns, standIn{l, now + replaceTime})
 		c.wakeBy(now + replaceTime)
 		return
@@ -183,14 +245,14 @@ func (c *Core) LinkDown(now time.Duration, h LinkHandle, why error) {
 	c.overlay.linkDown(l)
 }
 
-// A standIn is a link that ended as the lesser of two and holds the other one's place
-// in the table, so that the peer is not reported gone and linked again.
+// A standIn is a link that ended because a better one exists. It stays in the table until the
+// better one is up, so that the application is not told that the peer went away and came back.
 type standIn struct {
 	link  *link
 	until time.Duration
 }
 
-// expireStandIns lets go of those whose place no link took.
+// expireStandIns removes the stand-ins that no link has replaced in time.
 func (c *Core) expireStandIns() {
 	for len(c.standIns) > 0 && c.standIns[0].until <= c.now {
 		l := c.standIns[0].link
@@ -206,22 +268,22 @@ func (c *Core) expireStandIns() {
 	}
 }
 
-// Written tells that frames, with bytes in all, left the queue of a link.
+// Written reports to the core that frames, of bytes bytes in all, left the queue of a link.
 func (c *Core) Written(now time.Duration, h LinkHandle, frames, bytes int) {
 	c.now = now
 	if l := c.byHandle[h]; l != nil {
 		l.queuedFrames -= frames
 		l.queuedBytes -= bytes
 		c.queued -= bytes
-		// A ping may lie behind a long transfer: as long as that moves, the peer reads. What is
-		// not waited for says nothing, a transport takes it whether the peer is there or not.
+		// A ping may be queued after a long transfer. While the queue moves, the peer reads. An
+		// empty queue proves nothing: a transport buffers frames even if the peer is dead.
 		if l.pinged && l.queuedFrames > 0 {
 			l.pingedAt = now
 		}
 	}
 }
 
-// ping asks a link for a sign of life.
+// ping sends a ping, unless one is unanswered.
 func (c *Core) ping(l *link) {
 	if l.pinged || l.ended {
 		return
@@ -231,7 +293,7 @@ func (c *Core) ping(l *link) {
 	c.transmit(l, wire.NewPing(c.rng.Uint64()))
 }
 
-// transmit hands a frame to a link, whose queue has room.
+// transmit queues a frame for a link. The caller has checked that the queue has room.
 func (c *Core) transmit(l *link, f *wire.Frame) {
 	l.queuedFrames++
 	l.queuedBytes += f.Size()

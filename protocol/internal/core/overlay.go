@@ -9,10 +9,10 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// The overlay decides which links to have: to the nearest peers, and a few in every
-// farther bucket, so that each peer has a strictly nearer link for every address.
-// It belongs to a Core and is driven by it. Everything that it iterates over is a
-// slice in order of arrival, so that equal events lead to equal decisions.
+// The overlay decides which links a peer has: to the nearest peers, and a few in each farther
+// bucket. So each peer has a strictly nearer link for every id. The overlay belongs to a Core,
+// which calls it. It iterates only over slices in order of arrival, so that equal events lead
+// to equal decisions.
 type overlay struct {
 	// Fixed after newOverlay.
 	host   host
@@ -23,47 +23,47 @@ type overlay struct {
 
 	contact wire.Contact  // how others reach this peer
 	begun   bool          // there was a link
-	started time.Duration // when the first one came
+	started time.Duration // when the first link was up
 
 	cands   map[wire.ID]*candidate
 	buckets [wire.IDBits][]*candidate
-	sources map[wire.ID]int // how many candidates each source told of
+	sources map[wire.ID]int // number of candidates that each source named
 	pending []*handshake
-	queries []query            // questions that a foundPeers may answer
-	asked   map[wire.ID]direct // likewise, by the peer that was asked
+	queries []query            // searches in flight
+	asked   map[wire.ID]direct // questions in flight, by the linked peer that was asked
 	boots   []bootstrap
 
 	findAt    [wire.IDBits]time.Duration // when each bucket was last asked for
-	findTries [wire.IDBits]int
+	findTries [wire.IDBits]int           // times that each bucket was asked for since its last link
 
 	nextTick   time.Duration
-	lastNear   time.Duration // when a near link was last asked for this peer's id
-	lastRouted time.Duration // when a search for it was last sent through a far link
+	lastNear   time.Duration // when a near link was last asked for peers near this one
+	lastRouted time.Duration // when refresh last sent a search for this peer's id
 
-	lossFrom time.Duration // links that were lost since, and how many there were
-	lost     int
-	lostOf   int
+	lossFrom time.Duration // when the count of lost links began
+	lost     int           // links lost since
+	lostOf   int           // links at that time
 }
 
-// A host is the data plane as the overlay sees it: a clock, the links that there are, and
-// what can be done about them. A Core is one. The overlay needs nothing more of it.
+// A host is what the overlay needs of the data plane: a clock, the links, and operations on
+// them. A Core is a host.
 type host interface {
 	clock() time.Duration
-	wakeBy(at time.Duration) // has tick called by then
+	wakeBy(at time.Duration) // have tick called by then
 
-	link(id wire.ID) *link // the usable link to a peer, nil: none
+	link(id wire.ID) *link // the usable link to a peer; nil means none
 	links() []*link        // every usable link, in the order of the ids
-	bucket(b int) []*link  // of these, those in a bucket of this peer
+	bucket(b int) []*link  // the usable links in a bucket of this peer
 	nearest(target wire.ID, visit func(*link) bool)
 	closest(target wire.ID, n int, keep func(*link) bool) []*link
-	connected() bool // there is a link to send by
+	connected() bool // whether there is a link to send by
 
-	send(by *link, m Outgoing)                // a control message, by a link or, if that is nil, by the best one
-	search(index int, m Outgoing) (last bool) // a question for the peer nearest to m.To; last: it is this one
+	send(by *link, m Outgoing)                // send a control message; a nil link means the best one
+	search(index int, m Outgoing) (last bool) // ask the peer nearest to m.To; last means that it is this one
 	ping(l *link)
 	end(l *link, reason wire.ByeReason)
 	do(a Action)
-	drop(reason DropReason, f *wire.Frame) // counts a message that goes no further
+	drop(reason DropReason, f *wire.Frame) // count a dropped message
 }
 
 func newOverlay(h host, cfg CoreConfig, rng *rand.Rand) overlay {
@@ -82,10 +82,10 @@ func (o *overlay) linked(id wire.ID) bool { return o.host.link(id) != nil }
 
 // --- events
 
-// greet asks a new link for peers, as both sides do on every new link.
+// greet asks a new link for peers near this one. Both sides of every link do so.
 func (o *overlay) greet(l *link) { o.findPeers(l, o.self) }
 
-// linkUp notes a link that is usable.
+// linkUp processes a link that has become usable.
 func (o *overlay) linkUp(l *link) {
 	if !o.begun {
 		o.begun, o.started = true, o.host.clock()
@@ -116,8 +116,8 @@ func (o *overlay) linkDown(l *link) {
 	o.soon()
 }
 
-// countLoss goes back to the bootstraps soon if many links are lost at once: this
-// peer may be in the smaller half of a network that broke apart.
+// countLoss counts a lost link. If many links are lost at once, the bootstraps are dialled
+// soon, since the network may be partitioned.
 func (o *overlay) countLoss() {
 	if o.host.clock()-o.lossFrom > lossTime {
 		o.lossFrom, o.lost, o.lostOf = o.host.clock(), 0, len(o.host.links())+1
@@ -131,7 +131,7 @@ func (o *overlay) countLoss() {
 	}
 }
 
-// avoid keeps a peer from being sought for a while.
+// avoid keeps the overlay from seeking a peer for refuseBackoff.
 func (o *overlay) avoid(id wire.ID) {
 	o.endHandshake(id)
 	if cand := o.learn(id, id); cand != nil {
@@ -140,7 +140,8 @@ func (o *overlay) avoid(id wire.ID) {
 	}
 }
 
-// disconnect keeps a peer from being sought or let in for a while.
+// disconnect keeps the overlay from seeking a peer, and from accepting its offers, for
+// refuseBackoff.
 func (o *overlay) disconnect(id wire.ID) {
 	o.endHandshake(id)
 	if cand := o.hold(id); cand != nil {
@@ -150,13 +151,15 @@ func (o *overlay) disconnect(id wire.ID) {
 	}
 }
 
-// shuns reports whether a peer was disconnected a while ago, and not asked for since.
+// shuns reports whether the application disconnected a peer less than refuseBackoff ago, and
+// has not asked for it since.
 func (o *overlay) shuns(id wire.ID) bool {
 	cand := o.cands[id]
 	return cand != nil && cand.shunned > o.host.clock()
 }
 
-// shunsSince returns how long ago the application disconnected a peer.
+// shunsSince returns the time since the application disconnected a peer. It is refuseBackoff if
+// the peer is not shunned.
 func (o *overlay) shunsSince(id wire.ID) time.Duration {
 	if !o.shuns(id) {
 		return refuseBackoff
@@ -164,7 +167,7 @@ func (o *overlay) shunsSince(id wire.ID) time.Duration {
 	return o.host.clock() + refuseBackoff - o.cands[id].shunned
 }
 
-// want makes the overlay link to a peer whatever its distance.
+// want makes the overlay seek a link to a peer at any distance.
 func (o *overlay) want(id wire.ID) {
 	if id == o.self || o.linked(id) {
 		return
@@ -181,8 +184,8 @@ func (o *overlay) want(id wire.ID) {
 	}
 }
 
-// suggest learns candidates that the application knows of. Its share of the places is
-// that of any other source.
+// suggest adds candidates that the application knows. The application may add as many as
+// any other source.
 func (o *overlay) suggest(ids []wire.ID) {
 	added := false
 	for _, id := range ids {
@@ -195,8 +198,8 @@ func (o *overlay) suggest(ids []wire.ID) {
 	}
 }
 
-// learnedExtended notes that a legacy link leads to a peer that knows the extensions:
-// the two will do better over a native link, which the lower of them seeks. Either may
+// learnedExtended seeks a native link to a peer with a legacy link, which has turned out to
+// know the extensions. Only the peer with the lower id sends an offer. Either of the two may
 // be the one that can be dialled.
 func (o *overlay) learnedExtended(l *link) {
 	if o.self.Compare(l.ID) < 0 && o.handshake(l.ID) == nil {
@@ -206,7 +209,7 @@ func (o *overlay) learnedExtended(l *link) {
 
 // --- the tick
 
-// jitter returns between half and one and a half of d.
+// jitter returns a random duration from d/2 to 3d/2.
 func (o *overlay) jitter(d time.Duration) time.Duration {
 	return d/2 + time.Duration(o.rng.Int64N(int64(d)))
 }
@@ -218,7 +221,7 @@ func (o *overlay) wakeTick(at time.Duration) {
 	o.host.wakeBy(at)
 }
 
-// soon makes the next tick come shortly, for what has just changed.
+// soon schedules the next tick shortly after a change.
 func (o *overlay) soon() { o.wakeTick(o.host.clock() + o.jitter(tickSoon)) }
 
 func (o *overlay) tick() {
@@ -226,7 +229,7 @@ func (o *overlay) tick() {
 		o.host.wakeBy(o.nextTick)
 		return
 	}
-	o.nextTick = o.host.clock() + tickIdle // whatever follows can only bring it nearer
+	o.nextTick = o.host.clock() + tickIdle // the calls below can only make it earlier
 	o.expire()
 	o.bootstrap()
 	if !o.manual {
@@ -257,12 +260,12 @@ func (o *overlay) expire() {
 		}
 	}
 	o.queries = slices.DeleteFunc(o.queries, func(q query) bool { return q.until <= o.host.clock() })
-	// The one map that is walked through: what is deleted does not depend on the order.
+	// The order of the map does not change the result.
 	maps.DeleteFunc(o.asked, func(_ wire.ID, d direct) bool { return d.until <= o.host.clock() })
 }
 
-// refresh asks after new near peers: a near link often, and from time to time by a
-// search that starts far away, which sees what the near links do not know.
+// refresh asks for new near peers. It asks a near link often. Now and then it sends a search
+// through a random link, which can find peers that the near links do not know.
 func (o *overlay) refresh(deficit bool) {
 	if !o.begun {
 		return
@@ -290,9 +293,9 @@ func (o *overlay) refresh(deficit bool) {
 	}
 }
 
-// prune lets go of links that this peer opened and does not need any more. The
-// other end, if it needs the link, opens it again and is then the one to decide;
-// so a link goes when neither wants it, without a word about it.
+// prune ends links that this peer opened and no longer needs. If the other end needs such a
+// link, it opens the link again, and only that end can prune it then. So the two ends need
+// no message to agree.
 func (o *overlay) prune() {
 	pruned := 0
 	for _, l := range slices.Clone(o.host.links()) {
@@ -311,9 +314,9 @@ func (o *overlay) prune() {
 	}
 }
 
-// wanted reports whether a link is near, or needed in its bucket: while the bucket
-// has at most twice what is sought, or as the oldest in its part of it. A bootstrap
-// serves all peers, so it is needed only where no other peer is.
+// wanted reports whether a link is near, or needed in its bucket. A link is needed while the
+// bucket has at most twice bucketLinks, or if it is the oldest in its part of the bucket. A
+// bootstrap serves all peers, so its link is needed only while the bucket has too few others.
 func (o *overlay) wanted(l *link) bool {
 	if o.isNear(l.ID) {
 		return true
@@ -341,7 +344,7 @@ func (o *overlay) wanted(l *link) bool {
 	return have < 2*bucketLinks || older == 0
 }
 
-// relaysNearer counts the relays that are nearer than l.
+// relaysNearer returns the number of linked relays that are nearer than l.
 func (o *overlay) relaysNearer(l *link) (n int) {
 	for _, x := range o.host.links() {
 		if x.Role != wire.RoleLeaf && o.self.Closer(x.ID, l.ID) {
@@ -351,7 +354,8 @@ func (o *overlay) relaysNearer(l *link) (n int) {
 	return n
 }
 
-// estimate returns about how many peers there are, by how near the nearest ones are.
+// estimate returns the approximate size of the network, from the nearness of the nearest
+// peers.
 func (o *overlay) estimate() int {
 	near := o.host.closest(o.self, nearLinks, nil)
 	if len(near) < nearLinks {

@@ -4,91 +4,91 @@ import "time"
 
 // Limits of one link.
 const (
-	maxQueueBytes  = 4 << 20
-	maxQueueFrames = 8192
+	maxQueueBytes  = 4 << 20  // bytes in the queue of one link
+	maxQueueFrames = 8192     // frames in the queue of one link
 	queuesBytes    = 48 << 20 // bytes in the queues of all links together
-	queueShare     = 64 << 10 // bytes of a link's queue that the others cannot take
-	askBurst       = 64       // questions of a link that are answered at once
-	askRate        = 32       // and per second after that
-	maxOffences    = 16       // malformed frames before the link is cut
-	maxLegacyBits  = 4        // a legacy link must be this many bits nearer than a native one to be preferred
+	queueShare     = 64 << 10 // bytes that a link may queue even if queuesBytes are used up
+	askBurst       = 64       // questions of one link that are answered at once
+	askRate        = 32       // questions of one link per second after those
+	maxOffences    = 16       // malformed frames that end a link
+	maxLegacyBits  = 4        // bits that a legacy link must share beyond a native one to be preferred
 
-	pingIdle       = 20 * time.Second
-	pingIdleWebRTC = 3 * time.Second
-	pingAnswer     = 3 * time.Second
-	muteAfter      = 5 * time.Second // a legacy link that never brought a message
-	replaceTime    = 2 * time.Second // until the better of two links is up at this end also
-	glareTime      = dialExpiry      // two peers that dial each other at the same instant know by then
+	pingIdle       = 20 * time.Second // silence before a ping
+	pingIdleWebRTC = 3 * time.Second  // silence before a ping over WebRTC
+	pingAnswer     = 3 * time.Second  // wait for any frame after a ping
+	muteAfter      = 5 * time.Second  // wait for the first message of a legacy link
+	replaceTime    = 2 * time.Second  // wait for the better of two links, which is up at the other end
+	glareTime      = dialExpiry       // age up to which a link may have crossed a dial of the other end
 )
 
 // Limits of the tables.
 const (
-	seenAge      = 60 * time.Second
-	seenBytes    = 64 << 20
-	deliverAge   = 120 * time.Second
-	deliverBytes = 32 << 20
-	deliverShare = 4 // one link may fill a quarter of the delivery table
+	seenAge      = 60 * time.Second  // age of an entry of the transit table
+	seenBytes    = 64 << 20          // bytes of the transit table
+	deliverAge   = 120 * time.Second // age of an entry of the delivery table
+	deliverBytes = 32 << 20          // bytes of the delivery table
+	deliverShare = 4                 // divisor: one link may fill a quarter of the delivery table
 
-	maxLearned = 1024
-	learnedAge = 60 * time.Second
-	maxWaiting = 256
-	waitBytes  = 1 << 20
-	waitAge    = 60 * time.Second
+	maxLearned = 1024             // origins with a learned route
+	learnedAge = 60 * time.Second // age of a learned route
+	maxWaiting = 256              // messages that wait for a link
+	waitBytes  = 1 << 20          // bytes of the messages that wait for a link
+	waitAge    = 60 * time.Second // age of a message that waits for a link
 
 	maxExpected = 4096        // handshakes for which messages are held
-	maxHeld     = 256         // messages that are held for them
-	heldBytes   = 1 << 20     // bytes of those
-	heldShare   = 8           // one peer may fill an eighth of both
-	holdTime    = time.Second // for which a message is held: the end of a handshake crosses the network once
+	maxHeld     = 256         // messages that are held
+	heldBytes   = 1 << 20     // bytes of the messages that are held
+	heldShare   = 8           // divisor: one receiver may fill an eighth of both
+	holdTime    = time.Second // age of a held message: more than the end of a handshake needs to arrive
 )
 
-// The overlay: which links to have, and how hard to try.
+// Parameters of the overlay.
 const (
-	nearLinks     = 8 // s: links to the nearest peers
-	bucketLinks   = 2 // c: links in every farther bucket
-	leafNear      = 4
-	leafRelays    = 3
-	leafCap       = 10
-	maxPending    = 6  // handshakes of this peer's own, and dials
-	maxAnswered   = 64 // handshakes of others under way
-	bucketCands   = 20
-	sourceCands   = 8 // places that one source may fill
-	sourceDials   = 1 // dials at once to peers that one source told of, unless it is a bootstrap
-	maxCandFails  = 6
-	maxQueries    = 64
-	maxSearches   = 32      // of those, for the application
-	maxAsked      = 1 << 14 // peers that were asked directly: as many may join at once
-	answerIDs     = 11      // ids that the rest of a foundPeers is as long as
-	findsPerTick  = 3
-	prunesPerTick = 2
+	nearLinks     = 8       // links to the nearest peers
+	bucketLinks   = 2       // links in each farther bucket
+	leafNear      = 4       // links of a leaf to the nearest peers
+	leafRelays    = 3       // links of a leaf to relays
+	leafCap       = 10      // links of a leaf
+	maxPending    = 6       // own handshakes in flight, and dials for others' handshakes
+	maxAnswered   = 64      // others' handshakes in flight
+	bucketCands   = 20      // candidates in a bucket
+	sourceCands   = 8       // candidates that one source may add
+	sourceDials   = 1       // concurrent dials to peers that one source named, unless it is a bootstrap
+	maxCandFails  = 6       // failures before a candidate may be forgotten
+	maxQueries    = 64      // searches in flight
+	maxSearches   = 32      // searches in flight for the application
+	maxAsked      = 1 << 14 // linked peers with a question in flight: that many may join at once
+	answerIDs     = 11      // size of a foundPeers without its ids, in ids
+	findsPerTick  = 3       // buckets asked for in one tick
+	prunesPerTick = 2       // links pruned in one tick
 
-	offerExpiry   = 6 * time.Second
-	dialExpiry    = 20 * time.Second
-	QueryExpiry   = 10 * time.Second
-	candBackoff   = 8 * time.Second
-	refuseBackoff = 60 * time.Second
-	candLast      = 30 * time.Minute // the longest back-off
-	candStale     = 60 * time.Second // age after which a candidate that no peer told of makes room for others
-	pruneAge      = 60 * time.Second
-	findBackoff   = 2 * time.Second // doubles, to 512 s
-	refreshEvery  = 60 * time.Second
-	refreshEager  = 5 * time.Second
-	nearFindEvery = 120 * time.Second
-	firstRouted   = 10 * time.Second // after the first link
+	offerExpiry   = 6 * time.Second   // wait for the answer to an offer
+	dialExpiry    = 20 * time.Second  // wait for the link after an answer
+	QueryExpiry   = 10 * time.Second  // wait for the answer to a findPeers
+	candBackoff   = 8 * time.Second   // first back-off after a failed handshake, doubles
+	refuseBackoff = 60 * time.Second  // first back-off after a refusal, doubles
+	candLast      = 30 * time.Minute  // longest back-off
+	candStale     = 60 * time.Second  // age of a candidate's last mention after which it can be evicted
+	pruneAge      = 60 * time.Second  // least age of a link that is pruned
+	findBackoff   = 2 * time.Second   // first interval of questions for a bucket, doubles to 512 s
+	refreshEvery  = 60 * time.Second  // interval of questions to a near link
+	refreshEager  = 5 * time.Second   // interval of questions to a near link while links are missing
+	nearFindEvery = 120 * time.Second // interval of searches for this peer's own id
+	firstRouted   = 10 * time.Second  // mean delay of the first such search after the first link
 
-	tickSoon     = 100 * time.Millisecond
-	tickFilling  = time.Second // in the first fillingTime, with deficits
-	tickDeficit  = 4 * time.Second
-	tickIdle     = 15 * time.Second
-	fillingTime  = 30 * time.Second
-	bootFirst    = 500 * time.Millisecond
-	bootMost     = 4 * time.Second
-	bootMostLate = 60 * time.Second
-	bootEager    = 2 * time.Minute
-	bootSettled  = 10 * time.Second // the least age of a link that was a success
-	bootLinger   = 30 * time.Second // how long an unneeded link to a bootstrap is kept
-	bootExpiry   = 60 * time.Second
-	rebootEvery  = 300 * time.Second
-	lossTime     = 30 * time.Second // losing more than 1/lossShare of the links within it is an emergency
-	lossShare    = 3
+	tickSoon     = 100 * time.Millisecond // mean delay of a tick after a change
+	tickFilling  = time.Second            // mean interval of ticks in fillingTime while links are missing
+	tickDeficit  = 4 * time.Second        // mean interval of ticks after fillingTime while links are missing
+	tickIdle     = 15 * time.Second       // longest interval of ticks
+	fillingTime  = 30 * time.Second       // time after the first link
+	bootFirst    = 500 * time.Millisecond // first wait before a bootstrap is dialled again, doubles
+	bootMost     = 4 * time.Second        // longest wait during bootEager
+	bootMostLate = 60 * time.Second       // longest wait after bootEager
+	bootEager    = 2 * time.Minute        // time after the first try
+	bootSettled  = 10 * time.Second       // least age of a link that resets the waits
+	bootLinger   = 30 * time.Second       // least age of a bootstrap's link that is pruned
+	bootExpiry   = 60 * time.Second       // wait for the outcome of a dial
+	rebootEvery  = 300 * time.Second      // mean interval of visits to a bootstrap, longer in a large network
+	lossTime     = 30 * time.Second       // time in which lost links are counted
+	lossShare    = 3                      // divisor: losing more than a third of the links is an emergency
 )

@@ -6,9 +6,9 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// Prepare does what is costly about a message that was read, and needs nothing of the core
-// but what is fixed: its hash, and its signature if it may end here. A caller with a lock
-// calls it before it takes the lock; Receive does what is left.
+// Prepare hashes a message that was read, and verifies its signature if the message may be
+// for this peer. Both are costly and read only fixed fields, so a caller calls Prepare before
+// it takes its lock. Receive does the rest.
 func (c *Core) Prepare(f *wire.Frame) {
 	if f.Type != wire.FrameMessage {
 		return
@@ -21,7 +21,7 @@ func (c *Core) Prepare(f *wire.Frame) {
 
 func (c *Core) hash(f *wire.Frame) uint64 { return f.Hash(c.cfg.Hash) }
 
-// message takes a message that came over a link: for this peer, or to be passed on.
+// message delivers, forwards or drops a message from a link.
 func (c *Core) message(l *link, f *wire.Frame) {
 	b := &f.Body
 	if b.From == c.self || f.InPath(c.self) {
@@ -45,7 +45,7 @@ func (c *Core) message(l *link, f *wire.Frame) {
 	}
 }
 
-// deliver takes a message for this peer.
+// deliver processes a message for this peer.
 func (c *Core) deliver(l *link, f *wire.Frame) {
 	b := &f.Body
 	signed := f.Verify(c.cfg.Verify)
@@ -73,21 +73,21 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 	}
 }
 
-// What a hash in the delivery table is of, beside the origin and the end-to-end id or nonce.
+// The last argument of a hash in the delivery table. It separates the kinds of entries.
 var (
 	ofProved = []byte("proved")
 	ofSigned = []byte("signed")
 )
 
-// delivery notes a message for this peer. It reports whether its origin is proved, and
-// whether the message was delivered before. A proved message is one by its end-to-end id,
-// whatever else a relay changed; it is delivered even if a copy without its proof was
-// faster, since anybody on the way can strip a signature. One that is not proved is one by
-// its bytes as well.
+// delivery adds a message for this peer to the delivery table. It reports whether the origin
+// is proved, and whether the message was delivered before. A proved message is identified by
+// its end-to-end id, since a relay may change the rest of the frame. It is delivered even if a
+// copy without a proof arrived earlier, since any relay can strip a signature. A message that
+// is not proved is identified by its end-to-end id or nonce, and its bytes.
 //
-// A signed body has an end-to-end id. A body of an older peer may have none: then the
-// nonce, which is not signed, is all that tells two equal messages apart, and only the
-// first counts as proved.
+// A signed body has an end-to-end id. A body of an older peer may have none. Then only the
+// nonce distinguishes two equal messages, and the nonce is not signed, so only the first of
+// them counts as proved.
 func (c *Core) delivery(l *link, f *wire.Frame, signed, straight bool) (proved, again bool) {
 	b := &f.Body
 	id := b.E2E
@@ -121,9 +121,9 @@ func (c *Core) delivery(l *link, f *wire.Frame, signed, straight bool) (proved, 
 	return signed || straight, again
 }
 
-// noteDelivery writes h into the delivery table. One link may fill only a share
-// of it; what it brings beyond that is delivered and not remembered, so that it
-// cannot push out what others brought.
+// noteDelivery adds h to the delivery table. One link may fill only a share of the table, so
+// that it cannot evict the entries of others. Its messages beyond that are delivered without
+// an entry.
 func (c *Core) noteDelivery(l *link, h uint64) {
 	if c.now-l.deliveredFrom >= deliverAge {
 		l.delivered, l.deliveredFrom = 0, c.now
@@ -134,14 +134,15 @@ func (c *Core) noteDelivery(l *link, h uint64) {
 	}
 }
 
-// isLast reports whether f is a search that ends here: it asks for the peer that
-// has no strictly nearer link to go on by, and that is this one.
+// isLast reports whether f is a search that ends at this peer, because this peer has no
+// strictly nearer link.
 func (c *Core) isLast(f *wire.Frame) bool {
 	return f.IsSearch() && c.nearer(f.Body.To, f.Body.From, f.InPath) == nil
 }
 
-// nearer returns the link by which a search of from for the peer nearest to an id goes on:
-// the nearest one, strictly nearer than this peer, to a peer that knows what a search is.
+// nearer returns the next link for a search, which from sent for the peer nearest to an id.
+// It is the nearest link to a peer that is strictly nearer than this one and understands
+// searches. It returns nil if there is none.
 func (c *Core) nearer(to, from wire.ID, inPath func(wire.ID) bool) (next *link) {
 	c.table.nearest(to, func(l *link) bool {
 		if !to.Closer(l.ID, c.self) {
@@ -155,7 +156,7 @@ func (c *Core) nearer(to, from wire.ID, inPath func(wire.ID) bool) (next *link) 
 	return next
 }
 
-// Receive takes a frame that came over a link.
+// Receive processes a frame from a link.
 func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	c.now = now
 	l := c.byHandle[h]
@@ -194,9 +195,9 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	}
 }
 
-// byeFrom takes a peer's goodbye. What is queued for it is still written.
+// byeFrom processes a peer's bye. The shell still writes the frames that are queued for it.
 func (c *Core) byeFrom(l *link, reason wire.ByeReason) {
-	if l.ended { // it answers ours
+	if l.ended { // the answer to our bye
 		return
 	}
 	switch reason {
@@ -214,7 +215,7 @@ func (c *Core) byeFrom(l *link, reason wire.ByeReason) {
 	}
 }
 
-// Offence tells that a link brought something malformed.
+// Offence reports to the core that a link brought malformed bytes.
 func (c *Core) Offence(now time.Duration, h LinkHandle, reason DropReason) {
 	c.now = now
 	if l := c.byHandle[h]; l != nil {
@@ -222,8 +223,8 @@ func (c *Core) Offence(now time.Duration, h LinkHandle, reason DropReason) {
 	}
 }
 
-// offence counts against a native link, until it is cut. A legacy peer passes on
-// whatever it is sent, so its link is not made to pay for what others wrote.
+// offence drops a malformed frame, and ends a native link at maxOffences. A legacy peer
+// forwards malformed messages of others, so its link is not ended.
 func (c *Core) offence(l *link, reason DropReason) {
 	c.drop(reason, nil)
 	if !l.native() {

@@ -2,12 +2,11 @@ package core
 
 import "time"
 
-// A seenTable remembers 64-bit keyed hashes for at least its age, as long as its bytes
-// suffice, and a quarter more while it grows. It holds two generations: when the young one
-// is as old as the age or full, it becomes the old one. At full speed the table forgets
-// sooner instead of growing. A peer
-// cannot make it forget one chosen entry, and the key of the hash is secret, so no two
-// messages can be made to collide.
+// A seenTable holds 64-bit keyed hashes for at least its age, if its bytes suffice. While it
+// grows it takes a quarter more bytes. It has two generations. The young one becomes the old
+// one when it is as old as the age, or full. So at a high rate the table evicts entries
+// earlier, and does not grow. A peer cannot have a chosen entry evicted. The key of the hash
+// is secret, so a peer cannot make two messages collide.
 type seenTable struct {
 	age   time.Duration
 	most  int // slots of one generation
@@ -20,7 +19,7 @@ func newSeenTable(age time.Duration, bytes int) seenTable {
 	return seenTable{age: age, most: floorPow2(bytes / 8 / 2)}
 }
 
-// add notes h and reports whether it was new.
+// add adds h and reports whether it was new.
 func (t *seenTable) add(now time.Duration, h uint64) bool {
 	if t.has(now, h) {
 		return false
@@ -29,12 +28,18 @@ func (t *seenTable) add(now time.Duration, h uint64) bool {
 	return true
 }
 
+// put adds h, which is not in the table.
+func (t *seenTable) put(now time.Duration, h uint64) {
+	t.expire(now)
+	t.young.add(h)
+}
+
 func (t *seenTable) has(now time.Duration, h uint64) bool {
 	t.expire(now)
 	return t.young.has(h) || t.old.has(h)
 }
 
-// expire gives the memory of what is too old back.
+// expire frees the memory of entries that are too old.
 func (t *seenTable) expire(now time.Duration) {
 	full := t.young.n*4 >= t.most*3
 	if now-t.born < t.age && !full {
@@ -49,19 +54,19 @@ func (t *seenTable) expire(now time.Duration) {
 // len returns the number of entries.
 func (t *seenTable) len() int { return t.young.n + t.old.n }
 
-// A hashSet is a set of hashes with open addressing and linear probing; 0 marks a free
-// slot. It doubles when it is three quarters full, and copies a few slots of the smaller
-// table at each add, so that no call takes long however large the set is.
+// A hashSet is a set of hashes with open addressing and linear probing. A slot of 0 is free.
+// The set doubles when it is three quarters full, and copies a few slots of the smaller
+// table at each add. So no call takes long, however large the set is.
 type hashSet struct {
 	slots  slots
-	former slots // the table that slots replaces, whole until all of it was copied
+	former slots // the table that slots replaces; read until all of it was copied
 	copied int   // slots of former that were copied
-	n      int
+	n      int   // entries
 }
 
 const (
-	firstSlots   = 256
-	slotsPerCopy = 4 // at least 2, or a set would be full again before its former table was copied
+	firstSlots   = 256 // slots of a new set
+	slotsPerCopy = 4   // slots copied at an add; with less than 2 the set would fill before all were copied
 )
 
 func (s *hashSet) has(h uint64) bool { return s.slots.has(h) || s.former.has(h) }
@@ -86,14 +91,14 @@ func (s *hashSet) add(h uint64) {
 	}
 }
 
-// slots is an array of a power of two of slots, in chunks that are made when they are
-// first written: making and clearing all of a large array at once takes milliseconds.
+// slots is an array whose length is a power of two. Each chunk is allocated at its first
+// write, since allocating and clearing a large array at once takes milliseconds.
 type slots struct {
 	chunks [][]uint64
 	size   int
 }
 
-const chunkSlots = 4096
+const chunkSlots = 4096 // slots of a chunk: 32 KiB
 
 func newSlots(size int) slots {
 	return slots{chunks: make([][]uint64, (size+chunkSlots-1)/chunkSlots), size: size}

@@ -20,13 +20,12 @@ type Outgoing struct {
 	Extra   []byte
 	Record  []byte
 	Token   []byte
-	Route   []wire.ID // the peers to go by, the nearest first
+	Route   []wire.ID // peers to go through, the one nearest to this peer first
 	Sign    bool
 }
 
-// NewFrame makes the frame with which a message starts. It reads only what is
-// fixed, so it may be called beside other methods, and without a lock: a signature takes
-// long.
+// NewFrame returns the frame of a new message. It reads only fixed fields, so it may be called
+// concurrently with other methods and without a lock. A signature takes long.
 func (c *Core) NewFrame(m Outgoing, d Draw) (*wire.Frame, error) {
 	if m.Kind == wire.KindUser || m.Kind == wire.KindOther {
 		if err := m.fits(); err != nil {
@@ -55,8 +54,8 @@ func (c *Core) NewFrame(m Outgoing, d Draw) (*wire.Frame, error) {
 	return wire.NewMessageFrame(msg)
 }
 
-// fits reports whether every peer can take the message, whatever lies between: JSON
-// text as it is, raw bytes as a Buffer of up to four characters a byte.
+// fits returns an error if some peer could not take the message over some path. On legacy
+// links, JSON text is unchanged, and each raw byte takes up to four characters of a Buffer.
 func (m *Outgoing) fits() error {
 	if m.Form == wire.FormRaw && len(m.Payload) > wire.MaxPayload {
 		return fmt.Errorf("%w: %d bytes, at most %d reach every peer", wire.ErrTooBig, len(m.Payload), wire.MaxPayload)
@@ -65,21 +64,20 @@ func (m *Outgoing) fits() error {
 		return fmt.Errorf("%w: %d bytes of JSON, at most %d reach every peer", wire.ErrTooBig, text, wire.MaxText)
 	}
 	if m.Form == wire.FormRaw && 4*len(m.Payload)+len(m.Extra) > wire.MaxText {
-		return fmt.Errorf("%w: %d bytes and %d of JSON beside them, at most %d reach every peer", wire.ErrTooBig, len(m.Payload), len(m.Extra), wire.MaxText)
+		return fmt.Errorf("%w: %d raw bytes and %d bytes of JSON, at most %d reach every peer", wire.ErrTooBig, len(m.Payload), len(m.Extra), wire.MaxText)
 	}
 	return nil
 }
 
-// nonces has 15 decimal digits at most, as JS writes them.
-const nonces = 1e15
+const nonces = 1e15 // number of nonces; they have at most 15 decimal digits, as in JS
 
-// A Draw is what is random about a message.
+// A Draw holds the random parts of a message.
 type Draw struct {
 	nonce uint64
-	e2e   [wire.TokenSize]byte // of a signed body
+	e2e   [wire.TokenSize]byte // end-to-end id of a signed body
 }
 
-// Draw returns a fresh Draw.
+// Draw returns a new Draw.
 func (c *Core) Draw() Draw {
 	d := Draw{nonce: c.rng.Uint64N(nonces)}
 	binary.LittleEndian.PutUint64(d.e2e[:], c.rng.Uint64())
@@ -87,7 +85,7 @@ func (c *Core) Draw() Draw {
 	return d
 }
 
-// Send starts a message of the application. A message to oneself is delivered.
+// Send sends a message of the application. A message to this peer itself is delivered.
 func (c *Core) Send(now time.Duration, f *wire.Frame) error {
 	c.now = now
 	c.stats.Sent++
@@ -107,12 +105,12 @@ func (c *Core) connected() bool {
 	return slices.ContainsFunc(c.table.sorted, func(l *link) bool { return !l.ended })
 }
 
-// wait keeps a message for a link: the first one, or the one that is about to take
-// the place of another.
+// wait keeps a message until there is a first link, or until the better of two links to the
+// receiver is up.
 func (c *Core) wait(f *wire.Frame, relayed bool) error {
 	if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {
 		c.drop(DropWaitingFull, f)
-		return fmt.Errorf("no link yet, and the messages that wait for one take all the room: %w", ErrQueueFull)
+		return fmt.Errorf("no link yet, and no room for more messages that wait for one: %w", ErrQueueFull)
 	}
 	c.waiting = append(c.waiting, waiting{f, c.now, relayed})
 	c.waitSize += f.Size()
@@ -124,7 +122,7 @@ func (c *Core) wait(f *wire.Frame, relayed bool) error {
 	return nil
 }
 
-// sendWaiting sends what waited, as far as there are links now.
+// sendWaiting sends the waiting messages for which there is a link now.
 func (c *Core) sendWaiting() {
 	held := c.waiting
 	c.waiting, c.waitSize = nil, 0
@@ -138,23 +136,22 @@ func (c *Core) sendWaiting() {
 	}
 }
 
-// A Draft is a control message that is to be signed. The shell calls Compose without its
-// lock, then Composed.
+// A Draft is a control message before it is signed. The shell calls Compose without its lock,
+// and then Composed.
 type Draft struct {
 	out    Outgoing
 	draw   Draw
-	by     LinkHandle // the link to take; 0: the best one
-	search int        // the search that ends if the message goes nowhere; 0: none
+	by     LinkHandle // the link to use; 0 means the best one
+	search int        // the search that ends if the message is dropped; 0 means none
 
 	frame *wire.Frame
 	err   error
 }
 
-// Compose makes the frame of a draft. Like NewFrame, it reads only what is fixed.
+// Compose makes the frame of a draft. Like NewFrame, it reads only fixed fields.
 func (c *Core) Compose(d *Draft) { d.frame, d.err = c.NewFrame(d.out, d.draw) }
 
-// send sends a control message: one of the overlay's own. It takes the link by, if that is
-// not nil.
+// send sends a control message of the overlay over a link. A nil link means the best one.
 func (c *Core) send(by *link, m Outgoing) {
 	d := &Draft{out: m, draw: c.Draw()}
 	d.out.Sign = true
@@ -164,8 +161,8 @@ func (c *Core) send(by *link, m Outgoing) {
 	c.do(Action{Type: Compose, Draft: d})
 }
 
-// search sends a question for the peer that is nearest to an id. It reports whether this
-// peer is that one; nothing is sent then.
+// search sends a question to the peer nearest to an id. If that is this peer, search sends
+// nothing and returns true.
 func (c *Core) search(index int, m Outgoing) (last bool) {
 	if c.nearer(m.To, c.self, func(wire.ID) bool { return false }) == nil {
 		return true
@@ -175,15 +172,28 @@ func (c *Core) search(index int, m Outgoing) (last bool) {
 	return false
 }
 
-// Composed takes a draft back and sends it.
+// Composed sends a composed draft.
 func (c *Core) Composed(now time.Duration, d *Draft) {
 	c.now = now
-	if d.err != nil { // the key does not sign, or the contact that was set is too large
+	if d.err != nil { // the key failed to sign, or the contact is too large
 		c.drop(DropTooBig, nil)
 	} else {
 		c.stats.Control++
 		d.err = c.originate(d)
 	}
+	c.endDraft(d)
+}
+
+// NotComposed drops a draft that the shell had no room for.
+func (c *Core) NotComposed(now time.Duration, d *Draft) {
+	c.now = now
+	c.drop(DropRate, nil)
+	d.err = fmt.Errorf("too many messages wait for a signature: %w", ErrQueueFull)
+	c.endDraft(d)
+}
+
+// endDraft ends the search of a draft that failed.
+func (c *Core) endDraft(d *Draft) {
 	if d.err != nil && d.search != 0 {
 		c.overlay.endSearch(d.search)
 		c.do(Action{Type: Found, Index: d.search, Err: d.err})
@@ -200,16 +210,16 @@ func (c *Core) originate(d *Draft) error {
 		f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1)
 		c.copyTo(by, f)
 		return nil
-	case d.by != 0 && f.IsSearch(): // it was to begin there
+	case d.by != 0 && f.IsSearch(): // it must start on that link
 		c.drop(DropLinkEnded, f)
 		return ErrDisconnected
-	default: // if the link has ended by now, another one may have taken its place
+	default: // the link may have ended, and another one may have replaced it
 		return c.forward(f, nil)
 	}
 }
 
-// Signal sends a signal about a WebRTC connection. Nothing waits for a first link:
-// without one no peer has asked.
+// Signal sends a signal about a WebRTC connection. It does not wait for a first link, since
+// without a link no peer has asked for the connection.
 func (c *Core) Signal(now time.Duration, f *wire.Frame) error {
 	c.now = now
 	c.stats.Control++

@@ -2,7 +2,7 @@ package core
 
 import "fmt"
 
-// A DropReason says why a message went no further. Package protocol says what each means.
+// A DropReason is why a message was dropped. Package protocol documents each.
 type DropReason uint8
 
 const (
@@ -38,7 +38,7 @@ func (r DropReason) String() string {
 // Drops counts dropped messages by their reason.
 type Drops [numDropReasons]uint64
 
-// Total returns the number of drops that lost a message: all but duplicates.
+// Total returns the number of drops that lost a message. A duplicate is not one.
 func (d Drops) Total() (n uint64) {
 	for r, c := range d {
 		if DropReason(r) != DropDuplicate {
@@ -48,7 +48,7 @@ func (d Drops) Total() (n uint64) {
 	return n
 }
 
-// String lists the reasons that occurred.
+// String returns the reasons that occurred, with their counts.
 func (d Drops) String() string {
 	s := ""
 	for r, n := range d {
@@ -62,7 +62,7 @@ func (d Drops) String() string {
 	return s[1:]
 }
 
-// Map returns the counters by the reasons' names, every reason included.
+// Map returns the count of every reason by its name.
 func (d Drops) Map() map[string]uint64 {
 	m := make(map[string]uint64, len(d))
 	for r, n := range d {
@@ -71,7 +71,7 @@ func (d Drops) Map() map[string]uint64 {
 	return m
 }
 
-// Stats counts what a Core did since it was made. Package protocol says what each field counts.
+// Stats are the counters of a Core. Package protocol documents each.
 type Stats struct {
 	Links         int
 	Pending       int

@@ -3,71 +3,12 @@ package core
 import (
 	"slices"
 	"sort"
-	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A LinkHandle names a link to a Core. The shell chooses handles; none is used twice.
-type LinkHandle uint64
-
-// A link is what the core knows of one live link.
-type link struct {
-	wire.LinkInfo
-	handle    LinkHandle
-	since     time.Duration
-	heard     time.Duration // when the last frame came
-	usable    bool          // a legacy link is not before it brought a message
-	why       error         // it ended; nil: in order
-	ended     bool          // the close was asked for; its last frames may still come
-	gone      bool          // it ended because the peer is gone, not because one of the two wanted it
-	replaced  bool          // likewise, as the lesser of two links to the peer
-	extended  bool          // the peer knows this version's extensions
-	bootstrap bool          // it leads to a bootstrap
-
-	queuedFrames int // handed to the shell and not yet written
-	queuedBytes  int
-
-	pinged   bool
-	pingedAt time.Duration
-	offences int
-
-	asks    float64 // questions that the peer may ask now
-	askedAt time.Duration
-
-	delivered     int           // entries of the delivery table that came over this link
-	deliveredFrom time.Duration // since when
-}
-
-func (l *link) native() bool { return l.Kind == wire.LinkNative }
-
-// ask reports whether the peer may ask one more question, whose answer costs a signature.
-func (l *link) ask(now time.Duration) bool {
-	l.asks = min(askBurst, l.asks+(now-l.askedAt).Seconds()*askRate)
-	l.askedAt = now
-	if l.asks < 1 {
-		return false
-	}
-	l.asks--
-	return true
-}
-
-// full reports whether the link's queue takes no further frame of size bytes. All links
-// share queuesBytes; of these each has queueShare whatever the others hold.
-func (c *Core) full(l *link, size int) bool {
-	return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||
-		c.queued+size > queuesBytes && l.queuedBytes > 0 && l.queuedBytes+size > queueShare
-}
-
-func (l *link) idleLimit() time.Duration {
-	if l.OverWebRTC || l.Kind == wire.LinkWebRTC {
-		return pingIdleWebRTC
-	}
-	return pingIdle
-}
-
-// A table holds every usable link, one an id, ordered by id. Buckets decide whom
-// to seek, never whom to hear, so nothing is ever refused for want of room here.
+// A table holds one usable link for each id, in the order of the ids. It has no limit: buckets
+// decide which links the overlay seeks, and not which links it accepts.
 type table struct {
 	byID   map[wire.ID]*link
 	sorted []*link
@@ -81,7 +22,7 @@ func (t *table) search(id wire.ID) int {
 	return sort.Search(len(t.sorted), func(i int) bool { return t.sorted[i].ID.Compare(id) >= 0 })
 }
 
-// put adds l, in place of a link to the same peer.
+// put adds l, or replaces the link to the same peer by it.
 func (t *table) put(l *link) {
 	if t.byID == nil {
 		t.byID = make(map[wire.ID]*link)
@@ -95,7 +36,7 @@ func (t *table) put(l *link) {
 	t.byID[l.ID] = l
 }
 
-// remove takes l out if it is the link that is in the table.
+// remove removes l, and reports whether it was in the table.
 func (t *table) remove(l *link) bool {
 	if t.byID[l.ID] != l {
 		return false
@@ -106,8 +47,8 @@ func (t *table) remove(l *link) bool {
 	return true
 }
 
-// bucket returns the links in bucket b of self. Their ids share b bits with self and
-// differ in the next one, so they lie together.
+// bucket returns the links in bucket b of self. Their ids share b bits with self and differ
+// in the next one, so they are consecutive.
 func (t *table) bucket(self wire.ID, b int) []*link {
 	first := self.FlipBit(b)
 	last := first
@@ -126,9 +67,9 @@ func (t *table) bucket(self wire.ID, b int) []*link {
 	return t.sorted[from : from+sort.Search(len(t.sorted)-from, func(i int) bool { return t.sorted[from+i].ID.Compare(last) > 0 })]
 }
 
-// nearest visits the links from the nearest to target on, until visit returns
-// false. Ids that share their first i bits lie together in id order, so each step
-// splits a run at its next bit and goes into target's half first.
+// nearest visits the links, the nearest to target first, until visit returns false. Ids that
+// share their first i bits are consecutive. So each step splits a run at its next bit and
+// visits target's half first.
 func (t *table) nearest(target wire.ID, visit func(*link) bool) {
 	walkNearest(t.sorted, target, 0, visit)
 }
@@ -154,7 +95,8 @@ func walkNearest(run []*link, target wire.ID, bit int, visit func(*link) bool) b
 	}
 }
 
-// closest returns up to n links nearest to target for which keep holds.
+// closest returns at most n links for which keep returns true, the nearest to target first. A
+// nil keep means all links.
 func (t *table) closest(target wire.ID, n int, keep func(*link) bool) []*link {
 	var out []*link
 	t.nearest(target, func(l *link) bool {
@@ -164,4 +106,15 @@ func (t *table) closest(target wire.ID, n int, keep func(*link) bool) []*link {
 		return len(out) < n
 	})
 	return out
+}
+
+// compareDistance returns -1, 0 or 1: the order of a and b by their distance to target.
+func compareDistance(target, a, b wire.ID) int {
+	switch {
+	case target.Closer(a, b):
+		return -1
+	case target.Closer(b, a):
+		return 1
+	}
+	return 0
 }

@@ -17,7 +17,7 @@ func randomID(rng *rand.Rand) (id wire.ID) {
 	return id
 }
 
-// crowd gives ids some of which share long prefixes with self.
+// crowd returns n ids, half of which share up to 29 bits with self.
 func crowd(rng *rand.Rand, self wire.ID, n int) []wire.ID {
 	ids := make([]wire.ID, n)
 	for i := range ids {
@@ -79,21 +79,23 @@ func TestTableOrder(t *testing.T) {
 	}
 }
 
-// A table keeps one link a peer; the one that was replaced does not take it out.
+// TestTableReplace checks that a table keeps one link to each peer, and that removing a
+// replaced link does not remove the new one.
 func TestTableReplace(t *testing.T) {
 	var tab table
 	old, young := &link{LinkInfo: wire.LinkInfo{ID: wire.ID{1}}, handle: 1}, &link{LinkInfo: wire.LinkInfo{ID: wire.ID{1}}, handle: 2}
 	tab.put(old)
 	tab.put(young)
 	if tab.remove(old) || tab.len() != 1 || tab.get(wire.ID{1}) != young {
-		t.Error("the old link took the new one out")
+		t.Error("removing the old link removed the new one")
 	}
 	if !tab.remove(young) || tab.len() != 0 {
-		t.Error("the new link stays")
+		t.Error("the new link was not removed")
 	}
 }
 
-// A seenTable must know everything younger than its age, and nothing that is twice as old.
+// TestSeenAge checks that a seenTable has all entries younger than its age, and none of more
+// than twice its age.
 func TestSeenAge(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	tab := newSeenTable(time.Minute, 1<<20)
@@ -102,7 +104,7 @@ func TestSeenAge(t *testing.T) {
 	for now := time.Duration(0); now < 10*time.Minute; now += time.Duration(rng.IntN(1000)) * time.Millisecond {
 		h := rng.Uint64() | 1
 		if !tab.add(now, h) || tab.add(now, h) {
-			t.Fatal("new is not new, or known not known")
+			t.Fatal("add returned false for a new entry, or true for a known one")
 		}
 		added[h] = now
 		order = append(order, h)
@@ -110,13 +112,14 @@ func TestSeenAge(t *testing.T) {
 			h := order[rng.IntN(len(order))]
 			known, age := tab.has(now, h), now-added[h]
 			if !known && age < time.Minute || known && age > 2*time.Minute+time.Second {
-				t.Fatalf("after %v: %v", age, known)
+				t.Fatalf("has = %v after %v", known, age)
 			}
 		}
 	}
 }
 
-// A seenTable is bounded by bytes, however fast it fills, and a quarter more while it grows.
+// TestSeenBound checks that a seenTable that fills fast takes at most its bytes, and a quarter
+// more while it grows.
 func TestSeenBound(t *testing.T) {
 	const bytes = 1 << 14
 	tab := newSeenTable(time.Minute, bytes)
@@ -124,7 +127,7 @@ func TestSeenBound(t *testing.T) {
 		h := i * 0x9e3779b97f4a7c15
 		tab.add(0, h)
 		if !tab.has(0, h) {
-			t.Fatalf("entry %d is forgotten at once", i)
+			t.Fatalf("entry %d was evicted at once", i)
 		}
 		if n := tab.young.bytes() + tab.old.bytes(); n > bytes*5/4 {
 			t.Fatalf("%d bytes after %d entries", n, i)
@@ -142,8 +145,8 @@ func (s *hashSet) bytes() (n int) {
 	return n
 }
 
-// No add takes long, however large the table is: a router holds its lock meanwhile. What a
-// set does at an add is bounded by steps, which are counted here; time is not.
+// TestSeenGrowsInSteps checks that no add copies or allocates many slots, however large the
+// set is, since a router holds its lock during an add. The test counts steps and not time.
 func TestSeenGrowsInSteps(t *testing.T) {
 	var s hashSet
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -153,15 +156,15 @@ func TestSeenGrowsInSteps(t *testing.T) {
 		s.add(h)
 		all = append(all, h)
 		if s.slots.size == slots && s.copied-copied > slotsPerCopy {
-			t.Fatalf("%d slots were copied at once", s.copied-copied)
+			t.Fatalf("one add copied %d slots", s.copied-copied)
 		}
 		if s.slots.size > slots && s.copied > slotsPerCopy {
-			t.Fatalf("%d slots were copied when the set grew", s.copied)
+			t.Fatalf("the add that made the set grow copied %d slots", s.copied)
 		}
 	}
 	for _, chunk := range s.slots.chunks {
 		if len(chunk) > chunkSlots {
-			t.Fatalf("a chunk of %d slots was made at once", len(chunk))
+			t.Fatalf("a chunk has %d slots", len(chunk))
 		}
 	}
 	for _, h := range all {
@@ -180,14 +183,14 @@ func TestLearnedRoutes(t *testing.T) {
 	a, b, via := randomID(rng), randomID(rng), randomID(rng)
 	tab.learn(0, a, via)
 	if got, ok := tab.via(29*time.Second, a); !ok || got != via {
-		t.Error("forgotten after 29 s")
+		t.Error("the route of a is gone after 29 s")
 	}
 	tab.learn(40*time.Second, b, via)
 	if _, ok := tab.via(80*time.Second, a); ok {
-		t.Error("known after 80 s")
+		t.Error("the route of a is there after 80 s")
 	}
 	if _, ok := tab.via(69*time.Second, b); !ok {
-		t.Error("forgotten after 29 s")
+		t.Error("the route of b is gone after 29 s")
 	}
 	for range 10 * maxLearned {
 		tab.learn(80*time.Second, randomID(rng), via)
@@ -197,10 +200,11 @@ func TestLearnedRoutes(t *testing.T) {
 	}
 }
 
-// One neighbour cannot push what others brought out of the delivery table.
+// TestDeliveryQuota checks that one neighbour cannot evict the entries of others from the
+// delivery table.
 func TestDeliveryQuota(t *testing.T) {
 	c := newTestCore(abbreviated("80"), nil)
-	c.delivered = newSeenTable(deliverAge, 1<<12) // 256 entries a generation, 64 a link
+	c.delivered = newSeenTable(deliverAge, 1<<12) // 256 slots in a generation, 64 entries for a link
 	for i, id := range []string{"40", "c0"} {
 		if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: abbreviated(id), Kind: wire.LinkNative}, Inbound()); err != nil {
 			t.Fatal(err)
@@ -221,18 +225,19 @@ func TestDeliveryQuota(t *testing.T) {
 	for n := range 10_000 {
 		message(2, n+1)
 	}
-	c.transit = newTransit() // only the delivery table is asked
+	c.transit = newTransit() // leaves the decision to the delivery table
 	before := c.stats.Delivered
 	message(1, 0)
 	if c.stats.Delivered != before || c.stats.Dropped[DropDuplicate] != 1 {
-		t.Error("a flood over another link made a message new again")
+		t.Error("a flood over another link had a message delivered again")
 	}
 	if n := c.delivered.len(); n > 65 {
-		t.Errorf("%d entries, want one and the flooding link's share of 64", n)
+		t.Errorf("%d entries, want at most 65: one, and the flooding link's share of 64", n)
 	}
 }
 
-// A blocked writer costs its link the queue, and nobody else anything.
+// TestQueueBound checks that the queue of a blocked link is bounded, and that another link
+// still has room.
 func TestQueueBound(t *testing.T) {
 	for _, size := range []int{10, 60_000} {
 		c := newTestCore(abbreviated("80"), nil)
@@ -271,12 +276,13 @@ func TestQueueBound(t *testing.T) {
 		}
 		f, err := c.NewFrame(Outgoing{To: abbreviated("c0"), Form: wire.FormRaw, Payload: make([]byte, size)}, c.Draw())
 		if err != nil || c.Send(0, f) != nil {
-			t.Error("the other link is refused too")
+			t.Error("a message to the other link was refused")
 		}
 	}
 }
 
-// What waits for a first link is bounded in number and in bytes.
+// TestWaitingBound checks that the messages that wait for a first link are bounded in number
+// and in bytes.
 func TestWaitingBound(t *testing.T) {
 	for _, size := range []int{10, 60_000} {
 		c := newTestCore(abbreviated("80"), nil)
@@ -301,7 +307,7 @@ func TestWaitingBound(t *testing.T) {
 	}
 }
 
-// An origin refuses what some peer could not take.
+// TestSendLimits checks that an origin refuses a message that some peer could not take.
 func TestSendLimits(t *testing.T) {
 	c := newTestCore(abbreviated("80"), nil)
 	for _, x := range []struct {

@@ -6,25 +6,25 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// An EventType says what an Event tells of.
+// An EventType is the kind of an Event.
 type EventType uint8
 
 const (
-	MessageReceived  EventType = iota // Peer brought it
-	MessageSent                       // it was queued for Peer
-	MessageKept                       // it waits for a link
-	MessageDelivered                  // it was for this peer
-	MessageDropped                    // it went no further, for Reason
+	MessageReceived  EventType = iota // from Peer
+	MessageSent                       // queued for Peer
+	MessageKept                       // waits for a link
+	MessageDelivered                  // was for this peer
+	MessageDropped                    // because of Reason
 	LinkUp                            // Peer is linked
-	LinkDown                          // Peer is not linked any more, for Err
+	LinkDown                          // Peer is no longer linked, because of Err
 )
 
 func (t EventType) String() string {
 	return [...]string{"received", "sent", "kept", "delivered", "dropped", "link up", "link down"}[t]
 }
 
-// An Event is one step of a message, or the beginning or end of a link. Package protocol
-// says what each field holds.
+// An Event is one step of a message, or the start or end of a link. Package protocol
+// documents each field.
 type Event struct {
 	Type     EventType
 	Peer     wire.ID
@@ -60,15 +60,15 @@ func (e Event) String() string {
 // Trace sets whether events are collected. They cost a hash of each message.
 func (c *Core) Trace(on bool) { c.tracing = on }
 
-// Events returns what happened since the last call, in order. The caller owns the slice
-// until the next call of any method.
+// Events returns the events since the last call, in order. The caller owns the slice until
+// the next call of any method.
 func (c *Core) Events() []Event {
 	e := c.events
 	c.events = c.events[:0]
 	return e
 }
 
-// note collects an event about a message; f may be nil.
+// note adds an event about a message. A nil f means that its fields are not known.
 func (c *Core) note(t EventType, f *wire.Frame, peer wire.ID, reason DropReason) {
 	if !c.tracing {
 		return
@@ -86,7 +86,7 @@ func (c *Core) noteLink(t EventType, id wire.ID, err error) {
 	}
 }
 
-// drop counts a message that goes no further; f is nil if there is no more to tell of it.
+// drop counts a dropped message. A nil f means that its fields are not known.
 func (c *Core) drop(reason DropReason, f *wire.Frame) {
 	c.stats.Dropped[reason]++
 	c.note(MessageDropped, f, wire.ID{}, reason)

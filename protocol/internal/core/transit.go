@@ -2,20 +2,20 @@ package core
 
 import "time"
 
-// A transit table remembers the messages that this peer passed on, and those that it keeps
-// until it can, by the hash of each: a second copy of them is a duplicate. A copy that
-// went nowhere leaves no trace: it may have come with a spent budget, a full path, or at a
-// moment when every queue was full, and must not take a better copy along.
+// A transit table has the hashes of the messages that this peer forwarded or delivered, and
+// of those that wait for a link. Another copy of such a message is a duplicate. A dropped
+// copy leaves no entry. It may have had a spent budget or a full path, or every queue was
+// full. A better copy that arrives later must not count as its duplicate.
 type transit struct {
 	done seenTable
-	kept map[uint64]struct{} // at most maxWaiting and maxHeld
+	kept map[uint64]struct{} // at most maxWaiting plus maxHeld
 }
 
 func newTransit() transit {
 	return transit{done: newSeenTable(seenAge, seenBytes), kept: make(map[uint64]struct{})}
 }
 
-// has reports whether a message was passed on or is kept.
+// has reports whether a message was forwarded or delivered, or waits here.
 func (t *transit) has(now time.Duration, h uint64) bool {
 	if _, kept := t.kept[h]; kept {
 		return true
@@ -23,14 +23,15 @@ func (t *transit) has(now time.Duration, h uint64) bool {
 	return t.done.has(now, h)
 }
 
-// keep notes a message that waits here.
+// keep adds a message that waits here.
 func (t *transit) keep(h uint64) { t.kept[h] = struct{}{} }
 
-// finish notes that a message went on, or arrived.
+// finish adds a message that was forwarded or delivered. It must not be in the table, unless it
+// waited here.
 func (t *transit) finish(now time.Duration, h uint64) {
 	delete(t.kept, h)
-	t.done.add(now, h)
+	t.done.put(now, h)
 }
 
-// lose forgets a message that went nowhere.
+// lose removes a waiting message that was dropped.
 func (t *transit) lose(h uint64) { delete(t.kept, h) }
