@@ -60,9 +60,13 @@ func New(o Options) (*PeerRelay, error) {
 
 // Attach starts a peer on a libp2p host that is the caller's, and stays open when the peer
 // ends. The host opens no port for legacy peers: Handler serves them on an HTTP server of
-// the caller's, and Options.URLs are where they find it.
+// the caller's, and Options.URLs are where they find it. Options.TLSClient is only for
+// dialling wss:// URLs.
 func Attach(h host.Host, o Options) (*PeerRelay, error) {
-	return started(newPeerRelay(), o, func(no node.Options) (*node.Node, error) { return node.Attach(h, no) })
+	return started(newPeerRelay(), o, func(no node.Options) (*node.Node, error) {
+		no.TLSClient = nil // the legacy transport has it; those of the host have their own
+		return node.Attach(h, no)
+	})
 }
 
 func started(p *PeerRelay, o Options, newNode func(node.Options) (*node.Node, error)) (*PeerRelay, error) {
