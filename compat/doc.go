@@ -68,7 +68,7 @@
 // package does something else, this one does as it was published:
 //
 //   - Send of offset 6 and length 5 sends five bytes from offset six. In JS the length is
-//     where they end, so that nothing is sent. What the buffer has not is an error.
+//     where they end, so that nothing is sent. Bytes beyond the buffer are an error.
 //   - SendTo, SendList, and no id: JS names these overloads and throws at them. No id is
 //     "localhost", as in dgram.
 //   - Close without a port to listen on works and there is a close event. JS throws.
@@ -80,12 +80,12 @@
 //     datagram claims, such as "localhost". The port is only claimed in both.
 //   - Send's error, which its callbacks hear too, says that the datagram is lost already.
 //     JS says nothing, and calls nothing back, for an IP address or a port of localhost that
-//     nobody has.
-//   - What throws in JS is an error that is returned: ErrNotRunning, ErrBound.
+//     no socket has.
+//   - Calls that throw in JS return an error: ErrNotRunning, ErrBound.
 //   - Size is in RemoteInfo, as in dgram; JS leaves it out.
-//   - A message that is no datagram, on which a JS socket ends, reaches s.Peer().OnMessage
-//     alone.
-//   - What dgram has and peers have not, such as multicast, is refused by an error that
+//   - A message that is no datagram, on which a JS socket ends, reaches only
+//     s.Peer().OnMessage.
+//   - Calls of dgram that make no sense here, such as multicast, return an error that
 //     matches ErrNotImplemented. JS throws for eight of these calls and lacks the others.
 //
 // Some is as in JS and not as in dgram: a socket receives before it is bound; Send does
@@ -99,5 +99,5 @@
 //
 // A datagram has at most 63,900 bytes. Events that happen before the first listener are kept
 // for it: up to 1,024 of each kind, and 1 MiB of messages or datagrams. The rest is dropped.
-// Package legacy tells of the limits of links, and of its threat model.
+// Package legacy has the limits of links, and the threat model.
 package compat

@@ -8,14 +8,14 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// The events of one kind that wait for their first listener. What comes beyond is dropped.
+// The events of one kind that wait for their first listener. More are dropped.
 const (
 	maxKept      = 1024    // events
 	maxKeptBytes = 1 << 20 // bytes that listeners.size counts
 )
 
 // calls has one goroutine make the calls of all of a peer's handlers, so that they run one
-// at a time and no lock is held while they do.
+// after the other and no lock is held while they do.
 type calls struct {
 	// Fixed before run.
 	now  chan func()   // taken when the calls before have returned

@@ -49,7 +49,7 @@ func TestNoHandlerRunsAfterTheEnd(t *testing.T) {
 	})
 }
 
-// What a handler registers while the peer ends is called, however deep.
+// A handler that a handler registers while the peer ends is called, however deep.
 func TestWhatAHandlerRegistersIsCalled(t *testing.T) {
 	l, c := newListeners()
 	var second, third listeners[int]

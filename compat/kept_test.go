@@ -20,8 +20,8 @@ func settle(c *calls) {
 	<-called
 }
 
-// What no listener hears is bounded by its number and by its bytes, is decoded only when
-// it is heard, and then makes room.
+// Messages that no listener hears are bounded by their number and their bytes, are decoded
+// only when they are heard, and then make room.
 func TestKeptIsBounded(t *testing.T) {
 	p := newPeerRelay()
 	startCalls(t, p.calls)

@@ -25,8 +25,8 @@ type Options struct {
 	NoWebRTC bool
 
 	// WRTC says how WebRTC links are made, to pages in browsers and to other peers that
-	// have no port. Its zero value makes them. What is nil of Logger and MayDial is the
-	// node's own.
+	// have no port. Its zero value makes them. A nil Logger or MayDial is the node's
+	// own.
 	WRTC legacy.WebRTCOptions
 }
 

@@ -268,8 +268,9 @@ func (p *PeerRelay) Close() error {
 // Buffer, and Undefined where there is none. A number beyond float64 is infinite, and
 // half a surrogate pair in a string becomes U+FFFD: OnReceive has the text itself.
 //
-// Listeners are called one at a time, and none after Close has returned. What happens before the first one of a kind is
-// added is kept for it, up to 1,024 events, and of messages up to 1 MiB.
+// Listeners are called one after the other, and none after Close has returned. Events that
+// happen before the first listener of a kind is added are kept for it: up to 1,024, and of
+// messages up to 1 MiB.
 func (p *PeerRelay) OnMessage(f func(data any, from protocol.ID)) {
 	if f != nil {
 		p.OnReceive(func(m Message) { f(m.Data, m.From) })
@@ -312,7 +313,7 @@ func (p *PeerRelay) OnPeer(f func(id protocol.ID)) { p.peer.add(f) }
 func (p *PeerRelay) OnDisconnect(f func(id protocol.ID)) { p.down.add(f) }
 
 // OnError adds a listener for what went wrong and is tried again: a bootstrap that
-// does not answer. What ends a call is that call's own error.
+// does not answer. An error that ends a call is returned by that call.
 func (p *PeerRelay) OnError(f func(error)) { p.err.add(f) }
 
 func (p *PeerRelay) onPeer(id protocol.ID) {

@@ -116,8 +116,8 @@ func TestPublicationOfSocket(t *testing.T) {
 	await(t, "the relay's first peer event", joined)
 	await(t, "the relay's second peer event", joined)
 
-	// The returned object tries to match the interface provided by dgram's Socket. What follows
-	// is the example of dgram's documentation.
+	// The returned object tries to match the interface provided by dgram's Socket. Here is
+	// the example of dgram's documentation.
 	//
 	// server.on('error', (err) => { console.error(`server error:\n${err.stack}`); server.close() })
 	server.OnError(func(err error) {
@@ -214,7 +214,7 @@ func TestPublicationOfSocket(t *testing.T) {
 	awaitValue(t, "close", closed, "by its peer")
 }
 
-// awaitValue waits until a channel gives a value, and passes over others.
+// awaitValue waits until a channel has a value, and passes over others.
 func awaitValue[T comparable](t *testing.T, what string, c <-chan T, want T) {
 	t.Helper()
 	for got := await(t, what, c); got != want; got = await(t, what, c) {

@@ -2,7 +2,7 @@ package compat
 
 import "fmt"
 
-// What dgram has and a network of peers has not. Each call is refused with an error that
+// The calls of dgram that a network of peers has not. Each is refused with an error that
 // names it and matches ErrNotImplemented and errors.ErrUnsupported; the npm package throws
 // for the first eight, and has none of the others.
 
@@ -18,7 +18,7 @@ const (
 	noConnect = "a socket has no fixed receiver; Peer().Connect forms a link"
 )
 
-// SetBroadcast is refused: there is no address that means everybody.
+// SetBroadcast is refused: there is no address that means all peers.
 func (*Socket) SetBroadcast(on bool) error { return refuse("setBroadcast", noGroups) }
 
 // SetTTL is refused.

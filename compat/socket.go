@@ -30,8 +30,7 @@ const MaxDatagram = 63_900
 // Family is the family of every address of a Socket.
 const Family = "peer-relay"
 
-// The ports that are given by chance. JS gives 0 to 9,998; 0 is refused by much that
-// takes a port.
+// The ports that are taken at random. JS takes 0 to 9,998; much that takes a port refuses 0.
 const (
 	firstChancePort = 1
 	lastChancePort  = 9998
@@ -59,8 +58,8 @@ type SocketAddress struct {
 	Port    int    // 0 to 65535
 }
 
-// RemoteInfo tells of a datagram that came: where its sender is, by the envelope's word for
-// the id and by the datagram's own for the port, and what dgram tells besides.
+// RemoteInfo describes a datagram that came: where its sender is, by the id of the envelope
+// and the port that the datagram itself claims, and what dgram says besides.
 type RemoteInfo struct {
 	SocketAddress
 	Size   int  // bytes
@@ -97,7 +96,7 @@ const (
 )
 
 // NewSocket starts a peer with a socket on it. It takes what New takes, and says what New
-// says. The socket has a port by chance until Bind.
+// says. The socket has a random port until Bind.
 func NewSocket(o Options) (*Socket, error) {
 	p := newPeerRelay()
 	s := newSocket(p)
@@ -125,21 +124,21 @@ func newSocket(p *PeerRelay) *Socket {
 // Destroy closes the socket.
 func (s *Socket) Peer() *PeerRelay { return s.peer }
 
-// Address gives the socket's own address, also when it is closed.
+// Address returns the socket's own address, also when it is closed.
 func (s *Socket) Address() SocketAddress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return SocketAddress{Address: s.peer.ID().String(), Family: Family, Port: s.port}
 }
 
-// Bind gives the socket a port, and listens: the callback and the listening event come
+// Bind assigns a port to the socket, and listens: the callback and the listening event come
 // when the first peer is linked. It does not wait for that.
 //
 //	socket.bind()             s.Bind(0)
 //	socket.bind(cb)           s.Bind(0, cb)
 //	socket.bind(port[, cb])   s.Bind(port, cb…)
 //
-// Port 0 is one by chance. Sockets are told apart by their ids, so several may have one
+// Port 0 is a random one. Sockets are told apart by their ids, so several may have one
 // port; that of "localhost" is the last one's that was bound.
 func (s *Socket) Bind(port int, cb ...func()) error {
 	if err := checkPort(port); err != nil {
@@ -255,7 +254,7 @@ func (s *Socket) send(buffer []byte, port int, address string) error {
 	return s.peer.node.Router().Send(id, protocol.FormJSON, text)
 }
 
-// lookUp gives the id that an address means.
+// lookUp returns the id that an address means.
 func lookUp(port int, address string) (protocol.ID, error) {
 	switch address {
 	case "", "localhost", "127.0.0.1":
@@ -288,8 +287,8 @@ func appendDatagram(b, buffer []byte, from protocol.ID, port int) []byte {
 	return append(b, '}')
 }
 
-// parseDatagram reads what new Buffer(msg.buffer) and msg.port of JS can be. What the
-// message says of its address means nothing, and is not read.
+// parseDatagram reads what new Buffer(msg.buffer) and msg.port of JS can be. The
+// address in the message means nothing, and is not read.
 func parseDatagram(text []byte) (buffer []byte, port int, ok bool) {
 	data, number := twoMembers(text, "buffer", "port")
 	// A port that came from a command line is a string there.
@@ -301,7 +300,7 @@ func parseDatagram(text []byte) (buffer []byte, port int, ok bool) {
 	return buffer, int(n), ok
 }
 
-// twoMembers gives the values that two keys have in an object, nil for none.
+// twoMembers returns the values that two keys have in an object, nil for none.
 func twoMembers(text []byte, a, b string) (ofA, ofB []byte) {
 	members, err := rawjson.AppendMembers(nil, text)
 	if err != nil {
@@ -358,8 +357,8 @@ func parseBytes(text []byte) (bytes []byte, ok bool) {
 	return bytes, true
 }
 
-// onMessage takes a message that came for the peer. What is no datagram ends a JS socket;
-// here the peer's listeners alone hear of it, as of one that is too large.
+// onMessage takes a message that came for the peer. A message that is no datagram
+// ends a JS socket; here only the peer's listeners hear it, as one that is too large.
 func (s *Socket) onMessage(m protocol.Message) {
 	if m.Form != protocol.FormJSON || s.peer.isEnding() {
 		return
@@ -377,7 +376,7 @@ func (s *Socket) onMessage(m protocol.Message) {
 
 // Close closes the socket and its peer. It does not wait: the callbacks, and before them
 // the close event, come when all is freed. It works without a port to listen on, too.
-// Closing again gives ErrNotRunning; then no callback is called.
+// Closing again returns ErrNotRunning; then no callback is called.
 func (s *Socket) Close(cb ...func()) error {
 	if !s.peer.end() {
 		return ErrNotRunning
@@ -430,7 +429,7 @@ type localPorts struct {
 // end, once.
 var local = localPorts{sockets: make(map[int]*Socket)}
 
-// put gives a socket a port, which another loses if it has it. Port 0 is a free one.
+// put assigns a port to a socket; another socket that has it loses it. Port 0 is a free one.
 func (l *localPorts) put(s *Socket, port int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -163,7 +163,7 @@ func TestSocketSendRefuses(t *testing.T) {
 }
 
 // The sender is who the envelope says, whatever the datagram claims, and what is no
-// datagram reaches the peer's listeners alone.
+// datagram reaches only the peer's listeners.
 func TestSocketBelievesTheEnvelope(t *testing.T) {
 	a, b := sockets(t)
 	heard := make(chan any, 10)

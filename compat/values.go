@@ -52,7 +52,7 @@ func canonical(text []byte) (wire.Form, []byte, error) {
 }
 
 // An incoming is a message as it waits for listeners: a value may take forty times the
-// room of its text. They hear it one at a time, so nothing guards it.
+// room of its text. They hear it one after the other, so nothing guards it.
 type incoming struct {
 	m      protocol.Message
 	done   bool // open was called

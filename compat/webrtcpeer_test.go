@@ -31,7 +31,7 @@ func kinds(from, to *compat.PeerRelay) (kinds []protocol.LinkKind) {
 	return kinds
 }
 
-// Two peers that nobody can dial are linked through a third, by a data channel, and
+// Two peers that no peer can dial are linked through a third, by a data channel, and
 // need the third no more.
 func TestPeersWithoutPorts(t *testing.T) {
 	hub := newHub(t)
@@ -75,7 +75,7 @@ func TestPeersWithoutPorts(t *testing.T) {
 	}
 }
 
-// What is wrong is said before anything is opened, and named.
+// A wrong option is named before anything is opened.
 func TestWebRTCOptions(t *testing.T) {
 	turn := func(user string) []legacy.ICEServer {
 		return []legacy.ICEServer{{URLs: []string{"stun:ok.example.com", "turn:turn.example.com"}, Username: user}}
@@ -121,7 +121,7 @@ func TestWebRTCOptions(t *testing.T) {
 	}
 }
 
-// A port that is taken is an error like the TCP port's, and closing gives it back.
+// A port that is taken is an error like the TCP port's, and closing frees it.
 func TestWebRTCPort(t *testing.T) {
 	w, err := legacy.NewWebRTC(legacy.WebRTCOptions{SharePort: true})
 	if err != nil {

@@ -24,8 +24,8 @@ import (
 //	{"type":"signal","data":{…}}           KindSignal  FormJSON
 //	anything else                          KindOther   FormWholeJSON
 //
-// A message that is to be passed on is translated only if the way back gives what it
-// was, down to the byte; ids alone may become lower-case hex, which every peer reads
+// A message that is to be passed on is translated only if the way back restores it,
+// down to the byte; only ids may become lower-case hex, which every peer reads
 // alike. So what another implementation writes in another way stays as it is. A
 // message for this peer itself is read as JS reads it: white space, the order of keys
 // and further ones do not matter.
@@ -62,7 +62,7 @@ type dataMember struct {
 	exact  bool   // it has the exact spelling
 	typ    []byte // raw, of its member type
 	value  []byte // raw, of its member data
-	buffer []byte // what value means if it is exactly a Buffer, else nil
+	buffer []byte // what value means if it is exactly a Buffer, otherwise nil
 }
 
 // scan reads the next value of s, whose whole text is given.
@@ -129,7 +129,7 @@ type badData string
 
 func (e badData) Error() string { return string(e) }
 
-// native gives what the data means. liberal says that the message is for this peer,
+// native returns what the data means. liberal says that the message is for this peer,
 // which reads it as JS does.
 func (d *dataMember) native(liberal bool) (kind wire.Kind, form wire.Form, payload []byte, err error) {
 	if !d.object {

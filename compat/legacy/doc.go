@@ -6,7 +6,7 @@
 //	a page  ── legacy JSON on a data channel ┘
 //
 // It needs package protocol only, so that it works on any host. A program that has a
-// Router, or a node on a libp2p host of its own, gives it a WebSocket as a Dialer and a
+// Router, or a node on a libp2p host of its own, hands it a WebSocket as a Dialer and a
 // WebRTC as a Dialer and Signaller; the WebSocket's Handler takes what comes in at an HTTP
 // server. PeerRelay in package compat does all of that.
 //
@@ -30,8 +30,8 @@
 //
 // At most twelve connections are made by WebRTC at once because other peers want them, and
 // six that this peer wants. Each takes up to 15 s. At most 512 that others wanted are alive
-// at once, links among them; beyond that no offer is answered. What is malformed is dropped
-// and counted. It does not end the link, since a JS peer passes on whatever it is sent.
+// at once, links among them; beyond that no offer is answered. Malformed messages are dropped
+// and counted. They do not end the link, since a JS peer passes on whatever it is sent.
 //
 // # Threat model
 //
@@ -60,7 +60,7 @@
 // until there is an answer or the connection ends, also while it is a link. The answer is
 // believed, whatever the address.
 //
-// A peer tells of its own addresses by the same rule. So the relays of its signals, and the
+// A peer names its own addresses by the same rule. So the relays of its signals, and the
 // peer that gets them, see the private address of a machine that has no public one.
 //
 // # The other end of a data channel

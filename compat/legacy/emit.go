@@ -79,7 +79,7 @@ func appendExtra(b, extra []byte) (with []byte, saysAll bool, err error) {
 		with = append(with, ',')
 		with = appendMember(with, m)
 	}
-	// What was written is extra without its brackets, after a comma.
+	// The text that was written is extra without its brackets, after a comma.
 	saysAll = len(with)-len(b) == len(extra)-1 && len(ms) > 0 && bytes.Equal(with[len(b)+1:], extra[1:len(extra)-1])
 	return with, saysAll, nil
 }

@@ -113,7 +113,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// What stands in the members around it need not be said twice.
+// A head whose content stands in the members around it is left out.
 func TestHeadIsCarriedOnlyIfNeeded(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -12,8 +12,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// FuzzMessage reads its input as a text and as a native frame. What is taken must
-// survive being written and read again, and what is written must be JSON.
+// FuzzMessage reads its input as a text and as a native frame. A message that is taken
+// must survive being written and read again, and its text must be JSON.
 func FuzzMessage(f *testing.F) {
 	for _, v := range readVectors(f, "control", "relayed", "user", "carried") {
 		f.Add([]byte(v.Frame))

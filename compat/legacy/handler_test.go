@@ -24,7 +24,7 @@ func newHandled(t *testing.T) (*wsPeer, *Handler, string) {
 	return p, h, "ws" + strings.TrimPrefix(s.URL, "http")
 }
 
-// An HTTP server of somebody else serves a JS peer, and one of ours.
+// An HTTP server of the program serves a JS peer, and one of ours.
 func TestHandler(t *testing.T) {
 	p, _, url := newHandled(t)
 	js := dialJS(t, url+"/any/path")

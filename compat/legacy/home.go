@@ -10,13 +10,13 @@ import (
 )
 
 // ICE has both ends send small packets to each address that the other one names, and the
-// names come from strangers. So that nobody can make a peer knock at the doors of a
-// network that it merely can reach, addresses are told and tried by the same rule:
+// names come from strangers. So that no stranger can make a peer send to addresses of
+// a network that it merely can reach, addresses are told and tried by the same rule:
 //
 //	public            always
 //	loopback          WebRTCOptions.Loopback, or if a peer there may be dialled at all
 //	private           if this machine has no public address of the same family, or
-//	                  likewise
+//	                  a peer there may be dialled
 //	.local (mDNS)     as private, or as loopback: it is a page on one of them
 //	all others        never: unspecified, multicast, link-local, broadcast
 //

@@ -119,8 +119,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// What a session has in it of candidates is looked at like those that come one by one, and
-// counts like them.
+// Candidates within a session are looked at like those that come one by one, and count like
+// them.
 func TestSplitSDP(t *testing.T) {
 	text := func(n int) []byte {
 		return []byte(`{"type":"offer","sdp":"` + testSDP + strings.Repeat(`a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n`, n) + `a=end-of-candidates\r\n"}`)

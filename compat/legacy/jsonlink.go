@@ -40,7 +40,7 @@ func (l *jsonLink) tell(f *wire.Frame) {
 	}
 }
 
-// held gives the frame that waits for its turn, if there is one.
+// held returns the frame that waits for its turn, if there is one.
 func (l *jsonLink) held() *wire.Frame {
 	f := l.next
 	l.next = nil
@@ -60,7 +60,7 @@ func (l *jsonLink) parse(text []byte, scratch *[]byte) (*wire.Frame, error) {
 	return f, nil
 }
 
-// hello gives the hello that a peer shows with its first findPeers, if this is it:
+// hello returns the hello that a peer shows with its first findPeers, if this is it:
 // from the peer itself, and not passed on.
 func (l *jsonLink) hello(f *wire.Frame, shown []byte) *wire.Frame {
 	if shown == nil || l.greeted || f.Body.Kind != wire.KindFind || f.Body.From != l.info.ID || f.PathLen() != 1 || f.PathAt(0) != l.info.ID {

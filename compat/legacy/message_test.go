@@ -47,14 +47,14 @@ func emit(t testing.TB, f *wire.Frame) string {
 	return string(b)
 }
 
-// envelope writes a message from A to B with this data and what else there is to
+// envelope writes a message from A to B with this data and the members that
 // stand behind it.
 func envelope(data, more string) string {
 	return fmt.Sprintf(`{"to":"%v","from":"%v","path":["%v"],"nonce":"1","data":%s%s}`, idB, idA, idA, data, more)
 }
 
-// asJSHop gives what a JS relay makes of a message: to and from as Buffers, its own
-// id at the end of the path, all written anew by JSON.stringify.
+// asJSHop returns what a JS relay makes of a message: to and from as Buffers, its own
+// id at the end of the path, all written again by JSON.stringify.
 func asJSHop(t testing.TB, text string, relay protocol.ID) string {
 	t.Helper()
 	ms, err := rawjson.AppendMembers(nil, []byte(text))
@@ -221,7 +221,7 @@ func TestData(t *testing.T) {
 	}
 	for _, test := range []struct {
 		data   string
-		passed meaning // when it is for somebody else
+		passed meaning // when it is for another peer
 		mine   *meaning
 	}{
 		{`{"type":"user"}`, meaning{user, none, ""}, nil},

@@ -38,7 +38,7 @@ import (
 // members around it.
 const maxText = 1_153_433
 
-// Of pr.v so many bytes, and features, are looked at.
+// Limits of pr.v: bytes, and features, that are looked at.
 const (
 	maxShown    = 2048
 	maxFeatures = 32
@@ -79,7 +79,7 @@ type legacyMessage struct {
 	fault error // the first thing wrong with a member
 }
 
-// A prMember is the member pr. What is absent is nil.
+// A prMember is the member pr. An absent member is nil.
 type prMember struct {
 	head, sig, record []byte // raw base64url
 	hop               []byte // raw hex
@@ -139,7 +139,7 @@ func plainKey(key []byte) []byte {
 // a decoded Buffer, to be used again.
 //
 // The error wraps wire.ErrPassedOn if an honest JS neighbour may have passed the
-// message on, and else wire.ErrMalformed.
+// message on, otherwise wire.ErrMalformed.
 func parseMessage(text []byte, self protocol.ID, scratch *[]byte) (f *wire.Frame, shown []byte, err error) {
 	var m legacyMessage
 	if len(text) > maxText {
@@ -208,7 +208,7 @@ func (m *legacyMessage) id(s *rawjson.Scanner, name string) protocol.ID {
 	return id
 }
 
-// text gives what a raw value says that must be a string.
+// text returns what a raw value says that must be a string.
 func (m *legacyMessage) text(raw []byte, name string) []byte {
 	if len(raw) == 0 || raw[0] != '"' {
 		m.blame("%s is no string", name)
@@ -217,7 +217,7 @@ func (m *legacyMessage) text(raw []byte, name string) []byte {
 	return unquote(raw)
 }
 
-// unquote gives the inside of a raw string, a slice of it if there are no escapes.
+// unquote returns the inside of a raw string, a slice of it if there are no escapes.
 func unquote(raw []byte) []byte {
 	if len(raw) < 2 {
 		return nil
@@ -346,7 +346,7 @@ func (has members) first() string {
 	return ""
 }
 
-// hop gives the budgets that are left after the path.
+// hop returns the budgets that are left after the path.
 func (m *legacyMessage) hop() (wire.Hop, error) {
 	hop := wire.NewHop()
 	if m.pr.hop != nil {
@@ -446,7 +446,7 @@ func appendMember(b []byte, m rawjson.Member) []byte {
 }
 
 // parseShown reads pr.v: whether its sender knows the extensions, and which
-// features it has. What is no name of a feature is passed over.
+// features it has. A string that is no name of a feature is passed over.
 func parseShown(shown []byte) (features []string, ok bool) {
 	if len(shown) > maxShown {
 		return nil, false

@@ -25,7 +25,7 @@ const (
 	// iceFailed is how long after that the connection may still come back. Chromium takes one
 	// for lost after 18 s.
 	iceFailed = 25 * time.Second
-	// iceKeepAlive is how often a silent peer is asked for a sign of life.
+	// iceKeepAlive is how often a silent peer is pinged.
 	iceKeepAlive = 2 * time.Second
 	// rtoMax bounds the pause between two tries to send the same bytes, so that what waited
 	// for a silent peer is sent soon after it lives again.

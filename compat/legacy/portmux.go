@@ -31,7 +31,7 @@ func (w *WebRTC) listenMux(port int, keep func(string) bool, loggers logging.Log
 	}, nil
 }
 
-// GetListenAddresses gives the addresses that the port has now. pion would give those
+// GetListenAddresses returns the addresses that the port has now. pion would return those
 // that it had when it was opened, and of all interfaces.
 func (m *portMux) GetListenAddresses() (all []net.Addr) {
 	interfaces, err := net.Interfaces()

@@ -82,8 +82,8 @@ func TestPeerSignals(t *testing.T) {
 	}
 }
 
-// FuzzSignal reads its input as a signal. What is taken survives being written and read
-// again, and holds no candidate that nobody looks at.
+// FuzzSignal reads its input as a signal. A signal that is taken survives being written
+// and read again, and holds no candidate that is not looked at.
 func FuzzSignal(f *testing.F) {
 	for _, s := range peerSignals(f) {
 		f.Add([]byte(s.Signal))
@@ -119,7 +119,7 @@ func FuzzSignal(f *testing.F) {
 	})
 }
 
-// FuzzSDP is FuzzSignal for the text of a description alone, in which it gets further.
+// FuzzSDP is FuzzSignal for the text of a description only, in which it gets further.
 func FuzzSDP(f *testing.F) {
 	for _, text := range peerSDPs(f) {
 		f.Add(text)
@@ -201,7 +201,7 @@ func TestMutatedSDP(t *testing.T) {
 	}
 }
 
-// FuzzCandidate reads its input as a candidate. What is tried is an address that is in
+// FuzzCandidate reads its input as a candidate. An address that is tried is in
 // reach, whatever the home is.
 func FuzzCandidate(f *testing.F) {
 	for _, p := range peerSignals(f) {

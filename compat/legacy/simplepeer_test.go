@@ -238,7 +238,7 @@ func (p *simplePeer) send(channel *webrtc.DataChannel, text string) {
 	}
 }
 
-// read gives the next message that holds a text.
+// read returns the next message that holds a text.
 func (p *simplePeer) read(text string) string {
 	p.t.Helper()
 	for {
@@ -259,7 +259,7 @@ func (p *simplePeer) close() {
 	}
 }
 
-// signals gives what was heard so far.
+// signals returns the signals that came.
 func (p *simplePeer) signals() (all []rtcSignal) {
 	for len(p.heard) > 0 {
 		all = append(all, <-p.heard)

@@ -94,7 +94,7 @@ func TestWebRTCSizes(t *testing.T) {
 	if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"`+strings.Repeat("x", wire.MaxText)+`"`)); !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), fmt.Sprint(wire.MaxText)) {
 		t.Errorf("a message that is too big: %v", err)
 	}
-	// What others send may take more room as JSON. It is for the writer to refuse.
+	// A message of another peer may take more room as JSON. The writer has to refuse it.
 	l := <-p.links
 	err := l.WriteFrame(userFrame(t, p.ID(), p.js.ID(), wire.FormRaw, make([]byte, 200_000)))
 	if !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), fmt.Sprint(MaxWebRTC)) {
@@ -111,7 +111,7 @@ func TestWebRTCSizes(t *testing.T) {
 	}
 }
 
-// A spy hears of the links that a WebRTC dials.
+// A spy gets the links that a WebRTC dials.
 type spy struct {
 	*WebRTC
 	links chan *rtcLink
@@ -202,7 +202,7 @@ func TestWebRTCDeadPeer(t *testing.T) {
 }
 
 // A peer that was suspended, or out of the radio's reach, has its link again, over the channel
-// that it had. What it sent meanwhile arrives.
+// that it had. Its messages of meanwhile arrive.
 func TestWebRTCPeerComesBack(t *testing.T) {
 	t.Parallel()
 	p, socket := newMortalPair(t)
@@ -258,7 +258,7 @@ func TestWebRTCWaitingIsBounded(t *testing.T) {
 	}
 }
 
-// Who opens a second channel is no simple-peer.
+// A peer that opens a second channel is no simple-peer.
 func TestWebRTCSecondChannel(t *testing.T) {
 	p := newRTCPair(t, nil)
 	p.js.Connect(p.ID())
@@ -271,7 +271,7 @@ func TestWebRTCSecondChannel(t *testing.T) {
 	}
 }
 
-// What is open when the router is closed ends with it.
+// A connection that is open when the router is closed ends with it.
 func TestWebRTCCloses(t *testing.T) {
 	p := newRTCPair(t, nil)
 	p.Connect(p.js.ID())
@@ -288,7 +288,7 @@ func TestWebRTCCloses(t *testing.T) {
 	}
 }
 
-// An offer that nobody answers costs nothing but itself: messages go on by the relay while
+// An offer that is not answered costs nothing but itself: messages go on by the relay while
 // it hangs and after, and the end of it is final.
 func TestWebRTCUnanswered(t *testing.T) {
 	p := newRTCPair(t, func(p *simplePeer) { p.silent = true })
@@ -331,7 +331,7 @@ func TestWebRTCUnanswered(t *testing.T) {
 	if err := wait(t, "end of the dial", dialled); !errors.Is(err, context.Canceled) {
 		t.Errorf("the dial that was given up ended by %v", err)
 	}
-	// Left alone, it ends by itself.
+	// An attempt that no caller ends is ended by its timeout.
 	p.rtc.timeout = 100 * time.Millisecond
 	if _, err := p.rtc.Dial(testContext(t), p.Router, protocol.Contact{ID: p.js.ID(), WebRTC: true}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the dial ended by %v", err)
@@ -345,7 +345,7 @@ func TestWebRTCUnanswered(t *testing.T) {
 	if len(p.ups) > 0 {
 		t.Errorf("there is a link: %+v", <-p.ups)
 	}
-	// What comes after all is an answer to nothing.
+	// An answer that comes after all answers nothing.
 	p.js.signal(rtcSignal{Type: "answer", SDP: strings.ReplaceAll(testSDP, `\r\n`, "\r\n")})
 	relayed("after a late answer")
 	p.rtc.mu.Lock()

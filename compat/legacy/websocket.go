@@ -57,7 +57,7 @@ type WebSocket struct {
 	Deflate bool
 
 	// MayDial reports whether an address that another peer named may be dialled:
-	// otherwise a stranger could make this one knock at doors in its own network. Nil
+	// otherwise a stranger could make this one dial into its own network. Nil
 	// allows all. A Contact without an ID is dialled always: the user named it.
 	MayDial func(netip.Addr) bool
 
@@ -128,7 +128,7 @@ func (w *WebSocket) AcceptText(ctx context.Context, r *protocol.Router, c Conn, 
 		err = ctx.Err()
 	}
 	if errors.Is(err, protocol.ErrSelf) {
-		l.speak() // so that this peer sees, as the dialler, whom it has dialled
+		l.speak() // so that this peer, as the dialler, sees that it has dialled itself
 	}
 	if err != nil {
 		l.closeFor(err)

@@ -281,7 +281,7 @@ func TestBothDialAtOnce(t *testing.T) {
 	}
 }
 
-// merged gives the next error of two channels.
+// merged returns the next error of two channels.
 func merged(a, b <-chan error) <-chan error {
 	c := make(chan error, 1)
 	go func() { // ends with the first of the two, for which the test waits

@@ -95,7 +95,7 @@ func (w *WebSocket) connect(ctx context.Context, c protocol.Contact) (*plainConn
 	return &plainConn{ws: ws, knows: resp.Header.Get(goHeader) == "1"}, nil
 }
 
-// proxyOf gives the HTTP proxy that the environment names for a URL, or nil.
+// proxyOf returns the HTTP proxy that the environment names for a URL, or nil.
 func proxyOf(u *url.URL) (*url.URL, error) {
 	h := *u
 	h.Scheme = map[string]string{"ws": "http", "wss": "https"}[u.Scheme]

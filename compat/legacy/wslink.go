@@ -38,7 +38,7 @@ type wsLink struct {
 	ping    []byte // of the last ping that came, for the pong
 	pings   uint64 // that came
 	byed    bool   // a bye was written
-	release func() // gives the claim back, if there is one
+	release func() // of the claim, nil if there is none
 	closed  bool
 }
 
@@ -48,7 +48,7 @@ func (w *WebSocket) newLink(c Conn, self protocol.ID, info protocol.LinkInfo) *w
 	ws.SetReadLimit(maxMessage)
 	ws.SetPingHandler(l.onPing)
 	ws.SetPongHandler(l.onPong)
-	// ReadFrame gives the peer's close frame as a bye, and the writer answers it, after
+	// ReadFrame returns the peer's close frame as a bye, and the writer answers it, after
 	// what is queued. gorilla would answer at once, and write nothing after that.
 	ws.SetCloseHandler(func(int, string) error { return nil })
 	return l
@@ -131,7 +131,7 @@ func (l *wsLink) ended(err error) (*wire.Frame, error) {
 	return nil, fmt.Errorf("read from %s: %w", l.info.Addr, err)
 }
 
-// onPing notes a ping and tells of it. Only the last one need be answered (RFC 6455,
+// onPing notes a ping and reports it. Only the last one need be answered (RFC 6455,
 // 5.5.3).
 func (l *wsLink) onPing(payload string) error {
 	l.mu.Lock()

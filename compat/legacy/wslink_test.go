@@ -17,7 +17,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// linkPair gives the two ends of one link, that of A, who dialled, first.
+// linkPair returns the two ends of one link, that of A, who dialled, first.
 func linkPair(t testing.TB) (a, b *wsLink) {
 	t.Helper()
 	w := &WebSocket{}
@@ -52,7 +52,7 @@ func userFrame(t testing.TB, from, to protocol.ID, form wire.Form, payload []byt
 	return f
 }
 
-// read gives the frames of a link until it ends.
+// read returns the frames of a link until it ends.
 func read(l *wsLink) (frames chan *wire.Frame, end chan error) {
 	frames, end = make(chan *wire.Frame, 1000), make(chan error, 1)
 	l.OnPing(func(f *wire.Frame) { frames <- f })
@@ -289,7 +289,7 @@ func TestHelloIsShownOnce(t *testing.T) {
 	expect(wire.FrameMessage)
 	send(find(idA, idB, []protocol.ID{idA}))
 	expect(wire.FrameMessage)
-	// What another shows is not this neighbour's.
+	// A hello that another peer shows is not this neighbour's.
 	a2, b2 := linkPair(t)
 	frames, _ = read(b2)
 	for _, text := range [][]byte{jsFind(idC, idB, `,"pr":{"v":"1"}`), jsFind(idA, idB, `,"pr":{"v":"2"}`)} {
@@ -307,7 +307,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	released := 0
 	a.release = func() { released++ }
 	writes := make(chan error, 1)
-	go func() { // ends with the link: nobody reads at the other end
+	go func() { // ends with the link, which is not read at the other end
 		var err error
 		for err == nil {
 			if err = a.WriteFrame(userFrame(t, idA, idB, wire.FormRaw, make([]byte, 60000))); err == nil {
@@ -330,7 +330,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	b.Close()
 }
 
-// Whoever is claimed for and then closed gives way to the next.
+// A link that is claimed for and then closed makes way for the next.
 func TestClaimIsReleased(t *testing.T) {
 	a, b := newWSPeer(t, wsPeerOptions{id: idA}), newWSPeer(t, wsPeerOptions{id: idB})
 	for range 3 {
@@ -348,7 +348,7 @@ func TestClaimIsReleased(t *testing.T) {
 	}
 }
 
-// What comes out of one link goes into another, without the router between.
+// BenchmarkLink passes frames from one link to another, without the router between.
 func BenchmarkLink(b *testing.B) {
 	for _, bench := range []struct {
 		name string

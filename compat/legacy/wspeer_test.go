@@ -109,7 +109,7 @@ func serve(t testing.TB, header http.Header, handle func(*websocket.Conn)) (url 
 	return "ws" + strings.TrimPrefix(s.URL, "http")
 }
 
-// dial opens a link and serves it. The channel gives the error of either.
+// dial opens a link and serves it. The channel gets the error of either.
 func (p *wsPeer) dial(t testing.TB, c protocol.Contact) <-chan error {
 	t.Helper()
 	done := make(chan error, 1)
@@ -135,7 +135,7 @@ func wait[T any](t testing.TB, what string, c <-chan T) T {
 	}
 }
 
-// until waits for a condition that nothing tells of.
+// until waits for a condition of which there is no event.
 func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(linkPatience); !holds(); {

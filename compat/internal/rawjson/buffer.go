@@ -92,7 +92,7 @@ const (
 )
 
 // Buffer reads the next value if it is a Buffer spelled exactly as JSON.stringify
-// spells one, so that AppendBuffer gives the same text again, and appends its
+// spells one, so that AppendBuffer writes the same text again, and appends its
 // bytes to dst. If it is anything else, Buffer returns false and reads nothing,
 // and Value can have the value.
 func (s *Scanner) Buffer(dst []byte) ([]byte, bool) {
@@ -196,7 +196,7 @@ func BufferLen(b []byte) int {
 	return n
 }
 
-// decimals holds every byte as decimal digits and a comma. Nobody writes to it
+// decimals holds every byte as decimal digits and a comma. It is not written to
 // after the program has started.
 var decimals = func() (table [256]struct {
 	text [4]byte

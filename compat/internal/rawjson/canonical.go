@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// Canonical appends to dst what JSON.stringify(JSON.parse(src)) gives in Node:
+// Canonical appends to dst what JSON.stringify(JSON.parse(src)) returns in Node:
 // no white space; numbers rounded to float64 and spelled as JS spells them, those
 // that are infinite as null, -0 as 0; escapes only where JSON.stringify needs
 // one; of equal keys the last value at the first's place; keys that are array

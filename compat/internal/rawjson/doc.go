@@ -20,7 +20,7 @@
 // deep, and JSON.parse accepts it. Escaped lone surrogates, -0, 1e400 and
 // duplicate keys are all fine; a byte order mark is not.
 //
-// [Canonical] writes what JSON.stringify(JSON.parse(text)) gives in Node. A text
+// [Canonical] writes what JSON.stringify(JSON.parse(text)) returns in Node. A text
 // that equals its canonical form is a fixed point: it crosses JS hops byte for
 // byte, so a signature over it stays valid.
 //

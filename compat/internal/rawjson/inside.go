@@ -1,7 +1,7 @@
 package rawjson
 
 // ValidInside reports whether src is one JSON value, without white space around
-// it, that may stand inside so many containers: what may be pasted into a text at
+// it, that may stand inside depth containers, and so may be pasted into a text at
 // that depth.
 func ValidInside(src []byte, depth int) bool {
 	if depth > MaxDepth {

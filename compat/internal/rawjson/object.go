@@ -62,7 +62,7 @@ func LastWins(members []Member) []Member {
 // fewKeys is up to how many keys comparing each with each beats a map.
 const fewKeys = 12
 
-// duplicates returns nil if all of n keys differ, and else for each key the index
+// duplicates returns nil if all of n keys differ, otherwise for each key the index
 // of the first that equals it.
 func duplicates(n int, key func(int) []byte) (first []int) {
 	if n <= fewKeys && distinct(n, key) {

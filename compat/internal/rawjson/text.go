@@ -58,9 +58,9 @@ func appendCanonicalString(dst, raw []byte) []byte {
 	return append(dst, '"')
 }
 
-// appendUnits appends the inside of a checked string. What is not escaped goes
+// appendUnits appends the inside of a checked string. Text without escapes goes
 // as it is, each escaped character through put: a code point, or a surrogate
-// that stands alone.
+// without the other of its pair.
 func appendUnits(dst, inner []byte, put func([]byte, rune) []byte) []byte {
 	for {
 		i := bytes.IndexByte(inner, '\\')
