@@ -159,7 +159,7 @@ func (w *WebRTC) Signal(r *protocol.Router, s protocol.Signal) {
 	select {
 	case a.signals <- sig:
 		a.described = a.described || sig.Candidate == nil
-	default: // no simple-peer has so much to say
+	default: // no simple-peer sends as many
 	}
 }
 
@@ -395,7 +395,7 @@ func (a *attempt) take(c *rtcConn, s rtcSignal) error {
 		a.settled.Store(true)
 		return a.describeRemote(c, s)
 	}
-	return nil // a second description is nobody's
+	return nil // a second description belongs to no connection
 }
 
 func (a *attempt) sendCandidate(c *webrtc.ICECandidate) {

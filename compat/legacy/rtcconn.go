@@ -200,7 +200,7 @@ func (c *rtcConn) leave(l *rtcLink) {
 	}
 }
 
-// stopWaiting gives the place back. c.mu is held.
+// stopWaiting frees the place. c.mu is held.
 func (c *rtcConn) stopWaiting() {
 	if c.waits {
 		c.waits = false

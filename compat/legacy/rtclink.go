@@ -53,7 +53,7 @@ type rtcLink struct {
 	byed    bool   // a bye was written
 	read    bool   // ReadFrame waits for a message
 	why     error  // why the link was cut, nil until then
-	release func() // gives the claim back
+	release func() // of the claim
 }
 
 // newLink makes the next link over a connection.
@@ -235,7 +235,7 @@ func (l *rtcLink) writeText(appendText func([]byte) ([]byte, error)) error {
 // errStalled says that a peer takes nothing.
 var errStalled = errors.New("the peer takes no messages")
 
-// await waits until at most so many bytes are on their way.
+// await waits until at most most bytes are in flight.
 func (l *rtcLink) await(most uint64, patience time.Duration) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
