@@ -37,10 +37,11 @@ func TestAttachRefuses(t *testing.T) {
 	}
 }
 
-// A second node would take the streams of the first one.
+// TestAttachTwice checks that a second node, which would take the streams of the first, is
+// refused.
 func TestAttachTwice(t *testing.T) {
 	h := nodetest.StockHost(t)
-	for range 2 { // after Close the host is free again
+	for range 2 { // Close frees the host
 		n, err := Attach(h, Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -57,7 +58,7 @@ func TestAttachTwice(t *testing.T) {
 	}
 }
 
-// Of several concurrent calls one gets the host.
+// TestAttachAtOnce checks that one of several concurrent calls mounts its node.
 func TestAttachAtOnce(t *testing.T) {
 	for range 20 {
 		h := nodetest.StockHost(t)
@@ -81,5 +82,5 @@ func TestAttachAtOnce(t *testing.T) {
 	}
 }
 
-// refuseNone is a gater that lets all in.
+// refuseNone is a gater that accepts all.
 type refuseNone struct{ connmgr.ConnectionGater }

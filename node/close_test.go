@@ -15,7 +15,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// Updates of many goroutines leave the contact of the latest state.
+// TestTheLatestContactIsStored checks that after updates by many goroutines the contact of the
+// latest state is stored.
 func TestTheLatestContactIsStored(t *testing.T) {
 	for range 100 {
 		var (
@@ -42,7 +43,7 @@ func TestTheLatestContactIsStored(t *testing.T) {
 	}
 }
 
-// A hookedLog calls a function for each line.
+// A hookedLog is a log handler that calls a function for each line.
 type hookedLog struct{ line func(string) }
 
 func (l hookedLog) Enabled(context.Context, slog.Level) bool { return true }
@@ -53,8 +54,8 @@ func (l hookedLog) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// Close waits for a stream that a peer has opened and on which it says nothing, also on a host
-// that lives on.
+// TestCloseWaitsForHandshakes checks that Close waits for a stream that a silent peer has
+// opened, also on a host that stays open.
 func TestCloseWaitsForHandshakes(t *testing.T) {
 	closed := make(chan struct{})
 	h := nodetest.Listening(t)
@@ -62,7 +63,7 @@ func TestCloseWaitsForHandshakes(t *testing.T) {
 		if line != "no link" {
 			return
 		}
-		select { // dawdle
+		select { // stay for a while
 		case <-closed:
 			t.Error("Close returned before the handshake had ended")
 		case <-time.After(100 * time.Millisecond):
@@ -78,13 +79,13 @@ func TestCloseWaitsForHandshakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Reset()
-	if _, err := s.Read(make([]byte, 1)); err != nil { // its hello: so the handshake has begun
+	if _, err := s.Read(make([]byte, 1)); err != nil { // the node's hello, so the handshake has begun
 		t.Fatal(err)
 	}
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
 	close(closed)
-	// A test that fails must not end before its log does.
+	// A failing test must not end before its log does.
 	h.Close()
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// Port returns the number of the node's own port, in TCP and in UDP, 0 if it has none.
+// Port returns the number of the node's own port, in TCP and in UDP, or 0 if it has none.
 func (n *Node) Port() uint16 {
 	if n.own == nil {
 		return 0
@@ -59,7 +59,7 @@ func (n *Node) URLs() (urls []string) {
 	return urls
 }
 
-// home returns the scopes in which strangers may have this node dial.
+// home returns the scopes in which this node may dial the addresses of strangers.
 func (n *Node) home() scope.Home {
 	bootstraps := n.opts.Bootstraps
 	if d := n.opts.DHT; d != nil {
@@ -71,14 +71,14 @@ func (n *Node) home() scope.Home {
 	return scope.NewHome(n.listenAddrs(), bootstraps)
 }
 
-// MayDial reports whether an address that a stranger named may be dialled. A public address
-// may. A private or a loopback address may if the node has a bootstrap there, or listens
-// there and nowhere in public.
+// MayDial reports whether an address that a stranger has named may be dialled. A public address
+// may be. A private or loopback address may be if the node has a bootstrap in that scope, or
+// listens in that scope and nowhere in public.
 func (n *Node) MayDial(addr netip.Addr) bool { return n.home()[scope.Of(addr)] }
 
-// toldAddrs returns the addresses to tell other peers: those that were announced, otherwise
-// those of the widest scope in which this node has peers. A node all of whose peers are on
-// this machine tells its loopback address; one with a peer elsewhere does not.
+// toldAddrs returns the addresses that are sent to other peers: the announced ones, otherwise
+// those of the widest scope in which this node has peers. If all its peers are on this machine,
+// it sends its loopback address. If one is elsewhere, it does not.
 func (n *Node) toldAddrs() []ma.Multiaddr {
 	if n.own != nil {
 		if announced := n.own.Announced(); len(announced) > 0 {
@@ -97,7 +97,7 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 	}
 	n.mu.Unlock()
 	addrs := ma.Unique(append(n.host.Addrs(), n.listenAddrs()...))
-	// There may be no room for all.
+	// The cheapest first, since a record may not have room for all.
 	slices.SortStableFunc(addrs, func(a, b ma.Multiaddr) int { return port.CostOf(a) - port.CostOf(b) })
 	for s := widest; s > scope.None; s-- {
 		var told []ma.Multiaddr
@@ -115,32 +115,32 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 
 // A contactStore keeps contacts in order.
 type contactStore struct {
-	mu sync.Mutex // held from make to store: the contact that is made last is stored last
+	mu sync.Mutex // held from make to store, so that the last contact made is the last stored
 
 	// Guarded by mu.
-	addrs  []ma.Multiaddr // that were told last
-	record []byte         // in which they were told
+	addrs  []ma.Multiaddr // the last addresses sent
+	record []byte         // the signed record with addrs
 }
 
-// update stores a contact that is made of the present state.
+// update makes a contact of the present state, and stores it.
 func (s *contactStore) update(make func() protocol.Contact, store func(protocol.Contact)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	store(make())
 }
 
-// updateContact tells the router how others can reach this node.
+// updateContact sets the contact that the router sends to other peers.
 func (n *Node) updateContact() { n.contact.update(n.makeContact, n.router.SetContact) }
 
-// makeContact returns how others can reach this node; n.contact.mu is held. It signs a record
-// only if the addresses changed: it is called with every link, and a signature takes long.
+// makeContact returns how others can reach this node; n.contact.mu is held. It is called for
+// every link, and signing takes long. So it signs a record only if the addresses have changed.
 func (n *Node) makeContact() protocol.Contact {
 	told := n.toldAddrs()
 	if s := &n.contact; !slices.EqualFunc(told, s.addrs, ma.Multiaddr.Equal) {
 		var err error
 		if s.record, err = contact.SealRecord(n.host.ID(), n.key, told); err == nil {
 			s.addrs = told
-		} else { // s.addrs stay what they were, so that the next call tries again
+		} else { // the old s.addrs stay, so the next call tries again
 			n.log.Debug("no peer record", "err", err)
 		}
 	}
@@ -159,7 +159,7 @@ func (n *Node) makeContact() protocol.Contact {
 	return c
 }
 
-// parseBootstrap returns the contact of a bootstrap, if it can be dialled at all.
+// parseBootstrap returns the contact of a bootstrap, or an error if no dialer can dial it.
 func parseBootstrap(s string, legacy LegacyTransport) (protocol.Contact, error) {
 	c := protocol.Contact{URL: s}
 	switch {

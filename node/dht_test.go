@@ -22,7 +22,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// anyRecord lets a client of the DHT read what its servers keep.
+// anyRecord lets a client of the DHT read what the servers keep.
 type anyRecord struct{}
 
 func (anyRecord) Validate(string, []byte) error        { return nil }
@@ -78,7 +78,8 @@ func TestConnectFindsARecordInTheDHT(t *testing.T) {
 	}
 }
 
-// A newcomer that asks before it knows a peer of the DHT gets its answer all the same.
+// TestConnectWaitsForTheDHT checks that a newcomer that asks before it knows a peer of the DHT
+// still gets its answer.
 func TestConnectWaitsForTheDHT(t *testing.T) {
 	hub := start(t, closedDHT(Options{NoOverlay: true, NoDiscovery: true}))
 	boot := []string{hub.Addrs()[0].String()}
@@ -94,7 +95,7 @@ func TestConnectWaitsForTheDHT(t *testing.T) {
 	}
 }
 
-// mounted returns a node with a DHT of which nothing runs and whose host does not listen.
+// mounted returns a node with a DHT that does not run, on a host that does not listen.
 func mounted(t *testing.T, o Options) *Node {
 	t.Helper()
 	n := newNode(o)
@@ -120,7 +121,7 @@ func TestAServerOfTheDHTCanBeDialled(t *testing.T) {
 		name string
 		o    Options
 		dht  dht.Options
-		want bool // it is a server whatever others say
+		want bool // whether it is a server from the start
 	}{
 		{"public", Options{Listen: true, ListenHost: public}, dht.Options{}, true},
 		{"public, another DHT", Options{Listen: true, ListenHost: public}, dht.Options{Prefix: "/acme"}, false},
@@ -238,7 +239,7 @@ func TestALegacyPeerIsFoundByWhoHoldsIt(t *testing.T) {
 	}
 	holder.peerDown(legacy, nil)
 	if holder.dht.Held() != 0 {
-		t.Error("the holder still announces a peer that is gone")
+		t.Error("the holder still announces a disconnected peer")
 	}
 }
 
@@ -292,7 +293,7 @@ func TestAHostHasOneDHTOfAPrefix(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	if _, err := Attach(h, Options{DHT: &dht.Options{}}); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "has a DHT of it already") {
+	if _, err := Attach(h, Options{DHT: &dht.Options{}}); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "already has a DHT with it") {
 		t.Errorf("a second DHT on the host: %v, want ErrOptions", err)
 	}
 }

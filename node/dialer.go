@@ -14,8 +14,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A nativeDialer opens /peer-relay/1 streams: to the peer of a signed record, or of a
-// multiaddr that ends in /p2p/….
+// A nativeDialer opens /peer-relay/1 streams to the peer of a signed record, or of a multiaddr
+// that ends in /p2p/….
 type nativeDialer struct{ n *Node }
 
 // CanDial implements protocol.Dialer.
@@ -36,7 +36,7 @@ func (d nativeDialer) Dial(ctx context.Context, _ *protocol.Router, c protocol.C
 		return nil, err
 	}
 	if s, ok := d.n.host.Network().(*swarm.Swarm); ok {
-		s.Backoff().Clear(to.ID) // the router has a back-off of its own
+		s.Backoff().Clear(to.ID) // the router has its own back-off
 	}
 	if err := d.n.host.Connect(ctx, *to); err != nil {
 		return nil, fmt.Errorf("node: connect to %v: %w", to.ID, err)
@@ -44,7 +44,7 @@ func (d nativeDialer) Dial(ctx context.Context, _ *protocol.Router, c protocol.C
 	return d.n.openTo(ctx, to.ID)
 }
 
-// openTo opens a stream to a peer that the host is connected with.
+// openTo opens a stream to a peer with which the host is connected.
 func (n *Node) openTo(ctx context.Context, p peer.ID) (protocol.Link, error) {
 	s, err := n.host.NewStream(network.WithNoDial(ctx, "only over the connection there is"), p, StreamProtocol)
 	if err != nil {

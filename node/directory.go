@@ -29,7 +29,7 @@ func (n *Node) newDirectory() (*dht.Directory, error) {
 	return dht.New(c, *n.opts.DHT)
 }
 
-// An overlay is the node's links as the DHT sees them.
+// An overlay presents the node's links to the DHT.
 type overlay struct{ n *Node }
 
 func (o overlay) Links() int                   { return o.n.router.Stats().Links }
@@ -52,12 +52,11 @@ func (o overlay) NextLink() <-chan struct{} {
 	return o.n.linkUp
 }
 
-// Directory returns the node's side of the DHT, nil if there is none.
+// Directory returns the node's side of the DHT, or nil if there is none.
 func (n *Node) Directory() *dht.Directory { return n.dht }
 
-// Connect asks for a direct link to a peer. It asks over the overlay, again and again until
-// there is a link or six attempts have failed, and once in the DHT, if there is one. It does
-// not wait.
+// Connect asks for a direct link to a peer. It asks over the overlay until there is a link or
+// six attempts have failed, and once in the DHT, if there is one. It does not wait.
 func (n *Node) Connect(id protocol.ID) {
 	n.router.Connect(id)
 	if n.dht != nil {
@@ -68,7 +67,7 @@ func (n *Node) Connect(id protocol.ID) {
 // ErrNoDHT is the error of Gateways when the node has no DHT.
 var ErrNoDHT = errors.New("node: there is no DHT")
 
-// Gateways returns nodes that announced in the DHT that they take legacy peers.
+// Gateways returns nodes that have announced in the DHT that they accept legacy peers.
 func (n *Node) Gateways(ctx context.Context) ([]peer.AddrInfo, error) {
 	if n.dht == nil {
 		return nil, ErrNoDHT

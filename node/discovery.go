@@ -14,18 +14,18 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// openPatience is the time that the dialled end leaves the other one to open the stream, so
-// that the two seldom open one each.
+// openPatience is the time that the dialled side waits for the other one to open the stream, so
+// that they seldom open one each.
 const openPatience = 2 * time.Second
 
-// overlayPatience is the time for which peers that the host meets by a DHT are left to the
-// overlay, which chooses among all that it hears of. A peer that it wants and has no link with
-// by then may be in another partition, where no offer arrives.
+// overlayPatience is the time for which a host with a DHT leaves the peers that it meets to the
+// overlay, which chooses among all that it knows. A peer that the overlay wants, but has no
+// link with after that time, may be in another partition, where no offer arrives.
 const overlayPatience = time.Minute
 
-// discover links to the peers with which the host is connected and of which identify says that
-// they speak our protocol, as far as the overlay wants them. It also notes when the host's own
-// addresses change. It ends when the node closes.
+// discover opens links to the peers that the host is connected with, that speak the protocol
+// according to identify, and that the overlay wants. It also updates the contact when the
+// host's own addresses change. It ends when the node closes.
 func (n *Node) discover() error {
 	sub, err := n.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerProtocolsUpdated), new(event.EvtLocalAddressesUpdated),
@@ -50,7 +50,7 @@ func (n *Node) discover() error {
 		}
 	})
 	n.unsubscribe = sub.Close
-	// Those that were identified before the node was mounted.
+	// The peers that were identified before the node was mounted.
 	for _, p := range n.host.Network().Peers() {
 		if got, err := n.host.Peerstore().SupportsProtocols(p, StreamProtocol); err == nil && len(got) > 0 {
 			n.found(p)
@@ -59,20 +59,20 @@ func (n *Node) discover() error {
 	return nil
 }
 
-// The limits of discovery. A peer can say as often as it likes that it speaks the protocol.
+// The limits of discovery. A peer can report the protocol at any rate.
 const (
-	maxFound   = 1024 // peers that wait for their turn
-	maxOpening = 8    // of those, to which a stream is being opened
+	maxFound   = 1024 // peers that wait for a turn
+	maxOpening = 8    // of those, peers to which a stream is being opened
 )
 
-// A finder bounds what the peers that a host meets can cost. Its zero value works.
+// A finder bounds the cost of the peers that a host meets. Its zero value works.
 type finder struct {
 	mu    sync.Mutex
-	found map[peer.ID]struct{} // those that wait for their turn
+	found map[peer.ID]struct{} // peers that wait for a turn
 	turns chan struct{}        // holds a token for each stream that is being opened
 }
 
-// begin reports whether a peer is to get a turn, which end ends.
+// begin reports whether a peer gets a turn. If so, end must be called.
 func (f *finder) begin(p peer.ID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -93,7 +93,7 @@ func (f *finder) end(p peer.ID) {
 }
 
 // found opens a link to a connected peer if the overlay wants it. A host with a DHT meets many
-// peers, in no order that matters: there the overlay goes first.
+// peers, in random order, so there the overlay chooses first.
 func (n *Node) found(p peer.ID) {
 	wait := openPatience
 	for _, c := range n.host.Network().ConnsToPeer(p) {
@@ -117,7 +117,7 @@ func (n *Node) found(p peer.ID) {
 }
 
 // linkTo waits, and then opens a link to a connected peer if the overlay still wants it. It
-// returns nil if there is none.
+// returns nil if there is no link.
 func (n *Node) linkTo(ctx context.Context, p peer.ID, wait time.Duration) protocol.Link {
 	select {
 	case <-ctx.Done():

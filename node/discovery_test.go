@@ -16,8 +16,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A peer that says again and again that it speaks the protocol costs no more than one that says
-// it once, and all peers together are bounded.
+// TestFoundPeersAreBounded checks that a peer that reports the protocol many times costs no
+// more than one that reports it once, and that all peers together are bounded.
 func TestFoundPeersAreBounded(t *testing.T) {
 	n := start(t, Options{})
 	waiting := func() int {
@@ -45,12 +45,13 @@ func TestFoundPeersAreBounded(t *testing.T) {
 	}
 }
 
-// Few streams are opened at once, so that the overlay can tell when it has enough links.
+// TestFoundPeersTakeTurns checks that few streams are opened at once, so that the overlay can
+// refuse the rest when it has enough links.
 func TestFoundPeersTakeTurns(t *testing.T) {
 	relay := start(t, local(Options{}))
 	o, _, peers := inboxOf(Options{})
 	n := start(t, o)
-	n.finder.begin("another") // makes the turns
+	n.finder.begin("another") // makes finder.turns
 	n.finder.end("another")
 	for range maxOpening {
 		n.finder.turns <- struct{}{}
@@ -75,7 +76,8 @@ func TestFoundPeersTakeTurns(t *testing.T) {
 	nodetest.Eventually(t, "a link", func() bool { return n.Router().Stats().Links == 1 })
 }
 
-// A peer that opens streams and says nothing on them has few handshakes here.
+// TestHandshakesOfOnePeerAreBounded checks that a peer that opens silent streams has few
+// handshakes here.
 func TestHandshakesOfOnePeerAreBounded(t *testing.T) {
 	o, _, peers := inboxOf(local(Options{}))
 	n := start(t, o)
@@ -95,7 +97,7 @@ func TestHandshakesOfOnePeerAreBounded(t *testing.T) {
 	if greeted != maxGreeted {
 		t.Errorf("%d handshakes are in progress, want %d", greeted, maxGreeted)
 	}
-	// Others do not suffer.
+	// Other peers are served.
 	x := meet(t, n, []byte{0x0a, 9, 0x19, 1, 2, 3, 4, 5, 6, 7, 8})
 	if got := nodetest.Receive(t, "peer", peers); got.ID != x.id {
 		t.Errorf("linked to %v, want %v", got.ID, x.id)
@@ -121,7 +123,7 @@ func (k *countingKey) Sign(data []byte) ([]byte, error) {
 	return k.PrivKey.Sign(data)
 }
 
-// The record is signed again only when it says something else.
+// TestRecordIsSignedOnce checks that the record is signed again only when its content changes.
 func TestRecordIsSignedOnce(t *testing.T) {
 	n := mounted(t, Options{NoOverlay: true, NoDiscovery: true, Announce: []string{"wss://relay.example.com"}})
 	key := &countingKey{PrivKey: n.key}
@@ -136,14 +138,15 @@ func TestRecordIsSignedOnce(t *testing.T) {
 	if _, err := contact.OpenRecord(record, n.ID()); err != nil {
 		t.Error(err)
 	}
-	n.contact.addrs = n.contact.addrs[:0] // as if another address had been told
+	n.contact.addrs = n.contact.addrs[:0] // as if another address had been sent
 	n.updateContact()
 	if key.signed != 2 || bytes.Equal(n.contact.record, record) {
 		t.Errorf("%d records were signed for two addresses", key.signed)
 	}
 }
 
-// The scope of what is told follows the peers that are linked.
+// TestToldScopeFollowsLinks checks that the scope of the sent addresses follows the linked
+// peers.
 func TestToldScopeFollowsLinks(t *testing.T) {
 	n := mounted(t, Options{NoOverlay: true, NoDiscovery: true})
 	widest := func() (w scope.Scope) {

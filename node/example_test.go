@@ -16,8 +16,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
-// A host that a program has already becomes a peer. Identify tells the two of each
-// other as soon as the hosts are connected.
+// ExampleAttach makes the program's own host a peer. With identify the two peers find each
+// other when their hosts are connected.
 func ExampleAttach() {
 	relay, err := node.New(node.Options{Listen: true, ListenHost: "127.0.0.1"})
 	if err != nil {
@@ -51,7 +51,8 @@ func ExampleAttach() {
 	// hello true
 }
 
-// Two nodes that listen nowhere speak HTTP over a relay, which cannot read it.
+// ExampleNode_DialStream serves HTTP between two nodes that do not listen. The relay between
+// them cannot read it.
 func ExampleNode_DialStream() {
 	relay, err := node.New(node.Options{Listen: true, ListenHost: "127.0.0.1"})
 	if err != nil {
@@ -72,7 +73,7 @@ func ExampleNode_DialStream() {
 		log.Fatal(err)
 	}
 	web := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		addr, err := packet.ParseAddr(r.RemoteAddr) // whose id is proved
+		addr, err := packet.ParseAddr(r.RemoteAddr) // the id in it is proved
 		fmt.Fprint(w, err == nil && addr.ID == client.ID())
 	})}
 	defer web.Close()

@@ -16,24 +16,24 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// maxKeyFile is the most bytes of a key file: a 4096-bit RSA key takes about 2400, an Ed25519
-// key 68.
+// maxKeyFile is the largest size of a key file in bytes. A 4096-bit RSA key takes about 2400,
+// an Ed25519 key 68.
 const maxKeyFile = 8 << 10
 
-// IDOf returns the id of a libp2p peer: the first 20 bytes of the SHA-256 of its peer id, the
-// head of its key in a Kademlia DHT.
+// IDOf returns the id of a libp2p peer: the first 20 bytes of the SHA-256 of its peer id. They
+// are also the head of its key in a Kademlia DHT.
 func IDOf(p peer.ID) protocol.ID { return contact.IDOf(p) }
 
-// NewKey makes an Ed25519 key, the identity of a peer.
+// NewKey returns a new Ed25519 key, the identity of a peer.
 func NewKey() (crypto.PrivKey, error) {
 	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 	return key, err
 }
 
-// LoadKey reads the key in the file at path, a marshalled libp2p private key as other libp2p
-// programs write it. If there is no such file it makes an Ed25519 key and writes it there,
-// readable only by its owner (mode 0600). A file that others may read is refused: with the key
-// they could be the peer.
+// LoadKey returns the key in the file at path, a marshalled libp2p private key as other libp2p
+// programs write it. If there is no such file, it makes an Ed25519 key and writes it there,
+// readable only by its owner (mode 0600). A file that others may read is refused, since with
+// the key they could act as the peer.
 func LoadKey(path string) (crypto.PrivKey, error) {
 	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,7 +49,7 @@ func LoadKey(path string) (crypto.PrivKey, error) {
 }
 
 func readKey(path string) (crypto.PrivKey, error) {
-	// Before the open: that of a named pipe would wait for a writer.
+	// Before opening, since opening a named pipe would wait for a writer.
 	if info, err := os.Stat(path); err != nil {
 		return nil, err
 	} else if err := checkKeyFile(path, info); err != nil {
@@ -60,7 +60,7 @@ func readKey(path string) (crypto.PrivKey, error) {
 		return nil, err
 	}
 	defer f.Close()
-	// Once more, of the file that is open: it may be another one by now.
+	// Check again on the open file, since it may be another one by now.
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -84,10 +84,10 @@ func checkKeyFile(path string, info fs.FileInfo) error {
 	case mode.IsDir():
 		return fmt.Errorf("%s is a directory", path)
 	case !mode.IsRegular():
-		return fmt.Errorf("%s is no regular file", path)
+		return fmt.Errorf("%s is not a regular file", path)
 	case info.Size() > maxKeyFile:
 		return fmt.Errorf("%s has %d bytes, too many for a key", path, info.Size())
-	// Windows has no such bits; there the folder's access list decides.
+	// Windows has no such bits. There the folder's access list decides.
 	case runtime.GOOS != "windows" && mode.Perm()&0o077 != 0:
 		return fmt.Errorf("%s has mode %04o, so that others may read it: make it 0600 (chmod 600)", path, mode.Perm())
 	}
@@ -103,7 +103,7 @@ func createKey(path string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	// O_EXCL: never over another key, never through a planted link.
+	// O_EXCL: never overwrite another key, and never follow a planted link.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err

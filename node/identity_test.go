@@ -48,9 +48,9 @@ func TestKeyFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !again.Equals(key) {
-		t.Error("the second load gives another key")
+		t.Error("the second load returns another key")
 	}
-	// Other libp2p programs read it.
+	// Other libp2p programs can read it.
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestKeyFile(t *testing.T) {
 	}
 	a, b := start(t, Options{Key: key}), start(t, Options{Key: again})
 	if a.ID() != b.ID() {
-		t.Error("one key makes two peers")
+		t.Error("the same key makes two peers")
 	}
 	if c := start(t, Options{}); c.ID() == a.ID() {
 		t.Error("a host without a key has another's")
@@ -87,7 +87,7 @@ func TestBadKeyFile(t *testing.T) {
 		}
 		return path
 	}
-	tests := map[string]string{ // path: what the error says
+	tests := map[string]string{ // path: part of the error
 		dir:                                             "is a directory",
 		filepath.Join(dir, "none", "key"):               "key",
 		write("empty", nil, 0o600):                      "no whole libp2p private key (0 bytes)",
@@ -123,7 +123,8 @@ func TestBadKeyFile(t *testing.T) {
 	}
 }
 
-// Processes that start together agree on one key, or say that they do not.
+// TestKeyFileRace checks that processes that start together use the same key, or return an
+// error.
 func TestKeyFileRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	keys := make([]crypto.PrivKey, 8)
@@ -139,13 +140,13 @@ func TestKeyFileRace(t *testing.T) {
 	var loaded int
 	for _, key := range keys {
 		if key == nil {
-			continue // it read the file while another was writing it
+			continue // it read the file while another process wrote it
 		}
 		if loaded++; !key.Equals(want) {
-			t.Error("a key that is not in the file")
+			t.Error("LoadKey returned a key that is not in the file")
 		}
 	}
 	if loaded == 0 {
-		t.Error("nobody has a key")
+		t.Error("no process has a key")
 	}
 }

@@ -24,37 +24,38 @@ import (
 const StreamProtocol libp2pprotocol.ID = "/peer-relay/1"
 
 const (
-	// helloTimeout bounds the exchange of HELLOs on a new stream.
+	// helloTimeout is the time limit of exchanging HELLOs on a new stream.
 	helloTimeout = 10 * time.Second
 
-	// leastMaxFrame is the least size in bytes of the largest frame of a peer, also of one
-	// that says less: every message of the overlay fits.
+	// leastMaxFrame is the least limit in bytes on the frames to a peer, even if the peer asks
+	// for less. Every message of the overlay fits.
 	leastMaxFrame = 8192
 
 	linkReadBuffer  = 16 << 10 // bytes
 	linkWriteBuffer = 32 << 10 // bytes
 )
 
-// A streamLink is a /peer-relay/1 stream as a link. Either side opens it, and both send their
-// HELLO at once: a side that waited for the other's would wait for ever where libp2p
-// negotiates a stream lazily, with its first bytes.
+// A streamLink is a link on a /peer-relay/1 stream. Either side opens it, and both send their
+// HELLO at once. If one side waited for the other's HELLO, it would wait for ever on a stream
+// that libp2p negotiates lazily, with its first bytes.
 type streamLink struct {
 	stream network.Stream
 	info   protocol.LinkInfo
 	r      *bufio.Reader // owned by the reading goroutine
 	w      *bufio.Writer // owned by the writing goroutine
-	bye    bool          // likewise: nothing is written after it
-	most   int           // bytes of the largest frame that the peer takes
+	bye    bool          // owned by the writing goroutine; nothing is written after a bye
+	most   int           // bytes of the largest frame that the peer accepts
 
-	saidBye, heardBye atomic.Bool // the bye is sent; the peer's has come
+	saidBye, heardBye atomic.Bool // whether the bye was sent, and the peer's received
 	closing           sync.Once
-	release           func() // lets the connection be cut again to make room for others
+	release           func() // ends the protection of the connection
 }
 
-// openStream makes a link of a new stream. The link protects its connection from being cut to
-// make room for others. openStream owns the stream from the call on.
+// openStream makes a link of a new stream, which it owns from the call on. The link protects
+// its connection from being closed to make room for others.
 func (n *Node) openStream(ctx context.Context, s network.Stream) (*streamLink, error) {
-	// The other end may have its link, and tell others, before this one has its own.
+	// The other side may have its link, and report this peer to others, before this side has
+	// its own.
 	ended := n.router.Expect(IDOf(s.Conn().RemotePeer()))
 	l, err := greet(ctx, s, n.hello())
 	if err != nil {
@@ -146,7 +147,7 @@ func (l *streamLink) Info() protocol.LinkInfo { return l.info }
 func (l *streamLink) ReadFrame() (*wire.Frame, error) {
 	f, err := wire.ReadFrame(l.r, wire.MaxFrame)
 	if errors.Is(err, network.ErrReset) {
-		return nil, io.ErrUnexpectedEOF // the peer died, or ended the link without a bye
+		return nil, io.ErrUnexpectedEOF // the peer crashed, or ended the link without a bye
 	}
 	if err != nil {
 		return nil, err
@@ -165,7 +166,7 @@ func (l *streamLink) WriteFrame(f *wire.Frame) error {
 		return nil
 	}
 	if size := f.Size(); size > l.most {
-		return fmt.Errorf("%w: a frame of %d bytes, the peer takes at most %d", protocol.ErrTooBig, size, l.most)
+		return fmt.Errorf("%w: a frame of %d bytes, the peer accepts at most %d", protocol.ErrTooBig, size, l.most)
 	}
 	l.bye = f.Type == wire.FrameBye
 	_, err := f.WriteTo(l.w)
@@ -178,7 +179,8 @@ func (l *streamLink) Flush() error {
 	}
 	if l.bye {
 		l.saidBye.Store(true)
-		// A peer that said bye itself may have read ours and closed by now: QUIC says so.
+		// If the peer has sent a bye too, it may have read ours and closed. QUIC then returns
+		// an error.
 		if err := l.stream.CloseWrite(); err != nil && !l.heardBye.Load() {
 			return err
 		}
@@ -186,8 +188,8 @@ func (l *streamLink) Flush() error {
 	return nil
 }
 
-// Close ends the stream at once in both directions. After both byes it does so without a reset,
-// which could overtake our bye at the other end: js-libp2p drops what its application has not
+// Close ends the stream at once in both directions. After both byes it does not reset the
+// stream. A reset could overtake our bye: js-libp2p drops data that its application has not
 // read yet.
 func (l *streamLink) Close() error {
 	l.closing.Do(func() {

@@ -14,7 +14,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// Over these transports data is in flight for a while, and a reset takes it back.
+// TestTheLastFramesArriveAlthoughTheLinkIsClosed checks transports on which data is in flight
+// for a while, and which drop it after a reset.
 func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
 	for _, code := range []int{ma.P_QUIC_V1, ma.P_WEBRTC_DIRECT, ma.P_WS} {
 		t.Run(ma.ProtocolWithCode(code).Name, func(t *testing.T) {
@@ -41,7 +42,7 @@ func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
 			}
 			a := nodetest.Receive(t, "hello", greeted)
 
-			// a says bye; b reads that while it has much to send, sends it, and closes.
+			// a sends a bye. b reads it while it has much to send, sends that, and closes.
 			write := func(l *streamLink, frames ...*wire.Frame) {
 				t.Helper()
 				for _, f := range frames {
@@ -84,7 +85,7 @@ func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
 	}
 }
 
-// newTestHost returns a host with all transports, that listens nowhere yet.
+// newTestHost returns a host with all transports, which does not listen yet.
 func newTestHost(t *testing.T) *port.Host {
 	t.Helper()
 	h, err := port.New(port.Options{QUIC: true, Listen: true, ListenHost: "127.0.0.1"})

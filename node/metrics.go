@@ -8,7 +8,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A metric is a number of the router's Stats, or of another part, as it is exported.
+// A metric is a number of the router's Stats, in the form in which it is exported.
 type metric struct {
 	name, help string
 	kind       prometheus.ValueType
@@ -33,8 +33,8 @@ var routerMetrics = []metric{
 	{"overlay_sent_total", "Messages of the overlay that began here.", counter, func(s *protocol.Stats) uint64 { return s.Control }},
 	{"overlay_forwarded_total", "Messages of the overlay that were forwarded for others.", counter, func(s *protocol.Stats) uint64 { return s.ControlPassed }},
 	{"invalid_signatures_total", "Messages that arrived unproved because their signature is invalid.", counter, func(s *protocol.Stats) uint64 { return s.BadSignatures }},
-	{"links_opened_total", "Links that came into use.", counter, func(s *protocol.Stats) uint64 { return s.LinksOpened }},
-	{"links_refused_total", "Links that were refused: duplicates, links to oneself, peers that say nothing.", counter, func(s *protocol.Stats) uint64 { return s.LinksRefused }},
+	{"links_opened_total", "Links that were opened.", counter, func(s *protocol.Stats) uint64 { return s.LinksOpened }},
+	{"links_refused_total", "Links that were refused: duplicates, links to itself, peers that send nothing.", counter, func(s *protocol.Stats) uint64 { return s.LinksRefused }},
 }
 
 // A collector exports the counters of one node. It is a prometheus.Collector.
@@ -46,15 +46,15 @@ type collector struct {
 	dht     [3]*prometheus.Desc // peers, published, held
 }
 
-// newCollector returns the collector of a node. Its label "id" keeps several nodes apart that
-// share a registry.
+// newCollector returns the collector of a node. Its label "id" distinguishes nodes that share a
+// registry.
 func newCollector(n *Node) *collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("peer_relay_"+name, help, labels, prometheus.Labels{"id": n.ID().String()})
 	}
 	c := &collector{
 		n:       n,
-		dropped: desc("messages_dropped_total", "Messages that went no further, by reason.", "reason"),
+		dropped: desc("messages_dropped_total", "Messages that were dropped, by reason.", "reason"),
 		port:    desc("port_requests_total", "Clients of the TCP port that were served or refused, by outcome.", "outcome"),
 		dht: [...]*prometheus.Desc{
 			desc("dht_peers", "Peers in the routing table of the DHT."),
@@ -95,8 +95,8 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// exportMetrics registers the node's counters, if the options name a registry. Close takes them
-// off again.
+// exportMetrics registers the node's counters if the options name a registry. Close unregisters
+// them.
 func (n *Node) exportMetrics() error {
 	if n.opts.Metrics == nil {
 		return nil

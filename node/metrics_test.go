@@ -12,7 +12,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// gather returns the node's own metrics by name, and by name and labels without the id.
+// gather returns the node's own metrics, by name, and by name and labels without the id.
 func gather(t *testing.T, registry *prometheus.Registry, id protocol.ID) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()
@@ -88,11 +88,12 @@ func TestMetricsAreThoseOfTheRouter(t *testing.T) {
 		t.Errorf("metrics are left after Close: %v", left)
 	}
 	if len(gather(t, registry, a.ID())) == 0 {
-		t.Error("the other node's metrics were taken off, too")
+		t.Error("the other node's metrics were removed, too")
 	}
 }
 
-// An attached node has metrics, and a registry that refuses them is an error.
+// TestMetricsOfAnAttachedNode checks that an attached node has metrics, and that a registry
+// that refuses them is an error.
 func TestMetricsOfAnAttachedNode(t *testing.T) {
 	registry, h := prometheus.NewRegistry(), nodetest.StockHost(t)
 	n, err := Attach(h, Options{Metrics: registry})

@@ -30,7 +30,7 @@ type Node struct {
 	// Fixed after New.
 	opts        Options
 	host        host.Host
-	own         *port.Host // nil: the host is not this node's to close
+	own         *port.Host // nil means that the host is the caller's
 	key         crypto.PrivKey
 	router      *protocol.Router
 	log         *slog.Logger
@@ -38,8 +38,8 @@ type Node struct {
 	ctx         context.Context // done when the node closes
 	stop        context.CancelFunc
 	unsubscribe func() error
-	metrics     prometheus.Collector // nil: not exported
-	dht         *dht.Directory       // nil: there is none
+	metrics     prometheus.Collector // nil means not exported
+	dht         *dht.Directory       // nil means no DHT
 	streams     *stream.Endpoint
 	contact     contactStore
 	peerList    peerList
@@ -51,13 +51,13 @@ type Node struct {
 	mu      sync.Mutex
 	closed  bool
 	remotes map[protocol.ID]remote // of the linked peers
-	scopes  [scope.Public + 1]int  // how many of them are in each scope
+	scopes  [scope.Public + 1]int  // number of linked peers in each scope
 	greeted map[peer.ID]int        // handshakes in progress with peers that opened a stream
-	linkUp  chan struct{}          // closed with the next link; nil: nothing waits for it
+	linkUp  chan struct{}          // closed with the next link; nil means that nothing waits for it
 }
 
-// New starts a node on a libp2p host of its own. The error matches ErrOptions when an option
-// is wrong, and syscall.EADDRINUSE when another program has the port, in TCP or in UDP.
+// New starts a node on its own libp2p host. The error matches ErrOptions if an option is
+// invalid, and syscall.EADDRINUSE if another program has the port, in TCP or in UDP.
 func New(o Options) (*Node, error) {
 	n := newNode(o)
 	var err error
@@ -81,9 +81,9 @@ func New(o Options) (*Node, error) {
 // two concurrent calls could both find the host free.
 var attaching sync.Mutex
 
-// Attach mounts a node on a host of the caller's: it handles the stream protocol and opens no
-// port. Close takes it off again and leaves the host open. The error matches ErrOptions when
-// an option is wrong, or is about a host that New makes, and when the host has a node already.
+// Attach mounts a node on the caller's host: it handles the stream protocol and opens no port.
+// Close unmounts the node and leaves the host open. The error matches ErrOptions if an option
+// is invalid or only for a host that New makes, or if the host already has a node.
 func Attach(h host.Host, o Options) (*Node, error) {
 	attaching.Lock()
 	defer attaching.Unlock()
@@ -99,10 +99,10 @@ func Attach(h host.Host, o Options) (*Node, error) {
 	return n, nil
 }
 
-// checkAttach reports what keeps a node from being mounted on a host.
+// checkAttach returns the reason why a node cannot be mounted on a host, or nil.
 func checkAttach(h host.Host, o Options) error {
 	if h == nil {
-		return options.Wrong("node: attach: there is no host")
+		return options.Wrong("node: attach: the host is nil")
 	}
 	for _, option := range []struct {
 		name string
@@ -117,7 +117,7 @@ func checkAttach(h host.Host, o Options) error {
 		}
 	}
 	if slices.Contains(h.Mux().Protocols(), StreamProtocol) {
-		return options.Wrong("node: attach: the host has a node already")
+		return options.Wrong("node: attach: the host already has a node")
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func newNode(o Options) *Node {
 	return n
 }
 
-// newHost makes the host that New starts the node on.
+// newHost makes the host of a node that New starts.
 func (n *Node) newHost() (*port.Host, error) {
 	o := n.opts
 	key := o.Key
@@ -163,10 +163,10 @@ func (n *Node) newHost() (*port.Host, error) {
 	return port.New(po)
 }
 
-// agent returns the name that others are told.
+// agent returns the name that is sent to other peers.
 func (n *Node) agent() string { return "peer-relay/" + n.opts.Version }
 
-// mount puts the router on the host. After an error nothing is left on it.
+// mount puts the router on the host. If it fails, it leaves nothing on the host.
 func (n *Node) mount(h host.Host) error {
 	n.host = h
 	n.key = h.Peerstore().PrivKey(h.ID())
@@ -203,7 +203,7 @@ func (n *Node) mount(h host.Host) error {
 	return nil
 }
 
-// routerOptions returns what the router is to be, but for OnPeer.
+// routerOptions returns the options of the router, without OnPeer.
 func (n *Node) routerOptions() (protocol.Options, error) {
 	o := n.opts
 	ro := protocol.Options{
@@ -234,7 +234,7 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 	return ro, nil
 }
 
-// start tells of the node, which is mounted and listens.
+// start announces the node, which is mounted and listens.
 func (n *Node) start() {
 	n.updateContact()
 	if n.dht != nil {
@@ -256,8 +256,8 @@ func verify(key, data, sig []byte) (protocol.ID, bool) {
 	return IDOf(id), ok && err == nil
 }
 
-// accept serves a stream that another peer opened, on the goroutine that libp2p starts for
-// it. Close waits for it, also for one whose link is refused.
+// accept serves a stream that another peer has opened, on the goroutine that libp2p starts for
+// it. Close waits for it, also if the link is refused.
 func (n *Node) accept(s network.Stream) {
 	if !n.enter() {
 		s.Reset()
@@ -272,13 +272,14 @@ func (n *Node) accept(s network.Stream) {
 	n.router.Serve(n.ctx, link) // it logs why the link ended
 }
 
-// maxGreeted is the most handshakes that one peer may have in progress here. It needs one; two
-// peers that dial each other have two.
+// maxGreeted is the largest number of handshakes in progress with one peer. A peer needs one,
+// or two if both sides dial each other.
 const maxGreeted = 4
 
 var errGreeted = errors.New("node: the peer has too many handshakes in progress")
 
-// greetOne makes a link of a stream that a peer opened, unless the peer has too many.
+// greetOne makes a link of a stream that a peer has opened, unless the peer has too many
+// handshakes.
 func (n *Node) greetOne(s network.Stream) (*streamLink, error) {
 	p := s.Conn().RemotePeer()
 	n.mu.Lock()
@@ -309,7 +310,7 @@ func (n *Node) task(f func(context.Context)) {
 	}
 }
 
-// enter counts what Close waits for, unless the node is closed.
+// enter counts a task that Close waits for, unless the node is closed.
 func (n *Node) enter() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -326,20 +327,20 @@ func (n *Node) ID() protocol.ID { return n.router.ID() }
 // Host returns the libp2p host.
 func (n *Node) Host() host.Host { return n.host }
 
-// Router returns the router, for what the node has no method of its own for.
+// Router returns the router, whose other methods the node does not repeat.
 func (n *Node) Router() *protocol.Router { return n.router }
 
-// Send sends bytes to a peer, over as many hops as it takes. It never blocks.
+// Send sends bytes to a peer, over any number of hops. It never blocks.
 func (n *Node) Send(to protocol.ID, payload []byte) error {
 	return n.router.Send(to, protocol.FormRaw, payload)
 }
 
-// Receive waits for the next message and returns it, in a node whose Options have no
-// OnMessage. See Router.Receive of package protocol for its bounds and errors.
+// Receive waits for the next message and returns it, if Options.OnMessage is nil. Its bounds
+// and errors are those of Router.Receive in package protocol.
 func (n *Node) Receive(ctx context.Context) (protocol.Message, error) { return n.router.Receive(ctx) }
 
-// Close says goodbye to all peers, stops what New or Attach started, and closes the host if
-// it is the node's own. It takes at most about a second. Nothing of the node runs after it. A
+// Close sends a bye to all peers, stops what New or Attach started, and closes the host if it
+// is the node's own. It takes at most about a second. Nothing of the node runs after it. A
 // second call waits for the first one and returns its error.
 func (n *Node) Close() error {
 	n.closing.Do(func() { n.closeErr = n.close() })

@@ -52,7 +52,7 @@ func TestMessagesCrossByBootstrap(t *testing.T) {
 		t.Errorf("b is linked to %+v", got)
 	}
 	nodetest.Receive(t, "peer at c", cPeers)
-	// b and c listen nowhere, so what they say to each other goes by a.
+	// b and c do not listen, so their messages go through a.
 	b.Send(c.ID(), []byte("from b"))
 	if m := nodetest.Receive(t, "message at c", cMessages); m.From != b.ID() || string(m.Payload) != "from b" || m.Proved {
 		t.Errorf("c got %+v", m)

@@ -8,10 +8,10 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A remote is what the node keeps of a linked peer.
+// A remote is the node's record of a linked peer.
 type remote struct {
 	scope scope.Scope
-	known bool // the peer proved its id, on a stream of the host
+	known bool // the peer has proved its id, on a stream of the host
 }
 
 // peerUp is the router's OnPeer.
@@ -41,8 +41,8 @@ func (n *Node) peerDown(id protocol.ID, err error) {
 	known := n.remotes[id].known
 	n.forget(id)
 	n.mu.Unlock()
-	// A legacy peer that only claimed the id and fell silent must not cost the peer with this
-	// id its connections.
+	// A legacy peer that only claimed the id and then fell silent must not close the
+	// connections of the peer with this id.
 	if n.own != nil && known && errors.Is(err, protocol.ErrSilent) {
 		n.task(func(context.Context) { n.hangUp(id) })
 	}
@@ -54,7 +54,7 @@ func (n *Node) peerDown(id protocol.ID, err error) {
 	}
 }
 
-// forget takes a peer out of those that are linked; n.mu is held.
+// forget removes a peer from the linked ones; n.mu is held.
 func (n *Node) forget(id protocol.ID) {
 	if r, ok := n.remotes[id]; ok {
 		delete(n.remotes, id)

@@ -13,7 +13,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
-// Two nodes that listen nowhere exchange datagrams by the one that does.
+// TestDatagramsCrossByRelay checks that two nodes that do not listen exchange datagrams through
+// one that does.
 func TestDatagramsCrossByRelay(t *testing.T) {
 	relay := start(t, local(Options{}))
 	boot := []string{relay.Addrs()[0].String()}
@@ -53,11 +54,11 @@ func TestDatagramsCrossByRelay(t *testing.T) {
 		}
 	}
 	if s := relay.Router().Stats(); s.Forwarded != 8 {
-		t.Errorf("the relay passed %d messages on", s.Forwarded)
+		t.Errorf("the relay forwarded %d messages", s.Forwarded)
 	}
 }
 
-// The streams of a node end with it.
+// TestStreamsEndWithNode checks that the streams of a node end with it.
 func TestStreamsEndWithNode(t *testing.T) {
 	relay := start(t, local(Options{}))
 	boot := []string{relay.Addrs()[0].String()}
@@ -95,7 +96,8 @@ func TestStreamsEndWithNode(t *testing.T) {
 	}
 }
 
-// A program that has the port of the streams as a datagram socket keeps it.
+// TestStreamsNeedTheirPort checks that streams do not take their port from a program's datagram
+// socket.
 func TestStreamsNeedTheirPort(t *testing.T) {
 	n := start(t, Options{})
 	c, err := n.ListenPacket(stream.Port)

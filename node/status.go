@@ -11,7 +11,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// status returns what the status page shows.
+// status returns the data of the status page.
 func (n *Node) status() status.Data {
 	stats := n.router.Stats()
 	d := status.Data{
@@ -22,7 +22,7 @@ func (n *Node) status() status.Data {
 			{Name: "delivered", Value: stats.Delivered}, {Name: "forwarded", Value: stats.Forwarded},
 			{Name: "control", Value: stats.Control}, {Name: "control forwarded", Value: stats.ControlPassed},
 			{Name: "copies", Value: stats.Copies}, {Name: "links opened", Value: stats.LinksOpened},
-			{Name: "links refused", Value: stats.LinksRefused}, {Name: "bad signatures", Value: stats.BadSignatures},
+			{Name: "links refused", Value: stats.LinksRefused}, {Name: "invalid signatures", Value: stats.BadSignatures},
 			{Name: "goroutines", Value: uint64(runtime.NumGoroutine())},
 		},
 	}
@@ -46,7 +46,7 @@ func (n *Node) status() status.Data {
 	return d
 }
 
-// linked returns the ids of the linked peers in their order.
+// linked returns the ids of the linked peers in ascending order.
 func (n *Node) linked() []protocol.ID {
 	n.mu.Lock()
 	ids := slices.Collect(maps.Keys(n.remotes))
@@ -55,11 +55,11 @@ func (n *Node) linked() []protocol.ID {
 	return ids
 }
 
-// listAge is how old a list of peers on the status page may be.
+// listAge is the largest age of the list of peers on the status page.
 const listAge = time.Second
 
-// A peerList keeps the list of peers that visitors are shown. However many visitors there are,
-// the list is made once in listAge.
+// A peerList caches the list of peers for the visitors of the status page. It is made at most
+// once in listAge, for any number of visitors.
 type peerList struct {
 	mu  sync.Mutex // held while the list is made, so that one visitor makes it
 	ids []protocol.ID

@@ -13,7 +13,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// Only with ShowPeers does the status page tell the ids of others.
+// TestStatusShowsPeersIfItMay checks that the status page shows the ids of other peers only
+// with ShowPeers.
 func TestStatusShowsPeersIfItMay(t *testing.T) {
 	for _, show := range []bool{false, true} {
 		o, _, peers := inboxOf(local(Options{ShowPeers: show}))
@@ -31,18 +32,18 @@ func TestStatusShowsPeersIfItMay(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := strings.Contains(string(page), other.ID().String()); got != show {
-				t.Errorf("ShowPeers %v: /%s tells the id of a peer: %v", show, path, got)
+				t.Errorf("ShowPeers %v: /%s shows the id of a peer: %v", show, path, got)
 			}
 			if !strings.Contains(string(page), n.ID().String()) {
-				t.Errorf("/%s does not tell the node's own id", path)
+				t.Errorf("/%s does not show the node's own id", path)
 			}
 		}
 		http.DefaultClient.CloseIdleConnections()
 	}
 }
 
-// However many visitors the status page has, the peers are listed once a second, and without
-// ShowPeers not at all.
+// TestStatusListsPeersSeldom checks that peers are listed at most once a second for any number
+// of visitors, and not at all without ShowPeers.
 func TestStatusListsPeersSeldom(t *testing.T) {
 	n := start(t, local(Options{}))
 	n.mu.Lock()

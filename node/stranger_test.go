@@ -19,8 +19,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A stranger is a peer that shares no code with this one: it writes the bytes that
-// SPEC.md shows.
+// A stranger is a peer that shares no code with this one: it writes the bytes that SPEC.md
+// shows.
 type stranger struct {
 	t  *testing.T
 	id protocol.ID
@@ -28,7 +28,7 @@ type stranger struct {
 	r  *bufio.Reader
 }
 
-// meet lets a stranger open a stream to a node and say hello.
+// meet makes a stranger open a stream to a node and send a hello.
 func meet(t *testing.T, n *Node, hello []byte) *stranger {
 	t.Helper()
 	return meetAt(t, n, n.Addrs()[0], hello)
@@ -44,7 +44,7 @@ func meetAt(t *testing.T, n *Node, at ma.Multiaddr, hello []byte) *stranger {
 	return x
 }
 
-// approach lets a stranger open a stream to a node and say nothing yet.
+// approach makes a stranger open a stream to a node and send nothing yet.
 func approach(t *testing.T, at ma.Multiaddr) *stranger {
 	t.Helper()
 	h, err := libp2p.New(libp2p.NoListenAddrs)
@@ -108,7 +108,7 @@ func TestNothingLargerThanThePeerTakes(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for { // the overlay's own messages come, too
+			for { // the overlay's own messages arrive, too
 				f := x.read()
 				if len(f) > test.most {
 					t.Fatalf("a frame of %d bytes", len(f))
@@ -145,8 +145,9 @@ func TestPingAndByeAreAnswered(t *testing.T) {
 	}
 }
 
-// A newcomer that has the relay's hello may tell others that it is there, before the relay has
-// its hello. Their messages to it wait at the relay.
+// TestMessagesWaitForAHello checks that messages for a newcomer wait at the relay until the
+// relay has the newcomer's hello. The newcomer may have the relay's hello earlier, and be known
+// to others.
 func TestMessagesWaitForAHello(t *testing.T) {
 	for _, ends := range []string{"with a link", "without one"} {
 		t.Run(ends, func(t *testing.T) {
@@ -175,7 +176,7 @@ func TestMessagesWaitForAHello(t *testing.T) {
 					s := relay.Router().Stats()
 					return s.Links == 2 || s.Dropped.Total() > before.Dropped.Total()
 				})
-				if time.Since(begun) > time.Second { // a busy machine: the message need not have waited so long
+				if time.Since(begun) > time.Second { // on a busy machine the message need not wait that long
 					t.Log("too slow, again")
 					x.s.Reset()
 					nodetest.Eventually(t, "the link is gone", func() bool { return relay.Router().Stats().Links == 1 })

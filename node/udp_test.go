@@ -20,9 +20,9 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// TestDirectAddressIsTheIdentitys holds the address of one identity: what is written down
-// somewhere, in a page or in a DNS record, must be right after a restart, and after an
-// update of this program or its libraries.
+// TestDirectAddressIsTheIdentitys checks the address of one identity. A written address, in a
+// page or in a DNS record, must be valid after a restart, and after an update of this program
+// or its libraries.
 func TestDirectAddressIsTheIdentitys(t *testing.T) {
 	seed := bytes.Repeat([]byte{7}, ed25519.SeedSize)
 	key, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed))
@@ -47,7 +47,7 @@ func TestDirectAddressIsTheIdentitys(t *testing.T) {
 	}
 	announced := want[0][:len(want[0])-len(suffix)+len(hash)]
 	if told := fmt.Sprint(n.toldAddrs(), n.Host().Addrs()); told != fmt.Sprintf("[%s] [%[1]s]", announced) {
-		t.Errorf("others are told %s, want %s", told, announced)
+		t.Errorf("others are sent %s, want %s", told, announced)
 	}
 }
 
@@ -115,8 +115,9 @@ func TestOffMeansOff(t *testing.T) {
 	}
 }
 
-// A peer that is gone without a word is noticed by our pings, and its connection closed:
-// libp2p would wait for most of a minute, and open every new stream on it.
+// TestSilentPeerIsHungUpOn checks that pings notice a peer that is gone silently, and that its
+// connection is closed. libp2p would wait for most of a minute, and open every new stream on
+// it.
 func TestSilentPeerIsHungUpOn(t *testing.T) {
 	o, _, peers := inboxOf(local(Options{}))
 	down := make(chan error, 1)
@@ -141,7 +142,7 @@ func TestALegacyPeerThatClaimsAnIDHangsUpOnNobody(t *testing.T) {
 	claimed := protocol.LinkInfo{ID: b.ID(), Kind: protocol.LinkWebSocket, Addr: "127.0.0.1:1"}
 	a.peerUp(claimed)
 	a.peerDown(b.ID(), protocol.ErrSilent)
-	a.tasks.Wait() // without discovery there is no task but that which hangs up
+	a.tasks.Wait() // without discovery the only task is hangUp
 	if got := a.Host().Network().Connectedness(b.Host().ID()); got != network.Connected {
 		t.Errorf("the peer whose id was claimed is %v", got)
 	}

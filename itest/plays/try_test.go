@@ -262,7 +262,7 @@ func testTryTalk(t *testing.T, binary string) {
 		bob.id.String()[1:]:     "this has 39",
 		bob.id.String() + "0":   "this has 41",
 		"g" + bob.id.String():   "here is “g”",
-		strings.Repeat("0", 40): "nobody’s",
+		strings.Repeat("0", 40): "No peer has",
 	} {
 		ann.refuses(id, "x", "#to-problem", reason)
 	}

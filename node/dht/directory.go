@@ -26,43 +26,44 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// Prefix is the protocol prefix of the DHT that peers of this kind share.
+// Prefix is the protocol prefix of the DHT of this network.
 const Prefix = "/peer-relay"
 
 const (
-	// bucketSize is the size of a bucket in a DHT of our own. The overlay's links are DHT
-	// connections as well; kad-dht's 20 would keep most of a small network connected.
+	// bucketSize is the number of peers in a bucket of a DHT of our own. The overlay's links
+	// are DHT connections as well, and kad-dht's 20 would keep most of a small network
+	// connected.
 	bucketSize = 8
 
-	// The routing table of a DHT of our own is filled by the overlay's links, and by searches.
-	// kad-dht would have a newcomer dial most of a small network at once to fill it.
-	refreshFirst = 15 * time.Second // until the first refresh; by chance half as much to one and a half
+	// The overlay's links and searches fill the routing table of a DHT of our own. kad-dht
+	// would make a newcomer dial most of a small network at once to fill it.
+	refreshFirst = 15 * time.Second // mean time until the first refresh; random, from half to one and a half of it
 	refreshEvery = 10 * time.Minute
 	rejoinEvery  = 10 * time.Second // while no peer of the DHT is known
 
 	kadSuffix = "/kad/1.0.0"    // end of the name of the protocol that kad-dht puts on the host
-	tickEvery = 2 * time.Second // between looks for something to publish
+	tickEvery = 2 * time.Second // between checks for something to publish
 )
 
-// Options put a kad-dht on the host of a node. It turns ids into addresses, which Connect
-// asks for beside the overlay, and names candidates to the overlay. A node that can be
-// dialled is a server of the DHT, another one its client. Connections that carry no link
-// are kept few; on an attached host that is the affair of its connection manager.
+// Options put a kad-dht on the host of a node. It turns ids into addresses, which Connect uses
+// beside the overlay, and suggests candidates to the overlay. A node that can be dialled is a
+// server of the DHT, any other node a client. Few connections without a link are kept. On an
+// attached host that is up to the host's connection manager.
 type Options struct {
-	// Prefix is that of the DHT's protocol, "" means the constant Prefix. With that of
-	// another network, such as "/ipfs", the node joins the DHT of that network.
+	// Prefix is the prefix of the DHT's protocol. "" means the constant Prefix. With the prefix
+	// of another network, such as "/ipfs", the node joins the DHT of that network.
 	Prefix string
 
-	// Bootstraps are multiaddrs, each with /p2p/…, of peers of the DHT. Peers of the DHT to
-	// which the node is connected otherwise need not be named.
+	// Bootstraps are multiaddrs, each with /p2p/…, of peers of the DHT. A peer of the DHT that
+	// the node is connected with for another reason need not be named.
 	Bootstraps []string
 
-	// Closed is for a network without public addresses: private and loopback addresses
-	// are told and dialled, and the node is a server wherever it listens.
+	// Closed is for a network without public addresses: private and loopback addresses are
+	// written and dialled, and the node is a server wherever it listens.
 	Closed bool
 }
 
-// An Overlay is what a Directory asks and tells of links.
+// An Overlay is the part of a node's links that a Directory needs.
 type Overlay interface {
 	// Links returns the number of links.
 	Links() int
@@ -70,38 +71,38 @@ type Overlay interface {
 	Linked(protocol.ID) bool
 	// NextLink returns a channel that is closed with the next link.
 	NextLink() <-chan struct{}
-	// Suggest names candidates for links.
+	// Suggest adds candidates for links.
 	Suggest(...protocol.ID)
-	// Introduce names a peer that may be dialled at once.
+	// Introduce adds a peer that may be dialled at once.
 	Introduce(protocol.Contact)
 }
 
-// Config says what a Directory stands on.
+// A Config is what a Directory needs from its node.
 type Config struct {
 	Host    host.Host
 	Overlay Overlay
-	Key     crypto.PrivKey // signs the record of this peer; nil: there is none
+	Key     crypto.PrivKey // signs the record of this peer; nil means no record
 	Logger  *slog.Logger
 
-	// Protocol is the stream protocol by which peers of our kind are known.
+	// Protocol is the stream protocol of the peers of this network.
 	Protocol libp2pprotocol.ID
 
-	// Addrs returns the addresses that others are told.
+	// Addrs returns the addresses that are sent to others.
 	Addrs func() []ma.Multiaddr
 
-	// Listens says that the host listens, or will; Public that it does so at a public
-	// address. Announced are the addresses that its user announced.
+	// Listens means that the host listens, or will listen. Public means that it does so at a
+	// public address. Announced are the addresses that the user announces.
 	Listens, Public bool
 	Announced       []ma.Multiaddr
 
-	// Gateway announces the node as one that takes legacy peers.
+	// Gateway announces the node as one that accepts legacy peers.
 	Gateway bool
 
-	// NoSuggest keeps the overlay from being told of candidates.
+	// NoSuggest turns suggestions to the overlay off.
 	NoSuggest bool
 }
 
-// A Directory is the DHT's side of a node.
+// A Directory is a node's side of the DHT.
 type Directory struct {
 	// Fixed after New.
 	conf   Config
@@ -109,27 +110,27 @@ type Directory struct {
 	kad    *kaddht.IpfsDHT
 	disc   *routingdiscovery.RoutingDiscovery
 	proto  libp2pprotocol.ID
-	own    bool // the DHT is only for our kind, so that it keeps records
+	own    bool // the DHT is only for this network, so it keeps records
 	closed bool
 	now    func() time.Time // time.Now, except in tests
 
-	published atomic.Uint64 // how often the node was published
+	published atomic.Uint64 // number of times that the node was published
 
 	// Owned by the goroutine of Run.
 	adverts   []advert
-	seekAt    time.Time     // when the rendezvous is searched again
+	seekAt    time.Time     // time of the next search of the rendezvous
 	seekWait  time.Duration // the last wait
-	joinAt    time.Time     // when the bootstraps are asked again
-	refreshAt time.Time     // when the routing table is to be refreshed
+	joinAt    time.Time     // time at which the bootstraps are dialled again
+	refreshAt time.Time     // time of the next refresh of the routing table
 	told      []ma.Multiaddr
-	publishAt time.Time // when the record is to be put again; told is what it said last
+	publishAt time.Time // time at which the record is put again; told are the addresses of the last one
 
 	mu     sync.Mutex
-	held   map[protocol.ID]time.Time // legacy ids of links, and when each is to be announced
+	held   map[protocol.ID]time.Time // legacy ids of links, each with the time of its next announcement
 	sought map[protocol.ID]struct{}  // ids that are being looked up
 }
 
-// New makes the DHT on a host. Errors about Options match node.ErrOptions.
+// New puts the DHT on a host. Errors about Options match node.ErrOptions.
 func New(c Config, o Options) (*Directory, error) {
 	prefix := o.Prefix
 	if prefix == "" {
@@ -148,14 +149,14 @@ func New(c Config, o Options) (*Directory, error) {
 	}
 	proto := libp2pprotocol.ID(prefix + kadSuffix)
 	if slices.Contains(c.Host.Mux().Protocols(), proto) {
-		return nil, options.Wrong("node: DHT prefix %q: the host has a DHT of it already", prefix)
+		return nil, options.Wrong("node: DHT prefix %q: the host already has a DHT with it", prefix)
 	}
 	d := &Directory{
 		conf: c, id: contact.IDOf(c.Host.ID()),
 		proto: proto, own: prefix == Prefix, closed: o.Closed, now: time.Now,
 		held: make(map[protocol.ID]time.Time), sought: make(map[protocol.ID]struct{}),
 	}
-	mode := kaddht.ModeAuto // a server as soon as hosts that offer AutoNAT say that it can be dialled
+	mode := kaddht.ModeAuto // a server once hosts that offer AutoNAT report that it can be dialled
 	if d.serves() {
 		mode = kaddht.ModeServer
 	}
@@ -169,7 +170,7 @@ func New(c Config, o Options) (*Directory, error) {
 		}),
 	}
 	if d.own {
-		// Only records of our kind: neither /pk nor /ipns.
+		// Only records of this network: neither /pk nor /ipns.
 		validator := dhtrecord.NamespacedValidator{recordNamespace: recordValidator{}}
 		opts = append(opts, kaddht.Validator(validator), kaddht.BucketSize(bucketSize), kaddht.DisableAutoRefresh())
 	}
@@ -181,15 +182,15 @@ func New(c Config, o Options) (*Directory, error) {
 	return d, nil
 }
 
-// serves reports whether the node is a server of the DHT whatever others say. In a DHT of
-// our own no host offers AutoNAT.
+// serves reports whether the node is a server of the DHT from the start. In a DHT of our own no
+// host offers AutoNAT.
 func (d *Directory) serves() bool {
 	c := &d.conf
 	return c.Listens && (d.closed || len(d.filter(c.Announced)) > 0 || d.own && c.Public)
 }
 
-// filter returns the addresses that may be told to the DHT, and dialled if they were found
-// there.
+// filter returns the addresses that may be written to the DHT, and dialled if they come from
+// it.
 func (d *Directory) filter(addrs []ma.Multiaddr) []ma.Multiaddr {
 	return ma.FilterAddrs(addrs, func(a ma.Multiaddr) bool {
 		s := scope.OfMultiaddr(a)
@@ -197,9 +198,8 @@ func (d *Directory) filter(addrs []ma.Multiaddr) []ma.Multiaddr {
 	})
 }
 
-// A tellingHost is the node's host as kad-dht sees it: what it knows of other peers is
-// filtered, too. A server tells that to every peer that asks, and it has met peers of its own
-// network.
+// A tellingHost is the node's host for kad-dht, with the addresses of other peers filtered. A
+// server sends those to every peer that asks, and it has met peers of its own network.
 type tellingHost struct {
 	host.Host
 	filter func([]ma.Multiaddr) []ma.Multiaddr
@@ -215,15 +215,15 @@ type tellingPeerstore struct {
 	filter func([]ma.Multiaddr) []ma.Multiaddr
 }
 
-// PeerInfo implements peerstore.Peerstore. kad-dht asks it for what it tells. It dials by the
-// host, which knows all.
+// PeerInfo implements peerstore.Peerstore. kad-dht sends what it returns. kad-dht dials with
+// the host, which knows all addresses.
 func (p tellingPeerstore) PeerInfo(id peer.ID) peer.AddrInfo {
 	info := p.Peerstore.PeerInfo(id)
 	info.Addrs = p.filter(info.Addrs)
 	return info
 }
 
-// Run publishes and looks around until the context is done.
+// Run publishes the node and searches for others until the context is done.
 func (d *Directory) Run(ctx context.Context) {
 	d.refreshAt = d.now().Add(refreshFirst/2 + rand.N(refreshFirst))
 	d.joinAt = d.now().Add(rejoinEvery) // New has begun the first attempt
@@ -245,7 +245,7 @@ func (d *Directory) Run(ctx context.Context) {
 				d.kad.RefreshRoutingTable() // on its own goroutine, which Close waits for
 				d.refreshAt = d.now().Add(refreshEvery)
 			}
-			if len(d.kad.FilteredAddrs()) > 0 { // otherwise no server would keep it
+			if len(d.kad.FilteredAddrs()) > 0 { // otherwise no server would keep the records
 				d.publish(ctx)
 				d.advertise(ctx)
 				d.provide(ctx)
@@ -262,8 +262,8 @@ func (d *Directory) Run(ctx context.Context) {
 	}
 }
 
-// join has kad-dht connect to its bootstraps if it knows no peer, as it does by itself every
-// 2 minutes, and refresh its routing table.
+// join makes kad-dht connect to its bootstraps if it knows no peer, and refresh its routing
+// table. kad-dht by itself does so only every 2 minutes.
 func (d *Directory) join(ctx context.Context) {
 	d.joinAt = d.now().Add(rejoinEvery)
 	if err := d.kad.Bootstrap(ctx); err != nil {
@@ -274,13 +274,13 @@ func (d *Directory) join(ctx context.Context) {
 // Peers returns the number of peers in the routing table.
 func (d *Directory) Peers() int { return d.kad.RoutingTable().Size() }
 
-// Published returns how often the node was published.
+// Published returns the number of times that the node was published.
 func (d *Directory) Published() uint64 { return d.published.Load() }
 
-// Close takes the DHT off the host. Run and Connect must have returned.
+// Close removes the DHT from the host. Run and Connect must have returned.
 func (d *Directory) Close() error {
 	err := d.kad.Close()
-	// kad-dht leaves its handler, and the host may live on.
+	// kad-dht leaves its handler, and the host may outlive it.
 	d.conf.Host.RemoveStreamHandler(d.proto)
 	return err
 }

@@ -28,7 +28,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A fakeOverlay is what a test says of links.
+// A fakeOverlay has the links that a test sets.
 type fakeOverlay struct {
 	mu         sync.Mutex
 	links      int
@@ -54,7 +54,7 @@ func (o *fakeOverlay) NextLink() <-chan struct{} {
 	return o.up
 }
 
-// Introduce dials at once, as it were.
+// Introduce reports a dial at once.
 func (o *fakeOverlay) Introduce(c protocol.Contact) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -66,8 +66,8 @@ func (o *fakeOverlay) Introduce(c protocol.Contact) {
 	}
 }
 
-// newTestDirectory returns a Directory of which nothing runs, so that a test can take its
-// steps. Without a host in c it has one that listens nowhere.
+// newTestDirectory returns a Directory that does not run, so that a test can take its steps.
+// Without a host in c it has one that does not listen.
 func newTestDirectory(t *testing.T, c Config, o Options) *Directory {
 	t.Helper()
 	if c.Host == nil {
@@ -90,7 +90,8 @@ func newTestDirectory(t *testing.T, c Config, o Options) *Directory {
 	return d
 }
 
-// A newcomer knows few peers, and asks again when they know nothing.
+// TestASearchThatBeganWithFewPeersIsRepeated checks that a newcomer, which knows few peers,
+// asks again when they know nothing.
 func TestASearchThatBeganWithFewPeersIsRepeated(t *testing.T) {
 	h := nodetest.Listening(t)
 	directory := newTestDirectory(t, Config{}, Options{Closed: true})
@@ -115,13 +116,13 @@ func TestASearchThatBeganWithFewPeersIsRepeated(t *testing.T) {
 	}
 }
 
-// An address that was not dialled, because there were too many or it had just failed, may be
-// dialled later.
+// TestWhatIsIntroducedIsWhatIsDialled checks that an address that was not dialled, because
+// there were too many or it had just failed, may be dialled later.
 func TestWhatIsIntroducedIsWhatIsDialled(t *testing.T) {
 	d := newTestDirectory(t, Config{}, Options{Closed: true})
 	addrs := make([]ma.Multiaddr, contact.MaxAddrs+2)
 	for i := range addrs {
-		addrs[i] = ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/ws", i+1)) // where no peer is
+		addrs[i] = ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/ws", i+1)) // no peer is there
 	}
 	many, failed := peer.AddrInfo{ID: nodetest.StockHost(t).ID(), Addrs: addrs}, peer.AddrInfo{ID: nodetest.StockHost(t).ID(), Addrs: addrs[:1]}
 	backoff := d.conf.Host.Network().(*swarm.Swarm).Backoff()
@@ -130,7 +131,7 @@ func TestWhatIsIntroducedIsWhatIsDialled(t *testing.T) {
 	for _, step := range []struct {
 		what string
 		info peer.AddrInfo
-		want int // in all
+		want int // in total
 	}{
 		{"in back-off", failed, 0},
 		{"too many", many, contact.MaxAddrs},
@@ -147,7 +148,8 @@ func TestWhatIsIntroducedIsWhatIsDialled(t *testing.T) {
 	}
 }
 
-// An id has one search at once, however often it is asked for, and few ids have one together.
+// TestSearchesOfTheDHTAreBounded checks that an id has only one search at once, and that few
+// ids have one.
 func TestSearchesOfTheDHTAreBounded(t *testing.T) {
 	d := newTestDirectory(t, Config{}, Options{Closed: true})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -176,7 +178,7 @@ func TestSearchesOfTheDHTAreBounded(t *testing.T) {
 	}
 }
 
-// A finder stands for the DHT: it names the peers at the rendezvous.
+// A finder plays the DHT: it returns the peers at the rendezvous.
 type finder func(ctx context.Context, found chan<- peer.AddrInfo)
 
 func (finder) Provide(context.Context, cid.Cid, bool) error { return errors.ErrUnsupported }
@@ -210,7 +212,7 @@ func TestTheRendezvousIsSearchedEverLessOften(t *testing.T) {
 		}
 		now = d.seekAt
 	}
-	// While there is a link nothing is sought. After it the waits begin again.
+	// With a link there is no search. After the link ends, the waits begin again.
 	links.links = 1
 	before := searches
 	if d.suggest(ctx); searches != before || !d.seekAt.IsZero() || d.seekWait != 0 {
@@ -218,7 +220,8 @@ func TestTheRendezvousIsSearchedEverLessOften(t *testing.T) {
 	}
 }
 
-// A node that has a link does not wait for peers of the DHT that are gone.
+// TestTheFirstLinkEndsTheSearchOfTheRendezvous checks that a node with a link does not wait for
+// peers of the DHT that are gone.
 func TestTheFirstLinkEndsTheSearchOfTheRendezvous(t *testing.T) {
 	links := new(fakeOverlay)
 	d := newTestDirectory(t, Config{Overlay: links}, Options{Closed: true})
@@ -238,7 +241,8 @@ func TestTheFirstLinkEndsTheSearchOfTheRendezvous(t *testing.T) {
 	}
 }
 
-// A node that cannot sign has no record, but is announced, and not at every tick.
+// TestWhoCannotSignIsPublished checks that a node that cannot sign has no record, but is
+// announced, and not at every tick.
 func TestWhoCannotSignIsPublished(t *testing.T) {
 	for _, prefix := range []string{Prefix, "/elsewhere"} {
 		for what, keyOf := range map[string]func(crypto.PrivKey) crypto.PrivKey{
@@ -296,7 +300,8 @@ func TestLegacyPeersAreAnnouncedSomeAtATime(t *testing.T) {
 	}
 }
 
-// A server names the peers that it has met, but not their private addresses.
+// TestAnOpenDHTIsToldNobodysPrivateAddresses checks that a server names the peers that it has
+// met, but not their private addresses.
 func TestAnOpenDHTIsToldNobodysPrivateAddresses(t *testing.T) {
 	public, private := ma.StringCast("/ip4/203.0.114.1/tcp/1/ws"), ma.StringCast("/ip4/192.168.1.1/tcp/1/ws")
 	for _, closed := range []bool{false, true} {
@@ -319,7 +324,7 @@ func TestAnOpenDHTIsToldNobodysPrivateAddresses(t *testing.T) {
 		}
 		got := h.Peerstore().Addrs(met)
 		if !slices.ContainsFunc(got, public.Equal) || slices.ContainsFunc(got, private.Equal) != closed {
-			t.Errorf("closed: %v, told %v", closed, got)
+			t.Errorf("closed: %v, sent %v", closed, got)
 		}
 	}
 }
@@ -329,12 +334,12 @@ func TestAnOpenDHTFiltersAddresses(t *testing.T) {
 	all := append([]ma.Multiaddr{public, private}, ma.StringCast("/ip4/127.0.0.1/tcp/1/ws"), ma.StringCast("/ip4/0.0.0.0/tcp/1/ws"))
 	d := newTestDirectory(t, Config{Host: nodetest.Listening(t), Listens: true}, Options{})
 	if got := d.filter(all); len(got) != 1 || !got[0].Equal(public) {
-		t.Errorf("%v of %v may be told, want %v", got, all, public)
+		t.Errorf("%v of %v may be sent, want %v", got, all, public)
 	}
 	if got := d.kad.FilteredAddrs(); len(got) > 0 {
-		t.Errorf("the DHT tells %v of a node that listens on loopback", got)
+		t.Errorf("the DHT sends %v for a node that listens on loopback", got)
 	}
 	if got := newTestDirectory(t, Config{}, Options{Closed: true}).filter(all); len(got) != 3 {
-		t.Errorf("closed: %v of %v may be told, want 3", got, all)
+		t.Errorf("closed: %v of %v may be sent, want 3", got, all)
 	}
 }

@@ -13,27 +13,30 @@ import (
 )
 
 const (
-	republish    = 6 * time.Hour    // between announcements: kad-dht forgets after 48 h
-	publishRetry = 20 * time.Second // until an announcement that failed is made again
-	maxHeld      = 4096             // legacy ids that are announced as held here
-	maxProvides  = 8                // of them in one tick, so that all else has its turn
+	republish    = 6 * time.Hour    // between announcements, which kad-dht forgets after 48 h
+	publishRetry = 20 * time.Second // between a failed announcement and the next one
+	maxHeld      = 4096             // legacy peers that are announced as held here
+	maxProvides  = 8                // of those, announced in one tick, so that other tasks get a turn
 )
 
-// An advert is a rendezvous at which the node announces itself, and when it does so again.
+// An advert is a rendezvous at which the node announces itself, and the time of the next
+// announcement.
 type advert struct {
 	namespace string
 	at        time.Time
 }
 
-// rendezvous is where nodes announce themselves, for those that share a DHT with many others
-// and seek this network.
+// rendezvous returns the name at which nodes announce themselves. It is for nodes that share a
+// DHT with many others and look for this network.
 func (d *Directory) rendezvous() string { return string(d.conf.Protocol) }
 
-// gatewayRendezvous is where nodes announce themselves that take legacy peers.
+// gatewayRendezvous returns the name at which nodes announce themselves that accept legacy
+// peers.
 func (d *Directory) gatewayRendezvous() string { return d.rendezvous() + "/gateway" }
 
-// publish announces this node, unless the DHT holds that already. In a DHT of our own it
-// also puts the node's record. A node that cannot sign is announced without a record.
+// publish announces this node if an announcement is due, or if the addresses have changed. In a
+// DHT of our own it also puts the node's record. A node that cannot sign is announced without a
+// record.
 func (d *Directory) publish(ctx context.Context) {
 	addrs := d.filter(d.conf.Addrs())
 	if len(addrs) == 0 || d.now().Before(d.publishAt) && slices.EqualFunc(addrs, d.told, ma.Multiaddr.Equal) {
@@ -44,7 +47,7 @@ func (d *Directory) publish(ctx context.Context) {
 	var err error
 	if d.own {
 		rec, unsigned := contact.SealRecord(d.conf.Host.ID(), d.conf.Key, addrs)
-		if unsigned != nil { // and will be: to publish again soon would not help
+		if unsigned != nil { // this will not change, so a retry would not help
 			d.conf.Logger.Debug("DHT: no record to publish", "err", unsigned)
 		}
 		if rec != nil {
@@ -61,7 +64,7 @@ func (d *Directory) publish(ctx context.Context) {
 	d.told, d.publishAt = addrs, d.now().Add(next)
 }
 
-// advertise announces the node at each rendezvous at which that is due.
+// advertise announces the node at each rendezvous where an announcement is due.
 func (d *Directory) advertise(ctx context.Context) {
 	for i := range d.adverts {
 		a := &d.adverts[i]
@@ -79,7 +82,7 @@ func (d *Directory) advertise(ctx context.Context) {
 	}
 }
 
-// Hold notes that a legacy peer has a link here.
+// Hold records that a legacy peer has a link here.
 func (d *Directory) Hold(id protocol.ID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -88,21 +91,21 @@ func (d *Directory) Hold(id protocol.ID) {
 	}
 }
 
-// Drop notes that a peer has no link here any more.
+// Drop records that a peer no longer has a link here.
 func (d *Directory) Drop(id protocol.ID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.held, id)
 }
 
-// Held returns the number of legacy peers that are held here, and announced.
+// Held returns the number of legacy peers that are announced as held here.
 func (d *Directory) Held() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.held)
 }
 
-// provide announces legacy peers that are held here, some in each tick.
+// provide announces held legacy peers, a few in each tick.
 func (d *Directory) provide(ctx context.Context) {
 	now := d.now()
 	var due []protocol.ID

@@ -34,8 +34,8 @@ func cidOf(id protocol.ID) cid.Cid {
 	return cid.NewCidV1(cid.Raw, m)
 }
 
-// A recordValidator lets the DHT keep signed peer records, each under the id that its
-// signer's key hashes to. Of two records it prefers the newer.
+// A recordValidator lets the DHT keep signed peer records, each under the id that its signer's
+// key hashes to. It prefers the newer of two records.
 type recordValidator struct{}
 
 // Validate implements record.Validator of kad-dht.
@@ -65,7 +65,7 @@ func openKept(key string, value []byte) (*peer.PeerRecord, error) {
 	}
 	id, ok := strings.CutPrefix(key, recordPrefix)
 	if !ok || len(id) != wire.IDSize {
-		return nil, errors.New("node: DHT: the key of a record is no id")
+		return nil, errors.New("node: DHT: the key of a record is not an id")
 	}
 	return contact.OpenRecord(value, protocol.ID([]byte(id)))
 }

@@ -19,16 +19,16 @@ const (
 	seekMin       = 5 * time.Second // between searches of the rendezvous, doubling to seekMax
 	seekMax       = 5 * time.Minute
 	lookupTimeout = 20 * time.Second
-	connectPoll   = 20 * time.Millisecond  // kad-dht does not tell when it has its first peer
-	maxSearches   = 3                      // for one Connect, as long as few peers of the DHT are known
-	searchRetry   = 200 * time.Millisecond // after the first search and a refresh, then twice as long
-	maxLookups    = 16                     // ids that are looked up at once; further ones are left to the overlay
-	maxProviders  = 4                      // nodes that hold one id, that are dialled
-	rendezvousMax = 16                     // nodes that one search of the rendezvous returns
+	connectPoll   = 20 * time.Millisecond  // kad-dht does not report its first peer
+	maxSearches   = 3                      // for one Connect, while few peers of the DHT are known
+	searchRetry   = 200 * time.Millisecond // after the first search and a refresh; doubles
+	maxLookups    = 16                     // ids that are looked up at once; others are left to the overlay
+	maxProviders  = 4                      // dialled nodes that hold one id
+	rendezvousMax = 16                     // nodes from one search of the rendezvous
 )
 
-// suggest names to the overlay the peers of the routing table that are of our kind. While
-// there is no link at all it searches the rendezvous for some, ever less often.
+// suggest suggests those peers of the routing table to the overlay that speak the protocol.
+// While there is no link, it searches the rendezvous for some, with growing waits.
 func (d *Directory) suggest(ctx context.Context) {
 	var ids []protocol.ID
 	for _, p := range d.kad.RoutingTable().ListPeers() {
@@ -52,16 +52,16 @@ func (d *Directory) suggest(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	tried := make(map[string]bool)
-	// The first link ends it: others tell of more, and there is something to publish.
+	// The first link ends the search: its peer names more, and there is something to publish.
 	if err := d.at(ctx, d.rendezvous(), up, func(info peer.AddrInfo) { d.introduce(info, tried) }); err != nil {
 		d.conf.Logger.Debug("DHT rendezvous", "err", err)
 	}
 }
 
-// at calls found for each node that announced itself at a rendezvous, until enough is closed.
-// The end of a search waits for peers that are gone.
+// at calls found for each node that has announced itself at a rendezvous, until enough is
+// closed. A whole search would wait for peers that are gone.
 func (d *Directory) at(ctx context.Context, namespace string, enough <-chan struct{}, found func(peer.AddrInfo)) error {
-	ctx, cancel := context.WithCancel(ctx) // ends what kad-dht has begun
+	ctx, cancel := context.WithCancel(ctx) // ends the search of kad-dht
 	defer cancel()
 	infos, err := d.disc.FindPeers(ctx, namespace, discovery.Limit(rendezvousMax))
 	if err != nil {
@@ -82,15 +82,15 @@ func (d *Directory) at(ctx context.Context, namespace string, enough <-chan stru
 	}
 }
 
-// Gateways returns nodes that announced that they take legacy peers.
+// Gateways returns nodes that have announced that they accept legacy peers.
 func (d *Directory) Gateways(ctx context.Context) (gateways []peer.AddrInfo, err error) {
 	err = d.at(ctx, d.gatewayRendezvous(), nil, func(info peer.AddrInfo) { gateways = append(gateways, info) })
 	return gateways, err
 }
 
-// Connect looks an id up, and introduces the peers that have it: the peer itself, or the
-// nodes to which a legacy peer has links. Each is dialled as it is found, and no address
-// twice. So a record that is out of date costs one failed dial.
+// Connect looks up an id, and introduces the peers that have it: the peer itself, or the nodes
+// that have a link to a legacy peer. Each is dialled when it is found, and no address twice. So
+// an outdated record costs one failed dial.
 func (d *Directory) Connect(ctx context.Context, id protocol.ID) {
 	if !d.begin(id) {
 		return
@@ -101,14 +101,14 @@ func (d *Directory) Connect(ctx context.Context, id protocol.ID) {
 	d.lookUp(ctx, id)
 }
 
-// lookUp searches for an id again as long as few peers of the DHT are known and none was
-// found.
+// lookUp searches for an id. It repeats the search while few peers of the DHT are known and no
+// address was found.
 func (d *Directory) lookUp(ctx context.Context, id protocol.ID) {
 	tried := make(map[string]bool)
 	defer func() { d.conf.Logger.Debug("DHT: search ended", "peer", id.Short(), "addresses", len(tried)) }()
 	tick := time.NewTicker(connectPoll)
 	defer tick.Stop()
-	for d.kad.RoutingTable().Size() == 0 { // before it knows a peer it finds nothing
+	for d.kad.RoutingTable().Size() == 0 { // without a peer there is nothing to search
 		select {
 		case <-ctx.Done():
 			return
@@ -124,7 +124,7 @@ func (d *Directory) lookUp(ctx context.Context, id protocol.ID) {
 		if !few || len(tried) > 0 || try == maxSearches-1 {
 			return
 		}
-		// A newcomer may know one peer, and that one may name some that are gone.
+		// A newcomer may know only one peer, and that one may name peers that are gone.
 		select {
 		case <-ctx.Done():
 			return
@@ -138,8 +138,8 @@ func (d *Directory) lookUp(ctx context.Context, id protocol.ID) {
 	}
 }
 
-// begin reports whether an id may be looked up now. Requests for one id, however many, must
-// not keep others from being looked up.
+// begin reports whether an id may be looked up now. Many requests for one id must not keep
+// others from being looked up.
 func (d *Directory) begin(id protocol.ID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -150,16 +150,16 @@ func (d *Directory) begin(id protocol.ID) bool {
 	return true
 }
 
-// end takes back what begin counted.
+// end undoes begin.
 func (d *Directory) end(id protocol.ID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.sought, id)
 }
 
-// search looks an id up once, until all is found that there is, or there is a link.
+// search looks up an id once, until everything is found, or there is a link.
 func (d *Directory) search(ctx context.Context, id protocol.ID, tried map[string]bool) {
-	ctx, cancel := context.WithCancel(ctx) // ends what kad-dht has begun
+	ctx, cancel := context.WithCancel(ctx) // ends the search of kad-dht
 	defer cancel()
 	var records <-chan []byte
 	if d.own {
@@ -173,7 +173,7 @@ func (d *Directory) search(ctx context.Context, id protocol.ID, tried map[string
 	providers := d.kad.FindProvidersAsync(seeking, cidOf(id), maxProviders)
 	for records != nil || providers != nil {
 		up := d.conf.Overlay.NextLink()
-		if d.conf.Overlay.Linked(id) { // the overlay was faster, or this
+		if d.conf.Overlay.Linked(id) { // by the overlay, or by this search
 			return
 		}
 		select {
@@ -181,7 +181,7 @@ func (d *Directory) search(ctx context.Context, id protocol.ID, tried map[string
 			if !ok {
 				records = nil
 			} else if kept, err := openKept(recordKey(id), rec); err == nil {
-				// The id is this peer's: no other node holds it.
+				// The id belongs to this peer, so no other node holds it.
 				proved()
 				providers = nil
 				d.introduce(peer.AddrInfo{ID: kept.PeerID, Addrs: kept.Addrs}, tried)
@@ -197,8 +197,8 @@ func (d *Directory) search(ctx context.Context, id protocol.ID, tried map[string
 	}
 }
 
-// introduce lets the router dial a peer at those of its addresses that were not tried yet,
-// and that kad-dht itself did not just fail to dial.
+// introduce lets the router dial a peer at its untried addresses, except those that kad-dht
+// itself has just failed to dial.
 func (d *Directory) introduce(info peer.AddrInfo, tried map[string]bool) {
 	host := d.conf.Host
 	backoff := func(peer.ID, ma.Multiaddr) bool { return false }
@@ -218,7 +218,7 @@ func (d *Directory) introduce(info peer.AddrInfo, tried map[string]bool) {
 	if len(addrs) == 0 {
 		return
 	}
-	// The dial tries all that the host knows of.
+	// The dial uses all addresses that the host knows.
 	host.Peerstore().AddAddrs(info.ID, addrs, peerstore.TempAddrTTL)
 	info.Addrs = addrs[:1]
 	named, err := peer.AddrInfoToP2pAddrs(&info)

@@ -15,15 +15,15 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// Limits of what others can store at a server of the DHT, see boundedStore.
+// Limits of what others can store at a server of the DHT. See boundedStore.
 const (
 	maxKeptProviders = 16 << 10
 	maxKeptRecords   = 4 << 10
 )
 
-// A boundedStore keeps at most max keys, in memory. When it is full, a new key takes the
-// place of one of the largest crowd. A new key of that crowd itself is refused, and kad-dht
-// tells so to the peer that sent it. So a peer that fills the store loses only its own places.
+// A boundedStore keeps at most max keys, in memory. When it is full, a new key evicts one of
+// the largest crowd. A new key of the largest crowd itself is refused, and kad-dht reports that
+// to the sender. So a peer that fills the store loses only its own places.
 type boundedStore struct {
 	datastore.Batching
 	max   int
@@ -31,7 +31,7 @@ type boundedStore struct {
 
 	mu     sync.Mutex // held to write
 	crowds map[string]map[datastore.Key]bool
-	sized  map[int]map[string]bool // the crowds by their number of keys, so that evict searches none
+	sized  map[int]map[string]bool // the crowds by their number of keys, so that evict need not search
 	most   int                     // keys of the largest crowd
 	keys   int
 }
@@ -43,12 +43,12 @@ func newBoundedStore(max int, crowd func(datastore.Key) string) *boundedStore {
 	}
 }
 
-// publisherOf returns the peer that a provider record names: the last part of its key.
+// publisherOf returns the peer in a provider record: the last part of its key.
 func publisherOf(key datastore.Key) string { return key.BaseNamespace() }
 
-// bucketOf returns a function that tells how near to a peer a kept value is. Anybody can put
-// the records of any number of peers that it made. But a peer is asked for the records near
-// it, and an attacker has to make many more peers to have some that are near.
+// bucketOf returns a function that returns the bucket of a kept value, relative to the peer
+// self. Anyone can put the records of any number of made-up peers. But a peer is asked for the
+// records near it, and an attacker has to make many more peers until some are near.
 func bucketOf(self protocol.ID) func(datastore.Key) string {
 	return func(key datastore.Key) string {
 		raw, err := recordEncoding.DecodeString(key.BaseNamespace())
@@ -91,7 +91,7 @@ func (s *boundedStore) Put(ctx context.Context, key datastore.Key, value []byte)
 	return nil
 }
 
-// resized notes that a crowd had one key more or fewer; s.mu is held.
+// resized updates the sizes after a crowd has gained or lost a key; s.mu is held.
 func (s *boundedStore) resized(name string, had int) {
 	if delete(s.sized[had], name); len(s.sized[had]) == 0 {
 		delete(s.sized, had)
@@ -109,7 +109,7 @@ func (s *boundedStore) resized(name string, had int) {
 	}
 }
 
-// evict makes room for a key of a crowd, unless no other crowd is larger; s.mu is held.
+// evict makes room for a key of a crowd, unless that crowd is among the largest; s.mu is held.
 func (s *boundedStore) evict(ctx context.Context, name string) error {
 	if len(s.crowds[name]) >= s.most {
 		return errStoreFull

@@ -64,7 +64,7 @@ func TestForgedRecordsAreRefused(t *testing.T) {
 		t.Errorf("selected %d, %v; want the newest valid one, 2", i, err)
 	}
 	if _, err := (recordValidator{}).Select(key, [][]byte{broken}); err == nil {
-		t.Error("selected a broken record")
+		t.Error("selected an invalid record")
 	}
 }
 
@@ -100,7 +100,7 @@ func TestABoundedStoreRefusesWhatIsTooMuch(t *testing.T) {
 		t.Errorf("after one of two was deleted: %v", err)
 	}
 	if err := s.Put(ctx, a, nil); !errors.Is(err, errStoreFull) {
-		t.Errorf("what was deleted twice made room twice: %v", err)
+		t.Errorf("a key that was deleted twice made room twice: %v", err)
 	}
 }
 
@@ -137,7 +137,8 @@ func TestWhoFillsTheStoreTakesItsOwnPlaces(t *testing.T) {
 	}
 }
 
-// The crowds are found by size as they are when all are counted.
+// TestTheLargestCrowdIsKnown checks that the crowds by size are the same as when all keys are
+// counted.
 func TestTheLargestCrowdIsKnown(t *testing.T) {
 	ctx, s := t.Context(), newBoundedStore(40, publisherOf)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -191,11 +192,12 @@ func TestRecordsNearAServerAreNotCrowdedOut(t *testing.T) {
 		t.Errorf("a record in bucket %s of %d kept ones is kept: %v, %v", bucket(keyOf(near)), s.keys, has, err)
 	}
 	if bucket(datastore.NewKey("/pr/no base32")) != "" {
-		t.Error("what is no key of kad-dht has a bucket")
+		t.Error("a key that is not from kad-dht has a bucket")
 	}
 }
 
-// The keys under which kad-dht keeps values are those that bucketOf takes.
+// TestKeptRecordsHaveABucket checks that bucketOf accepts the keys under which kad-dht keeps
+// values.
 func TestKeptRecordsHaveABucket(t *testing.T) {
 	h := nodetest.Listening(t)
 	kept := newBoundedStore(100, bucketOf(contact.IDOf(h.ID())))

@@ -16,17 +16,17 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
-// past is a deadline that ends every call that waits.
+// past is a deadline that ends every waiting call.
 var past = time.Unix(1, 0)
 
-// A Conn is a stream between two peers. It is a net.Conn that can also be closed only for
-// writing, like a *net.TCPConn. The peer at the other end is proved.
+// A Conn is a stream between two peers. It is a net.Conn with a proved peer at the other end.
+// Like a *net.TCPConn it can be closed only for writing.
 //
-// Errors are *net.OpError. They match net.ErrClosed once this side or its Endpoint was
-// closed, os.ErrDeadlineExceeded, syscall.ECONNRESET if the other side no longer reads or
-// is gone, and syscall.ETIMEDOUT if nothing has come from it for 30 seconds.
+// Errors are *net.OpError. They match net.ErrClosed once this side or its Endpoint was closed,
+// os.ErrDeadlineExceeded, syscall.ECONNRESET if the other side no longer reads or is gone, and
+// syscall.ETIMEDOUT if nothing has arrived from it for 30 seconds.
 //
-// After Close, what was written still arrives, as long as the Endpoint is open.
+// After Close, data that was written before still arrives while the Endpoint is open.
 //
 // All methods may be called from any goroutine.
 type Conn struct {
@@ -39,7 +39,7 @@ type Conn struct {
 
 	mu       sync.Mutex
 	closed   bool
-	finished bool // CloseWrite
+	finished bool // CloseWrite was called
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -70,8 +70,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// CloseWrite tells the other side that nothing more will come. It reads all that was written
-// and then io.EOF. A Write that waits fails.
+// CloseWrite ends the stream in this direction. The other side reads all that was written and
+// then io.EOF. A waiting Write fails.
 func (c *Conn) CloseWrite() error {
 	c.mu.Lock()
 	if c.closed {
@@ -85,15 +85,15 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// finish ends the stream after what was written; no Write begins any more.
+// finish ends the stream after what was written. No Write begins after it.
 func (c *Conn) finish() {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	c.stream.Close() // fails if the other side does not want to read it, which is not new
+	c.stream.Close() // fails only if the other side has already stopped reading
 }
 
-// Close implements net.Conn. It ends every call that waits. The other side reads all that
-// was written and then io.EOF.
+// Close implements net.Conn. It ends every waiting call. The other side reads all that was
+// written and then io.EOF.
 func (c *Conn) Close() error {
 	if !c.shut() {
 		return c.failed("close", net.ErrClosed)
@@ -113,8 +113,8 @@ func (c *Conn) reset(code quic.StreamErrorCode) {
 	}
 }
 
-// shut marks the stream as closed and ends the Write that waits. It reports whether the
-// stream was open.
+// shut marks the stream as closed and ends a waiting Write. It reports whether the stream was
+// open.
 func (c *Conn) shut() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,13 +157,13 @@ func (c *Conn) RemoteAddr() net.Addr {
 	return a
 }
 
-// Service returns the service that the stream was opened to.
+// Service returns the service to which the stream was opened.
 func (c *Conn) Service() uint16 { return c.service }
 
 // RemoteID returns the id of the peer at the other end, proved in the TLS handshake.
 func (c *Conn) RemoteID() protocol.ID { return c.session.id }
 
-// RemotePeer returns the libp2p peer id that RemoteID is the hash of.
+// RemotePeer returns the libp2p peer id whose hash is RemoteID.
 func (c *Conn) RemotePeer() peer.ID { return c.session.peerID }
 
 // SetDeadline implements net.Conn.

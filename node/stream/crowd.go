@@ -8,14 +8,16 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
-// A crowd counts the sessions that others opened, or are opening. The zero value works.
+// A crowd counts the sessions that other peers have opened, or are opening. The zero value
+// works.
 type crowd struct {
 	mu  sync.Mutex
 	all int
-	of  map[protocol.ID]int // no entry: 0
+	of  map[protocol.ID]int // no entry means 0
 }
 
-// idOf returns the id in an address of the datagram socket, which has no other kind.
+// idOf returns the id in an address of the datagram socket, whose addresses are all
+// packet.Addr.
 func idOf(addr net.Addr) protocol.ID { return addr.(packet.Addr).ID }
 
 // many reports whether the opener of a session must first show that it receives what is sent
@@ -42,7 +44,7 @@ func (c *crowd) enter(from net.Addr) bool {
 	return true
 }
 
-// leave takes back what enter counted.
+// leave undoes enter.
 func (c *crowd) leave(from net.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

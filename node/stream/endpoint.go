@@ -25,57 +25,57 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
-// Port is the datagram port that streams run over ("PR" in ASCII).
+// Port is the datagram port of the streams ("PR" in ASCII).
 const Port = 'P'<<8 | 'R'
 
 // The limits of streams.
 const (
 	maxStreams  = 256  // open streams that the peer opened, on one session
-	maxBacklog  = 1024 // streams that wait for Accept: more than one peer can bring
+	maxBacklog  = 1024 // streams that wait for Accept; more than one peer can open
 	maxSessions = 512  // sessions that others opened, or are opening
 	maxOfPeer   = 3    // of those, sessions of one proved peer; one more ends its oldest
-	maxOpening  = 8    // of those, sessions that come from one id, which is not proved while they open
+	maxOpening  = 8    // of those, sessions from one id, which is not proved while they open
 	fewSessions = 64   // sessions from which on the opener must show that it receives what is sent to its id
-	fewOpening  = 2    // likewise, of those that come from one id
+	fewOpening  = 2    // of those, sessions from one id from which on it must
 
 	streamWindow  = 4 << 20 // bytes in flight or unread of a stream, at most; starts at 512 KiB
 	sessionWindow = 8 << 20 // bytes in flight or unread of a session, at most; starts at 512 KiB
-	packetSize    = 1452    // bytes of a packet: the most that quic-go can do
+	packetSize    = 1452    // bytes of a packet; the most that quic-go allows
 
 	handshakeTimeout = 10 * time.Second // for each step of opening a stream
-	keepAlive        = 10 * time.Second // between packets of a session that is silent otherwise
-	silence          = 30 * time.Second // after which a peer that sends nothing is gone
-	idleTime         = 30 * time.Second // after which a session is closed on which neither side has a stream
+	keepAlive        = 10 * time.Second // between packets of an idle session
+	silence          = 30 * time.Second // after which a peer that sends nothing counts as gone
+	idleTime         = 30 * time.Second // after which a session without streams is closed
 )
 
-// alpn keeps sessions apart from all else that libp2p's certificates are used for.
+// alpn keeps sessions apart from other uses of libp2p's certificates.
 const alpn = "peer-relay-stream/1"
 
-// Why a stream or a session was ended.
+// The reasons for which a stream or a session is ended.
 const (
-	codeDone      = 0 // in order: closed by the application, or idle
+	codeDone      = 0 // no error: closed by the application, or idle
 	codeRefused   = 1 // too many streams wait for Accept, or the peer has too many sessions
-	codeInvalid   = 2 // the other side broke the rules
+	codeInvalid   = 2 // the other side broke the protocol
 	codeNoService = 3 // there is no listener for the service
 )
 
-// Options says what an Endpoint stands on.
+// Options are the options of an Endpoint.
 type Options struct {
 	// ID is the id of this peer.
 	ID protocol.ID
 
-	// Key is the private key that ID is the hash of. Nil means that streams cannot be used.
+	// Key is the private key whose peer id hashes to ID. nil means that streams cannot be used.
 	Key crypto.PrivKey
 
-	// Open returns the datagram socket. It is called once, by the first use. Its addresses
-	// are of type packet.Addr. The Endpoint closes it.
+	// Open returns the datagram socket. It is called once, on first use. The addresses of the
+	// socket are of type packet.Addr. The Endpoint closes it.
 	Open func() (net.PacketConn, error)
 
-	// Logger is told at debug level why a session was refused. It is not nil.
+	// Logger gets at debug level why a session was refused. It is not nil.
 	Logger *slog.Logger
 }
 
-// An Endpoint is the side of one peer: it opens and accepts streams.
+// An Endpoint opens and accepts the streams of one peer.
 type Endpoint struct {
 	opts   Options
 	ctx    context.Context // done when the endpoint closes
@@ -93,9 +93,9 @@ type Endpoint struct {
 	mu        sync.Mutex
 	closed    bool
 	listeners map[uint16]*Listener // by service
-	accepted  uint64               // sessions that others opened so far
+	accepted  uint64               // number of sessions that others have opened
 	sessions  map[*session]struct{}
-	current   map[protocol.ID]*session // on which to open streams: the latest
+	current   map[protocol.ID]*session // the latest session, on which streams are opened
 	dialing   map[protocol.ID]*dial
 }
 
@@ -106,17 +106,16 @@ type dial struct {
 	err     error
 }
 
-// New returns an Endpoint, which the caller closes. It opens no socket before it is used.
+// New returns an Endpoint, which the caller closes. It opens its socket on first use.
 func New(o Options) *Endpoint {
 	e := &Endpoint{opts: o, listeners: make(map[uint16]*Listener)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e
 }
 
-// Listen accepts the streams that others open to a service of this peer. A service is a
-// number that the two sides agree on, as a TCP port is, and each has one listener. With a
-// second one the error matches syscall.EADDRINUSE, as it does when a datagram socket has
-// [Port].
+// Listen accepts the streams that others open to a service of this peer. A service is a number
+// that both sides agree on, like a TCP port, and has one listener. For a second listener the
+// error matches syscall.EADDRINUSE, and also if a datagram socket has [Port].
 func (e *Endpoint) Listen(service uint16) (*Listener, error) {
 	l, err := e.listen(service)
 	if err != nil {
@@ -127,12 +126,11 @@ func (e *Endpoint) Listen(service uint16) (*Listener, error) {
 
 // Dial opens a stream to a service of a peer. All streams to a peer share one session.
 //
-// It returns when the other peer has the stream for its listener to accept. The context
-// ends the call and not the stream. It waits while there are 256 open streams that this
-// peer opened to the other one. The errors are *net.OpError. They match
-// syscall.ECONNREFUSED if the other peer has no listener for the service or too many streams
-// wait for it, syscall.ETIMEDOUT if nothing answers, which takes 10 to 20 seconds,
-// ErrWrongPeer, and net.ErrClosed after Close.
+// It returns when the other peer has the stream for its listener to accept. The context ends
+// the call and not the stream. Dial waits while 256 streams that this peer has opened to the
+// other one are open. The errors are *net.OpError. They match syscall.ECONNREFUSED if the other
+// peer has no listener for the service or too many streams wait for it, syscall.ETIMEDOUT if
+// nothing answers, which takes 10 to 20 seconds, ErrWrongPeer, and net.ErrClosed after Close.
 func (e *Endpoint) Dial(ctx context.Context, id protocol.ID, service uint16) (*Conn, error) {
 	c, err := e.dial(ctx, id, service)
 	if err != nil {
@@ -167,7 +165,8 @@ func (e *Endpoint) start() error {
 	if err != nil {
 		return fmt.Errorf("private key: %w", err)
 	}
-	// The same after a restart, so that peers learn at once that their sessions are gone.
+	// The key is the same after a restart, so that peers learn at once that their sessions are
+	// gone.
 	reset, err := hkdf.Key(sha256.New, secret, nil, "peer-relay stateless reset", len(quic.StatelessResetKey{}))
 	if err != nil {
 		return fmt.Errorf("reset key: %w", err)
@@ -196,7 +195,7 @@ func (e *Endpoint) start() error {
 			return ctx, nil
 		},
 	}
-	// Also without a listener: the peer that opens a stream is then told so at once.
+	// Also without a listener, so that a peer that opens a stream is refused at once.
 	ql, err := e.transport.Listen(e.tls(protocol.ID{}), e.config)
 	if err != nil {
 		e.transport = nil
@@ -210,11 +209,11 @@ func (e *Endpoint) start() error {
 	return nil
 }
 
-// tls returns the configuration of a handshake with one peer; the zero id means any.
+// tls returns the configuration of a handshake with one peer. The zero id means any peer.
 func (e *Endpoint) tls(want protocol.ID) *tls.Config {
 	conf, _ := e.identity.ConfigForPeer("")
 	conf.NextProtos = []string{alpn}
-	// libp2p's own check serves one handshake, and compares with a whole peer id.
+	// libp2p's own check works for one handshake only, and compares a whole peer id.
 	conf.VerifyPeerCertificate = nil
 	conf.VerifyConnection = func(state tls.ConnectionState) error {
 		p, err := certifiedPeer(state.PeerCertificates)
@@ -229,7 +228,7 @@ func (e *Endpoint) tls(want protocol.ID) *tls.Config {
 	return conf
 }
 
-// certifiedPeer returns the peer whose certificate this is.
+// certifiedPeer returns the peer that a certificate belongs to.
 func certifiedPeer(chain []*x509.Certificate) (peer.ID, error) {
 	key, err := libp2ptls.PubKeyFromCertChain(chain)
 	if err != nil {
@@ -245,21 +244,21 @@ func (e *Endpoint) listen(service uint16) (*Listener, error) {
 		return nil, err
 	}
 	if e.listeners[service] != nil {
-		return nil, fmt.Errorf("the service has a listener already: %w", syscall.EADDRINUSE)
+		return nil, fmt.Errorf("the service already has a listener: %w", syscall.EADDRINUSE)
 	}
 	l := &Listener{endpoint: e, service: service, backlog: make(chan *Conn, maxBacklog), done: make(chan struct{})}
 	e.listeners[service] = l
 	return l, nil
 }
 
-// accept takes sessions until the transport is closed.
+// accept adds incoming sessions until the transport is closed.
 func (e *Endpoint) accept(ql *quic.Listener) {
 	for {
 		conn, err := ql.Accept(context.Background())
 		if err != nil {
 			return
 		}
-		// A peer that proves one id and comes from another is an attacker.
+		// A peer that proves one id and sends from another is an attacker.
 		if _, err := e.add(conn, true); err != nil {
 			e.opts.Logger.Debug("no streams", "from", conn.RemoteAddr(), "err", err)
 			conn.CloseWithError(codeInvalid, "")
@@ -267,8 +266,8 @@ func (e *Endpoint) accept(ql *quic.Listener) {
 	}
 }
 
-// add takes a session in use. One that was accepted must come from the address of the peer;
-// one that was dialled has been checked against it.
+// add puts a session into use. An accepted session must come from the address of its peer. A
+// dialled one was checked in the handshake.
 func (e *Endpoint) add(conn *quic.Conn, accepted bool) (*session, error) {
 	peerID, err := certifiedPeer(conn.ConnectionState().TLS.PeerCertificates)
 	if err != nil {
@@ -289,7 +288,7 @@ func (e *Endpoint) add(conn *quic.Conn, accepted bool) (*session, error) {
 		e.accepted++
 	}
 	e.sessions[s] = struct{}{}
-	e.current[s.id] = s // an older one may be to what the peer was before it restarted
+	e.current[s.id] = s // an older one may be from before a restart of the peer
 	s.idle = time.AfterFunc(idleTime, s.onIdle)
 	e.tasks.Go(s.serve) // ends with the session, which Close closes
 	return s, nil
@@ -323,7 +322,7 @@ func (e *Endpoint) dial(ctx context.Context, id protocol.ID, service uint16) (*C
 			return nil, err
 		}
 		c, ended, err := s.open(ctx, service)
-		if !ended || fresh { // an older one may have been about to end
+		if !ended || fresh { // an older one may have been ending
 			return c, err
 		}
 		e.mu.Lock()
@@ -347,8 +346,8 @@ func (e *Endpoint) session(ctx context.Context, id protocol.ID) (s *session, fre
 	if d == nil {
 		d = &dial{done: make(chan struct{})}
 		e.dialing[id] = d
-		// Not with the caller's context: others may come to wait for it. It ends by itself,
-		// or when Close closes the transport.
+		// Not with the caller's context, since other callers may wait for it too. It ends by
+		// itself, or when Close closes the transport.
 		e.tasks.Go(func() {
 			d.session, d.err = e.connect(socketOf(id), id)
 			e.mu.Lock()
@@ -366,7 +365,7 @@ func (e *Endpoint) session(ctx context.Context, id protocol.ID) (s *session, fre
 	}
 }
 
-// connect makes a session with the peer at an address, which must prove to be want.
+// connect opens a session with the peer at an address, which must prove to be want.
 func (e *Endpoint) connect(to packet.Addr, want protocol.ID) (*session, error) {
 	conn, err := e.transport.Dial(e.ctx, to, e.tls(want), e.config)
 	if err != nil {
@@ -382,7 +381,7 @@ func (e *Endpoint) connect(to packet.Addr, want protocol.ID) (*session, error) {
 	return s, err
 }
 
-// Close ends all streams and waits for what the endpoint started. It may be called again.
+// Close ends all streams and waits for the endpoint's goroutines. It may be called again.
 func (e *Endpoint) Close() error {
 	e.mu.Lock()
 	e.closed = true

@@ -26,7 +26,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
-var _ interface{ CloseWrite() error } = (*Conn)(nil) // as half-closing programs ask for it
+var _ interface{ CloseWrite() error } = (*Conn)(nil) // as programs that half-close check for it
 
 // testService is the service of streams in tests that need only one.
 const testService = 7
@@ -118,8 +118,8 @@ func sessions(p testPeer) int {
 	return len(p.sessions)
 }
 
-// endIdle has ends of a connection ask whether it is idle until it is gone: a busy machine
-// may be too slow for one question.
+// endIdle makes ends of a connection ask whether it is idle until it is gone. On a busy machine
+// one question may be too slow.
 func endIdle(t *testing.T, what string, gone func() bool, ends ...*session) {
 	t.Helper()
 	nodetest.Eventually(t, what, func() bool {
@@ -152,13 +152,13 @@ func TestStreamTellsBothEnds(t *testing.T) {
 	defer d.Close()
 	defer c.Close()
 	if d.RemoteID() != b.ID() || c.RemoteID() != a.ID() || c.RemotePeer() != a.peerID {
-		t.Errorf("the ends are told to be %v and %v (%v)", d.RemoteID(), c.RemoteID(), c.RemotePeer())
+		t.Errorf("the ends are %v and %v (%v)", d.RemoteID(), c.RemoteID(), c.RemotePeer())
 	}
 	if want := (packet.Addr{ID: a.ID()}); c.RemoteAddr() != want || d.LocalAddr() != want {
-		t.Errorf("the addresses of a are told to be %v and %v, want %v", c.RemoteAddr(), d.LocalAddr(), want)
+		t.Errorf("the addresses of a are %v and %v, want %v", c.RemoteAddr(), d.LocalAddr(), want)
 	}
 	if want := (packet.Addr{ID: b.ID(), Port: testService}); d.RemoteAddr() != want || c.LocalAddr() != want {
-		t.Errorf("the addresses of b are told to be %v and %v, want %v", d.RemoteAddr(), c.LocalAddr(), want)
+		t.Errorf("the addresses of b are %v and %v, want %v", d.RemoteAddr(), c.LocalAddr(), want)
 	}
 	// In the other direction on the same connection.
 	e, _ := openStream(t, b, listenStreams(t, a))
@@ -206,7 +206,8 @@ func TestStreamHalfClose(t *testing.T) {
 	}
 }
 
-// A side that closes without reading resets the one that writes to it.
+// TestStreamReset checks that a side that closes without reading resets the other side's
+// writes.
 func TestStreamReset(t *testing.T) {
 	a, b := overRelay(t)
 	d, c := openStream(t, a, listenStreams(t, b))
@@ -218,7 +219,7 @@ func TestStreamReset(t *testing.T) {
 		_, err = d.Write(make([]byte, 1000))
 	}
 	if !errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("a write to who has closed: %v", err)
+		t.Errorf("a write to a closed stream: %v", err)
 	}
 }
 
@@ -233,13 +234,13 @@ func TestStreamDialFails(t *testing.T) {
 	go func() { // ends with the listener
 		c, err := l.Accept()
 		if c != nil {
-			t.Errorf("Accept gives %v and an error", c)
+			t.Errorf("Accept returns %v and an error", c)
 		}
 		waits <- err
 	}()
 	l.Close()
 	if err := nodetest.Receive(t, "end of Accept", waits); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Accept ended by %v", err)
+		t.Errorf("Accept ended with %v", err)
 	}
 	if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the second Close: %v", err)
@@ -258,13 +259,14 @@ func TestStreamDialFails(t *testing.T) {
 	if _, err := a.Dial(cancelled, b.ID(), testService); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled dial of a peer with a connection: %v", err)
 	}
-	// As if nothing had been.
+	// As if nothing had happened.
 	d, c := openStream(t, a, listenStreams(t, b))
 	d.Close()
 	c.Close()
 }
 
-// A stream that does not begin as it must is reset, and costs the others nothing.
+// TestStreamBeginsBadly checks that a stream with an invalid beginning is reset, without an
+// effect on others.
 func TestStreamBeginsBadly(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)
@@ -304,7 +306,7 @@ func TestStreamBeginsBadly(t *testing.T) {
 	})
 }
 
-// A peer may dial itself, as it may send to itself.
+// TestStreamToOneself checks that a peer may dial itself, as it may send to itself.
 func TestStreamToOneself(t *testing.T) {
 	n, _ := startRelay(t)
 	a := startPeer(t, n, newTestKey(t), nil)
@@ -334,7 +336,7 @@ func TestIdleSessionEnds(t *testing.T) {
 	d.Close()
 	c.Close()
 	endIdle(t, "the connection to be gone at its end", func() bool { return sessions(b) == 0 }, c.session)
-	// a does not know yet, or does: a new stream comes about either way.
+	// Whether a knows this already or not, a new stream is opened.
 	d, c = openStream(t, a, l)
 	defer d.Close()
 	defer c.Close()
@@ -344,7 +346,7 @@ func TestIdleSessionEnds(t *testing.T) {
 	nodetest.Eventually(t, "the idle connection to be gone at both ends", func() bool { return sessions(a) == 1 && sessions(b) == 1 })
 }
 
-// A reader may take its time with data that was written before Close.
+// TestClosedStreamIsReadLate checks that data written before Close can be read much later.
 func TestClosedStreamIsReadLate(t *testing.T) {
 	a, b := overRelay(t)
 	d, c := openStream(t, a, listenStreams(t, b))
@@ -361,12 +363,13 @@ func TestClosedStreamIsReadLate(t *testing.T) {
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("read %d bytes of %d: %v", len(got), len(want), err)
 	}
-	// And then it ends, whichever side asks.
+	// Then the session ends, whichever side asks.
 	c.Close()
 	endIdle(t, "the connection to be gone at both ends", func() bool { return sessions(a)+sessions(b) == 0 }, c.session, d.session)
 }
 
-// A peer that is gone without a word is given up by a dial long before its connection is.
+// TestStreamDialOfWhoSaysNothing checks that a dial of a peer that is gone silently fails long
+// before the connection ends.
 func TestStreamDialOfWhoSaysNothing(t *testing.T) {
 	a, b := overRelay(t)
 	d, c := openStream(t, a, listenStreams(t, b))
@@ -383,7 +386,7 @@ func TestStreamDialOfWhoSaysNothing(t *testing.T) {
 	}
 }
 
-// A peer that only dials refuses streams at once.
+// TestStreamToWhoOnlyDials checks that a peer that only dials refuses streams at once.
 func TestStreamToWhoOnlyDials(t *testing.T) {
 	a, b := overRelay(t)
 	d, c := openStream(t, a, listenStreams(t, b))
@@ -391,17 +394,18 @@ func TestStreamToWhoOnlyDials(t *testing.T) {
 	c.Close()
 	endIdle(t, "the connection to be gone at both ends", func() bool { return sessions(a)+sessions(b) == 0 }, d.session)
 	if _, err := b.Dial(streamContext(t), a.ID(), testService); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("nobody accepts there: %v", err)
+		t.Errorf("a stream to a peer without a listener: %v", err)
 	}
 }
 
-// A peer that restarts can be reached at once: its stateless reset tells.
+// TestStreamsAfterRestart checks that a restarted peer can be reached at once, since it sends a
+// stateless reset.
 func TestStreamsAfterRestart(t *testing.T) {
 	n, relay := startRelay(t)
 	a, b := startPeer(t, n, newTestKey(t), relay), startPeer(t, n, newTestKey(t), relay)
 	d, _ := openStream(t, a, listenStreams(t, b))
 	defer d.Close()
-	b.mu.Lock() // as if it had crashed: a hears nothing of the end
+	b.mu.Lock() // as if it had crashed: a does not learn of the end
 	b.socket.Close()
 	b.mu.Unlock()
 	b.Close()
@@ -412,7 +416,7 @@ func TestStreamsAfterRestart(t *testing.T) {
 	e, _ := openStream(t, a, l)
 	defer e.Close()
 	if _, err := d.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the stream of before: %v", err)
+		t.Errorf("the stream from before the restart: %v", err)
 	}
 }
 
@@ -463,11 +467,11 @@ func TestStreamProvesPeer(t *testing.T) {
 	d, c := openStream(t, a, l) // a's transport is there
 	defer d.Close()
 	defer c.Close()
-	// Another peer sits at the address that is dialled.
+	// Another peer has the address that is dialled.
 	if _, err := a.connect(socketOf(b.ID()), protocol.ID{1}); !errors.Is(err, ErrWrongPeer) {
 		t.Errorf("another peer answered: %v", err)
 	}
-	// Somebody dials from an address whose id is not its key's.
+	// A dial from an address whose id does not belong to the key.
 	identity, err := libp2ptls.NewIdentity(newTestKey(t))
 	if err != nil {
 		t.Fatal(err)

@@ -12,17 +12,17 @@ import (
 // network is the name of the network in the errors of streams.
 const network = "peer-relay-stream"
 
-// ErrWrongPeer is matched by the error of Dial when the peer that answers cannot prove to
-// have the id that was dialled.
+// ErrWrongPeer is matched by the error of Dial when the peer that answers cannot prove the
+// dialled id.
 var ErrWrongPeer = errors.New("node: another peer answers")
 
-var errNoKey = errors.New("node: the host does not give its private key, which streams need")
+var errNoKey = errors.New("node: streams need the private key of the host, which is not in its peerstore")
 
 // errNoService is syscall.ECONNREFUSED with its reason.
 var errNoService = fmt.Errorf("the peer has no listener for this service: %w", syscall.ECONNREFUSED)
 
 // errSilent is syscall.ETIMEDOUT, which package net counts as a timeout.
-var errSilent error = silentError{fmt.Errorf("the peer says nothing: %w", syscall.ETIMEDOUT)}
+var errSilent error = silentError{fmt.Errorf("the peer does not answer: %w", syscall.ETIMEDOUT)}
 
 type silentError struct{ error }
 

@@ -13,11 +13,12 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// patientDials is for a node that has dialled already and is to dial many at once: that a
-// busy machine is slow is no failure.
+// patientDials is for a node that has dialled before and is to dial many at once. A slow, busy
+// machine must not fail the test.
 func patientDials(p testPeer) { p.config.HandshakeIdleTimeout = nodetest.Patience }
 
-// More streams than wait for Accept are refused, and none that was not is lost.
+// TestStreamBacklog checks that streams beyond the backlog are refused, and that no other
+// stream is lost.
 func TestStreamBacklog(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)
@@ -67,7 +68,7 @@ func TestStreamBacklog(t *testing.T) {
 	c.Close()
 }
 
-// However many streams are wanted at once, they take turns.
+// TestThousandStreams checks that any number of wanted streams take turns.
 func TestThousandStreams(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)
@@ -126,8 +127,8 @@ func TestThousandStreams(t *testing.T) {
 	}
 }
 
-// When there are many sessions, a dialler must show that it receives what is sent to its id.
-// Too many are refused.
+// TestSessionsAreLimited checks that with many sessions a dialler must show that it receives
+// what is sent to its id, and that too many sessions are refused.
 func TestSessionsAreLimited(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)
@@ -157,8 +158,8 @@ func TestSessionsAreLimited(t *testing.T) {
 	}
 }
 
-// A peer that opens sessions without end uses up only its own share, also if it forges the
-// id of another.
+// TestSessionsBeforeProof checks that a peer that opens sessions without end uses up only its
+// own share, even if it forges the id of another peer.
 func TestSessionsBeforeProof(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)
@@ -167,10 +168,10 @@ func TestSessionsBeforeProof(t *testing.T) {
 			b.incoming.enter(socketOf(id))
 		}
 	}
-	enter(protocol.ID{1}, maxSessions) // of which few count
-	enter(a.ID(), fewOpening)          // that anybody may have opened
+	enter(protocol.ID{1}, maxSessions) // only few of them count
+	enter(a.ID(), fewOpening)          // any peer may have opened them
 	if !b.incoming.many(socketOf(a.ID())) || b.incoming.many(socketOf(protocol.ID{2})) {
-		t.Error("who seems to open several connections need not show where it is, or others must")
+		t.Error("an id with several sessions need not show its address, or an id without any must")
 	}
 	d, c := openStream(t, a, l)
 	d.Close()
@@ -182,7 +183,8 @@ func TestSessionsBeforeProof(t *testing.T) {
 	}
 }
 
-// One peer has few connections, however many it opens, and the latest of them.
+// TestSessionsOfOnePeer checks that a peer keeps few connections, the latest of all that it
+// opens.
 func TestSessionsOfOnePeer(t *testing.T) {
 	a, b := overRelay(t)
 	l := listenStreams(t, b)

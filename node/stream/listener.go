@@ -47,7 +47,7 @@ func (l *Listener) Close() error {
 	}
 	delete(e.listeners, l.service)
 	close(l.done)
-	e.mu.Unlock() // nothing is put into the backlog any more
+	e.mu.Unlock() // no stream is added to the backlog after this
 	for {
 		select {
 		case c := <-l.backlog:
@@ -81,8 +81,8 @@ func (e *Endpoint) reserve(service uint16) (*Listener, quic.StreamErrorCode) {
 	return l, 0
 }
 
-// hand puts a stream into its place, or frees the place if the stream is not good. It
-// reports whether the stream waits there.
+// hand puts a stream into its place, or frees the place if the stream is not good. It reports
+// whether the stream waits in the backlog.
 func (e *Endpoint) hand(l *Listener, c *Conn, good bool) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

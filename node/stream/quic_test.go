@@ -12,7 +12,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
-// quic-go has nothing to say of a datagram socket that it is given as it is.
+// TestQUICOverAPacketConnLogsNothing checks that quic-go logs nothing about a datagram socket
+// that it gets directly.
 func TestQUICOverAPacketConnLogsNothing(t *testing.T) {
 	var logged bytes.Buffer
 	was := log.Writer()
@@ -37,7 +38,7 @@ func TestQUICOverAPacketConnLogsNothing(t *testing.T) {
 	conf, _ := identity.ConfigForPeer("")
 	conf.VerifyPeerCertificate = nil
 	conf.ClientAuth = tls.NoClientCert
-	conf.InsecureSkipVerify = true // the peers are the test's
+	conf.InsecureSkipVerify = true // both peers belong to the test
 	ql, err := transports[1].Listen(conf, nil)
 	if err != nil {
 		t.Fatal(err)

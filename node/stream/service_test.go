@@ -12,7 +12,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
-// Several services have listeners at once, and each gets its own streams.
+// TestServices checks that several services have listeners at once, and that each gets its own
+// streams.
 func TestServices(t *testing.T) {
 	a, b := overRelay(t)
 	services := []uint16{0, 1, testService, 0xffff}
@@ -40,14 +41,14 @@ func TestServices(t *testing.T) {
 		}
 		defer c.Close()
 		if c.Service() != service || d.Service() != service {
-			t.Errorf("a stream to service %d is told to be to %d and %d", service, c.Service(), d.Service())
+			t.Errorf("a stream to service %d is to %d and %d", service, c.Service(), d.Service())
 		}
 	}
 	if n := sessions(a); n != 1 {
 		t.Errorf("there are %d sessions, want one", n)
 	}
 
-	// A service without a listener refuses at once and says why.
+	// A service without a listener refuses at once, with the reason.
 	begun := time.Now()
 	_, err := dial(2)
 	if !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), "no listener for this service") || !strings.Contains(err.Error(), packet.Addr{ID: b.ID(), Port: 2}.String()) {
@@ -57,7 +58,7 @@ func TestServices(t *testing.T) {
 		t.Errorf("it was refused after %v", took)
 	}
 
-	// The end of one service is not the end of the others.
+	// The other services outlive one that ends.
 	waits, err := dial(1)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +90,7 @@ func TestServices(t *testing.T) {
 	}
 }
 
-// The header that SPEC.md shows is what opens a stream.
+// TestHeaderOfSpec checks that the header in SPEC.md opens a stream.
 func TestHeaderOfSpec(t *testing.T) {
 	a, b := overRelay(t)
 	l, err := b.Listen(0x1234)

@@ -17,15 +17,15 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A stream begins with a header, which the other side answers with one byte, the version:
+// A stream begins with a header. The other side answers it with one byte, the version:
 //
 //	0       version
-//	1       what the stream is for
+//	1       purpose of the stream
 //	2 to 3  service, big-endian
 //	4 to 31 zero
 //
-// The header is longer than what stands in it: a peer that restarted says so by a stateless
-// reset, and only to packets of more than 42 bytes.
+// The header is longer than its content. A peer that has restarted answers with a stateless
+// reset, but only to packets of more than 42 bytes.
 const (
 	version    = 1
 	headerSize = 32
@@ -42,14 +42,14 @@ type session struct {
 	peerID   peer.ID
 
 	accepted bool   // the peer opened it
-	number   uint64 // of sessions that others opened before; fixed by add
+	number   uint64 // number of sessions that others opened before; fixed by add
 
 	// Guarded by endpoint.mu.
-	streams int // open ones
+	streams int // open streams
 	idle    *time.Timer
 }
 
-// serve takes the streams that the peer opens, until the session ends.
+// serve admits the streams that the peer opens, until the session ends.
 func (s *session) serve() {
 	e := s.endpoint
 	for {
@@ -91,7 +91,7 @@ func (s *session) acquire() bool {
 	return true
 }
 
-// release takes back what acquire counted.
+// release undoes acquire.
 func (s *session) release() {
 	e := s.endpoint
 	e.mu.Lock()
@@ -120,8 +120,8 @@ func (s *session) idles() bool {
 }
 
 // endIfIdle closes the session if the other side has no stream on it either. Otherwise the
-// other side would lose what it has yet to read of a stream that this side has closed. A
-// stream that is opened at this moment is opened again on the next session.
+// other side would lose unread data of a stream that this side has closed. A stream that is
+// opened at the same moment is opened again on the next session.
 func (s *session) endIfIdle() {
 	end := s.askIfIdle()
 	e := s.endpoint
@@ -144,7 +144,7 @@ func (s *session) endIfIdle() {
 func (s *session) askIfIdle() bool {
 	stream, err := s.conn.OpenStream()
 	if err != nil {
-		return false // it has all the streams that it may have, or the session has ended
+		return false // the other side has the most streams that it may have, or the session has ended
 	}
 	defer stream.CancelRead(codeDone)
 	defer stream.Close()
@@ -169,7 +169,7 @@ func begin(stream *quic.Stream, what byte, service uint16) error {
 	return nil
 }
 
-// admit takes a stream that the peer opened.
+// admit handles a stream that the peer has opened.
 func (s *session) admit(stream *quic.Stream) {
 	e := s.endpoint
 	c := &Conn{session: s, stream: stream, accepted: true}
@@ -207,14 +207,14 @@ func (s *session) admit(stream *quic.Stream) {
 	}
 }
 
-// alone reports whether there is one stream on the session.
+// alone reports whether there is only one stream on the session.
 func (s *session) alone() bool {
 	s.endpoint.mu.Lock()
 	defer s.endpoint.mu.Unlock()
 	return s.streams == 1
 }
 
-// open opens a stream to a service and waits until the peer has it. It also tells whether it
+// open opens a stream to a service and waits until the peer has it. ended reports whether it
 // failed because the session has ended.
 func (s *session) open(ctx context.Context, service uint16) (c *Conn, ended bool, err error) {
 	if !s.acquire() {
@@ -243,7 +243,7 @@ func (s *session) open(ctx context.Context, service uint16) (c *Conn, ended bool
 		err = errSilent
 	case errors.Is(err, syscall.EPROTO):
 	default:
-		ended = err != io.EOF && !errors.As(err, &refused) // which ended only the stream
+		ended = err != io.EOF && !errors.As(err, &refused) // a refusal ends only the stream
 		err = connError(err)
 	}
 	c.reset(codeDone)

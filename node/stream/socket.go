@@ -8,31 +8,30 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
-// QUIC packets are small. Most of what a message costs a relay, and what the relay keeps of
-// it for a minute, is the same for a small message as for a large one. So packets that are
-// written faster than they are sent go together. A datagram of the streams is a QUIC packet,
-// or batchMark and then packets, each behind its length in two bytes. No QUIC packet begins
-// with that mark: bit 0x40 is set in all of them, except in Version Negotiation, which has
-// bit 0x80.
+// QUIC packets are small. A relay spends about the same time on a small message as on a large
+// one, and keeps about the same for a minute. So packets that are written faster than they are
+// sent are joined. A datagram of the streams is a QUIC packet, or it is batchMark and then
+// packets, each after its length in two bytes. No QUIC packet begins with that mark: bit 0x40
+// is set in all of them, except in Version Negotiation, which has bit 0x80.
 const (
 	batchMark   = 0
-	packetBits  = 0xc0     // bits of which a packet has one in its first byte
+	packetBits  = 0xc0     // a packet has one of these bits in its first byte
 	batchLength = 2        // bytes before each packet
-	batchSize   = 16 << 10 // bytes of a batch, at most: larger ones gain nothing and delay others
+	batchSize   = 16 << 10 // bytes of a batch, at most; larger ones are no faster and delay others
 )
 
-// A socket is the datagram socket as quic-go sees it. Another goroutine sends what WriteTo
-// takes, at once. Packets that are written until it runs go with it.
+// A socket is the datagram socket that quic-go gets. Another goroutine sends what WriteTo
+// takes, at once. Packets that are written before it runs are sent together.
 type socket struct {
 	net.PacketConn
 
-	// Owned by the reading goroutine, of which quic-go has one.
+	// Owned by the reading goroutine; quic-go has one.
 	buf  []byte
-	rest []byte // what is left of a batch
+	rest []byte // rest of a batch
 	from net.Addr
 
 	mu      sync.Mutex
-	pending []byte // the batch to send; empty: none
+	pending []byte // the batch to send; empty means none
 	packets int    // number of packets in it
 	to      net.Addr
 	closed  bool
@@ -43,11 +42,11 @@ func newSocket(c net.PacketConn) *socket {
 	return &socket{PacketConn: c, buf: make([]byte, packet.MaxDatagram), ready: make(chan struct{}, 1)}
 }
 
-// SetReadBuffer and SetWriteBuffer tell quic-go that the buffers of the socket are in order.
+// SetReadBuffer and SetWriteBuffer tell quic-go that the socket's buffers are large enough.
 func (*socket) SetReadBuffer(int) error  { return nil }
 func (*socket) SetWriteBuffer(int) error { return nil }
 
-// send sends what is pending, until Close.
+// send sends pending batches, until Close.
 func (c *socket) send() {
 	for range c.ready {
 		c.mu.Lock()
@@ -56,11 +55,11 @@ func (c *socket) send() {
 	}
 }
 
-// flush sends what is pending; c.mu is held. It never blocks. An error means that the socket
+// flush sends the pending batch; c.mu is held. It never blocks. An error means that the socket
 // is closed, which the reader learns too.
 func (c *socket) flush() {
 	switch {
-	case c.packets == 1: // as it is
+	case c.packets == 1: // as a plain packet
 		c.PacketConn.WriteTo(c.pending[1+batchLength:], c.to)
 	case c.packets > 1:
 		c.PacketConn.WriteTo(c.pending, c.to)
@@ -68,12 +67,12 @@ func (c *socket) flush() {
 	c.pending, c.packets = c.pending[:0], 0
 }
 
-// WriteTo takes a packet of quic-go to be sent.
+// WriteTo queues a packet of quic-go.
 func (c *socket) WriteTo(p []byte, to net.Addr) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return c.PacketConn.WriteTo(p, to) // says so
+		return c.PacketConn.WriteTo(p, to) // returns the error
 	}
 	if c.packets > 0 && (to != c.to || len(c.pending)+batchLength+len(p) > batchSize) {
 		c.flush()
@@ -113,7 +112,7 @@ func (c *socket) ReadFrom(p []byte) (int, net.Addr, error) {
 	}
 }
 
-// next takes a packet out of the batch. Bytes that are no whole packet end the batch.
+// next removes a packet from the batch. Bytes that are not a whole packet end the batch.
 func (c *socket) next() (packet []byte, ok bool) {
 	if len(c.rest) > batchLength {
 		packet = c.rest[batchLength:]
@@ -126,7 +125,7 @@ func (c *socket) next() (packet []byte, ok bool) {
 	return nil, false
 }
 
-// Close sends what is pending and ends send. It may be called again.
+// Close sends the pending batch and ends send. It may be called again.
 func (c *socket) Close() error {
 	c.mu.Lock()
 	if !c.closed {

@@ -21,7 +21,7 @@ func testPacket(number, size int) []byte {
 	return p
 }
 
-// The batch that SPEC.md shows is sent.
+// TestSocketBatchOfSpec checks that the batch in SPEC.md is sent.
 func TestSocketBatchOfSpec(t *testing.T) {
 	c := socket{ready: make(chan struct{}, 1)}
 	for _, p := range [][]byte{{0x40, 0xaa, 0xbb}, {0x40, 0xcc}} {
@@ -34,8 +34,8 @@ func TestSocketBatchOfSpec(t *testing.T) {
 	}
 }
 
-// Packets that are written before any is sent go together, as many as may, and are read
-// one by one in their order.
+// TestSocketBatches checks that packets written before any is sent go together, as many as may,
+// and are read one by one in their order.
 func TestSocketBatches(t *testing.T) {
 	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 	a, b := n.Router(protocol.Options{NoOverlay: true}), n.Router(protocol.Options{NoOverlay: true})
@@ -47,7 +47,7 @@ func TestSocketBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.SetReadDeadline(time.Now().Add(nodetest.Patience))
-		return newSocket(c) // and nothing sends until it is told to
+		return newSocket(c) // nothing sends until the test calls send
 	}
 	stats := func(c *socket) packet.Stats { return c.PacketConn.(*packet.PacketConn).Stats() }
 	from, to, other := open(a, 1), open(b, 2), open(b, 3)
@@ -87,15 +87,15 @@ func TestSocketBatches(t *testing.T) {
 		t.Errorf("%d packets went in %d datagrams, want at most %d", len(packets)+2, got, want)
 	}
 	if got := stats(from).Sent; got != stats(to).Received+stats(other).Received {
-		t.Errorf("%d datagrams were sent, %d and %d came", got, stats(to).Received, stats(other).Received)
+		t.Errorf("%d datagrams were sent, %d and %d arrived", got, stats(to).Received, stats(other).Received)
 	}
 	if _, err := from.WriteTo(short, to.LocalAddr()); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a write after Close: %v", err)
 	}
 	from.Close()
-	from.send() // returns, for it is closed
+	from.send() // returns, since it is closed
 
-	// Datagrams that are no batch are dropped, and of a batch the part that is none.
+	// A datagram that is not a batch is dropped, and so is the invalid part of a batch.
 	from = open(a, 1)
 	good := testPacket(1, 5)
 	for _, d := range [][]byte{

@@ -1,10 +1,10 @@
 // Package try is the page at /try, which makes a visitor's browser a peer of the network. It
-// is our own HTML, CSS and JavaScript, and one bundle of js-libp2p with the JavaScript peer.
-// The bundle is built from the npm lock file and never committed:
+// has HTML, CSS and JavaScript of its own, and one bundle of js-libp2p with the JavaScript
+// peer. The bundle is built from the npm lock file and never committed:
 //
 //	go generate ./node      writes dist/peer.js.gz, which the next build embeds
 //
-// A node that was built without it answers /try with a page that says so.
+// A node that was built without it answers /try with a page that explains this.
 package try
 
 import (
@@ -33,15 +33,15 @@ var files embed.FS
 // bundleName is the bundle's name in files, gzipped.
 const bundleName = "dist/peer.js.gz"
 
-// policy allows the page what is served beside it, and WebSockets to any peer: its node may
-// stand behind another name, and tells it of others. WebRTC needs no permission.
+// policy allows the page its own files, and WebSockets to any peer: its node may have another
+// name, and sends the addresses of other nodes. WebRTC needs no permission.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ws: wss:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
-// A Handler serves /try and all below it.
+// A Handler serves /try and all paths below it.
 type Handler struct {
 	files map[string]*file // by the path of the URL
-	built bool             // the bundle is there
+	built bool             // this build has the bundle
 }
 
 // A file is the answer to one URL.
@@ -50,13 +50,13 @@ type file struct {
 	contentType string
 	etag        string                 // of the plain bytes, without quotes
 	plain       func() ([]byte, error) // unpacked on the first call
-	gzipped     []byte                 // nil: there is no such form
+	gzipped     []byte                 // nil means that there is no packed form
 }
 
-// NewHandler returns a handler of the files that this build embeds.
+// NewHandler returns a handler of the files in this build.
 func NewHandler() (*Handler, error) { return newHandler(files) }
 
-// newHandler returns a handler of files, or of a test's.
+// newHandler returns a handler of files, which a test can replace.
 func newHandler(files fs.FS) (*Handler, error) {
 	h := &Handler{files: make(map[string]*file)}
 	bundle, err := fs.ReadFile(files, bundleName)
@@ -91,7 +91,7 @@ func newHandler(files fs.FS) (*Handler, error) {
 	return h, nil
 }
 
-// newFile returns the answer that has this content.
+// newFile returns the answer with this content.
 func newFile(contentType string, content []byte) *file {
 	sum := sha256.Sum256(content)
 	return &file{
@@ -107,11 +107,10 @@ func gunzip(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(r) // it was embedded, so no stranger chose its size
+	return io.ReadAll(r) // it is embedded, so no stranger has chosen its size
 }
 
-// Works reports whether a visitor can do something on the page: whether this build embeds the
-// bundle.
+// Works reports whether this build embeds the bundle, so that the page works.
 func (h *Handler) Works() bool { return h.built }
 
 // ServeHTTP implements http.Handler.
@@ -153,14 +152,14 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	// A browser keeps the file, and asks each time whether it is still the same: a new build
-	// has other files.
+	// A browser keeps the file, and asks each time whether it has changed, as it may in a new
+	// build.
 	header.Set("Cache-Control", "no-cache")
 	header.Set("ETag", `"`+etag+`"`)
 	http.ServeContent(w, r, path.Base(r.URL.Path), time.Time{}, bytes.NewReader(content))
 }
 
-// acceptsGzip reports whether a client takes gzip. It reads as much of Accept-Encoding as
+// acceptsGzip reports whether a client accepts gzip. It parses as much of Accept-Encoding as
 // browsers write.
 func acceptsGzip(r *http.Request) bool {
 	for _, coding := range strings.Split(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {

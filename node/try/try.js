@@ -1,18 +1,18 @@
-// The page at /try: makes this browser a peer, and shows what comes and goes. The peer
-// itself is in peer.js, a bundle of compat/js/try.mjs. What others send is shown as text
-// only; the page's policy forbids the browser to take any string for HTML.
+// The page at /try. It makes this browser a peer, and shows messages. The peer itself is in
+// peer.js, a bundle of compat/js/try.mjs. Messages of others are shown only as text: the page's
+// policy forbids the browser to read any string as HTML.
 
-/** The most bytes of a message's JSON text, as protocol/SPEC.md has it. */
+/** The largest size in bytes of a message's JSON text: see protocol/SPEC.md. */
 const MAX_TEXT = 256_000
-/** How many characters of a message are shown, and how many messages. */
+/** The largest number of characters of a message that are shown, and of messages. */
 const MAX_SHOWN = 4_000
 const MAX_ENTRIES = 200
-/** How long a peer has to answer whether it is there, in milliseconds, as all times here. */
+/** The time within which a peer must answer a test for it. All times are in milliseconds. */
 const REACH_TIMEOUT = 10_000
 const FETCH_TIMEOUT = 10_000
 const RETRY_MIN = 1_000
 const RETRY_MAX = 15_000
-/** How long a tab waits for the identity that it had before it was loaded again. */
+/** The time that a tab waits for the lock on its identity after it was loaded again. */
 const IDENTITY_TIMEOUT = 1_000
 const STORED = 'peer-relay-try'
 
@@ -23,7 +23,7 @@ const setState = (state, text) => {
   $('state').textContent = text
 }
 
-/** Shows what is wrong beside the field that it is about, or nothing. */
+/** Shows a problem beside its field, or hides it if text is empty. */
 const setProblem = (element, text = '', field) => {
   element.textContent = text
   element.hidden = text === ''
@@ -43,7 +43,7 @@ const plural = (n, one, many) => `${n.toLocaleString('en')} ${n === 1 ? one : ma
 
 // --- identity ----------------------------------------------------------------
 
-/** Takes a lock until this page ends; says whether it could. */
+/** Holds a lock until this page ends. Resolves to false if another tab has it. */
 const hold = name => new Promise(resolve => {
   const forever = new Promise(() => {})
   navigator.locks.request(name, { signal: AbortSignal.timeout(IDENTITY_TIMEOUT) }, () => {
@@ -53,16 +53,16 @@ const hold = name => new Promise(resolve => {
 })
 
 /**
- * The key that this tab had before it was loaded again, so that links to it stay right. A tab
- * that was duplicated has a copy of it, which the lock keeps it from using: two peers with one id
- * would take each other's messages.
+ * Resolves to the key that this tab had before it was loaded again, so that links to it stay
+ * valid. A duplicated tab has a copy of the key, but the lock keeps it from using the key: two
+ * peers with the same id would get each other's messages.
  */
 const storedKey = async () => {
   try {
     const { key, lock } = JSON.parse(sessionStorage.getItem(STORED)) ?? {}
     if (key !== undefined && await hold(lock)) return key
   } catch {
-    // No storage, or something else in it: the peer gets a fresh identity.
+    // There is no storage, or something else in it. The peer gets a fresh identity.
   }
 }
 
@@ -78,7 +78,7 @@ const storeKey = async key => {
 
 // --- joining -----------------------------------------------------------------
 
-/** The WebSocket of a peer at the page's own origin, which may be a proxy's, as a multiaddr. */
+/** Returns the multiaddr of a peer's WebSocket at the page's own origin, which may be a proxy's. */
 const originAddress = ({ protocol, hostname, port }, peerID) => {
   const secure = protocol === 'https:'
   const host = hostname.startsWith('[')
@@ -87,15 +87,15 @@ const originAddress = ({ protocol, hostname, port }, peerID) => {
   return `${host}/tcp/${port || (secure ? 443 : 80)}${secure ? '/tls' : ''}/ws/p2p/${peerID}`
 }
 
-/** Where the node can be dialled from here: as the page was, then by WebRTC. */
+/** Resolves to the addresses of the node: at the origin of the page, then over WebRTC. */
 const nodeAddresses = async () => {
   const answer = await fetch('/status.json', { signal: AbortSignal.timeout(FETCH_TIMEOUT) })
-  if (!answer.ok) throw new Error(`the node answers ${answer.status}`)
+  if (!answer.ok) throw new Error(`the node answered with status ${answer.status}`)
   const { peerID, addrs } = await answer.json()
   return [originAddress(location, peerID), ...addrs.filter(address => address.includes('/webrtc-direct/'))]
 }
 
-/** Keeps the peer joined to whatever node answers at this origin, and shows how it is. */
+/** Keeps the peer linked to the node at this origin, and shows the state. */
 const stayJoined = (peer, toHex) => {
   let wait = RETRY_MIN
   let timer
@@ -110,7 +110,7 @@ const stayJoined = (peer, toHex) => {
   const look = () => {
     clearTimeout(timer)
     const ids = peer.peers.map(toHex)
-    $('peers').replaceChildren(...(ids.length > 0 ? ids : ['nobody yet']).map(id => element('li', { textContent: id })))
+    $('peers').replaceChildren(...(ids.length > 0 ? ids : ['no peer yet']).map(id => element('li', { textContent: id })))
     if (ids.length > 0) {
       wait = RETRY_MIN
       everJoined = true
@@ -136,7 +136,7 @@ const stayJoined = (peer, toHex) => {
 
 const hexOf = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
 
-/** What a message says: a string as it is, bytes as text if they are, else in hexadecimal. */
+/** Returns the text of a message: a string itself, bytes as UTF-8 if possible, otherwise in hexadecimal. */
 const describe = data => {
   if (typeof data === 'string') return { text: data }
   if (data === undefined) return { text: '(no value)', raw: true }
@@ -151,7 +151,7 @@ const describe = data => {
 
 const cut = text => text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN)}…`
 
-/** Puts a message on top of the list. */
+/** Adds a message at the top of the list. Returns a function that shows whether it was sent. */
 const show = ({ incoming, id, data, notes = [] }) => {
   const { text, raw = false, note } = describe(data)
   const now = new Date()
@@ -182,13 +182,13 @@ const show = ({ incoming, id, data, notes = [] }) => {
   }
 }
 
-/** What is wrong with an id, or nothing. */
+/** Returns what is wrong with an id, or ''. */
 const idProblem = id => {
-  if (id === '') return 'Who is it for? Paste the id of a peer.'
+  if (id === '') return 'Who is it for? Enter the id of a peer.'
   const odd = id.match(/[^0-9a-f]/iu)
   if (odd !== null) return `An id has 40 hexadecimal digits (0-9, a-f); here is “${odd[0]}”.`
   if (id.length !== 40) return `An id has 40 hexadecimal digits; this has ${id.length}.`
-  if (/^0+$/.test(id)) return 'The id of zeros is nobody’s.'
+  if (/^0+$/.test(id)) return 'No peer has the id of zeros.'
   return ''
 }
 
@@ -196,18 +196,18 @@ const textProblem = text => {
   if (text === '') return 'Write something first.'
   const size = new TextEncoder().encode(JSON.stringify(text)).length
   if (size <= MAX_TEXT) return ''
-  return `The message is too long: ${size.toLocaleString('en')} bytes as it travels, and ${MAX_TEXT.toLocaleString('en')} is the most.`
+  return `The message is too long: ${size.toLocaleString('en')} bytes, at most ${MAX_TEXT.toLocaleString('en')} can be sent.`
 }
 
 const send = async (peer, to, text) => {
   const setFate = show({ incoming: false, id: to, data: text })
   $('log').firstChild.scrollIntoView({ block: 'nearest' })
   const isOffline = () => peer.peers.length === 0 && to !== peer.idHex
-  const notSent = () => setFate('bad', isOffline() ? 'Not sent: this page is offline. It is trying again.' : 'Not sent: no peer with this id answers.')
+  const notSent = () => setFate('bad', isOffline() ? 'Not sent: this page is offline. It is trying to connect again.' : 'Not sent: no peer with this id answers.')
   if (isOffline()) return notSent()
   try {
     setFate('wait', 'Looking for the peer …')
-    // The network promises no delivery and gives no receipts. Who answers now can be reached now.
+    // The network has no receipts. But a peer that answers this test can be reached now.
     if (!await peer.reach(to, { timeout: REACH_TIMEOUT }) || !await peer.send(to, text)) return notSent()
     setFate('good', 'Sent. The peer is there.')
   } catch (err) {
@@ -226,9 +226,9 @@ const offerCopy = () => {
         await navigator.clipboard.writeText(source.href ?? source.textContent)
         button.textContent = 'Copied'
       } catch {
-        // Not allowed to: mark it, so that the visitor's own keys copy it.
+        // Copying is not allowed: select the text, so that the visitor can copy it.
         getSelection().selectAllChildren(source)
-        button.textContent = 'Marked'
+        button.textContent = 'Selected'
       }
       setTimeout(() => { button.textContent = 'Copy' }, 2_000)
     })
@@ -246,16 +246,16 @@ const run = async () => {
     $('to').value = wanted
     setProblem($('to-problem'), idProblem(wanted), $('to'))
   }
-  // Without it there is no crypto.subtle, and so no identity.
+  // Other pages have no crypto.subtle, and so no identity.
   if (!isSecureContext) {
-    fail('Browsers keep their cryptography for pages that come over https://, or from this very machine (http://localhost). Open this page in one of those ways.')
+    fail('Browsers allow cryptography only on pages from https:// or from this machine (http://localhost). Open this page in one of these ways.')
     return
   }
   const { startPeer, toHex } = await import('/try/peer.js')
   const [address] = await nodeAddresses()
   const before = await storedKey()
   const start = key => startPeer({ key, bootstrap: [address] })
-  // What was stored may be no key any more: an identity is lost then, not the page for good.
+  // The stored key may be invalid. Then the identity is lost, but the page still works.
   const { peer, key } = await start(before).catch(err => {
     if (before === undefined) throw err
     return start()
@@ -273,7 +273,7 @@ const run = async () => {
     incoming: true,
     id: toHex(from),
     data,
-    notes: [proved ? 'sender proved' : 'sender not proved', path.length > 1 ? `over ${plural(path.length - 1, 'relay', 'relays')}` : 'straight']
+    notes: [proved ? 'sender proved' : 'sender not proved', path.length > 1 ? `over ${plural(path.length - 1, 'relay', 'relays')}` : 'direct']
   }))
   stayJoined(peer, toHex)
 
@@ -297,9 +297,9 @@ const run = async () => {
   })
   $('send').disabled = false
 
-  // A goodbye spares the others the wait; a page that comes back from the cache starts anew.
+  // destroy() ends the links at once. A page that returns from the browser's cache loads again.
   addEventListener('pagehide', () => { peer.destroy() })
   addEventListener('pageshow', event => { if (event.persisted) location.reload() })
 }
 
-run().catch(err => fail(`This did not work: ${err.message}. Load the page again to try once more.`))
+run().catch(err => fail(`This did not work: ${err.message}. Reload the page to try again.`))

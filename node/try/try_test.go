@@ -15,8 +15,8 @@ import (
 	"github.com/peer-relay/peer-relay/node/internal/status"
 )
 
-// tryWith returns the status handler with the committed files of /try and this bundle,
-// whatever has been built here; nil stands for none.
+// tryWith returns the status handler with the committed files of /try and this bundle, whatever
+// was built. nil means no bundle.
 func tryWith(t *testing.T, bundle []byte) http.Handler {
 	t.Helper()
 	given := fstest.MapFS{}
@@ -103,7 +103,8 @@ func TestTry(t *testing.T) {
 	}
 }
 
-// The bundle comes packed to clients that take that, under an ETag of its own.
+// TestTryBundleIsPacked checks that clients that accept gzip get the bundle packed, with an
+// ETag of its own.
 func TestTryBundleIsPacked(t *testing.T) {
 	packed := gzipped(t, testBundle)
 	h := tryWith(t, packed)
@@ -132,7 +133,8 @@ func TestTryBundleIsPacked(t *testing.T) {
 	}
 }
 
-// The policy lets no script run but files of this port, and the page needs no other.
+// TestTryPolicy checks that the policy allows only script files of this port, and that the page
+// needs no other.
 func TestTryPolicy(t *testing.T) {
 	for _, bundle := range [][]byte{nil, gzipped(t, testBundle)} {
 		resp := askTry(tryWith(t, bundle), "GET", "/try", "Accept", "text/html")
@@ -163,11 +165,11 @@ func TestTryNotBuilt(t *testing.T) {
 		t.Errorf("HEAD: %s", resp.Status)
 	}
 	if resp := askTry(h, "GET", "/try/peer.js"); resp.StatusCode != http.StatusNotFound {
-		t.Errorf("the bundle that is not there: %s", resp.Status)
+		t.Errorf("the missing bundle: %s", resp.Status)
 	}
 }
 
-// The status page links to /try where there is something to try.
+// TestStatusLinksToTry checks that the status page links to /try only if it works.
 func TestStatusLinksToTry(t *testing.T) {
 	for _, bundle := range [][]byte{nil, gzipped(t, testBundle)} {
 		page := bodyOf(t, askTry(tryWith(t, bundle), "GET", "/", "Accept", "text/html"))
@@ -192,7 +194,8 @@ func TestTryRefuses(t *testing.T) {
 	}
 }
 
-// A bundle that is no gzip fails only for clients that need it unpacked.
+// TestTryBadBundle checks that an invalid gzip bundle fails only for clients that need it
+// unpacked.
 func TestTryBadBundle(t *testing.T) {
 	h := tryWith(t, []byte("no gzip"))
 	if resp := askTry(h, "GET", "/try/peer.js"); resp.StatusCode != http.StatusInternalServerError {
@@ -203,7 +206,7 @@ func TestTryBadBundle(t *testing.T) {
 	}
 }
 
-// The files that a build embeds are complete, with the bundle or without.
+// TestTryEmbedded checks that the files in a build are complete, with the bundle or without.
 func TestTryEmbedded(t *testing.T) {
 	h, err := newHandler(files)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package contact reads and writes what peers tell each other of where they are: multiaddrs
-// with a peer id, and signed peer records.
+// Package contact reads and writes the contacts that peers send each other: multiaddrs with a
+// peer id, and signed peer records.
 package contact
 
 import (
@@ -15,13 +15,14 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// MaxAddrs is the most addresses of a peer record that are told, and that are dialled.
+// MaxAddrs is the largest number of addresses of a peer record that are sent, and that are
+// dialled.
 const MaxAddrs = 16
 
 // IDOf returns the id of a libp2p peer: the first 20 bytes of the SHA-256 of its peer id.
 func IDOf(p peer.ID) protocol.ID { return protocol.HashID([]byte(p)) }
 
-// ParseP2P reads a multiaddr that ends in /p2p/….
+// ParseP2P returns the peer in a multiaddr that ends in /p2p/….
 func ParseP2P(s string) (*peer.AddrInfo, error) {
 	a, err := ma.NewMultiaddr(s)
 	if err != nil {
@@ -34,8 +35,8 @@ func ParseP2P(s string) (*peer.AddrInfo, error) {
 	return info, nil
 }
 
-// OpenRecord returns what a signed peer record says. The record must be that of the peer
-// with this id.
+// OpenRecord returns the content of a signed peer record. The record must be from the peer with
+// this id.
 func OpenRecord(raw []byte, id protocol.ID) (*peer.PeerRecord, error) {
 	var rec peer.PeerRecord
 	envelope, err := record.ConsumeTypedEnvelope(raw, &rec)
@@ -43,13 +44,13 @@ func OpenRecord(raw []byte, id protocol.ID) (*peer.PeerRecord, error) {
 		return nil, fmt.Errorf("node: peer record: %w", err)
 	}
 	if !rec.PeerID.MatchesPublicKey(envelope.PublicKey) || IDOf(rec.PeerID) != id {
-		return nil, errors.New("node: peer record: it is another peer's")
+		return nil, errors.New("node: peer record of another peer")
 	}
 	return &rec, nil
 }
 
-// SealRecord signs the first addresses of a peer, as many as there is room for. It returns
-// nil if there are none, or no key.
+// SealRecord returns a signed record with the first addresses of a peer, as many as fit. It
+// returns nil if there are no addresses, or no key.
 func SealRecord(self peer.ID, key crypto.PrivKey, addrs []ma.Multiaddr) ([]byte, error) {
 	addrs = addrs[:min(len(addrs), MaxAddrs)]
 	if key == nil || len(addrs) == 0 {

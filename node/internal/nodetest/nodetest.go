@@ -1,4 +1,4 @@
-// Package nodetest is what the tests of package node and of the packages under it share.
+// Package nodetest is shared by the tests of package node and of the packages under it.
 package nodetest
 
 import (
@@ -13,8 +13,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// Patience is how long a test waits for what must happen. Only a failing test waits that
-// long.
+// Patience is the time that a test waits for an event. Only a failing test waits that long.
 const Patience = 30 * time.Second
 
 // Eventually waits until cond holds.
@@ -27,25 +26,25 @@ func Eventually(t testing.TB, what string, cond func() bool) {
 	for !cond() {
 		select {
 		case <-deadline.C:
-			t.Fatalf("never happened: %s", what)
+			t.Fatalf("not within the time: %s", what)
 		case <-tick.C:
 		}
 	}
 }
 
-// Receive waits for a value on c.
+// Receive returns the next value on c.
 func Receive[V any](t testing.TB, what string, c <-chan V) V {
 	t.Helper()
 	select {
 	case v := <-c:
 		return v
 	case <-time.After(Patience):
-		t.Fatalf("never happened: %s", what)
+		t.Fatalf("not within the time: %s", what)
 		panic("unreachable")
 	}
 }
 
-// StockHost returns a libp2p host as its users make it. It listens nowhere.
+// StockHost returns a libp2p host with the defaults of libp2p. It listens nowhere.
 func StockHost(t testing.TB, opts ...libp2p.Option) host.Host {
 	t.Helper()
 	h, err := libp2p.New(append(opts, libp2p.NoListenAddrs, libp2p.DisableMetrics())...)

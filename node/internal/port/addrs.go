@@ -16,7 +16,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// Port returns the number of the TCP port, 0 when the host does not listen.
+// Port returns the number of the TCP port, or 0 if the host does not listen.
 func (h *Host) Port() uint16 {
 	for _, a := range h.Network().ListenAddresses() {
 		if s, err := a.ValueForProtocol(ma.P_TCP); err == nil {
@@ -52,7 +52,7 @@ func remoteness(a ma.Multiaddr) int {
 	return 1
 }
 
-// addrsToTell returns the addresses that identify tells others.
+// addrsToTell returns the addresses that identify sends.
 func (h *Host) addrsToTell(addrs []ma.Multiaddr) []ma.Multiaddr {
 	if len(h.announced) > 0 {
 		return h.Announced()
@@ -60,7 +60,7 @@ func (h *Host) addrsToTell(addrs []ma.Multiaddr) []ma.Multiaddr {
 	return h.withTLS(addrs)
 }
 
-// withTLS adds a /tls/ws address for each /ws one, if the port speaks TLS: go-libp2p knows
+// withTLS adds a /tls/ws address for each /ws one, if the port accepts TLS. go-libp2p knows
 // only one listener.
 func (h *Host) withTLS(addrs []ma.Multiaddr) []ma.Multiaddr {
 	if h.opts.TLS == nil {
@@ -75,8 +75,8 @@ func (h *Host) withTLS(addrs []ma.Multiaddr) []ma.Multiaddr {
 	return all
 }
 
-// parseAnnounce reads an address that others shall dial: a multiaddr, with or without the
-// host's own /p2p, or a ws:// or wss:// URL.
+// parseAnnounce returns an announced address as a multiaddr. It accepts a multiaddr, with or
+// without the host's own /p2p, and a ws:// or wss:// URL.
 func parseAnnounce(s string, self peer.ID) (ma.Multiaddr, error) {
 	if !strings.HasPrefix(s, "/") {
 		return parseWebSocketURL(s)
@@ -95,7 +95,7 @@ func parseAnnounce(s string, self peer.ID) (ma.Multiaddr, error) {
 	return a, nil
 }
 
-// parseWebSocketURL turns ws://host:port into a multiaddr.
+// parseWebSocketURL returns ws://host:port or wss://host:port as a multiaddr.
 func parseWebSocketURL(s string) (ma.Multiaddr, error) {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -114,7 +114,7 @@ func parseWebSocketURL(s string) (ma.Multiaddr, error) {
 	case u.Hostname() == "":
 		return nil, errors.New("has no host")
 	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
-		return nil, errors.New("has a path: libp2p dials none")
+		return nil, errors.New("has a path, which libp2p cannot dial")
 	case u.User != nil:
 		return nil, errors.New("has a user")
 	case u.Port() != "":
@@ -129,7 +129,7 @@ func parseWebSocketURL(s string) (ma.Multiaddr, error) {
 	return ma.NewMultiaddr(kind + u.Hostname() + "/tcp/" + port + suffix)
 }
 
-// WebSocketURL returns the URL by which a legacy peer dials an address, if there is one.
+// WebSocketURL returns the URL with which a legacy peer can dial an address, if there is one.
 func WebSocketURL(a ma.Multiaddr) (string, bool) {
 	a, _ = peer.SplitAddr(a)
 	var host, port, scheme string

@@ -15,16 +15,17 @@ import (
 )
 
 const (
-	// maxFirstMessage is the most bytes of a legacy peer's hello. A real one has about 110.
+	// maxFirstMessage is the largest size in bytes of a legacy peer's hello. A real one has about 110.
 	maxFirstMessage = 4 << 10
-	// maxTextMessage is the read limit that a TextConn starts with, in bytes.
+	// maxTextMessage is the first read limit of a TextConn, in bytes.
 	maxTextMessage = 1 << 20
-	// refuseLinger bounds the wait for a refused peer to answer the close frame. To close a
-	// socket with unread bytes in it resets the connection, and the peer would not learn why.
+	// refuseLinger is the time limit of waiting for a refused peer to answer the close frame.
+	// Closing a socket with unread bytes resets the connection, and the peer would not learn
+	// the reason.
 	refuseLinger = time.Second
 )
 
-// A refusal is the reason why a text connection is turned away.
+// A refusal is the reason why a text connection is refused.
 type refusal struct {
 	code   int // WebSocket close code, RFC 6455, 7.4.1
 	reason string
@@ -34,7 +35,7 @@ type refusal struct {
 func (r *refusal) Error() string { return r.reason }
 
 var (
-	errNoText = &refusal{websocket.CloseUnsupportedData, "this port takes no text messages",
+	errNoText = &refusal{websocket.CloseUnsupportedData, "this port accepts no text messages",
 		func(c *counters) *atomic.Uint64 { return &c.noText }}
 	errSilent = &refusal{websocket.ClosePolicyViolation, "no message in time",
 		func(c *counters) *atomic.Uint64 { return &c.silent }}
@@ -42,17 +43,17 @@ var (
 		func(c *counters) *atomic.Uint64 { return &c.tooBig }}
 	errNotJSON = &refusal{websocket.CloseProtocolError, "first message is not JSON",
 		func(c *counters) *atomic.Uint64 { return &c.notJSON }}
-	errLimit = &refusal{websocket.CloseTryAgainLater, "not now",
+	errLimit = &refusal{websocket.CloseTryAgainLater, "try again later",
 		func(c *counters) *atomic.Uint64 { return &c.limit }}
 )
 
-// admit reads the first text message and moves the connection out of the transient
-// scope. On success c is ready for AcceptText.
+// admit reads the first text message and moves the connection out of the transient scope. If it
+// succeeds, c is ready for AcceptText.
 func (f *front) admit(c *TextConn, r io.Reader) error {
 	if f.opts.AcceptText == nil {
 		return errNoText
 	}
-	// Not gorilla's read limit: that one sends a close frame of its own.
+	// Not with gorilla's read limit, which sends its own close frame.
 	first, err := io.ReadAll(io.LimitReader(r, maxFirstMessage+1))
 	switch {
 	case err != nil:
@@ -63,7 +64,7 @@ func (f *front) admit(c *TextConn, r io.Reader) error {
 		return errNotJSON
 	}
 	// A legacy peer proves no key. But the resource manager counts by peer id, and allows one
-	// peer 8 inbound connections: so each gets an id of its own.
+	// peer 8 inbound connections. So each connection gets its own id.
 	id := pseudoPeer(f.count.pseudo.Add(1))
 	if f.opts.Gater != nil && !f.opts.Gater.InterceptSecured(network.DirInbound, id, c.conn) {
 		return errLimit
@@ -77,7 +78,7 @@ func (f *front) admit(c *TextConn, r io.Reader) error {
 	return nil
 }
 
-// refuse counts the reason, tells it to the peer and closes the connection.
+// refuse counts the reason, sends it to the peer and closes the connection.
 func (f *front) refuse(c *TextConn, err error) {
 	// gorilla hides os.ErrDeadlineExceeded from errors.Is.
 	var timeout net.Error
@@ -86,7 +87,7 @@ func (f *front) refuse(c *TextConn, err error) {
 	}
 	var why *refusal
 	if !errors.As(err, &why) {
-		// It left, or broke WebSocket's own rules, which gorilla has told it.
+		// It closed the connection, or broke the rules of WebSocket and got gorilla's answer.
 		f.count.left.Add(1)
 		c.Close()
 		return
@@ -103,33 +104,33 @@ func (f *front) refuse(c *TextConn, err error) {
 }
 
 // pseudoPeer returns the peer id under which the resource manager counts the n-th legacy
-// connection. It is an identity multihash of a length that no key of a supported type has.
+// connection. It is an identity multihash with a length that no key of a supported type has.
 func pseudoPeer(n uint64) peer.ID {
 	const size = 8
 	return peer.ID(binary.BigEndian.AppendUint64([]byte{0x00, size}, n))
 }
 
-// The counters count what came in at the port since the host was made.
+// The counters count the clients of the port since the host was made.
 type counters struct {
-	pseudo atomic.Uint64 // the last number that pseudoPeer was given
+	pseudo atomic.Uint64 // the last number passed to pseudoPeer
 
 	libp2p, text, http                           atomic.Uint64
 	noText, silent, tooBig, notJSON, limit, left atomic.Uint64
 }
 
-// Stats are the counts of what came in at the port since the host was made.
+// Stats are the counts of the clients of the port since the host was made.
 type Stats struct {
 	LibP2P uint64 // WebSockets passed on to libp2p
 	Text   uint64 // WebSockets passed on to AcceptText
 	HTTP   uint64 // plain HTTP requests
 
 	// WebSockets that were closed, by reason.
-	RefusedNoText  uint64 // text, and there is no AcceptText (1003)
+	RefusedNoText  uint64 // text without an AcceptText (1003)
 	RefusedSilent  uint64 // no first message within 10 s (1008)
 	RefusedTooBig  uint64 // first text message over 4 KiB (1009)
 	RefusedNotJSON uint64 // first text message is not JSON (1002)
-	RefusedLimit   uint64 // the resource manager or the connection gater says no (1013)
-	Left           uint64 // the client left, or broke WebSocket's rules, before its first message
+	RefusedLimit   uint64 // the resource manager or the connection gater refused it (1013)
+	Left           uint64 // the client closed, or broke the rules of WebSocket, before its first message
 }
 
 // Map returns the counts by their names.

@@ -11,9 +11,8 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// relayHeader stands in the answer to a WebSocket upgrade, with the value "1". It tells a Go
-// dialler that the acceptor waits for the dialler's hello, so that the dialler need not wait
-// for the acceptor's.
+// relayHeader is a header in the answer to a WebSocket upgrade, with the value "1". It means
+// that the acceptor waits for the dialler's hello, so a Go dialler may send its hello first.
 const relayHeader = "Peer-Relay"
 
 const (
@@ -25,12 +24,12 @@ const (
 	recordTypeHandshake = 0x16
 )
 
-// A portListener returns TCP connections that do two things for which go-libp2p's WebSocket
-// listener has no hook: TLS and plain text on one port, and our header in the answer to an
+// A portListener returns TCP connections with two properties for which go-libp2p's WebSocket
+// listener has no hook: TLS and plain text on one port, and relayHeader in the answer to an
 // upgrade.
 type portListener struct {
 	manet.Listener
-	tls *tls.Config // nil: plain text only
+	tls *tls.Config // nil means plain text only
 }
 
 func (l *portListener) Accept() (manet.Conn, error) {
@@ -41,16 +40,16 @@ func (l *portListener) Accept() (manet.Conn, error) {
 	return &portConn{Conn: c, tls: l.tls}, nil
 }
 
-// A portConn is one accepted TCP connection, as the HTTP server sees it. It looks at the first
-// bytes when the server first reads, on the server's own goroutine. So a silent client costs
-// nothing here, and the server's timeouts cut it.
+// A portConn is one accepted TCP connection for the HTTP server. It checks the first bytes when
+// the server first reads, on the server's own goroutine. So a silent client costs nothing here,
+// and the server's timeouts end it.
 type portConn struct {
 	manet.Conn             // the TCP connection
-	tls        *tls.Config // nil: plain text only
+	tls        *tls.Config // nil means plain text only
 
 	sniffed  bool                     // owned by the reader
 	secured  atomic.Pointer[tls.Conn] // set at most once, by the reader
-	upgraded atomic.Bool              // the 101 has been written
+	upgraded atomic.Bool              // the 101 was written
 }
 
 func (c *portConn) Read(b []byte) (int, error) {
@@ -73,9 +72,9 @@ func (c *portConn) Read(b []byte) (int, error) {
 	return t.Read(b)
 }
 
-// Write adds our header to the answer that switches the connection to WebSocket.
-// gorilla/websocket writes that answer in one piece. If it did not, the header would be
-// missing and nothing else would change.
+// Write adds relayHeader to the answer that switches the connection to WebSocket.
+// gorilla/websocket writes that answer in one piece. If it did not, the header would be missing
+// and nothing else would change.
 func (c *portConn) Write(b []byte) (int, error) {
 	if c.upgraded.Load() || !bytes.HasPrefix(b, []byte(switchingProtocols)) {
 		return c.write(b)
@@ -83,7 +82,7 @@ func (c *portConn) Write(b []byte) (int, error) {
 	c.upgraded.Store(true)
 	const at = len(switchingProtocols)
 	n, err := c.write(slices.Concat(b[:at], []byte(relayHeaderLine), b[at:]))
-	// The caller counts the bytes that it passed, not those that were added.
+	// The caller counts the bytes that it has passed, not the added ones.
 	if n > at {
 		n = max(at, n-len(relayHeaderLine))
 	}
@@ -104,8 +103,8 @@ func (c *portConn) Close() error {
 	return c.Conn.Close()
 }
 
-// LocalAddr returns an address that carries the connection itself: go-libp2p and net/http wrap
-// the connection in types of their own, but both pass the local address on.
+// LocalAddr returns an address that holds the connection itself. go-libp2p and net/http wrap
+// the connection in types of their own, but both pass on the local address.
 func (c *portConn) LocalAddr() net.Addr { return portAddr{c.Conn.LocalAddr(), c} }
 
 type portAddr struct {
@@ -113,13 +112,13 @@ type portAddr struct {
 	conn *portConn
 }
 
-// isSecured reports whether the connection behind a local address speaks TLS.
+// isSecured reports whether the connection behind a local address uses TLS.
 func isSecured(local net.Addr) bool {
 	a, ok := local.(portAddr)
 	return ok && a.conn.secured.Load() != nil
 }
 
-// A replayConn returns again the bytes that were read to see what they are.
+// A replayConn returns the bytes again that were read to recognize TLS.
 type replayConn struct {
 	net.Conn
 	head []byte // owned by the reader
@@ -134,7 +133,7 @@ func (c *replayConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// securedAddr returns a WebSocket multiaddr as it reads over TLS: /ws becomes /tls/ws.
+// securedAddr returns a WebSocket multiaddr as it is over TLS: /ws becomes /tls/ws.
 func securedAddr(a ma.Multiaddr) ma.Multiaddr {
 	rest, last := ma.SplitLast(a)
 	if last == nil || last.Protocol().Code != ma.P_WS {

@@ -13,24 +13,24 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// UDP serves peers that cannot take part over TCP: a page in a browser cannot dial ws:// from
-// https://, and needs a certificate for wss://. webrtc-direct needs none: its addresses carry
-// the hash of one (/certhash), which go-libp2p derives from the identity. So an address stays
-// the same as long as the identity does.
+// UDP serves peers that cannot use TCP: a page in a browser cannot dial ws:// from https://,
+// and needs a certificate for wss://. webrtc-direct needs none. Its addresses hold the hash of
+// a certificate (/certhash), which go-libp2p derives from the identity. So an address stays the
+// same as long as the identity does.
 //
-// webrtc-direct costs most of all transports and notices last that a peer is gone. So it is
-// dialled where there is no other, pinged when it is idle, and limited in number.
+// webrtc-direct costs most of all transports and is the last to notice that a peer is gone. So
+// it is dialled only if there is no other, pinged when it is idle, and limited in number.
 
 // DirectName is the name of webrtc-direct in the state of a connection.
 const DirectName = "webrtc-direct"
 
-// A directTransport is go-libp2p's webrtc-direct, within our limits.
+// A directTransport is go-libp2p's webrtc-direct, with directLimits.
 type directTransport struct {
 	*libp2pwebrtc.WebRTCTransport
 	limits *directLimits
 }
 
-// newDirect is a constructor for libp2p.Transport. It runs before the host does.
+// newDirect is a constructor for libp2p.Transport. It runs before the host exists.
 func (h *Host) newDirect(key crypto.PrivKey, psk pnet.PSK, gater connmgr.ConnectionGater, rm network.ResourceManager, listen libp2pwebrtc.ListenUDPFn) (*directTransport, error) {
 	limits := &directLimits{ResourceManager: rm, most: int64(max(1, h.opts.MaxConns/directShare))}
 	t, err := libp2pwebrtc.New(key, psk, gater, limits, listen)
@@ -38,14 +38,14 @@ func (h *Host) newDirect(key crypto.PrivKey, psk pnet.PSK, gater connmgr.Connect
 		return nil, err
 	}
 	h.direct = &directTransport{t, limits}
-	for i, a := range h.announced { // not yet in use
+	for i, a := range h.announced { // not in use yet
 		h.announced[i] = h.direct.withCertHash(a)
 	}
 	return h.direct, nil
 }
 
-// withCertHash completes an address of webrtc-direct that was announced without the hash of
-// the certificate.
+// withCertHash adds the hash of the certificate to an announced webrtc-direct address that
+// lacks it.
 func (t *directTransport) withCertHash(a ma.Multiaddr) ma.Multiaddr {
 	if direct, hashes := libp2pwebrtc.IsWebRTCDirectMultiaddr(a); !direct || hashes > 0 {
 		return a
@@ -56,8 +56,8 @@ func (t *directTransport) withCertHash(a ma.Multiaddr) ma.Multiaddr {
 	return a
 }
 
-// A directLimits admits inbound connections of webrtc-direct up to their share, before
-// anything is made for one.
+// A directLimits admits inbound webrtc-direct connections up to their share, before anything is
+// made for one.
 type directLimits struct {
 	network.ResourceManager
 	most int64
@@ -82,7 +82,7 @@ func (l *directLimits) OpenConnection(dir network.Direction, usefd bool, endpoin
 	return &directScope{ConnManagementScope: scope, limits: l}, nil
 }
 
-// A directScope frees its place when it is done.
+// A directScope frees its place in Done.
 type directScope struct {
 	network.ConnManagementScope
 	limits *directLimits

@@ -20,8 +20,8 @@ import (
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 )
 
-// listenWhereUDPIsTaken has a host listen at a port that another program has in UDP. If another
-// program has the same one in TCP by chance, it takes another.
+// listenWhereUDPIsTaken makes a host listen on a port that another program has in UDP. If
+// another program has the same port in TCP, it takes another port.
 func listenWhereUDPIsTaken(t *testing.T, o Options) (h *Host, port uint16, err error) {
 	t.Helper()
 	const attempts = 10
@@ -45,12 +45,12 @@ func TestUDPPortInUse(t *testing.T) {
 	for _, o := range []Options{{}, {QUIC: true}, {QUIC: true, NoWebRTCDirect: true}} {
 		h, port, err := listenWhereUDPIsTaken(t, o)
 		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), fmt.Sprintf("UDP port %d is in use", port)) {
-			t.Errorf("listen gives %v", err)
+			t.Errorf("listen returns %v", err)
 		}
 		if got := h.Network().ListenAddresses(); len(got) != 0 {
 			t.Errorf("it listens on %v after that", got)
 		}
-		// Where any port will do, it goes on with another.
+		// If any port will do, it goes on with another one.
 		ips, err := listenIPs("127.0.0.1")
 		if err != nil {
 			t.Fatal(err)
@@ -79,12 +79,12 @@ func TestAnotherPortIsTried(t *testing.T) {
 	}
 	tried := 0
 	if err := whileInUse(16, func() error { tried++; return syscall.EACCES }); err != syscall.EACCES || tried != 1 {
-		t.Errorf("a port that cannot be had at all is tried %d times: %v", tried, err)
+		t.Errorf("a port that is never free is tried %d times: %v", tried, err)
 	}
 }
 
-// Both ways of webrtc-direct to begin are understood: browsers will have to change from the
-// first to the second.
+// TestStockHostsDialOverUDP checks both ways to begin webrtc-direct. Browsers will have to
+// change from the first to the second.
 func TestStockHostsDialOverUDP(t *testing.T) {
 	h := startHost(t, Options{QUIC: true})
 	for _, test := range []struct {
@@ -112,12 +112,12 @@ func TestStockHostsDialOverUDP(t *testing.T) {
 }
 
 func TestDirectConnectionsAreLimited(t *testing.T) {
-	h := startHost(t, Options{MaxConns: directShare}) // which leaves room for one
+	h := startHost(t, Options{MaxConns: directShare}) // with room for one
 	to := peer.AddrInfo{ID: h.ID(), Addrs: []ma.Multiaddr{nodetest.AddrOf(t, h.PortAddrs(), ma.P_WEBRTC_DIRECT)}}
 	first := nodetest.StockHost(t)
 	nodetest.Connect(t, first, to)
 
-	// The next is turned away before it has anything; what comes over TCP is not.
+	// The next one is refused before anything is made for it. A connection over TCP is not.
 	limits := h.direct.limits
 	if _, err := limits.OpenConnection(network.DirInbound, false, ma.StringCast("/ip4/127.0.0.1/udp/1")); !errors.Is(err, errDirectLimit) {
 		t.Errorf("a second connection: %v", err)

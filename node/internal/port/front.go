@@ -14,19 +14,18 @@ import (
 )
 
 const (
-	// handshakeTimeout bounds the time from the TCP connection to the end of the
-	// HTTP request, TLS included.
+	// handshakeTimeout is the time limit from the TCP connection to the end of the HTTP
+	// request, TLS included.
 	handshakeTimeout = 10 * time.Second
-	// firstMessageTimeout bounds the time from the upgrade to the end of the first
-	// message.
+	// firstMessageTimeout is the time limit from the upgrade to the end of the first message.
 	firstMessageTimeout = 10 * time.Second
-	// httpWriteTimeout bounds the time to send the answer to a plain request.
+	// httpWriteTimeout is the time limit of sending the answer to a plain request.
 	httpWriteTimeout = 10 * time.Second
-	// maxHTTPHeader is the most bytes that a request's header may have.
+	// maxHTTPHeader is the largest size of a request's header in bytes.
 	maxHTTPHeader = 16 << 10
 )
 
-// A front is what all listeners of a host share.
+// A front is the shared part of all listeners of a host.
 type front struct {
 	opts  Options // with its defaults
 	count counters
@@ -35,7 +34,7 @@ type front struct {
 func newFront(o Options) *front {
 	if o.TLS != nil {
 		o.TLS = o.TLS.Clone()
-		// gorilla/websocket takes over HTTP/1.1 connections only.
+		// gorilla/websocket upgrades only HTTP/1.1 connections.
 		o.TLS.NextProtos = []string{"http/1.1"}
 	}
 	if o.HTTP == nil {
@@ -50,16 +49,16 @@ func newFront(o Options) *front {
 	return &front{opts: o}
 }
 
-// A webSocket is go-libp2p's WebSocket transport. But it keeps the name in an address, so that
-// a proxy that chooses its site by name learns it. go-libp2p does so only over TLS.
+// A webSocket is go-libp2p's WebSocket transport, but it keeps the name in an address. So a
+// proxy that chooses its site by name gets the name. go-libp2p sends it only over TLS.
 type webSocket struct {
 	*libp2pws.WebsocketTransport
 	gated bool
 }
 
-// SkipResolve implements transport.SkipResolver: it reports whether the name in an address is
-// left to the dial, which resolves it and sends it on. A connection gater judges addresses and
-// not names, so with one every name is resolved before.
+// SkipResolve implements transport.SkipResolver. It reports whether the name in an address is
+// left to the dial, which resolves the name and sends it. A connection gater checks addresses
+// and not names, so with a gater every name is resolved first.
 func (t *webSocket) SkipResolve(_ context.Context, a ma.Multiaddr) bool {
 	if t.gated || !t.CanDial(a) {
 		return false
@@ -90,8 +89,8 @@ func (f *front) transport(u transport.Upgrader, rc network.ResourceManager, shar
 	return &webSocket{t, f.opts.Gater != nil}, err
 }
 
-// configureHTTP turns off what suits a web site and not a relay: HTTP/2 in plain text, and
-// idle connections, each of which would hold a slot of the transient scope.
+// configureHTTP turns off two things that suit a web site and not a relay: HTTP/2 in plain
+// text, and idle connections, each of which would hold a slot of the transient scope.
 func (f *front) configureHTTP(s *http.Server) {
 	s.Protocols = new(http.Protocols)
 	s.Protocols.SetHTTP1(true)
@@ -107,8 +106,8 @@ func (f *front) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	f.opts.HTTP.ServeHTTP(w, r)
 }
 
-// A frontUpgrader stands at the two ends of go-libp2p's WebSocket listener: below it, where
-// TCP connections come in, and above it, where WebSockets come out.
+// A frontUpgrader wraps both ends of go-libp2p's WebSocket listener: below it, where TCP
+// connections arrive, and above it, where WebSockets leave.
 type frontUpgrader struct {
 	transport.Upgrader
 	front *front
@@ -132,7 +131,7 @@ func (u *frontUpgrader) UpgradeGatedMaListener(t transport.Transport, l transpor
 	return &quietListener{u.Upgrader.UpgradeGatedMaListener(t, s), ctx}
 }
 
-// A quietListener reports its end with the one error for which libp2p's swarm writes no line
+// A quietListener reports its end with the only error for which libp2p's swarm writes no line
 // on stderr.
 type quietListener struct {
 	transport.Listener

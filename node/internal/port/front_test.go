@@ -22,7 +22,7 @@ import (
 
 const legacyHello = `{"type":"Buffer","data":[225,167,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}`
 
-// startHost makes a host that listens on a free port of 127.0.0.1.
+// startHost starts a host that listens on a free port of 127.0.0.1.
 func startHost(t *testing.T, o Options) *Host {
 	t.Helper()
 	o.Listen, o.ListenHost = true, "127.0.0.1"
@@ -58,7 +58,7 @@ func send(t *testing.T, c *websocket.Conn, text string) {
 	}
 }
 
-// closeCode reads to the close frame and returns its code. Any message is a failure.
+// closeCode reads the close frame and returns its code. Any message is a failure.
 func closeCode(t *testing.T, c *websocket.Conn) int {
 	t.Helper()
 	_, got, err := c.ReadMessage()
@@ -72,7 +72,7 @@ func closeCode(t *testing.T, c *websocket.Conn) int {
 	return ce.Code
 }
 
-// echo is an AcceptText that sends every message back, the first too.
+// echo is an AcceptText that sends every message back, also the first.
 func echo(c *TextConn) {
 	ws := c.WebSocket()
 	for msg, kind := c.First(), websocket.TextMessage; ; {
@@ -134,16 +134,16 @@ func TestOnePortServesAllThree(t *testing.T) {
 		t.Errorf("GET: %s %q", resp.Status, body)
 	}
 	if resp.Header.Get(relayHeader) != "" {
-		t.Error("the relay header stands in the answer to a plain GET")
+		t.Error("the answer to a plain GET has the relay header")
 	}
-	// All at the same time, and each still works.
+	// All at once, and each still works.
 	nodetest.Connect(t, stock, peer.AddrInfo{ID: h.ID()})
 	echoes(t, text, "again")
 
 	if got, want := h.Stats(), (Stats{LibP2P: 1, Text: 1, HTTP: 1}); got != want {
 		t.Errorf("stats are %+v, want %+v", got, want)
 	}
-	// The connection of the GET is released when the server has closed it, some time later.
+	// The connection of the GET is released some time later, when the server has closed it.
 	nodetest.Eventually(t, "two connections are counted", func() bool {
 		state := h.Network().ResourceManager().(rcmgr.ResourceManagerState).Stat()
 		return state.System.NumConnsInbound == 2 && state.Transient.NumConnsInbound == 0
@@ -161,12 +161,12 @@ func TestOwnHostsConnect(t *testing.T) {
 	}
 	defer b.Close()
 	if err := b.Listen(); err != nil || b.Port() != 0 {
-		t.Errorf("a host without a port: listen gives %v, port %d", err, b.Port())
+		t.Errorf("a host without a port: listen returns %v, port %d", err, b.Port())
 	}
 	nodetest.Connect(t, b, peer.AddrInfo{ID: a.ID(), Addrs: a.PortAddrs()})
 }
 
-// A client that stops before its request is whole is cut.
+// TestSilentTCPIsCut checks that a client that stops within its request is disconnected.
 func TestSilentTCPIsCut(t *testing.T) {
 	cert, _ := selfSigned(t)
 	for name, o := range map[string]Options{
@@ -186,9 +186,9 @@ func TestSilentTCPIsCut(t *testing.T) {
 					t.Fatal(err)
 				}
 				c.SetReadDeadline(time.Now().Add(nodetest.Patience))
-				// It may say why in HTTP or TLS.
+				// The server may send the reason in HTTP or TLS.
 				if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
-					t.Fatal("not cut")
+					t.Fatal("not disconnected")
 				}
 				released(t, h)
 			})
@@ -196,7 +196,7 @@ func TestSilentTCPIsCut(t *testing.T) {
 	}
 }
 
-// libp2p may cut its first bytes into messages as it likes.
+// TestBinaryInManyMessages checks that libp2p may split its first bytes into any messages.
 func TestBinaryInManyMessages(t *testing.T) {
 	h := startHost(t, Options{})
 	c := dialText(t, h)
@@ -229,9 +229,9 @@ func TestMaxConns(t *testing.T) {
 	echoes(t, b, legacyHello)
 	if c, _, err := websocket.DefaultDialer.Dial("ws://"+h.hostport(), nil); err == nil {
 		c.Close()
-		t.Error("a third connection came in")
+		t.Error("a third connection was accepted")
 	}
-	// The others do not suffer, and a free place is given again.
+	// The others are still served, and a freed place is used again.
 	echoes(t, a, "a")
 	b.Close()
 	nodetest.Eventually(t, "a free place", func() bool {
@@ -257,11 +257,11 @@ func TestRelayHeader(t *testing.T) {
 	}
 }
 
-// recorder is a TCP connection that keeps what is written.
+// A recorder is a TCP connection that keeps what is written.
 type recorder struct {
 	manet.Conn
 	bytes.Buffer
-	room int // bytes that it takes before it fails
+	room int // bytes that it accepts before it fails
 }
 
 func (r *recorder) Write(b []byte) (int, error) {
@@ -282,7 +282,7 @@ func TestHeaderIsInsertedOnce(t *testing.T) {
 	c := &portConn{Conn: r}
 	for _, s := range []string{"HTTP/1.1 100 Continue\r\n\r\n", switchingProtocols + rest, switchingProtocols, "x"} {
 		if n, err := c.Write([]byte(s)); n != len(s) || err != nil {
-			t.Errorf("writing %q gives %d, %v", s, n, err)
+			t.Errorf("writing %q returns %d, %v", s, n, err)
 		}
 	}
 	want := "HTTP/1.1 100 Continue\r\n\r\n" + switchingProtocols + "Peer-Relay: 1\r\n" + rest + switchingProtocols + "x"

@@ -25,80 +25,79 @@ import (
 	"github.com/peer-relay/peer-relay/node/internal/options"
 )
 
-// Options are what a Host needs. The zero value is a peer that listens nowhere, with a fresh
-// identity.
+// Options are the options of a Host. The zero value is a peer that does not listen, with a
+// fresh identity.
 type Options struct {
-	// Key is the identity. Nil makes an Ed25519 key that lives as long as the host.
+	// Key is the identity. nil makes an Ed25519 key for the lifetime of the host.
 	Key crypto.PrivKey
 
-	// Listen says that the host has a port. Number is that of the port; 0 takes one that is
-	// free. ListenHost is an IP address, or "localhost"; "" listens on every address of the
-	// machine, IPv4 and IPv6.
+	// Listen means that the host has a port. Number is its number; 0 means any free one.
+	// ListenHost is an IP address, or "localhost"; "" means every address of the machine, IPv4
+	// and IPv6.
 	Listen     bool
 	ListenHost string
 	Number     uint16
 
-	// NoWebRTCDirect leaves out webrtc-direct. Otherwise it is listened to on the UDP port of
-	// the same number, and dialled. QUIC adds quic-v1 on that UDP port.
+	// NoWebRTCDirect turns webrtc-direct off. Otherwise the host listens to it on the UDP port
+	// of the same number, and dials it. QUIC adds quic-v1 on that UDP port.
 	NoWebRTCDirect bool
 	QUIC           bool
 
-	// Announce are the addresses that others are told in place of the host's own:
+	// Announce are the addresses that are sent to others in place of the host's own:
 	// multiaddrs, or ws:// and wss:// URLs without a path.
 	Announce []string
 
-	// TLS makes the port speak TLS also (/tls/ws, wss, https), next to plain text.
+	// TLS makes the port accept TLS also (/tls/ws, wss, https), next to plain text.
 	TLS *tls.Config
-	// TLSClient is for dialling /tls/ws. Nil trusts what the system trusts.
+	// TLSClient is for dialling /tls/ws. nil means the system's certificates.
 	TLSClient *tls.Config
 
-	// AcceptText takes the WebSockets of legacy peers. It is called on a goroutine of its own
-	// for each, and owns the connection until it returns. Then the connection is closed.
-	// Closing the host closes the connection and waits for AcceptText, which therefore must
-	// not close the host. Nil refuses text.
+	// AcceptText serves the WebSockets of legacy peers. It is called on a goroutine of its own
+	// for each connection, and owns the connection until it returns. Then the connection is
+	// closed. Closing the host closes the connection and waits for AcceptText. So AcceptText
+	// must not close the host. nil refuses text.
 	AcceptText func(*TextConn)
 	// HTTP answers plain requests. Nil answers 404.
 	HTTP http.Handler
 
-	// Gater may turn connections away, legacy ones too. Nil lets all in.
+	// Gater may refuse connections, legacy ones too. nil accepts all.
 	Gater connmgr.ConnectionGater
-	// MaxConns is the most inbound connections. 0 means DefaultMaxConns. Connections beyond
-	// are refused. No connection that carries a link is cut to make room.
+	// MaxConns is the largest number of inbound connections. 0 means DefaultMaxConns. More are
+	// refused. No connection with a link is closed to make room.
 	MaxConns int
 
-	// TrimIdle cuts connections that carry no link when there are many, as a DHT's lookups
-	// leave behind.
+	// TrimIdle closes connections without a link when there are many. The lookups of a DHT
+	// leave such connections.
 	TrimIdle bool
 
-	// Metrics takes libp2p's metrics. Nil means that they are not collected.
+	// Metrics is the registry for libp2p's metrics. nil means that they are not collected.
 	Metrics prometheus.Registerer
-	// UserAgent is what identify tells others. "" means "peer-relay".
+	// UserAgent is the name that identify sends. "" means "peer-relay".
 	UserAgent string
-	// Logger is told what is odd but no error. Nil discards it.
+	// Logger gets what is unusual but not an error. nil discards it.
 	Logger *slog.Logger
 
-	// HandshakeTimeout and FirstMessageTimeout bound the time that a client has for its HTTP
-	// request, and for its first message. 0 means 10 s.
+	// HandshakeTimeout and FirstMessageTimeout are the time limits of a client's HTTP request,
+	// and of its first message. 0 means 10 s.
 	HandshakeTimeout    time.Duration
 	FirstMessageTimeout time.Duration
 }
 
-// A Host is a libp2p host with one port number and nothing else: WebSocket on TCP, and
-// webrtc-direct, quic-v1 or both on UDP; noise, yamux, identify and ping. It has no circuit
-// relay, asks no router for a port, and cuts no connection that is within its limits, except
-// idle ones with TrimIdle.
+// A Host is a libp2p host with one port number: WebSocket on TCP, and webrtc-direct, quic-v1 or
+// both on UDP, with noise, yamux, identify and ping. It has no circuit relay, asks no router
+// for a port, and closes no connection within its limits, except idle ones with TrimIdle.
 type Host struct {
 	host.Host
 
 	// Fixed after New.
 	opts      Options
 	front     *front
-	direct    *directTransport // nil: no webrtc-direct
+	direct    *directTransport // nil means no webrtc-direct
 	announced []ma.Multiaddr
 }
 
-// New makes a host that does not listen yet, so that its owner can set stream handlers
-// before the first stranger comes in. The caller closes it.
+// New makes a host that does not listen yet, so that its owner can set stream handlers before
+// the first stranger connects. The caller closes it.
 func New(o Options) (*Host, error) {
 	if o.Key == nil {
 		key, _, err := crypto.GenerateEd25519Key(rand.Reader)
@@ -132,7 +131,7 @@ func New(o Options) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: resource limits: %w", err)
 	}
-	// libp2p's default one cuts connections above 192.
+	// libp2p's default manager closes connections above 192.
 	var manager connmgr.ConnManager = connmgr.NullConnMgr{}
 	if o.TrimIdle {
 		if manager, err = basicconnmgr.NewConnManager(idleConnsLow, idleConnsHigh, basicconnmgr.WithGracePeriod(idleConnsGrace)); err != nil {
@@ -168,7 +167,7 @@ func New(o Options) (*Host, error) {
 	} else {
 		opts = append(opts, libp2p.DisableMetrics())
 	}
-	// It closes the resource manager when it fails, and when it is closed.
+	// The host closes the resource manager when New fails, and when the host is closed.
 	if h.Host, err = libp2p.New(opts...); err != nil {
 		return nil, errors.Join(fmt.Errorf("node: libp2p host: %w", err), manager.Close())
 	}

@@ -55,7 +55,7 @@ func TestPortInUse(t *testing.T) {
 	type test struct{ name, network, addr, listenHost string }
 	tests := []test{
 		{"the same address", "tcp4", "127.0.0.1:0", "127.0.0.1"},
-		{"every address", "tcp", ":0", ""}, // as Node listens
+		{"every address", "tcp", ":0", ""}, // as Node.js listens
 		{"every IPv4 address", "tcp4", "0.0.0.0:0", ""},
 		{"our own", "", "", "127.0.0.1"},
 	}
@@ -73,7 +73,7 @@ func TestPortInUse(t *testing.T) {
 			h := newTestHost(t, Options{Listen: true, ListenHost: test.listenHost, Number: port})
 			err := h.Listen()
 			if !errors.Is(err, syscall.EADDRINUSE) {
-				t.Fatalf("listen gives %v, want EADDRINUSE", err)
+				t.Fatalf("listen returns %v, want EADDRINUSE", err)
 			}
 			if !strings.Contains(err.Error(), fmt.Sprintf("port %d is in use", port)) {
 				t.Errorf("%q does not name the port", err)
@@ -113,15 +113,16 @@ func TestAnyPortIsOneForAll(t *testing.T) {
 		t.Errorf("addresses are %v, want %s first", got, loopback)
 	}
 	if !haveIPv6() {
-		t.Log("no IPv6 on this machine: it is not dialled")
+		t.Log("no IPv6 on this machine, so it is not dialled")
 		return
 	}
 	stock := nodetest.StockHost(t)
 	nodetest.Connect(t, stock, peer.AddrInfo{ID: h.ID(), Addrs: []ma.Multiaddr{ma.StringCast(fmt.Sprintf("/ip6/::1/tcp/%d/ws", h.Port()))}})
 }
 
-// An address family that the machine does not have is no error, so long as there is
-// another. 192.0.2.1 (for documentation) stands for it: no machine has it.
+// TestMissingFamily checks that listening succeeds without an address family that the machine
+// lacks, if there is another one. 192.0.2.1 (for documentation) plays the missing one, since no
+// machine has it.
 func TestMissingFamily(t *testing.T) {
 	here, missing := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.0.2.1")
 	for _, ips := range [][]netip.Addr{{here, missing}, {missing, here}} {
@@ -135,14 +136,14 @@ func TestMissingFamily(t *testing.T) {
 	}
 	h := newTestHost(t, Options{Listen: true, ListenHost: missing.String()})
 	if err := h.Listen(); err == nil || !strings.Contains(err.Error(), missing.String()) {
-		t.Errorf("listening on %v gives %v", missing, err)
+		t.Errorf("listening on %v returns %v", missing, err)
 	}
 }
 
 func TestListenHost(t *testing.T) {
 	h := newTestHost(t, Options{Listen: true, ListenHost: "relay.example.com"})
 	if err := h.Listen(); err == nil || !strings.Contains(err.Error(), "relay.example.com") {
-		t.Errorf("listening on a name gives %v", err)
+		t.Errorf("listening on a name returns %v", err)
 	}
 	h = newTestHost(t, Options{Listen: true, ListenHost: "localhost"})
 	if err := h.Listen(); err != nil {
@@ -172,10 +173,10 @@ func TestAnnounce(t *testing.T) {
 	} {
 		h := newTestHost(t, Options{Key: key, Announce: []string{in}})
 		if got := h.PortAddrs(); len(got) != 1 || got[0].String() != want {
-			t.Errorf("announcing %s gives %v, want %s", in, got, want)
+			t.Errorf("announcing %s yields %v, want %s", in, got, want)
 		}
 		if got := h.addrsToTell([]ma.Multiaddr{ma.StringCast("/ip4/10.0.0.1/tcp/1/ws")}); len(got) != 1 || got[0].String() != want {
-			t.Errorf("announcing %s tells others %v, want %s", in, got, want)
+			t.Errorf("announcing %s sends others %v, want %s", in, got, want)
 		}
 	}
 	stranger := "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
@@ -230,8 +231,8 @@ func TestMetrics(t *testing.T) {
 	t.Errorf("no swarm metrics among %d families", len(families))
 }
 
-// A host says nothing on stderr, whatever strangers do: its owner's terminal, or the
-// log of its owner, is not ours.
+// TestNothingOnStderr checks that a host writes nothing to stderr, whatever strangers do.
+// stderr belongs to the program that uses the host.
 func TestNothingOnStderr(t *testing.T) {
 	const child = "PEER_RELAY_TEST_STDERR"
 	if os.Getenv(child) == "" {

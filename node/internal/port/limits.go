@@ -10,49 +10,50 @@ import (
 	"github.com/libp2p/go-libp2p/x/rate"
 )
 
-// libp2p's default limits fit a peer among peers: 252 inbound connections, of which
-// 8 from one address and one new every 5 s. A relay has thousands, and many may come
-// from one address: a company's NAT, a reverse proxy, a test on this machine.
+// libp2p's default limits suit a peer with few others: 252 inbound connections, 8 of them from
+// one address, and a new one every 5 s. A relay has thousands, and many may come from one
+// address: a company's NAT, a reverse proxy, a test on this machine.
 const (
-	// DefaultMaxConns is the most inbound connections of a host, libp2p and legacy together,
-	// when the options name no number.
+	// DefaultMaxConns is the largest number of inbound connections of a host, libp2p and legacy
+	// together, if the options set none.
 	DefaultMaxConns = 8192
-	// maxConnsOutbound is the most connections that a host dials.
+	// maxConnsOutbound is the largest number of connections that a host dials.
 	maxConnsOutbound = 1024
-	// transientShare is the inverse of the part of the connections that may still be in
-	// their handshakes.
+	// transientShare is the inverse of the part of the connections that may be in their
+	// handshakes.
 	transientShare = 4
-	// streamsPerConn is the most streams, as an average over all connections. One carries
-	// messages; identify, ping and DHT queries open short ones.
+	// streamsPerConn is the largest number of streams, averaged over all connections. One
+	// stream carries messages. identify, ping and DHT queries open short ones.
 	streamsPerConn = 8
-	// memoryPerConn is the bytes that all connections together may reserve, divided by their
-	// number. yamux reserves 256 KiB for a stream whether it is used or not, so this is a
-	// figure of accounting and not of use.
+	// memoryPerConn is the number of bytes that all connections together may reserve, divided
+	// by their number. yamux reserves 256 KiB for a stream whether it is used or not. So this
+	// is a figure of accounting and not of use.
 	memoryPerConn = 1 << 20
 
 	// directShare is the inverse of the part of the inbound connections that may run over
-	// webrtc-direct. Each takes 26 goroutines and 330 KiB, those of the default 340 MiB.
+	// webrtc-direct. Each takes 26 goroutines and 330 KiB, so those of the default take 340
+	// MiB.
 	directShare = 8
 
 	// addrShare is the inverse of the part of the connections that may come from one public
 	// IPv4 address, IPv6 /56 or /64.
 	addrShare = 4
-	// addrConnsPerSecond and addrConnsBurst bound new connections from the same.
-	// The burst lets a whole NAT come back after a restart.
+	// addrConnsPerSecond and addrConnsBurst are the limits of new connections from one such
+	// address. The burst lets all peers behind a NAT return after a restart.
 	addrConnsPerSecond = 64
 	addrConnsBurst     = 1024
-	// addrLimiterGrace is how long a bucket that is full again is remembered.
+	// addrLimiterGrace is the time for which a full bucket is remembered.
 	addrLimiterGrace = time.Minute
 
-	// With TrimIdle, connections older than idleConnsGrace are closed once there are more
-	// than idleConnsHigh in all, down to idleConnsLow beside those that carry a link or are
-	// to one of the 16 peers that kad-dht protects.
+	// With TrimIdle, connections older than idleConnsGrace are closed once there are more than
+	// idleConnsHigh in all, until idleConnsLow are left beside those with a link and those to
+	// one of the 16 peers that kad-dht protects.
 	idleConnsLow   = 8
 	idleConnsHigh  = 32
 	idleConnsGrace = 20 * time.Second
 )
 
-// The local networks are not limited by address: what comes from them is this machine, its
+// The local networks have no limit by address: their connections come from this machine, its
 // reverse proxy or its own network.
 var (
 	localNetworks4 = []netip.Prefix{
@@ -68,7 +69,7 @@ var (
 	}
 )
 
-// newResourceManager returns the limits for maxConns inbound connections, or fewer where the
+// newResourceManager returns the limits for maxConns inbound connections, or for fewer if the
 // process may not open that many files.
 func newResourceManager(maxConns int) (network.ResourceManager, error) {
 	var opts []rcmgr.Option
@@ -87,7 +88,7 @@ func newResourceManager(maxConns int) (network.ResourceManager, error) {
 
 func relayLimits(maxConns int) rcmgr.ConcreteLimitConfig {
 	auto := rcmgr.DefaultLimits.AutoScale()
-	// libp2p takes half of the files that the process may open. A relay may take all but a
+	// libp2p takes half of the files that the process may open. A relay may take all except a
 	// reserve.
 	files := int(auto.ToPartialLimitConfig().System.FD) / 4 * 7
 
@@ -106,8 +107,8 @@ func relayLimits(maxConns int) rcmgr.ConcreteLimitConfig {
 			Memory:          memory,
 		}
 	}
-	// Every connection opens the same few protocols, so that a limit for all of them must be
-	// the limit of one.
+	// Every connection opens the same few protocols, so the limit of one protocol must be the
+	// limit of all connections.
 	shared := rcmgr.ResourceLimits{
 		Streams:         streams,
 		StreamsInbound:  streams,

@@ -10,8 +10,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// open counts how many of n inbound connections from addr are let in. The caller's
-// test ends them.
+// open returns how many of n inbound connections from addr are accepted. They stay open until
+// the end of the test.
 func open(t *testing.T, rm network.ResourceManager, addr string, from, n int) (in int) {
 	t.Helper()
 	for i := range n {
@@ -46,24 +46,25 @@ func TestLimits(t *testing.T) {
 	if got := open(t, rm, "/ip6/2001:db8::2/tcp/1/ws", 2000, 1); got != 0 {
 		t.Error("a second address of the same IPv6 subnet has a share of its own")
 	}
-	// UDP has no share beside it, nor has another port.
+	// UDP has no share of its own, nor has another port.
 	if got := open(t, rm, "/ip4/203.0.113.7/udp/2", 2500, 1); got != 0 {
 		t.Error("an address has a share of its own in UDP")
 	}
-	// Ourselves, or our reverse proxy, have all the rest.
+	// This machine, which a reverse proxy may run on, may have all the rest.
 	if got, want := open(t, rm, "/ip4/127.0.0.1/tcp/1/ws", 3000, maxConns), maxConns/2; got != want {
 		t.Errorf("127.0.0.1 has %d connections, want %d", got, want)
 	}
 }
 
-// libp2p refuses the 253rd connection, and the 1266th stream of a protocol.
+// TestLimitsFitARelay checks the limits of a relay. libp2p's defaults refuse the 253rd
+// connection, and the 1266th stream of a protocol.
 func TestLimitsFitARelay(t *testing.T) {
 	rm, err := newResourceManager(DefaultMaxConns)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rm.Close()
-	// As many as the files of the poorest machine that we mean to run on allow.
+	// As many as the file limit of the smallest supported machine allows.
 	const conns = 400
 	if got := open(t, rm, "/ip4/10.0.0.1/tcp/1/ws", 0, conns); got != conns {
 		t.Errorf("%d of %d connections", got, conns)
@@ -87,7 +88,7 @@ func TestLimitsFitARelay(t *testing.T) {
 	}
 }
 
-// One peer cannot take all of it.
+// TestOnePeerIsLimited checks that one peer cannot take all connections.
 func TestOnePeerIsLimited(t *testing.T) {
 	rm, err := newResourceManager(DefaultMaxConns)
 	if err != nil {

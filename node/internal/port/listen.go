@@ -15,8 +15,8 @@ import (
 	"github.com/peer-relay/peer-relay/node/internal/scope"
 )
 
-// anyAttempts is how often a host that may take any port looks for one that is free in TCP
-// and in UDP, in IPv4 and in IPv6.
+// anyAttempts is the number of attempts to find a port that is free in TCP and in UDP, in IPv4
+// and in IPv6.
 const anyAttempts = 16
 
 var (
@@ -25,18 +25,18 @@ var (
 	overWebRTC = ma.StringCast("/webrtc-direct")
 )
 
-// A swarmListener is the part of a swarm that network.Network hides: its Listen succeeds if
-// it can listen at one address of many, and returns errors as text.
+// A swarmListener is the part of a swarm that network.Network hides. Listen of network.Network
+// succeeds if it can listen at one address of many, and returns errors as text.
 type swarmListener interface {
 	AddListenAddr(ma.Multiaddr) error
 	ListenClose(...ma.Multiaddr)
 	ListenAddresses() []ma.Multiaddr
 }
 
-// Listen opens the port, if the options ask for one: TCP, and UDP of the same number. A port
-// that another program has, in TCP or in UDP, is an error that matches syscall.EADDRINUSE:
-// otherwise a relay would lack what its operator thinks it has. A machine without IPv6, or
-// without IPv4, is no error. Listen is called at most once.
+// Listen opens the port, if the options ask for one: TCP, and UDP of the same number. If
+// another program has the port, in TCP or in UDP, the error matches syscall.EADDRINUSE.
+// Otherwise a relay would lack a transport without its operator's knowledge. On a machine
+// without IPv6, or without IPv4, Listen succeeds with the other one. It is called at most once.
 func (h *Host) Listen() error {
 	if !h.opts.Listen {
 		return nil
@@ -52,8 +52,8 @@ func (h *Host) Listen() error {
 	return whileInUse(attempts, func() error { return h.listenAt(ips, h.opts.Number) })
 }
 
-// whileInUse listens again with another number as long as the number that TCP returned in
-// IPv4 is taken in UDP, or in IPv6.
+// whileInUse calls listen again while the number that TCP in IPv4 has taken is in use in UDP,
+// or in IPv6.
 func whileInUse(attempts int, listen func() error) (err error) {
 	for range attempts {
 		if err = listen(); !errors.Is(err, syscall.EADDRINUSE) {
@@ -67,7 +67,7 @@ func whileInUse(attempts int, listen func() error) (err error) {
 func (h *Host) listenAt(ips []netip.Addr, port uint16) error {
 	swarm, ok := h.Network().(swarmListener)
 	if !ok {
-		return fmt.Errorf("node: listening: a %T cannot", h.Network())
+		return fmt.Errorf("node: listening: a %T cannot listen", h.Network())
 	}
 	var failed []error
 	for _, ip := range ips {
@@ -92,7 +92,7 @@ func (h *Host) listenAt(ips []netip.Addr, port uint16) error {
 	return nil
 }
 
-// listenOn opens the TCP port of one address, and then the UDP port of that number.
+// listenOn opens the TCP port of one address, and then the UDP port of the same number.
 func (h *Host) listenOn(swarm swarmListener, ip netip.Addr, port uint16) error {
 	a, err := listenAddr(net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, port)), plainWS)
 	if err != nil {
@@ -108,7 +108,7 @@ func (h *Host) listenOn(swarm swarmListener, ip netip.Addr, port uint16) error {
 	}
 	var over []ma.Multiaddr
 	if h.opts.QUIC {
-		over = append(over, overQUIC) // the first, for webrtc-direct can share its socket
+		over = append(over, overQUIC) // first, since webrtc-direct can share its socket
 	}
 	if !h.opts.NoWebRTCDirect {
 		over = append(over, overWebRTC)
@@ -135,8 +135,7 @@ func listenAddr(addr net.Addr, over ma.Multiaddr) (ma.Multiaddr, error) {
 	return a.Encapsulate(over), nil
 }
 
-// An inUseError matches syscall.EADDRINUSE on every system. Windows has a number of its own
-// for it.
+// An inUseError matches syscall.EADDRINUSE on every system. Windows has its own number for it.
 type inUseError struct {
 	network string
 	port    uint16
@@ -149,7 +148,7 @@ func (e *inUseError) Error() string {
 func (e *inUseError) Unwrap() error        { return e.err }
 func (e *inUseError) Is(target error) bool { return target == syscall.EADDRINUSE }
 
-// wsaeaddrinuse is what Windows calls EADDRINUSE.
+// wsaeaddrinuse is the number of EADDRINUSE on Windows.
 const wsaeaddrinuse = syscall.Errno(10048)
 
 func isInUse(err error) bool {
@@ -171,11 +170,11 @@ func listenIPs(host string) ([]netip.Addr, error) {
 	return []netip.Addr{ip.Unmap()}, nil
 }
 
-// ListensPublicly reports whether an address at which the host is to listen is public.
+// ListensPublicly reports whether the host is to listen at a public address.
 func (h *Host) ListensPublicly() bool {
 	ips, err := listenIPs(h.opts.ListenHost)
 	if err != nil {
-		return false // Listen says so
+		return false // Listen reports it
 	}
 	for _, ip := range ips {
 		if scope.Of(ip) == scope.Public {

@@ -10,12 +10,12 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// dialHeadStart is how long cheaper addresses are dialled before the others. A dial that fails
+// dialHeadStart is the time between the dials of cheaper addresses and of others. A failed dial
 // starts the next at once.
 const dialHeadStart = time.Second
 
-// CostOf orders addresses by what a message over their transport costs: WebSocket, then QUIC
-// (half as much again), then webrtc-direct (15 times as much).
+// CostOf returns a rank of an address by the cost of a message over its transport: WebSocket,
+// then QUIC (half as much again), then webrtc-direct (15 times as much).
 func CostOf(a ma.Multiaddr) int {
 	for _, c := range a {
 		switch c.Protocol().Code {
@@ -28,8 +28,8 @@ func CostOf(a ma.Multiaddr) int {
 	return 2
 }
 
-// rankDials starts the dials of cheaper transports first. Among addresses of one transport
-// go-libp2p's own order holds.
+// rankDials returns the dials with those of cheaper transports first. Among the addresses of
+// one transport it keeps go-libp2p's own order.
 func rankDials(addrs []ma.Multiaddr) (ranked []network.AddrDelay) {
 	addrs = slices.Clone(addrs)
 	slices.SortStableFunc(addrs, func(a, b ma.Multiaddr) int { return CostOf(a) - CostOf(b) })

@@ -16,9 +16,9 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// A splitListener sits between go-libp2p's WebSocket listener and its upgrader. It reads the
-// first message of each connection, passes the binary ones on and keeps those that speak
-// text. The end of ctx closes every connection that it keeps.
+// A splitListener is between go-libp2p's WebSocket listener and its upgrader. It reads the
+// first message of each connection, passes binary connections on and keeps text connections.
+// The end of ctx closes every connection that it keeps.
 type splitListener struct {
 	// Fixed after construction.
 	transport.GatedMaListener
@@ -46,7 +46,7 @@ func (s *splitListener) run() {
 			return
 		}
 		ws, ok := c.(*libp2pws.Conn)
-		if !ok { // go-libp2p makes no other
+		if !ok { // go-libp2p makes no other kind
 			c.Close()
 			scope.Done()
 			continue
@@ -78,7 +78,7 @@ func (s *splitListener) Close() error {
 }
 
 // classify serves one WebSocket, until it is closed or passed on to libp2p. Close closes the
-// connection and waits for it.
+// connection and waits for classify.
 func (s *splitListener) classify(ws *libp2pws.Conn, scope network.ConnManagementScope) {
 	c := &TextConn{conn: ws, scope: scope, secured: isSecured(ws.NetConn().LocalAddr())}
 	release := context.AfterFunc(s.ctx, func() { c.CloseWith(websocket.CloseGoingAway, "shutting down") })
@@ -87,9 +87,9 @@ func (s *splitListener) classify(ws *libp2pws.Conn, scope network.ConnManagement
 	ws.SetReadDeadline(time.Now().Add(s.front.opts.FirstMessageTimeout))
 	kind, r, err := ws.NextReader()
 	if err == nil && kind == websocket.BinaryMessage {
-		ws.SetReadDeadline(time.Time{}) // libp2p has deadlines of its own
+		ws.SetReadDeadline(time.Time{}) // libp2p sets its own deadlines
 		if !release() {
-			c.Close() // waits for the close that has begun
+			c.Close() // waits for the close in progress
 			return
 		}
 		select {

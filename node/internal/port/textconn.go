@@ -11,11 +11,11 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// closeFrameTimeout bounds the wait for a stalled peer to take a close frame.
+// closeFrameTimeout is the time limit of writing a close frame to a stalled peer.
 const closeFrameTimeout = 100 * time.Millisecond
 
-// A TextConn is an inbound WebSocket whose client spoke text first, and so is a legacy peer.
-// It lives until Close, until AcceptText returns, or until the host is closed.
+// A TextConn is an inbound WebSocket whose first message was text. So its client is a legacy
+// peer. It lives until Close, until AcceptText returns, or until the host is closed.
 type TextConn struct {
 	// Fixed before AcceptText is called.
 	conn    *libp2pws.Conn
@@ -32,11 +32,11 @@ type TextConn struct {
 func (c *TextConn) First() []byte { return c.first }
 
 // WebSocket returns the connection to read from and write to. It has no deadlines and a read
-// limit of 1 MiB. To close it call the TextConn's own methods: only they release what the
+// limit of 1 MiB. To close it, call the methods of the TextConn: only they release what the
 // resource manager counts.
 func (c *TextConn) WebSocket() *websocket.Conn { return c.conn.Conn }
 
-// RemoteAddr returns the TCP address of the peer, or of the proxy before it.
+// RemoteAddr returns the TCP address of the peer, or of a proxy in between.
 func (c *TextConn) RemoteAddr() net.Addr { return c.conn.Conn.RemoteAddr() }
 
 // RemoteMultiaddr returns the same as a multiaddr that ends in /ws or /tls/ws.
@@ -44,8 +44,8 @@ func (c *TextConn) RemoteMultiaddr() ma.Multiaddr {
 	return addrOver(c.conn.RemoteMultiaddr(), c.secured)
 }
 
-// Close sends a normal close frame (1000) and closes the connection. A blocked read
-// or write returns at once. It may be called any number of times, from anywhere.
+// Close sends a normal close frame (1000) and closes the connection. A blocked read or write
+// returns at once. It may be called any number of times, from any goroutine.
 func (c *TextConn) Close() error { return c.CloseWith(websocket.CloseNormalClosure, "") }
 
 // CloseWith is Close with another close code and a reason of at most 123 bytes. Only the first

@@ -18,8 +18,8 @@ import (
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 )
 
-// A refused text connection hears why, is counted, and is never handed to libp2p,
-// which would answer it in multistream.
+// TestTextIsRefused checks that a refused text connection gets the reason, is counted, and
+// never reaches libp2p, which would answer it in multistream.
 func TestTextIsRefused(t *testing.T) {
 	frame := func(head byte, size int, payload string) func(*testing.T, *websocket.Conn) {
 		return func(t *testing.T, c *websocket.Conn) {
@@ -80,14 +80,14 @@ func TestLargestFirstMessage(t *testing.T) {
 	echoes(t, dialText(t, h), `"`+strings.Repeat("x", maxFirstMessage-2)+`"`, strings.Repeat("y", maxTextMessage))
 }
 
-// The deadline is only for the first message.
+// TestLaterMessagesHaveTime checks that the deadline is only for the first message.
 func TestLaterMessagesHaveTime(t *testing.T) {
 	h := startHost(t, Options{AcceptText: echo, FirstMessageTimeout: 500 * time.Millisecond})
 	stock := nodetest.StockHost(t)
 	nodetest.Connect(t, stock, peer.AddrInfo{ID: h.ID(), Addrs: h.PortAddrs()})
 	text := dialText(t, h)
 	echoes(t, text, legacyHello)
-	// A silent client that came later tells when the others' time is over too.
+	// When a later silent client is refused, the time of the others is over too.
 	if got := closeCode(t, dialText(t, h)); got != websocket.ClosePolicyViolation {
 		t.Errorf("close code of the silent one is %d", got)
 	}
@@ -98,8 +98,8 @@ func TestLaterMessagesHaveTime(t *testing.T) {
 	nodetest.Connect(t, stock, peer.AddrInfo{ID: h.ID()})
 }
 
-// Every legacy connection counts as a peer of its own, and there may be many more
-// than libp2p's defaults allow.
+// TestManyTextConns checks that every legacy connection counts as its own peer, and that there
+// may be many more than libp2p's defaults allow.
 func TestManyTextConns(t *testing.T) {
 	const n = 300
 	h := startHost(t, Options{AcceptText: echo})
@@ -150,7 +150,7 @@ func TestTextConn(t *testing.T) {
 		_, _, err := c.WebSocket().ReadMessage()
 		read <- err
 	}()
-	// Any number of times, from anywhere; the first one counts.
+	// Any number of times, from any goroutine. Only the first call has an effect.
 	if err := c.CloseWith(websocket.ClosePolicyViolation, "enough"); err != nil {
 		t.Error(err)
 	}
@@ -179,12 +179,13 @@ func TestReturningClosesTextConn(t *testing.T) {
 	released(t, h)
 }
 
-// Close closes what libp2p does not know of, and waits for it.
+// TestCloseEndsTextConns checks that Close closes connections that libp2p does not know, and
+// waits for them.
 func TestCloseEndsTextConns(t *testing.T) {
 	closed := make(chan struct{})
 	h := startHost(t, Options{AcceptText: func(c *TextConn) {
 		echo(c)
-		select { // dawdle
+		select { // stay for a while
 		case <-closed:
 			t.Error("Close returned before AcceptText did")
 		case <-time.After(100 * time.Millisecond):
@@ -196,7 +197,7 @@ func TestCloseEndsTextConns(t *testing.T) {
 		echoes(t, c, legacyHello) // so that AcceptText has begun
 		clients = append(clients, c)
 	}
-	silent := dialText(t, h) // has not said anything yet
+	silent := dialText(t, h) // has not sent anything yet
 
 	go func() {
 		h.Close()
@@ -214,12 +215,12 @@ func TestCloseEndsTextConns(t *testing.T) {
 	}
 }
 
-// A peer that does not read cannot hold up Close.
+// TestCloseWithStalledPeer checks that a peer that does not read cannot delay Close.
 func TestCloseWithStalledPeer(t *testing.T) {
 	stalled := make(chan struct{})
 	h := startHost(t, Options{AcceptText: func(c *TextConn) {
 		junk := bytes.Repeat([]byte("x"), 1<<20)
-		// Fill the socket until a write does not end.
+		// Fill the socket until a write blocks.
 		var once sync.Once
 		for {
 			timer := time.AfterFunc(200*time.Millisecond, func() { once.Do(func() { close(stalled) }) })
@@ -240,7 +241,7 @@ func TestCloseWithStalledPeer(t *testing.T) {
 	nodetest.Receive(t, "Close returns", closed)
 }
 
-// refuseAll lets connections in and refuses them when their peer is known.
+// refuseAll accepts connections and refuses them once their peer is known.
 type refuseAll struct{ secured atomic.Int32 }
 
 func (*refuseAll) InterceptPeerDial(peer.ID) bool               { return true }

@@ -47,7 +47,8 @@ func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-// With a certificate the port speaks TLS and plain text, to all three kinds.
+// TestTLS checks that a port with a certificate accepts TLS and plain text, from all three
+// kinds of client.
 func TestTLS(t *testing.T) {
 	cert, pool := selfSigned(t)
 	remote := make(chan ma.Multiaddr, 2)
@@ -80,7 +81,7 @@ func TestTLS(t *testing.T) {
 		nodetest.Connect(t, stock, peer.AddrInfo{ID: h.ID(), Addrs: addrs})
 		c := h.Network().ConnsToPeer(stock.ID())[0]
 		if got := c.LocalMultiaddr(); !got.Equal(addrs[0]) {
-			t.Errorf("the connection came in at %s, want %s", got, addrs[0])
+			t.Errorf("the connection arrived at %s, want %s", got, addrs[0])
 		}
 		stock.Close()
 	}

@@ -15,7 +15,8 @@ import (
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 )
 
-// A proxy that chooses its site by name serves a dial without TLS, too.
+// TestNameReachesTheProxy checks that a proxy that chooses its site by name also serves a dial
+// without TLS.
 func TestNameReachesTheProxy(t *testing.T) {
 	h := startHost(t, Options{})
 	site := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: h.hostport()})

@@ -1,5 +1,5 @@
-// Package scope tells how far an address reaches, and which addresses that strangers name
-// may be dialled.
+// Package scope determines the scope of an address, and which addresses of strangers may be
+// dialled.
 package scope
 
 import (
@@ -11,7 +11,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// A Scope is how far an address can be reached from.
+// A Scope is the part of the network from which an address can be reached.
 type Scope uint8
 
 const (
@@ -21,7 +21,7 @@ const (
 	Public
 )
 
-// sharedSpace lies behind the NATs of providers (RFC 6598).
+// sharedSpace is the range behind the NATs of providers (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
 // Of returns the scope of an IP address.
@@ -38,8 +38,8 @@ func Of(ip netip.Addr) Scope {
 	return Public
 }
 
-// OfMultiaddr returns the scope of a multiaddr. A name counts as public: what it resolves
-// to is checked where a URL is dialled, but libp2p dials it unchecked.
+// OfMultiaddr returns the scope of a multiaddr. A name counts as public: its addresses are
+// checked where a URL is dialled, but libp2p dials them unchecked.
 func OfMultiaddr(a ma.Multiaddr) Scope {
 	if ip, err := manet.ToIP(a); err == nil {
 		addr, _ := netip.AddrFromSlice(ip)
@@ -88,16 +88,16 @@ func OfRemote(addr string) Scope {
 	return OfContact(addr)
 }
 
-// A Home is the set of scopes in which a peer is at home. An address that a stranger names
-// is dialled only if it lies there. Otherwise any stranger could make this peer knock at
-// the doors of a network that it can reach.
+// A Home is the set of scopes in which a peer is at home. An address that a stranger names is
+// dialled only if its scope is in the set. Otherwise any stranger could make this peer dial
+// into a network that only the peer can reach.
 type Home [Public + 1]bool
 
 // Everywhere is the home of a peer in a closed network.
 var Everywhere = Home{Loopback: true, Private: true, Public: true}
 
-// NewHome returns the home of a peer that listens at some addresses and has some
-// bootstraps. It holds the scopes of both, and always the public one.
+// NewHome returns the home of a peer with these listen addresses and bootstraps. It always has
+// the public scope.
 func NewHome(listen []ma.Multiaddr, bootstraps []string) Home {
 	var h Home
 	h[Public] = true
@@ -106,7 +106,7 @@ func NewHome(listen []ma.Multiaddr, bootstraps []string) Home {
 		public = public || OfMultiaddr(a) == Public
 	}
 	for _, a := range listen {
-		// A public server listens on its loopback address also, and is no less public.
+		// A public server also listens on its loopback address, and is still public.
 		if s := OfMultiaddr(a); !public {
 			h[s] = true
 		}
@@ -118,5 +118,5 @@ func NewHome(listen []ma.Multiaddr, bootstraps []string) Home {
 	return h
 }
 
-// Has reports whether a multiaddr lies in the home.
+// Has reports whether the scope of a multiaddr is in the home.
 func (h Home) Has(a ma.Multiaddr) bool { return h[OfMultiaddr(a)] }

@@ -1,4 +1,4 @@
-// Package status is the status page of a node, and what its other pages share.
+// Package status is the status page of a node, and the parts that its other pages share.
 package status
 
 import (
@@ -20,20 +20,20 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// Data is what the status page shows.
+// Data is the content of the status page.
 type Data struct {
 	ID      protocol.ID `json:"id"`
-	PeerID  string      `json:"peerID"`  // libp2p's name for the same peer
+	PeerID  string      `json:"peerID"`  // the libp2p peer id of the same peer
 	Version string      `json:"version"` // of the program
-	// Started is when the node was made. The page shows how long ago that is.
+	// Started is the time when the node was made. The page shows the time since then.
 	Started time.Time `json:"started"`
 	// WebSocket are ws:// and wss:// URLs for legacy peers, Addrs are multiaddrs
 	// that end in /p2p/….
 	WebSocket []string `json:"ws"`
 	Addrs     []string `json:"addrs"`
-	// Counters are shown in this order.
+	// Counters are the rows of the table, in their order.
 	Counters []Counter `json:"counters"`
-	// Links is the number of linked peers. Peers are their ids, if visitors may know them.
+	// Links is the number of linked peers. Peers are their ids, nil if they are not shown.
 	Links int           `json:"links"`
 	Peers []protocol.ID `json:"peers,omitempty"`
 }
@@ -44,34 +44,35 @@ type Counter struct {
 	Value uint64 `json:"value"`
 }
 
-// Options says what a status page shows.
+// Options are the options of a status page.
 type Options struct {
-	// Data returns what is shown. It is called for every visitor.
+	// Data returns the content. It is called for every visitor.
 	Data func() Data
 
-	// Try serves /try and all below it; nil means that there is no such page. TryWorks says
-	// that a visitor can do something there, so that the status page links to it.
+	// Try serves /try and all paths below it. nil means that there is no such page. TryWorks
+	// means that the page works, so that the status page links to it.
 	Try      http.Handler
 	TryWorks bool
 }
 
-// NewHandler returns a handler that serves the status page at / and the same as JSON at
+// NewHandler returns a handler that serves the status page at / and the same content as JSON at
 // /status.json. A client that does not ask for HTML, such as curl, gets / as text.
 //
-// The page holds no script, loads nothing, and repeats nothing of the request.
+// The page has no script, loads nothing, and repeats nothing from the request.
 func NewHandler(o Options) http.Handler { return &handler{o} }
 
 type handler struct{ opts Options }
 
-// SetHeaders sets the headers of every answer on the port: this content security policy, and
-// those that keep a browser from guessing and telling.
+// SetHeaders sets the headers of every answer on the port: this content security policy, no
+// guessing of the content type, and no referrer.
 func SetHeaders(header http.Header, policy string) {
 	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "no-referrer")
 }
 
-// IsRead reports whether a request only reads. It answers one that is neither GET nor HEAD.
+// IsRead reports whether a request is a GET or a HEAD. It answers any other request with an
+// error.
 func IsRead(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return true
@@ -112,7 +113,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		render, contentType = renderHTML, "text/html; charset=utf-8"
 	}
 	header.Add("Vary", "Accept")
-	// Rendered before it is sent, so that an error can still be a 500.
+	// Rendered first, so that an error can still be a 500.
 	var body bytes.Buffer
 	if err := render(&body, v); err != nil {
 		http.Error(w, "cannot render the status", http.StatusInternalServerError)
@@ -123,8 +124,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(body.Bytes()) // an error means that the client has gone
 }
 
-// scopeOfViewer returns the scope in which a visitor is: the addresses of a network are told
-// only inside it. A visitor that comes through a proxy may be anywhere.
+// scopeOfViewer returns the scope of a visitor. A network's addresses are shown only inside it.
+// A visitor behind a proxy may be anywhere.
 func scopeOfViewer(r *http.Request) scope.Scope {
 	for _, header := range []string{"Forwarded", "X-Forwarded-For", "Via"} {
 		if r.Header.Get(header) != "" {
@@ -141,11 +142,11 @@ func scopeOfViewer(r *http.Request) scope.Scope {
 type view struct {
 	Data
 	Uptime time.Duration `json:"-"`
-	Try    bool          `json:"-"` // there is something to try at /try
+	Try    bool          `json:"-"` // /try works
 }
 
 func renderJSON(b *bytes.Buffer, v view) error {
-	// For readers that take null for an error.
+	// An empty list instead of null, which some readers take for an error.
 	v.WebSocket = append([]string{}, v.WebSocket...)
 	v.Addrs = append([]string{}, v.Addrs...)
 	v.Counters = append([]Counter{}, v.Counters...)

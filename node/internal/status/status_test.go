@@ -14,7 +14,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// testStarted is so long ago that the uptime's length does not change.
+// testStarted is long ago, so that the length of the uptime does not change.
 var testStarted = time.Now().Add(-time.Hour - time.Second)
 
 func testStatus() Data {
@@ -124,7 +124,8 @@ func TestStatusRefuses(t *testing.T) {
 	}
 }
 
-// The policy allows the page's own style sheet, as a browser hashes it.
+// TestStatusPolicy checks that the policy allows the page's own style sheet, with the hash that
+// a browser computes.
 func TestStatusPolicy(t *testing.T) {
 	h := NewHandler(Options{Data: testStatus})
 	for _, path := range []string{"/", "/nowhere"} {
