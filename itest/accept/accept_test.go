@@ -5,6 +5,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +116,35 @@ func TestRuns(t *testing.T) {
 	for _, part := range []string{"go and js over WebSocket", "-seed 7", "PASSED"} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("no %q in:\n%s", part, out.String())
+		}
+	}
+}
+
+// TestSafeguardsAreThere finds each safeguard of the mutation run in the source, once, and
+// its test.
+func TestSafeguardsAreThere(t *testing.T) {
+	root, err := peers.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range safeguards {
+		source, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(m.file)))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if n := strings.Count(string(source), m.old); n != 1 {
+			t.Errorf("%s: %q stands %d times in %s, want once", m.name, m.old, n, m.file)
+		}
+		tests, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(m.folder()), "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(tests, func(file string) bool {
+			source, err := os.ReadFile(file)
+			return err == nil && strings.Contains(string(source), "\nfunc "+m.test+"(")
+		}) {
+			t.Errorf("%s: no %s in %s", m.name, m.test, m.folder())
 		}
 	}
 }
