@@ -46,7 +46,7 @@ func newAttached(t *testing.T, o compat.Options) (h host.Host, p *compat.PeerRel
 	return h, p, url
 }
 
-// The TLS of an attached peer is that of its wss:// URLs.
+// TestAttachDialsByTLS checks that TLSClient of an attached peer is for wss:// URLs.
 func TestAttachDialsByTLS(t *testing.T) {
 	relay, err := compat.New(compat.Options{})
 	if err != nil {
@@ -75,7 +75,7 @@ func TestAttachDialsByTLS(t *testing.T) {
 	}
 }
 
-// A jsClient is a WebSocket that says what the npm package says.
+// A jsClient is a WebSocket client that sends what the npm package sends.
 type jsClient struct {
 	t  *testing.T
 	id protocol.ID
@@ -102,13 +102,13 @@ func (c *jsClient) write(text []byte) {
 	}
 }
 
-// send sends what the package makes of peer.send(to, value).
+// send sends the text of peer.send(to, value) in the package.
 func (c *jsClient) send(to protocol.ID, value string) {
 	c.t.Helper()
 	c.write(fmt.Appendf(nil, `{"to":"%v","from":"%v","path":["%v"],"nonce":"1","data":{"type":"user","data":%s}}`, to, c.id, c.id, value))
 }
 
-// read returns the next message that holds a text.
+// read returns the next message that contains text.
 func (c *jsClient) read(text string) string {
 	c.t.Helper()
 	for {
@@ -122,7 +122,8 @@ func (c *jsClient) read(text string) string {
 	}
 }
 
-// A libp2p host of one's own serves JS peers, and dials them, by the exported transports.
+// TestAttach checks that the program's own libp2p host serves JS peers and dials them, with the
+// exported transports.
 func TestAttach(t *testing.T) {
 	h, served, url := newAttached(t, compat.Options{})
 	if served.ID() != node.IDOf(h.ID()) || served.URL() != url {
@@ -141,7 +142,7 @@ func TestAttach(t *testing.T) {
 	}
 	js.read(`"data":"you said hi"`)
 
-	// Another such host joins by the URL, and the JS peer's messages reach it.
+	// A second such host joins with the URL, and gets the JS peer's messages.
 	o := joining(url)
 	_, dials, other := newAttached(t, o)
 	peers := make(chan compat.ID, 10)
@@ -155,14 +156,14 @@ func TestAttach(t *testing.T) {
 	if s := await(t, "message through the relay", got); s != js.id.String()+" over there" {
 		t.Errorf("got %q", s)
 	}
-	// It is told by URL, not by the libp2p port, which speaks no JSON.
+	// The answer has the URL, not the libp2p port, which speaks no JSON.
 	far := dialJS(t, other, protocol.ID{0xbb})
 	far.write(fmt.Appendf(nil, `{"to":"%v","from":"%v","path":["%v"],"nonce":"2","data":{"type":"handshake-offer"}}`, served.ID(), far.id, far.id))
 	if m := far.read("handshake-answer"); !strings.Contains(m, `"ws":"`+url+`"`) {
 		t.Errorf("the answer is %s", m)
 	}
 
-	// The end of the peer is not the end of the host.
+	// The host outlives the peer.
 	if err := served.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@
 //     each link may still queue 64 KiB, or one larger frame. Beyond that Send returns
 //     ErrQueueFull, and relays drop the message and count it.
 //   - 256 messages or 1 MiB wait for the first link, for up to a minute.
-//   - As many wait for a peer whose handshake is in progress, for up to a second.
+//   - 256 messages or 1 MiB wait for peers whose handshake is in progress, for up to a second.
 //   - 8,192 messages or 16 MiB wait for the application.
 //   - Forwarded messages are remembered for a minute, if 64 MiB suffice. Delivered ones are
 //     remembered for two minutes, if 32 MiB suffice.

@@ -253,7 +253,7 @@ func (r *Router) perform(actions []core.Action) {
 			select {
 			case r.drafts <- a.Draft:
 			default: // this peer cannot sign as fast as it is asked
-				r.drop(DropRate, nil)
+				r.enter(func(c *core.Core, now time.Duration) { c.NotComposed(now, a.Draft) })
 			}
 		}
 	}

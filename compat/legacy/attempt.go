@@ -28,6 +28,7 @@ const (
 	maxOffers   = 6   // connections in the making that this peer wants
 	maxAnswers  = 12  // connections in the making that others want
 	maxRTCLinks = 512 // connections that others wanted, from their making to their end
+	maxWaiting  = 64  // connections that wait for a silent peer
 	maxAttempts = 64  // attempts, with those that wait for a place
 	maxSignals  = 64  // signals of one attempt that wait to be taken, one description among them
 
@@ -269,7 +270,7 @@ func (a *attempt) link(ctx context.Context, c *rtcConn) (*rtcLink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.w.newLink(c, a.r.ID(), info, release), nil
+	return a.w.newLink(c, a.r, info, release), nil
 }
 
 // awaitOffer waits for the offer. Its candidates may have come another way, and sooner.

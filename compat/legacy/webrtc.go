@@ -67,7 +67,7 @@ type ICEServer struct {
 //
 // A link has no hello, the ids are those of the signals. It ends when nothing came
 // from the peer for 5 s. What was written to it until then may be lost; later messages go
-// by relays.
+// by relays. If something comes within another 25 s, there is a link again.
 type WebRTC struct {
 	// Fixed after NewWebRTC.
 	api      *webrtc.API
@@ -78,6 +78,7 @@ type WebRTC struct {
 	offers   chan struct{} // holds a token for each connection that is being made
 	answers  chan struct{} // likewise, for those that others asked for
 	links    chan struct{} // and for all of these, until they have ended
+	waiting  chan struct{} // and for each connection that waits for a silent peer
 	loopback bool
 	mayDial  func(netip.Addr) bool
 	mux      *portMux      // nil means that each connection has its own ports
@@ -137,7 +138,7 @@ func NewWebRTC(o WebRTCOptions) (*WebRTC, error) {
 	}
 	w := &WebRTC{
 		log: o.Logger, loopback: o.Loopback, mayDial: o.MayDial, timeout: rtcTimeout,
-		offers: make(chan struct{}, maxOffers), answers: make(chan struct{}, maxAnswers), links: make(chan struct{}, maxRTCLinks),
+		offers: make(chan struct{}, maxOffers), answers: make(chan struct{}, maxAnswers), links: make(chan struct{}, maxRTCLinks), waiting: make(chan struct{}, maxWaiting),
 		attempts: make(map[protocol.ID]*attempt), resting: make(map[protocol.ID]time.Time),
 	}
 	if w.log == nil {

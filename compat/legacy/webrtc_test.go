@@ -19,7 +19,7 @@ import (
 func TestWebRTCWithSimplePeer(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		ours   bool // we receive the answer, and so begin
+		ours   bool // the Go peer gets the answer, and so makes the offer
 		change func(*simplePeer)
 	}{
 		{"initiator", true, nil},
@@ -67,7 +67,7 @@ func TestWebRTCWithSimplePeer(t *testing.T) {
 			if s := p.Stats(); s.Links != 2 || s.LinksRefused != 0 {
 				t.Errorf("%d links, %d refused", s.Links, s.LinksRefused)
 			}
-			p.js.close() // as JS does when it is told to disconnect
+			p.js.close() // as JS does in disconnect
 			if err := wait(t, "end of the link", p.downs); err != nil {
 				t.Errorf("the link ended by %v", err)
 			}
@@ -75,8 +75,8 @@ func TestWebRTCWithSimplePeer(t *testing.T) {
 	}
 }
 
-// Messages up to the limit of the wire pass, in both directions; what is larger is
-// refused by us and costs nothing else.
+// TestWebRTCSizes checks that messages up to the limit of the wire pass in both directions, and
+// that a larger one is refused without another effect.
 func TestWebRTCSizes(t *testing.T) {
 	p := newRTCPair(t, func(p *simplePeer) { p.greedy = true })
 	p.Connect(p.js.ID())
@@ -94,7 +94,7 @@ func TestWebRTCSizes(t *testing.T) {
 	if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"`+strings.Repeat("x", wire.MaxText)+`"`)); !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), fmt.Sprint(wire.MaxText)) {
 		t.Errorf("a message that is too big: %v", err)
 	}
-	// What others send may take more room as JSON. It is for the writer to refuse.
+	// A message of another implementation may be larger as JSON. The writer refuses it.
 	l := <-p.links
 	err := l.WriteFrame(userFrame(t, p.ID(), p.js.ID(), wire.FormRaw, make([]byte, 200_000)))
 	if !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), fmt.Sprint(MaxWebRTC)) {
@@ -104,14 +104,14 @@ func TestWebRTCSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.js.read("after it")
-	// A peer that sends more than it may is cut.
+	// A link ends if its peer sends a message above the limit.
 	p.js.send(channel, strings.Repeat("x", MaxWebRTC+1))
 	if err := wait(t, "end of the link", p.downs); err == nil || !strings.Contains(err.Error(), fmt.Sprint(MaxWebRTC)) {
 		t.Errorf("the link ended by %v", err)
 	}
 }
 
-// A spy hears of the links that a WebRTC dials.
+// A spy records the links that a WebRTC dials.
 type spy struct {
 	*WebRTC
 	links chan *rtcLink
@@ -125,9 +125,11 @@ func (s spy) Dial(ctx context.Context, r *protocol.Router, c protocol.Contact) (
 	return l, err
 }
 
-// A page whose scripts are too old for its browser opens the channel and reads nothing.
-// It is never a link, and messages go on by others.
+// TestWebRTCMute checks that a peer which opens the channel but reads nothing, like a page
+// whose scripts are too old for its browser, is never a link, and that messages take other
+// links.
 func TestWebRTCMute(t *testing.T) {
+	t.Parallel()
 	p := newRTCPair(t, func(p *simplePeer) { p.mute = true })
 	p.Connect(p.js.ID())
 	wait(t, "channel", p.js.opened)
@@ -137,11 +139,11 @@ func TestWebRTCMute(t *testing.T) {
 	wait(t, "message by the hub", p.jsMessages)
 	wait(t, "end of the channel", p.js.closed)
 	if len(p.ups) > 0 {
-		t.Errorf("a mute peer is a link: %+v", <-p.ups)
+		t.Errorf("a mute peer is linked: %+v", <-p.ups)
 	}
 }
 
-// A mortal is a socket through which nothing comes or goes once it is dead.
+// A mortal is a socket that passes no packets once it is dead.
 type mortal struct {
 	net.PacketConn
 	dead atomic.Bool
@@ -162,8 +164,9 @@ func (m *mortal) ReadFrom(b []byte) (n int, from net.Addr, err error) {
 	}
 }
 
-// A process that is killed says nothing.
-func TestWebRTCDeadPeer(t *testing.T) {
+// newMortalPair returns a pair whose simplePeer has a link over a mortal socket.
+func newMortalPair(t *testing.T) (*rtcPair, *mortal) {
+	t.Helper()
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -172,13 +175,93 @@ func TestWebRTCDeadPeer(t *testing.T) {
 	p := newRTCPair(t, func(p *simplePeer) { p.socket = socket })
 	p.Connect(p.js.ID())
 	wait(t, "link", p.ups)
+	return p, socket
+}
+
+// silence kills a socket, and waits for the end of the link.
+func (p *rtcPair) silence(t *testing.T, socket *mortal) {
+	t.Helper()
 	socket.dead.Store(true)
 	if err := wait(t, "end of the link", p.downs); err == nil || !strings.Contains(err.Error(), "disconnected") {
 		t.Errorf("the link ended by %v", err)
 	}
 }
 
-// Who opens a second channel is no simple-peer.
+// TestWebRTCDeadPeer checks that the link to a killed process, which sends no bye, ends, and
+// that its connection waits until the transport closes.
+func TestWebRTCDeadPeer(t *testing.T) {
+	t.Parallel()
+	p, socket := newMortalPair(t)
+	p.silence(t, socket)
+	until(t, "a connection that waits", func() bool { return len(p.rtc.waiting) == 1 })
+	if err := p.rtc.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.rtc.waiting); n != 0 {
+		t.Errorf("%d connections wait in a transport that is closed", n)
+	}
+}
+
+// TestWebRTCPeerComesBack checks that a peer that was suspended, or out of radio reach, has its
+// link again over the same channel, and that what it sent in the meantime arrives.
+func TestWebRTCPeerComesBack(t *testing.T) {
+	t.Parallel()
+	p, socket := newMortalPair(t)
+	channel := wait(t, "channel", p.js.opened)
+	for _, text := range []string{"once", "twice"} {
+		p.silence(t, socket)
+		p.js.send(channel, string(jsUser(p.js.ID(), p.ID(), text, `"`+text+`"`)))
+		socket.dead.Store(false)
+		if up := wait(t, "link again", p.ups); up.ID != p.js.ID() || up.Kind != protocol.LinkWebRTC {
+			t.Errorf("the link is %+v", up)
+		}
+		if m := wait(t, "message of before", p.messages); string(m.Payload) != `"`+text+`"` {
+			t.Errorf("got %s", m.Payload)
+		}
+		p.js.send(channel, string(jsUser(p.js.ID(), p.ID(), text+" more", `"more"`)))
+		if m := wait(t, "message", p.messages); string(m.Payload) != `"more"` || len(m.Path) != 1 {
+			t.Errorf("got %s by %v", m.Payload, m.Path)
+		}
+		if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"answer `+text+`"`)); err != nil {
+			t.Fatal(err)
+		}
+		p.js.read("answer " + text)
+	}
+	if len(p.rtc.waiting) != 0 {
+		t.Errorf("%d connections wait", len(p.rtc.waiting))
+	}
+	if len(p.js.closed) > 0 || len(p.js.opened) > 0 {
+		t.Error("the channel is another one")
+	}
+	// An end that the application asked for leaves nothing that waits.
+	p.Disconnect(p.js.ID())
+	wait(t, "end of the channel", p.js.closed)
+	if err := wait(t, "end of the link", p.downs); err != nil && !errors.Is(err, protocol.ErrDisconnected) {
+		t.Errorf("the link ended by %v", err)
+	}
+	if len(p.rtc.waiting) != 0 {
+		t.Errorf("%d connections wait after Disconnect", len(p.rtc.waiting))
+	}
+}
+
+// TestWebRTCWaitingIsBounded checks that maxWaiting bounds the connections that wait for their
+// peers.
+func TestWebRTCWaitingIsBounded(t *testing.T) {
+	t.Parallel()
+	p, socket := newMortalPair(t)
+	for range maxWaiting {
+		p.rtc.waiting <- struct{}{}
+	}
+	p.silence(t, socket)
+	socket.dead.Store(false)
+	wait(t, "end of the channel", p.js.closed)
+	if len(p.ups) > 0 || len(p.rtc.waiting) != maxWaiting {
+		t.Errorf("%d links again, %d wait", len(p.ups), len(p.rtc.waiting))
+	}
+}
+
+// TestWebRTCSecondChannel checks that a link ends if its peer opens a second channel, which no
+// simple-peer does.
 func TestWebRTCSecondChannel(t *testing.T) {
 	p := newRTCPair(t, nil)
 	p.js.Connect(p.ID())
@@ -191,7 +274,7 @@ func TestWebRTCSecondChannel(t *testing.T) {
 	}
 }
 
-// What is open when the router is closed ends with it.
+// TestWebRTCCloses checks that open links end with the router.
 func TestWebRTCCloses(t *testing.T) {
 	p := newRTCPair(t, nil)
 	p.Connect(p.js.ID())
@@ -208,8 +291,8 @@ func TestWebRTCCloses(t *testing.T) {
 	}
 }
 
-// An offer that nobody answers costs nothing but itself: messages go on by the relay while
-// it hangs and after, and the end of it is final.
+// TestWebRTCUnanswered checks that an unanswered offer has no other effect: messages take the
+// relay while it is pending and after it, and its end is final.
 func TestWebRTCUnanswered(t *testing.T) {
 	p := newRTCPair(t, func(p *simplePeer) { p.silent = true })
 	relayed := func(text string) {
@@ -227,8 +310,8 @@ func TestWebRTCUnanswered(t *testing.T) {
 			t.Errorf("%s came back by %v", m.Payload, m.Path)
 		}
 	}
-	// A signal of who does not shake hands is dropped, and an offer is sent once. Those of
-	// real peers follow an answer, and so find the handshake there.
+	// A signal without a handshake is dropped, and an offer is sent once. The signals of a real
+	// peer follow its answer, so the handshake is already known.
 	p.js.Connect(p.ID())
 	wait(t, "answer to the handshake", p.js.begun)
 	dialled := make(chan error, 1)
@@ -244,14 +327,14 @@ func TestWebRTCUnanswered(t *testing.T) {
 	relayed("while it hangs")
 	select {
 	case err := <-dialled:
-		t.Fatalf("the dial ended by %v before it was given up", err)
+		t.Fatalf("the dial ended by %v before it was cancelled", err)
 	default:
 	}
 	cancel()
 	if err := wait(t, "end of the dial", dialled); !errors.Is(err, context.Canceled) {
-		t.Errorf("the dial that was given up ended by %v", err)
+		t.Errorf("the cancelled dial ended with %v", err)
 	}
-	// Left alone, it ends by itself.
+	// If it is not cancelled, it ends by itself.
 	p.rtc.timeout = 100 * time.Millisecond
 	if _, err := p.rtc.Dial(testContext(t), p.Router, protocol.Contact{ID: p.js.ID(), WebRTC: true}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the dial ended by %v", err)
@@ -265,7 +348,7 @@ func TestWebRTCUnanswered(t *testing.T) {
 	if len(p.ups) > 0 {
 		t.Errorf("there is a link: %+v", <-p.ups)
 	}
-	// What comes after all is an answer to nothing.
+	// A signal after all that is an answer to nothing.
 	p.js.signal(rtcSignal{Type: "answer", SDP: strings.ReplaceAll(testSDP, `\r\n`, "\r\n")})
 	relayed("after a late answer")
 	p.rtc.mu.Lock()

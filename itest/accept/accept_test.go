@@ -30,7 +30,7 @@ func TestListsRuns(t *testing.T) {
 }
 
 func TestRefusesBadCommandLines(t *testing.T) {
-	for _, args := range [][]string{{"nothing"}, {"scenarios", "-n", "0"}, {"scenarios", "extra"}, {"scenarios", "-bad"}} {
+	for _, args := range [][]string{{"nothing"}, {"scenarios", "-n", "0"}, {"scenarios", "extra"}, {"scenarios", "-bad"}, {"versions"}, {"first", "-old", "file"}} {
 		var out, errOut strings.Builder
 		if err := accept(t.Context(), args, &out, &errOut); !errors.Is(err, errUsage) {
 			t.Errorf("%q: error %v, want a usage error", args, err)
@@ -87,7 +87,7 @@ func TestRuns(t *testing.T) {
 			t.Skipf("SKIPPED, NOTHING WAS TESTED: %v", err)
 		}
 	}
-	// With a cast of npm peers alone: the others are tested beside the scenarios.
+	// With a cast of npm peers only: the others are tested with the scenarios.
 	var progress strings.Builder
 	r := &report{title: "scenarios"}
 	opts := options{n: 1, workers: 2, seed: 7, log: log.New(&progress, "", 0)}

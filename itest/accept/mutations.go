@@ -33,7 +33,7 @@ func (m mutation) folder() string {
 
 const corePackage = "protocol/internal/core"
 
-// safeguards is the list. What a safeguard keeps from happening stands beside it in the source.
+// safeguards is the list. The source says of each what would happen without it.
 var safeguards = []mutation{
 	// Messages.
 	{name: "duplicate suppression, relaying", file: corePackage + "/receive.go", test: "TestTranscripts",
@@ -68,7 +68,7 @@ var safeguards = []mutation{
 		old: "if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {", new: "if false {"},
 	{name: "the bound of the inbox", file: "protocol/inbox.go", test: "TestRouterSlowApplication",
 		old: "b.closed || b.count >= maxInbox || b.bytes+f.Size() > inboxBytes", new: "b.closed"},
-	{name: "little memory for a length alone", file: "protocol/wire/read.go", test: "TestReadFrameGrowsWithWhatArrives",
+	{name: "little memory for a length prefix", file: "protocol/wire/read.go", test: "TestReadFrameGrowsWithWhatArrives",
 		old: "newFrame(min(size, firstRead))", new: "newFrame(size)"},
 	{name: "growth of a table in steps", file: corePackage + "/seen.go", test: "TestSeenGrowsInSteps",
 		old: "for range slotsPerCopy {", new: "for range 16 * slotsPerCopy {"},
@@ -92,7 +92,7 @@ var safeguards = []mutation{
 	{name: "an end of refused links with Close", file: "protocol/serve.go", test: "TestRefusedLinkEndsWithRouter",
 		old: "unhook := context.AfterFunc(r.ctx, func() { link.Close() })", new: "unhook := func() bool { return true }"},
 
-	// What operators see, and what others are told.
+	// The log, the metrics, the status page, and contacts.
 	{name: "drops in the log", file: corePackage + "/trace.go", test: "TestFollowALostMessage", in: "protocol",
 		old: "c.note(MessageDropped, f, wire.ID{}, reason)", new: ""},
 	{name: "drops in the metrics", file: "node/metrics.go", test: "TestMetricsAreThoseOfTheRouter",

@@ -192,13 +192,13 @@ func (s *script) run(event string, w []string) {
 		s.c.Claim(s.now, number, s.info(w[1:]))
 	case "unclaim":
 		s.c.Unclaim(number)
-	case "burst": // HANDLE FROM>TO times=N: as many messages, what follows is not shown
+	case "burst": // HANDLE FROM>TO times=N: N messages; the actions are not shown
 		for i := range argInt(w, "times", 0) {
 			s.c.Receive(s.now, h, s.frame([]string{w[1], fmt.Sprint("nonce=1", i)}))
 		}
 		s.quietly()
 		s.out = append(s.out, fmt.Sprintf("held: %d", len(s.c.held)))
-	case "spread": // HANDLE peers=N times=N: as many messages to each of as many peers that are expected
+	case "spread": // HANDLE peers=N times=M: M messages to each of N expected peers
 		for peer := range argInt(w, "peers", 0) {
 			id := fmt.Sprintf("6%02x", peer)
 			s.c.Expect(s.now, abbreviated(id))
@@ -208,9 +208,9 @@ func (s *script) run(event string, w []string) {
 		}
 		s.quietly()
 		s.out = append(s.out, fmt.Sprintf("held: %d", len(s.c.held)))
-	case "expect": // ID: a handshake with it has begun
+	case "expect": // ID: a handshake with the peer has begun
 		s.expected = s.c.Expect(s.now, abbreviated(first))
-	case "unexpect": // ID: the handshake that the last expect told of has ended
+	case "unexpect": // ID: the handshake of the last expect has ended
 		s.c.Unexpect(s.now, abbreviated(first), s.expected)
 	case "down":
 		s.c.LinkDown(s.now, h, nil)
@@ -250,6 +250,13 @@ func (s *script) run(event string, w []string) {
 			s.c.Receive(s.now, h, s.frame([]string{shortID(s.c.byHandle[h].ID) + ">" + shortID(s.c.self), "kind=find"}))
 		}
 		s.quietly()
+	case "unsigned": // INDEX ID: a search that the shell has no room to sign
+		if err := s.c.Search(s.now, number, abbreviated(w[1])); err != nil {
+			s.t.Fatal(err)
+		}
+		for _, a := range s.c.Actions() {
+			s.c.NotComposed(s.now, a.Draft)
+		}
 	case "send": // TO [TEXT]
 		text := strings.Join(w[1:], " ")
 		f, err := s.c.NewFrame(Outgoing{To: abbreviated(first), Form: wire.FormJSON, Payload: []byte(text)}, s.c.Draw())
