@@ -8,8 +8,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A message keeps its payload in memory, and not a large frame around it. What keeps messages
-// counts their payloads only.
+// A message keeps its payload in memory, and not a large frame around it. The bounds of queues of
+// messages count only the payloads.
 func TestMessageKeepsNoLargeFrame(t *testing.T) {
 	const laterField = 14
 	for _, around := range []int{0, 200 << 10} {

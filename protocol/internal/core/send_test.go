@@ -30,7 +30,7 @@ func TestSignedBodyHasAnID(t *testing.T) {
 	}
 }
 
-// What was written, and what a link that ended had left, frees the room that all queues share.
+// Written frames, and those of a link that ended, free the room that all queues share.
 func TestQueuesFreeTheirRoom(t *testing.T) {
 	self, peer := abbreviated("80"), abbreviated("40")
 	payload := make([]byte, 60_000)
