@@ -245,6 +245,15 @@ func (s *script) run(event string, w []string) {
 			s.c.Receive(s.now, h, s.frame(offer))
 		}
 		s.quietly()
+	case "each": // N: as many links, each of which brings an offer of another peer
+		for i := range number {
+			peer, id := fmt.Sprintf("c1%02x", i), fmt.Sprintf("a1%02x", i)
+			if err := s.c.LinkUp(s.now, LinkHandle(i+1), s.info([]string{peer, "native"}), Inbound()); err != nil {
+				s.t.Fatal(err)
+			}
+			s.c.Receive(s.now, LinkHandle(i+1), s.frame([]string{id + ">" + shortID(s.c.self), "kind=offer", "path=" + id + "," + peer}))
+		}
+		s.quietly()
 	case "asks": // HANDLE times=N: N questions of the linked peer; the answers are not shown
 		for range argInt(w, "times", 0) {
 			s.c.Receive(s.now, h, s.frame([]string{shortID(s.c.byHandle[h].ID) + ">" + shortID(s.c.self), "kind=find"}))

@@ -55,10 +55,10 @@ func (l *link) ask(now time.Duration) bool {
 }
 
 // full reports whether the link's queue has no room for a frame of size bytes. All links
-// share queuesBytes. If these are used up, a link may still queue queueShare, or one frame.
+// share queuesBytes. If these are used up, a link may still queue queueShare.
 func (c *Core) full(l *link, size int) bool {
 	return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||
-		c.queued+size > queuesBytes && l.queuedBytes > 0 && l.queuedBytes+size > queueShare
+		c.queued+size > queuesBytes && l.queuedBytes+size > queueShare
 }
 
 func (l *link) idleLimit() time.Duration {
