@@ -59,6 +59,9 @@ type Node struct {
 // New starts a node on its own libp2p host. The error matches ErrOptions if an option is
 // invalid, and syscall.EADDRINUSE if another program has the port, in TCP or in UDP.
 func New(o Options) (*Node, error) {
+	if err := checkNew(o); err != nil {
+		return nil, err
+	}
 	n := newNode(o)
 	var err error
 	if n.own, err = n.newHost(); err != nil {
@@ -100,6 +103,29 @@ func Attach(h host.Host, o Options) (*Node, error) {
 }
 
 // checkAttach returns the reason why a node cannot be mounted on a host, or nil.
+// checkNew returns an error about options that make no sense together, or for a host that New
+// makes.
+func checkNew(o Options) error {
+	switch {
+	case o.Port != 0 && !o.Listen:
+		return options.Wrong("node: port %d: want Listen as well", o.Port)
+	case o.Listen && o.Role == protocol.RoleLeaf:
+		return options.Wrong("node: a leaf has no port: Listen is set")
+	case o.MaxConns < 0:
+		return options.Wrong("node: MaxConns is %d, want at least 0", o.MaxConns)
+	case len(o.URLs) > 0:
+		return options.Wrong("node: URLs are those of an attached host")
+	}
+	return checkRole(o)
+}
+
+func checkRole(o Options) error {
+	if o.Role > protocol.RoleServer {
+		return options.Wrong("node: role %d is not known", o.Role)
+	}
+	return nil
+}
+
 func checkAttach(h host.Host, o Options) error {
 	if h == nil {
 		return options.Wrong("node: attach: the host is nil")
@@ -119,7 +145,7 @@ func checkAttach(h host.Host, o Options) error {
 	if slices.Contains(h.Mux().Protocols(), StreamProtocol) {
 		return options.Wrong("node: attach: the host already has a node")
 	}
-	return nil
+	return checkRole(o)
 }
 
 func newNode(o Options) *Node {
