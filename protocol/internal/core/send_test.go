@@ -30,7 +30,8 @@ func TestSignedBodyHasAnID(t *testing.T) {
 	}
 }
 
-// Written frames, and those of a link that ended, free the room that all queues share.
+// TestQueuesFreeTheirRoom checks that written frames, and those of a link that ended, free the
+// room that all queues share.
 func TestQueuesFreeTheirRoom(t *testing.T) {
 	self, peer := abbreviated("80"), abbreviated("40")
 	payload := make([]byte, 60_000)
