@@ -53,8 +53,8 @@ const (
 	typeSignal = `"signal"`
 )
 
-// A dataMember is a data as its text stands. The slices alias the text; what an
-// absent member would be is nil.
+// A dataMember is a data as its text stands. The slices alias the text. An
+// absent member is nil.
 type dataMember struct {
 	text   []byte
 	object bool
@@ -124,7 +124,7 @@ func (d *dataMember) scanValue(s *rawjson.Scanner, text []byte, scratch *[]byte)
 	d.value = s.Value()
 }
 
-// badData says what is wrong with a data that must go no further.
+// badData says what is wrong with a data that is not passed on.
 type badData string
 
 func (e badData) Error() string { return string(e) }
@@ -217,8 +217,8 @@ func (d *dataMember) foundPayload() ([]byte, error) {
 	return ids, nil
 }
 
-// answerPayload reads {"ws":string or null,"wrtc":bool}. What JS would dial must be
-// a URL that it can dial: it ends itself over any other.
+// answerPayload reads {"ws":string or null,"wrtc":bool}. A URL must be one that every
+// peer can dial.
 func (d *dataMember) answerPayload() (wire.Form, []byte, error) {
 	if d.value == nil || string(d.value) == "null" {
 		return wire.FormNone, nil, nil
@@ -274,9 +274,9 @@ func isTruthy(raw []byte) bool {
 	return err != nil || f != 0
 }
 
-// parseURL parses a ws:// or wss:// URL. It refuses more than must be, since what it
-// takes is dialled by JS, too, where a URL that the ws package does not like is the
-// end of the process. The error does not repeat the URL, which is a stranger's.
+// parseURL parses a ws:// or wss:// URL. It is stricter than package url, since JS peers
+// dial what it takes, and their parser takes less. The error does not repeat the URL, which
+// is a stranger's.
 func parseURL(text string) (*url.URL, error) {
 	if len(text) > maxURL {
 		return nil, badData("a URL of more than " + strconv.Itoa(maxURL) + " bytes")

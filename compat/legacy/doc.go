@@ -65,10 +65,9 @@
 //
 // # The other end of a data channel
 //
-// A JS peer that writes to a channel that is closing dies: simple-peer throws, and no
-// handler catches it. It answers whatever comes last, so this side leaves the channel open for
-// another 200 ms after its last message before it closes it, and a peer that has one link
-// already is never sent a signal.
+// A JS peer answers whatever comes last, and expects an open channel to write to. So this side
+// leaves the channel open for another 200 ms after its last message before it closes it. A peer
+// that has one link already is never sent a signal.
 //
 // JS never forgets a link by WebRTC. A page whose channel has closed, for whatever reason,
 // keeps it among its links, sends all that is for the peer into it, and takes no other from

@@ -33,7 +33,7 @@ func (l *jsonLink) Info() protocol.LinkInfo { return l.info }
 // OnPing implements protocol.PingReporter.
 func (l *jsonLink) OnPing(f func(*wire.Frame)) { l.control = f }
 
-// tell hands on what is no message and came outside of ReadFrame.
+// tell reports a frame that is no message and came outside of ReadFrame.
 func (l *jsonLink) tell(f *wire.Frame) {
 	if l.control != nil {
 		l.control(f)

@@ -77,7 +77,7 @@ type Conn interface {
 	CloseWith(code int, reason string) error
 }
 
-// CanDial reports whether c has a good ws:// or wss:// URL.
+// CanDial reports whether c has a valid ws:// or wss:// URL.
 func (w *WebSocket) CanDial(c protocol.Contact) bool {
 	_, err := parseURL(c.URL)
 	return err == nil
@@ -146,7 +146,7 @@ func (l *wsLink) meet(ctx context.Context, r *protocol.Router, want protocol.ID,
 	}
 	ear := make(chan heard, 1)
 	l.ws.SetReadDeadline(time.Now().Add(helloTimeout))
-	go func() { // ends with the hello, the deadline, or the connection, which dial closes after an error
+	go func() { // ends with the hello, the deadline or the connection; awaited below
 		h, err := readHello(l.ws)
 		ear <- heard{h, err}
 	}()
@@ -162,10 +162,14 @@ func (l *wsLink) meet(ctx context.Context, r *protocol.Router, want protocol.ID,
 		timer.Stop()
 	}
 	if spoken {
-		if err := l.speak(); err != nil {
-			return err
+		err := l.speak()
+		if err != nil {
+			l.ws.SetReadDeadline(past)
 		}
 		h = <-ear
+		if err != nil {
+			return err
+		}
 	}
 	if h.err != nil {
 		return h.err
