@@ -1,8 +1,10 @@
 package compat_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -44,7 +46,36 @@ func newAttached(t *testing.T, o compat.Options) (h host.Host, p *compat.PeerRel
 	return h, p, url
 }
 
-// A jsClient is a WebSocket that says what the npm package says.
+// TestAttachDialsByTLS checks that TLSClient of an attached peer is for wss:// URLs.
+func TestAttachDialsByTLS(t *testing.T) {
+	relay, err := compat.New(compat.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { relay.Close() })
+	s := httptest.NewTLSServer(relay.Handler())
+	t.Cleanup(s.Close)
+	h, err := libp2p.New(libp2p.NoListenAddrs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	var o compat.Options
+	o.Bootstraps = []string{"wss" + strings.TrimPrefix(s.URL, "https")}
+	o.TLSClient = &tls.Config{RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+	p, err := compat.Attach(h, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	linked := make(chan protocol.ID, 1)
+	p.OnPeer(func(id protocol.ID) { linked <- id })
+	if id := await(t, "link", linked); id != relay.ID() {
+		t.Errorf("linked with %v, want %v", id, relay.ID())
+	}
+}
+
+// A jsClient is a WebSocket client that sends what the npm package sends.
 type jsClient struct {
 	t  *testing.T
 	id protocol.ID
@@ -71,13 +102,13 @@ func (c *jsClient) write(text []byte) {
 	}
 }
 
-// send sends what the package makes of peer.send(to, value).
+// send sends the text of peer.send(to, value) in the package.
 func (c *jsClient) send(to protocol.ID, value string) {
 	c.t.Helper()
 	c.write(fmt.Appendf(nil, `{"to":"%v","from":"%v","path":["%v"],"nonce":"1","data":{"type":"user","data":%s}}`, to, c.id, c.id, value))
 }
 
-// read returns the next message that holds a text.
+// read returns the next message that contains text.
 func (c *jsClient) read(text string) string {
 	c.t.Helper()
 	for {
@@ -91,7 +122,8 @@ func (c *jsClient) read(text string) string {
 	}
 }
 
-// A libp2p host of one's own serves JS peers, and dials them, by the exported transports.
+// TestAttach checks that the program's own libp2p host serves JS peers and dials them, with the
+// exported transports.
 func TestAttach(t *testing.T) {
 	h, served, url := newAttached(t, compat.Options{})
 	if served.ID() != node.IDOf(h.ID()) || served.URL() != url {
@@ -110,7 +142,7 @@ func TestAttach(t *testing.T) {
 	}
 	js.read(`"data":"you said hi"`)
 
-	// Another such host joins by the URL, and the JS peer's messages reach it.
+	// A second such host joins with the URL, and gets the JS peer's messages.
 	o := joining(url)
 	_, dials, other := newAttached(t, o)
 	peers := make(chan compat.ID, 10)
@@ -124,14 +156,14 @@ func TestAttach(t *testing.T) {
 	if s := await(t, "message through the relay", got); s != js.id.String()+" over there" {
 		t.Errorf("got %q", s)
 	}
-	// It is told by URL, not by the libp2p port, which speaks no JSON.
+	// The answer has the URL, not the libp2p port, which speaks no JSON.
 	far := dialJS(t, other, protocol.ID{0xbb})
 	far.write(fmt.Appendf(nil, `{"to":"%v","from":"%v","path":["%v"],"nonce":"2","data":{"type":"handshake-offer"}}`, served.ID(), far.id, far.id))
 	if m := far.read("handshake-answer"); !strings.Contains(m, `"ws":"`+url+`"`) {
 		t.Errorf("the answer is %s", m)
 	}
 
-	// The end of the peer is not the end of the host.
+	// The host outlives the peer.
 	if err := served.Close(); err != nil {
 		t.Fatal(err)
 	}

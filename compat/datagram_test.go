@@ -10,8 +10,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// jsDatagram is what a socket of the npm package makes of the bytes 0, 200 and 255; that it
-// writes so is tested by TestSockets of itest.
+// jsDatagram is the text that a socket of the npm package makes of the bytes 0, 200 and 255.
+// TestSockets of itest checks that.
 const jsDatagram = `{"buffer":{"type":"Buffer","data":[0,200,255]},"address":"0b00000000000000000000000000000000000000","port":6881}`
 
 func TestDatagramIsWrittenAsJSDoes(t *testing.T) {
@@ -23,7 +23,7 @@ func TestDatagramIsWrittenAsJSDoes(t *testing.T) {
 		t.Errorf("the largest datagram has %d bytes of text, a message at most %d", len(largest), wire.MaxText)
 	}
 	if !rawjson.IsFixedPoint(largest) {
-		t.Error("a JS relay would write it in another way")
+		t.Error("a JS relay would write it differently")
 	}
 }
 
@@ -67,7 +67,7 @@ func TestParseDatagram(t *testing.T) {
 	}
 }
 
-// FuzzDatagram: what is taken says the same when it is written again.
+// FuzzDatagram checks that an accepted datagram reads the same after it is written again.
 func FuzzDatagram(f *testing.F) {
 	for _, text := range []string{jsDatagram, `{"buffer":"\ud800","port":"1"}`, `{"buffer":[1,null],"port":1}`, `{"port":1,"port":2}`, strings.Repeat("[", 2000)} {
 		f.Add([]byte(text))

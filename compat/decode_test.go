@@ -16,6 +16,6 @@ func TestDecodeKeepsWhatGoCanHold(t *testing.T) {
 		}
 	}
 	if _, err := decode([]byte("{")); err == nil {
-		t.Error("decoded what is no JSON")
+		t.Error("decoded invalid JSON")
 	}
 }

@@ -8,31 +8,32 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// The events of one kind that wait for their first listener. More are dropped.
+// The limits of the events of one kind that wait for their first listener. Later ones are
+// dropped.
 const (
 	maxKept      = 1024    // events
 	maxKeptBytes = 1 << 20 // bytes that listeners.size counts
 )
 
-// calls has one goroutine make the calls of all of a peer's handlers, so that they run one
-// after the other and no lock is held while they do.
+// A calls has one goroutine that calls all handlers of a peer. So only one runs at once, and no
+// lock is held meanwhile.
 type calls struct {
 	// Fixed before run.
-	now  chan func()   // taken when the calls before have returned
-	more chan struct{} // holds a token when there is something in later
+	now  chan func()   // received when the calls before have returned
+	more chan struct{} // holds a token when later is not empty
 	stop chan struct{}
 	done chan struct{} // closed when run has returned
 
 	mu    sync.Mutex
-	ended bool     // nothing is called any more
-	later []func() // calls that a goroutine has asked for that must not wait
+	ended bool     // no function is called any more
+	later []func() // calls that soon has queued
 }
 
 func newCalls() *calls {
 	return &calls{now: make(chan func()), more: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 }
 
-// run makes the calls. It ends with end, which waits for it.
+// run makes the calls, until end.
 func (c *calls) run() {
 	defer close(c.done)
 	for {
@@ -60,7 +61,7 @@ func (c *calls) runLater() {
 	}
 }
 
-// isOver ends all calls, unless some are still due.
+// isOver ends all calls if none is due, and reports whether it has.
 func (c *calls) isOver() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +69,7 @@ func (c *calls) isOver() bool {
 	return c.ended
 }
 
-// do has f called, and waits until its turn has come. A handler must not call do.
+// do queues a call of f, and waits until it begins. A handler must not call do.
 func (c *calls) do(f func()) {
 	select {
 	case c.now <- f:
@@ -76,7 +77,7 @@ func (c *calls) do(f func()) {
 	}
 }
 
-// soon has f called, and does not wait. After the end f is not called.
+// soon queues a call of f, and does not wait. After the end it does nothing.
 func (c *calls) soon(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,33 +91,33 @@ func (c *calls) soon(f func()) {
 	}
 }
 
-// end makes the calls that are due and then no more, and waits for them.
+// end makes the calls that are due, then stops run and waits for it.
 func (c *calls) end() {
 	close(c.stop)
 	<-c.done
 }
 
-// listeners are the functions that hear one kind of event, in the order in which
-// they were added.
+// A listeners holds the functions that listen to one kind of event, in the order in which they
+// were added, and the events that wait for them.
 type listeners[E any] struct {
 	// Fixed by init.
 	calls *calls
-	size  func(E) int // bytes that an event holds; nil means few
-	give  func()      // drain
+	size  func(E) int // bytes of an event; nil means that they are not counted
+	give  func()      // drain, as a value made once
 
 	mu      sync.Mutex
 	fs      []func(E)
 	kept    []E
-	bytes   int           // that kept holds
-	waiting int           // calls of take
-	came    chan struct{} // holds a token when a call of take may find something
+	bytes   int           // of the events in kept
+	waiting int           // number of calls of take
+	came    chan struct{} // holds a token when a call of take may find an event
 }
 
 func (l *listeners[E]) init(c *calls, size func(E) int) {
 	l.calls, l.size, l.give, l.came = c, size, l.drain, make(chan struct{}, 1)
 }
 
-// add adds a listener, which hears first what was kept. Nil is none.
+// add adds a listener, which first gets the events that were kept. A nil f is ignored.
 func (l *listeners[E]) add(f func(E)) {
 	if f == nil {
 		return
@@ -131,22 +132,22 @@ func (l *listeners[E]) add(f func(E)) {
 	}
 }
 
-// heard reports whether there is a listener, or a call that waits for an event.
+// heard reports whether there is a listener, or a call of take that waits for an event.
 func (l *listeners[E]) heard() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.fs) > 0 || l.waiting > 0
 }
 
-// emit has the listeners hear an event, and waits until their turn has come: the router
-// bounds what comes faster than it is heard. A handler must not call emit.
+// emit queues an event for the listeners, and waits until its call begins: the router bounds
+// what comes faster. A handler must not call emit.
 func (l *listeners[E]) emit(e E) {
 	if l.keep(e) {
 		l.calls.do(l.give)
 	}
 }
 
-// emitSoon has the listeners hear an event, and does not wait.
+// emitSoon queues an event for the listeners, and does not wait.
 func (l *listeners[E]) emitSoon(e E) {
 	if l.keep(e) {
 		l.calls.soon(l.give)
@@ -174,7 +175,7 @@ func (l *listeners[E]) sizeOf(e E) int {
 	return l.size(e)
 }
 
-// drain calls the listeners with what waits for them.
+// drain calls the listeners for all events that wait.
 func (l *listeners[E]) drain() {
 	for {
 		l.mu.Lock()
@@ -190,21 +191,21 @@ func (l *listeners[E]) drain() {
 	}
 }
 
-// shift removes the first event that is kept. l.mu is held.
+// shift removes and returns the first waiting event. l.mu is held.
 func (l *listeners[E]) shift() E {
 	var none E
 	e := l.kept[0]
-	l.kept[0] = none // the array may live on
+	l.kept[0] = none // the array may live longer
 	l.kept = l.kept[1:]
 	l.bytes -= l.sizeOf(e)
 	return e
 }
 
-// ErrListening says that messages go to a listener, and none to Receive.
-var ErrListening = errors.New("peer-relay: receive: a listener has the messages")
+// ErrListening means that a listener gets the messages, so that Receive gets none.
+var ErrListening = errors.New("peer-relay: receive: a listener gets the messages")
 
-// take waits for an event that no listener hears. It ends with ctx, and when closed is
-// closed.
+// take waits for an event while there is no listener, and returns it. It ends with ctx, or when
+// closed is closed.
 func (l *listeners[E]) take(ctx context.Context, closed <-chan struct{}) (e E, err error) {
 	l.wait(1)
 	defer l.wait(-1)
@@ -226,14 +227,14 @@ func (l *listeners[E]) take(ctx context.Context, closed <-chan struct{}) (e E, e
 	}
 }
 
-// wait counts the calls of take.
+// wait changes the number of waiting calls of take by n.
 func (l *listeners[E]) wait(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting += n
 }
 
-// wake has one call of take look for an event. l.mu is held.
+// wake lets one call of take look for an event. l.mu is held.
 func (l *listeners[E]) wake() {
 	if l.waiting > 0 {
 		select {
@@ -243,7 +244,7 @@ func (l *listeners[E]) wake() {
 	}
 }
 
-// next removes the first event that is kept, if there is no listener.
+// next removes and returns the first waiting event. It returns an error if there is a listener.
 func (l *listeners[E]) next() (e E, ok bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -256,7 +257,7 @@ func (l *listeners[E]) next() (e E, ok bool, err error) {
 	}
 	e = l.shift()
 	if len(l.kept) > 0 {
-		l.wake() // one token stands for all that came
+		l.wake() // one token stands for several events
 	}
 	return e, true, nil
 }

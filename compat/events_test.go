@@ -9,7 +9,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// newListeners returns the listeners of a kind, and the calls of them, which run.
+// newListeners returns the listeners of one kind of event, and their calls, which run.
 func newListeners() (*listeners[int], *calls) {
 	c := newCalls()
 	l := new(listeners[int])
@@ -18,7 +18,8 @@ func newListeners() (*listeners[int], *calls) {
 	return l, c
 }
 
-// A listener that is added while the peer ends races with nothing, and hears all or nothing.
+// TestListenerAddedWhileItEnds checks that a listener added while the peer ends causes no data
+// race, and gets an event once or not at all.
 func TestListenerAddedWhileItEnds(t *testing.T) {
 	for range 200 {
 		l, c := newListeners()
@@ -29,13 +30,13 @@ func TestListenerAddedWhileItEnds(t *testing.T) {
 		both.Go(c.end)
 		both.Wait()
 		if heard > 1 {
-			t.Fatalf("one event was heard %d times", heard)
+			t.Fatalf("one event was delivered %d times", heard)
 		}
 	}
 }
 
-// Nothing runs after the end: not what was kept for a listener that is added then, nor
-// what happens then.
+// TestNoHandlerRunsAfterTheEnd checks that no listener is called after the end, neither for
+// events that were kept nor for later ones.
 func TestNoHandlerRunsAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, c := newListeners()
@@ -49,7 +50,8 @@ func TestNoHandlerRunsAfterTheEnd(t *testing.T) {
 	})
 }
 
-// A handler that a handler registers while the peer ends is called, however deep.
+// TestWhatAHandlerRegistersIsCalled checks that events which a handler causes while the peer
+// ends are delivered, at any depth.
 func TestWhatAHandlerRegistersIsCalled(t *testing.T) {
 	l, c := newListeners()
 	var second, third listeners[int]
@@ -70,8 +72,8 @@ func TestWhatAHandlerRegistersIsCalled(t *testing.T) {
 	}
 }
 
-// A handler is called by itself, in order, and without a lock: other goroutines use the
-// peer meanwhile.
+// TestNoLockIsHeldOverAHandler checks that only one handler runs at once, in order, and that no
+// lock is held meanwhile, so that other goroutines can use the peer.
 func TestNoLockIsHeldOverAHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, c := newListeners()
@@ -103,7 +105,8 @@ func TestNoLockIsHeldOverAHandler(t *testing.T) {
 	})
 }
 
-// The end of a peer is the end of its handlers, and nil is no handler.
+// TestNoHandlerRunsAfterClose checks that Close ends all handlers, and that a nil handler is
+// ignored.
 func TestNoHandlerRunsAfterClose(t *testing.T) {
 	s, err := NewSocket(Options{NoWebRTC: true})
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"github.com/peer-relay/peer-relay/compat"
 )
 
-// Two peers, as two programs would be: one with a port, one that knows its URL.
+// Example links two peers, as two programs would: one with a port, one that knows its URL.
 func Example() {
 	var o compat.Options
-	o.Listen, o.ListenHost = true, "127.0.0.1" // on any free port; o.Port is a certain one
+	o.Listen, o.ListenHost = true, "127.0.0.1" // on any free port; set o.Port to choose one
 	relay, err := compat.New(o)
 	if err != nil {
 		log.Fatal(err)
@@ -39,7 +39,7 @@ func Example() {
 	// Output: you said hello
 }
 
-// A datagram there and one back, as with Node's dgram.
+// ExampleSocket sends a datagram and answers it, as with Node's dgram.
 func ExampleSocket() {
 	var o compat.Options
 	o.Listen, o.ListenHost = true, "127.0.0.1"
@@ -70,7 +70,7 @@ func ExampleSocket() {
 	// pong
 }
 
-// A program that loops over messages in place of a handler.
+// ExamplePeerRelay_Receive receives in a loop instead of in a handler.
 func ExamplePeerRelay_Receive() {
 	p, err := compat.New(compat.Options{})
 	if err != nil {
@@ -87,7 +87,8 @@ func ExamplePeerRelay_Receive() {
 	// Output: to itself
 }
 
-// A libp2p host and an HTTP server of one's own serve the peers of the npm package.
+// ExampleAttach serves the peers of the npm package with the program's own libp2p host and HTTP
+// server.
 func ExampleAttach() {
 	h, err := libp2p.New(libp2p.NoListenAddrs)
 	if err != nil {
@@ -99,7 +100,7 @@ func ExampleAttach() {
 		log.Fatal(err)
 	}
 	var o compat.Options
-	o.URLs = []string{"ws://" + l.Addr().String() + "/peers"} // by which others find it
+	o.URLs = []string{"ws://" + l.Addr().String() + "/peers"} // the URLs that other peers dial
 	relay, err := compat.Attach(h, o)
 	if err != nil {
 		log.Fatal(err)
@@ -115,7 +116,7 @@ func ExampleAttach() {
 	relay.OnMessage(func(data any, _ compat.ID) { got <- data })
 
 	o = compat.Options{}
-	o.Bootstraps = []string{relay.URL()} // as new PeerRelay({bootstrap: [url]}) has it
+	o.Bootstraps = []string{relay.URL()} // like new PeerRelay({bootstrap: [url]})
 	peer, err := compat.New(o)
 	if err != nil {
 		log.Fatal(err)

@@ -7,21 +7,21 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// startCalls makes the calls of handlers until the end of the test.
+// startCalls starts the calls of handlers, which end with the test.
 func startCalls(t *testing.T, c *calls) {
 	go c.run()
 	t.Cleanup(c.end)
 }
 
-// settle waits until the handlers have been called with all that has happened.
+// settle waits until the handlers have been called for all events so far.
 func settle(c *calls) {
 	called := make(chan struct{})
 	c.soon(func() { close(called) })
 	<-called
 }
 
-// Messages that no listener hears are bounded by their number and their bytes, are decoded
-// only when they are heard, and then make room.
+// TestKeptIsBounded checks that the messages without a listener are bounded by number and by
+// bytes, are decoded only for a listener, and then free their room.
 func TestKeptIsBounded(t *testing.T) {
 	p := newPeerRelay()
 	startCalls(t, p.calls)
@@ -31,11 +31,11 @@ func TestKeptIsBounded(t *testing.T) {
 		p.onMessage(protocol.Message{Kind: protocol.KindUser, Form: protocol.FormJSON, Payload: large})
 	}
 	if n, size := len(p.message.kept), p.message.bytes; n != fit || size != fit*len(large) {
-		t.Errorf("%d messages of %d bytes are kept, want %d", n, size, fit)
+		t.Errorf("%d messages of %d bytes together are kept, want %d messages", n, size, fit)
 	}
 	for _, i := range p.message.kept {
 		if i.done {
-			t.Fatal("a message that nobody hears was decoded")
+			t.Fatal("a message without a listener was decoded")
 		}
 	}
 	for range 2 * maxKept {
@@ -55,20 +55,21 @@ func TestKeptIsBounded(t *testing.T) {
 	})
 	settle(p.calls)
 	if texts != fit*200_000 || none != maxKept-fit || p.message.bytes != 0 || len(p.message.kept) != 0 {
-		t.Errorf("%d bytes and %d times nothing were heard, %d bytes left", texts, none, p.message.bytes)
+		t.Errorf("got %d bytes and %d undefined values, %d bytes left", texts, none, p.message.bytes)
 	}
-	// Those who listen hear it all, each the same.
+	// All listeners get all messages.
 	p.OnReceive(func(m Message) { texts += len(m.JSON) })
 	texts = 0
 	p.onMessage(protocol.Message{Kind: protocol.KindUser, Form: protocol.FormJSON, Payload: large})
 	p.onMessage(protocol.Message{Kind: protocol.KindUser, Form: protocol.FormJSON, Payload: []byte("no JSON")})
 	settle(p.calls)
 	if texts != 200_000+len(large) {
-		t.Errorf("%d bytes were heard", texts)
+		t.Errorf("got %d bytes", texts)
 	}
 }
 
-// A socket keeps datagrams by the same rule, and takes none that it would not send.
+// TestKeptDatagrams checks that a socket keeps datagrams within the same bounds, and keeps none
+// that it would not send.
 func TestKeptDatagrams(t *testing.T) {
 	s := newSocket(newPeerRelay())
 	come := func(size int) {

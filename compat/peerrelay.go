@@ -21,14 +21,14 @@ import (
 // ID is a peer's address: 160 bits.
 type ID = protocol.ID
 
-// A PeerRelay is a peer with the npm package's API. All its methods may be called
-// from any goroutine, and from its own handlers.
+// A PeerRelay is a peer with the npm package's API. All its methods may be called from any
+// goroutine, and from its own handlers, except Close.
 type PeerRelay struct {
 	// Fixed after New.
 	node    *node.Node
 	wrtc    *legacy.WebRTC // nil means none
 	handler *legacy.Handler
-	socket  *Socket // the socket on this peer, nil if there is none
+	socket  *Socket // nil means no socket on this peer
 
 	calls   *calls
 	message listeners[*incoming]
@@ -42,27 +42,30 @@ type PeerRelay struct {
 	doneErr error
 }
 
-// A Message is a message as OnReceive and Receive have it.
+// A Message is the argument of OnReceive and the result of Receive.
 type Message struct {
 	From   protocol.ID
 	Data   any             // see OnMessage
-	JSON   json.RawMessage // the same as its sender wrote it; nil for Undefined
+	JSON   json.RawMessage // the value as its sender wrote it; nil means Undefined
 	Proved bool            // From has been proved to be the sender
-	Path   []protocol.ID   // the peers that it passed, its origin first; a hint
+	Path   []protocol.ID   // the peers that it passed, its origin first; unproved
 }
 
-// New starts a peer on a libp2p host of its own. The error says what is wrong with the
-// options, and matches node.ErrOptions, or that a port is in use, which matches
-// syscall.EADDRINUSE.
+// New starts a peer on a libp2p host of its own. The error matches node.ErrOptions if an option
+// is invalid, and syscall.EADDRINUSE if a port is in use.
 func New(o Options) (*PeerRelay, error) {
 	return started(newPeerRelay(), o, node.New)
 }
 
-// Attach starts a peer on a libp2p host that is the caller's, and stays open when the peer
-// ends. The host opens no port for legacy peers: Handler serves them on an HTTP server of
-// the caller's, and Options.URLs are where they find it.
+// Attach starts a peer on the caller's libp2p host, which stays open when the peer ends. It
+// opens no port for legacy peers. Handler serves them on the caller's HTTP server, and
+// Options.URLs are the URLs at which they find it.
+// Options.TLSClient is only for dialling wss:// URLs.
 func Attach(h host.Host, o Options) (*PeerRelay, error) {
-	return started(newPeerRelay(), o, func(no node.Options) (*node.Node, error) { return node.Attach(h, no) })
+	return started(newPeerRelay(), o, func(no node.Options) (*node.Node, error) {
+		no.TLSClient = nil // the legacy transport has it; those of the host have their own
+		return node.Attach(h, no)
+	})
 }
 
 func started(p *PeerRelay, o Options, newNode func(node.Options) (*node.Node, error)) (*PeerRelay, error) {
@@ -81,14 +84,14 @@ func newPeerRelay() *PeerRelay {
 	return p
 }
 
-// start makes the transports and the node. After an error nothing is left of them.
+// start makes the transports and the node. If it fails, it closes what it has opened.
 func (p *PeerRelay) start(o Options, newNode func(node.Options) (*node.Node, error)) error {
 	if err := o.check(); err != nil {
 		return err
 	}
 	no := p.heard(o.Options)
-	// A dial may ask while the node is being made. It must not wait: should that fail, the
-	// node's end waits for the dial.
+	// A dial may call mayDial while the node is being made. It must not wait for the node: if
+	// the node cannot be made, its end waits for the dial.
 	var made atomic.Pointer[node.Node]
 	mayDial := func(addr netip.Addr) bool {
 		n := made.Load()
@@ -123,8 +126,8 @@ func (p *PeerRelay) start(o Options, newNode func(node.Options) (*node.Node, err
 	return nil
 }
 
-// heard returns the options of a node whose events reach the peer's listeners, after the
-// handlers that the options have.
+// heard returns the options of a node whose events reach the peer's listeners after the
+// handlers in o.
 func (p *PeerRelay) heard(o node.Options) node.Options {
 	first := o
 	o.OnMessage = func(m protocol.Message) {
@@ -149,12 +152,12 @@ func (p *PeerRelay) heard(o node.Options) node.Options {
 		if first.OnDialError != nil {
 			first.OnDialError(c, err)
 		}
-		p.onError(fmt.Errorf("peer-relay: bootstrap %s does not answer, trying again: %w", c.URL, err))
+		p.onError(fmt.Errorf("peer-relay: bootstrap %s does not answer, will be tried again: %w", c.URL, err))
 	}
 	return o
 }
 
-// A textTransport is the WebSocket transport as package node takes it.
+// A textTransport adapts the WebSocket transport to package node.
 type textTransport struct{ *legacy.WebSocket }
 
 func (t textTransport) AcceptText(ctx context.Context, r *protocol.Router, c *node.TextConn) {
@@ -167,8 +170,8 @@ func (p *PeerRelay) ID() protocol.ID { return p.node.ID() }
 // Node returns the node on which the peer runs.
 func (p *PeerRelay) Node() *node.Node { return p.node }
 
-// URL returns the ws:// URL of the peer's port on this machine, "" if it has none. Of a
-// peer that Attach has made it is the first of Options.URLs.
+// URL returns the ws:// URL of the peer's port on this machine, or "" if it has none. For a
+// peer that Attach has made, it is the first of Options.URLs.
 func (p *PeerRelay) URL() string {
 	if urls := p.node.URLs(); len(urls) > 0 {
 		return urls[0]
@@ -180,25 +183,24 @@ func (p *PeerRelay) URL() string {
 	return "ws://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
 }
 
-// Handler returns a handler that takes the WebSockets of legacy peers, for an HTTP server
-// of the caller's. A peer that listens serves them on its own port as well.
+// Handler returns a handler that accepts the WebSockets of legacy peers, for the caller's HTTP
+// server. A peer that listens accepts them on its own port as well.
 func (p *PeerRelay) Handler() http.Handler { return p.handler }
 
-// Connect forms a direct link with the peer that has this id. It does not wait: the
-// peer event tells when there is one.
+// Connect asks for a direct link with the peer that has this id. It does not wait: the peer
+// event comes when there is one.
 func (p *PeerRelay) Connect(id protocol.ID) { p.node.Connect(id) }
 
 // Disconnect ends the direct link with a peer.
 func (p *PeerRelay) Disconnect(id protocol.ID) { p.node.Router().Disconnect(id) }
 
-// Send sends data to the peer that has this id, which need not be linked. As with
-// UDP neither delivery nor order is guaranteed. A []byte travels as a Node Buffer;
-// Undefined as no value; a json.RawMessage as the JSON that it holds; all else as
-// encoding/json writes it, numbers and key order as JSON.stringify has them.
+// Send sends data to the peer that has this id, which need not be linked. As with UDP, neither
+// delivery nor order is guaranteed. A []byte is sent as a Node Buffer, Undefined as no value,
+// and a json.RawMessage as its JSON. Other values are sent as encoding/json writes them, with
+// numbers and the order of keys as in JSON.stringify.
 //
-// The error says that the message is lost already: data is no JSON, or too big (at
-// most 64,000 bytes, or 256,000 bytes of JSON text), every queue is full, or the
-// peer was destroyed.
+// An error means that the message is lost already: data is not JSON, or is too big (at most
+// 64,000 bytes, or 256,000 bytes of JSON text), every queue is full, or the peer was destroyed.
 func (p *PeerRelay) Send(id protocol.ID, data any) error {
 	form, payload, err := encodeData(data)
 	if err != nil {
@@ -207,8 +209,8 @@ func (p *PeerRelay) Send(id protocol.ID, data any) error {
 	return p.node.Router().Send(id, form, payload)
 }
 
-// Destroy ends the peer and frees what it holds. It does not wait; each callback
-// that is given is called when all is freed, however often Destroy was called.
+// Destroy ends the peer and frees what it holds. It does not wait. When all is freed it calls
+// each callback, also those of later calls.
 func (p *PeerRelay) Destroy(cb ...func()) {
 	p.end()
 	for _, f := range cb {
@@ -222,7 +224,7 @@ func (p *PeerRelay) Destroy(cb ...func()) {
 	}
 }
 
-// end starts to end the peer, and reports whether it is the first to do so.
+// end begins to end the peer, and reports whether this call was the first.
 func (p *PeerRelay) end() (first bool) {
 	p.destroy.Do(func() {
 		first = true
@@ -256,28 +258,28 @@ func (p *PeerRelay) isEnding() bool {
 	}
 }
 
-// Close is Destroy that waits. A handler must not call it.
+// Close calls Destroy and waits until all is freed. A handler must not call it.
 func (p *PeerRelay) Close() error {
 	p.Destroy()
 	<-p.done
 	return p.doneErr
 }
 
-// OnMessage adds a listener for messages that are addressed to this peer. data is a
-// string, float64, bool, nil, map[string]any or []any as JSON has it, []byte for a
-// Buffer, and Undefined where there is none. A number beyond float64 is infinite, and
-// half a surrogate pair in a string becomes U+FFFD: OnReceive has the text itself.
+// OnMessage adds a listener for messages that are addressed to this peer. data is a string,
+// float64, bool, nil, map[string]any or []any for JSON, []byte for a Buffer, and Undefined for
+// no value. A number beyond float64 is infinite, and half a surrogate pair in a string becomes
+// U+FFFD. OnReceive has the text itself.
 //
-// Listeners are called one after the other, and none after Close has returned. Events that
-// happen before the first listener of a kind is added are kept for it: up to 1,024, and of
-// messages up to 1 MiB.
+// Only one listener is called at once, and none after Close has returned. Events that happen
+// before the first listener of their kind is added are kept for it: up to 1,024, and up to 1
+// MiB of messages.
 func (p *PeerRelay) OnMessage(f func(data any, from protocol.ID)) {
 	if f != nil {
 		p.OnReceive(func(m Message) { f(m.Data, m.From) })
 	}
 }
 
-// OnReceive adds a listener for the same messages that hears all about them.
+// OnReceive adds a listener for the same messages with all that is known about them.
 func (p *PeerRelay) OnReceive(f func(Message)) {
 	if f == nil {
 		return
@@ -289,11 +291,11 @@ func (p *PeerRelay) OnReceive(f func(Message)) {
 	})
 }
 
-// Receive waits for the next message, for a program that would rather loop than be called.
-// It takes the messages that are kept for want of a listener, and so has the same bounds;
-// ErrListening is its error once there is a listener, protocol.ErrClosed after Destroy or
-// Close. Several goroutines may call it; each message goes to one of them. The peer of a
-// Socket keeps no messages: Receive takes what comes while it waits.
+// Receive waits for the next message and returns it, for a program that uses a loop instead of
+// a listener. It takes the messages that are kept while there is no listener, with the same
+// bounds. It returns ErrListening once there is a listener, and protocol.ErrClosed after
+// Destroy or Close. Several goroutines may call it, and each message goes to one of them. The
+// peer of a Socket keeps no messages: there Receive returns only what comes while it waits.
 func (p *PeerRelay) Receive(ctx context.Context) (Message, error) {
 	for {
 		i, err := p.message.take(ctx, p.ending)
@@ -312,8 +314,8 @@ func (p *PeerRelay) OnPeer(f func(id protocol.ID)) { p.peer.add(f) }
 // OnDisconnect adds a listener for peers whose direct link has ended.
 func (p *PeerRelay) OnDisconnect(f func(id protocol.ID)) { p.down.add(f) }
 
-// OnError adds a listener for what went wrong and is tried again: a bootstrap that
-// does not answer. An error that ends a call is returned by that call.
+// OnError adds a listener for failures that are tried again: a bootstrap that does not answer.
+// A call that fails returns its own error.
 func (p *PeerRelay) OnError(f func(error)) { p.err.add(f) }
 
 func (p *PeerRelay) onPeer(id protocol.ID) {
@@ -332,7 +334,7 @@ func (p *PeerRelay) onError(err error) {
 
 func (p *PeerRelay) onMessage(m protocol.Message) {
 	if m.Kind != protocol.KindUser {
-		return // legacy data of a type that is not the API's: JS ignores it too
+		return // legacy data of another type, which JS ignores too
 	}
 	if p.socket != nil {
 		p.socket.onMessage(m)

@@ -19,7 +19,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// patience is how long a test waits for what must happen.
+// patience is the time that a test waits for an event.
 const patience = 30 * time.Second
 
 // listening returns the options of a peer with a port.
@@ -28,7 +28,7 @@ func listening() (o compat.Options) {
 	return o
 }
 
-// joining returns the options of a peer without one.
+// joining returns the options of a peer without a port.
 func joining(bootstraps ...string) (o compat.Options) {
 	o.Bootstraps = bootstraps
 	return o
@@ -55,7 +55,7 @@ func await[T any](t *testing.T, what string, c <-chan T) T {
 	case v := <-c:
 		return v
 	case <-time.After(patience):
-		t.Fatalf("never happened: %s", what)
+		t.Fatalf("not within the time: %s", what)
 		panic("unreachable")
 	}
 }
@@ -68,12 +68,12 @@ func eventually(t *testing.T, what string, cond func() bool) {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatalf("never happened: %s", what)
+			t.Fatalf("not within the time: %s", what)
 		}
 	}
 }
 
-// pair returns two linked peers, a with a port.
+// pair returns two linked peers. Only a has a port.
 func pair(t *testing.T) (a, b *compat.PeerRelay) {
 	t.Helper()
 	a = newPeer(t, listening())

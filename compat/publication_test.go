@@ -116,10 +116,11 @@ func TestPublicationOfSocket(t *testing.T) {
 	await(t, "the relay's first peer event", joined)
 	await(t, "the relay's second peer event", joined)
 
-	// The returned object tries to match the interface provided by dgram's Socket. Here is
-	// the example of dgram's documentation.
+	// The returned object tries to match the interface provided by dgram's Socket. The
+	// following is the example of dgram's documentation.
 	//
-	// server.on('error', (err) => { console.error(`server error:\n${err.stack}`); server.close() })
+	// server.on('error', (err) => { console.error(`server error:\n${err.stack}`);
+	// server.close() })
 	server.OnError(func(err error) {
 		t.Errorf("server error: %v", err)
 		server.Close()
@@ -196,7 +197,7 @@ func TestPublicationOfSocket(t *testing.T) {
 
 	// dgram: socket.setTTL(ttl)
 	if err := client.SetTTL(64); err == nil {
-		t.Error("a time to live was taken")
+		t.Error("SetTTL succeeded")
 	}
 
 	// dgram: socket.close([callback])
@@ -214,7 +215,7 @@ func TestPublicationOfSocket(t *testing.T) {
 	awaitValue(t, "close", closed, "by its peer")
 }
 
-// awaitValue waits until a channel has a value, and passes over others.
+// awaitValue waits until a channel sends a value, and skips others.
 func awaitValue[T comparable](t *testing.T, what string, c <-chan T, want T) {
 	t.Helper()
 	for got := await(t, what, c); got != want; got = await(t, what, c) {

@@ -26,7 +26,8 @@ func receive(ctx context.Context, p *compat.PeerRelay) <-chan received {
 	return got
 }
 
-// Receive takes what no listener hears, in order; several calls share it.
+// TestReceive checks that Receive returns the messages that have no listener, in order, and
+// that several calls share them.
 func TestReceive(t *testing.T) {
 	a, b := pair(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -67,7 +68,7 @@ func TestReceive(t *testing.T) {
 	}
 }
 
-// Once there is a listener, it has the messages.
+// TestReceiveBesideAListener checks that only the listener gets messages once there is one.
 func TestReceiveBesideAListener(t *testing.T) {
 	a, b := pair(t)
 	one, two := receive(t.Context(), a), receive(t.Context(), a)
@@ -85,11 +86,12 @@ func TestReceiveBesideAListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	if data := await(t, "message", got); data != "hi" {
-		t.Errorf("the listener hears %v", data)
+		t.Errorf("the listener got %v", data)
 	}
 }
 
-// The end of the peer ends every call, and nothing is received after it.
+// TestReceiveEndsWithThePeer checks that the end of the peer ends every call, and that nothing
+// is received after it.
 func TestReceiveEndsWithThePeer(t *testing.T) {
 	p := newPeer(t, compat.Options{})
 	one, two := receive(t.Context(), p), receive(t.Context(), p)
@@ -115,7 +117,8 @@ func TestReceiveEndsWithThePeer(t *testing.T) {
 	}
 }
 
-// The peer of a socket keeps nothing, and is received from all the same.
+// TestReceiveFromASocketsPeer checks that a socket's peer, which keeps no messages, delivers
+// them to a waiting Receive.
 func TestReceiveFromASocketsPeer(t *testing.T) {
 	s, _ := newSocket(t, compat.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

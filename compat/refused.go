@@ -2,9 +2,9 @@ package compat
 
 import "fmt"
 
-// The calls of dgram that a network of peers has not. Each is refused with an error that
-// names it and matches ErrNotImplemented and errors.ErrUnsupported; the npm package throws
-// for the first eight, and has none of the others.
+// These calls exist in dgram, and mean nothing in a network of peers. Each returns an error
+// that names the call and matches ErrNotImplemented and errors.ErrUnsupported. The npm package
+// throws for the first eight, and lacks the others.
 
 func refuse(call, why string) error {
 	return fmt.Errorf("%w: %s: %s", ErrNotImplemented, call, why)
@@ -12,13 +12,13 @@ func refuse(call, why string) error {
 
 const (
 	noGroups  = "a message goes to one peer; there are no groups"
-	noTTL     = "how far a message goes is not its sender's to say"
-	noLoop    = "there is no event loop that a socket could keep running"
-	noBuffers = "the queues are the peer's, and of a fixed size"
-	noConnect = "a socket has no fixed receiver; Peer().Connect forms a link"
+	noTTL     = "a sender does not limit how far a message goes"
+	noLoop    = "there is no event loop for a socket to keep running"
+	noBuffers = "the queues belong to the peer and have a fixed size"
+	noConnect = "a socket has no fixed destination; Peer().Connect forms a link"
 )
 
-// SetBroadcast is refused: there is no address that means all peers.
+// SetBroadcast is refused: no address means all peers.
 func (*Socket) SetBroadcast(on bool) error { return refuse("setBroadcast", noGroups) }
 
 // SetTTL is refused.

@@ -16,54 +16,55 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A datagram is a user message whose value is, as JS writes it:
+// A datagram is a user message with this value, as JS writes it:
 //
 //	{"buffer":{"type":"Buffer","data":[…]},"address":"<40 hex, the sender>","port":6881}
 //
-// The port is the sender's. None of the receiver's is sent: every socket has a peer, and
-// so an id, of its own.
+// The port is the sender's. The receiver's port is not sent: every socket has its own peer, and
+// so its own id.
 
-// MaxDatagram is how many bytes a datagram may have, in both directions: as many as fit in a message,
-// whatever they are. It is enough for what is sent over UDP (QUIC's 1,200, DNS's 4,096).
+// MaxDatagram is the largest number of bytes in a datagram, in both directions. Any bytes of
+// this number fit in a message. It is enough for what is sent over UDP (QUIC's 1,200, DNS's
+// 4,096).
 const MaxDatagram = 63_900
 
 // Family is the family of every address of a Socket.
 const Family = "peer-relay"
 
-// The ports that are taken at random. JS takes 0 to 9,998; much that takes a port refuses 0.
+// Random ports. JS uses 0 to 9,998, but many programs refuse port 0.
 const (
-	firstChancePort = 1
-	lastChancePort  = 9998
+	firstRandomPort = 1
+	lastRandomPort  = 9998
 
-	// chanceTries is how often a free one is sought before any is taken.
-	chanceTries = 100
+	// randomTries is the number of tries to find a free port, before a used one is taken.
+	randomTries = 100
 )
 
 var (
-	// ErrNotRunning says that the socket, or its peer, was closed. It wraps net.ErrClosed.
+	// ErrNotRunning means that the socket, or its peer, was closed. It wraps net.ErrClosed.
 	ErrNotRunning = fmt.Errorf("peer-relay: the socket is not running: %w", net.ErrClosed)
 
-	// ErrBound says that the socket was bound before.
+	// ErrBound means that the socket was already bound.
 	ErrBound = errors.New("peer-relay: the socket is already bound")
 
-	// ErrNotImplemented says that a call of dgram's has no meaning here. It wraps
+	// ErrNotImplemented means that a call of dgram has no meaning here. It wraps
 	// errors.ErrUnsupported.
 	ErrNotImplemented = fmt.Errorf("peer-relay: not implemented: %w", errors.ErrUnsupported)
 )
 
-// SocketAddress is where a socket is.
+// A SocketAddress is the address of a socket.
 type SocketAddress struct {
 	Address string // the peer's id, 40 lower-case hexadecimal digits
 	Family  string // Family
 	Port    int    // 0 to 65535
 }
 
-// RemoteInfo describes a datagram that came: where its sender is, by the id of the envelope
-// and the port that the datagram itself claims, and what dgram says besides.
+// A RemoteInfo describes a received datagram, with the fields of dgram. The address is the
+// sender's id in the envelope. The port is the one that the datagram names, without a proof.
 type RemoteInfo struct {
 	SocketAddress
 	Size   int  // bytes
-	Proved bool // Address has been proved to be who sent it
+	Proved bool // Address has been proved to be the sender
 }
 
 // A Socket sends datagrams between peers, with the API of the npm package's Socket, which
@@ -91,12 +92,12 @@ type bindState uint8
 
 const (
 	unbound bindState = iota
-	binding           // until there is a peer
+	binding           // until a peer is linked
 	bound
 )
 
-// NewSocket starts a peer with a socket on it. It takes what New takes, and says what New
-// says. The socket has a random port until Bind.
+// NewSocket starts a peer with a socket on it. Its options and errors are those of New. The
+// socket has a random port until Bind.
 func NewSocket(o Options) (*Socket, error) {
 	p := newPeerRelay()
 	s := newSocket(p)
@@ -119,27 +120,27 @@ func newSocket(p *PeerRelay) *Socket {
 	return s
 }
 
-// Peer returns the underlying peer. Its OnMessage hears all messages, the datagrams too;
-// those that came before its first listener are not kept, unlike a bare peer's. Its
-// Destroy closes the socket.
+// Peer returns the underlying peer. Its OnMessage gets all messages, datagrams included. Unlike
+// a peer without a socket, it keeps no messages for its first listener. Its Destroy closes the
+// socket.
 func (s *Socket) Peer() *PeerRelay { return s.peer }
 
-// Address returns the socket's own address, also when it is closed.
+// Address returns the socket's own address, also after Close.
 func (s *Socket) Address() SocketAddress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return SocketAddress{Address: s.peer.ID().String(), Family: Family, Port: s.port}
 }
 
-// Bind assigns a port to the socket, and listens: the callback and the listening event come
-// when the first peer is linked. It does not wait for that.
+// Bind sets the socket's port, and listens: the callback and the listening event come when the
+// first peer is linked. Bind does not wait for that.
 //
 //	socket.bind()             s.Bind(0)
 //	socket.bind(cb)           s.Bind(0, cb)
 //	socket.bind(port[, cb])   s.Bind(port, cb…)
 //
-// Port 0 is a random one. Sockets are told apart by their ids, so several may have one
-// port; that of "localhost" is the last one's that was bound.
+// Port 0 means a random one. Several sockets may have the same port, since their ids differ.
+// The last one that was bound has that port of "localhost".
 func (s *Socket) Bind(port int, cb ...func()) error {
 	if err := checkPort(port); err != nil {
 		return fmt.Errorf("peer-relay: bind: %w", err)
@@ -153,7 +154,7 @@ func (s *Socket) Bind(port int, cb ...func()) error {
 	return nil
 }
 
-// take takes the port that Bind is for.
+// take takes the port for Bind.
 func (s *Socket) take(port int, cb []func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +173,7 @@ func (s *Socket) take(port int, cb []func()) error {
 	return nil
 }
 
-// onPeer takes that a peer has been linked.
+// onPeer emits the listening event if this is the first link of a socket that is being bound.
 func (s *Socket) onPeer() {
 	s.mu.Lock()
 	now := s.state == binding && !s.peer.isEnding()
@@ -185,10 +186,9 @@ func (s *Socket) onPeer() {
 	}
 }
 
-// Send sends length bytes of buffer, from offset on, to the socket of the peer that
-// address names: 40 hexadecimal digits. "localhost" and "127.0.0.1", or "" where dgram
-// would have none, mean the socket in this process that has the port. Any other IP address
-// is refused.
+// Send sends length bytes of buffer, beginning at offset, to the socket of the peer that
+// address names: 40 hexadecimal digits. "localhost", "127.0.0.1", and "" for dgram's missing
+// address mean the socket in this process that has the port. Any other IP address is refused.
 //
 //	socket.send(buffer, offset, length, port, id[, cb])   s.Send(buffer, offset, length, port, id, cb…)
 //	socket.send(buffer, offset, length, port)             s.Send(buffer, offset, length, port, "")
@@ -197,9 +197,9 @@ func (s *Socket) onPeer() {
 //	socket.send(list, port, id[, cb])                     s.SendList(list, port, id, cb…)
 //	socket.send(list, port)                               s.SendList(list, port, "")
 //
-// The error says that the datagram is lost already: it is larger than MaxDatagram, the
-// address or a number is wrong, every queue is full, the socket is closed. The callbacks
-// get the same before Send returns. Unlike dgram's, an unbound socket is not bound by it.
+// An error means that the datagram is lost already: it is larger than MaxDatagram, the address
+// or a number is invalid, every queue is full, or the socket is closed. The callbacks get the
+// same error before Send returns. Unlike in dgram, Send does not bind an unbound socket.
 func (s *Socket) Send(buffer []byte, offset, length, port int, address string, cb ...func(error)) error {
 	if offset < 0 || length < 0 || offset > len(buffer) || length > len(buffer)-offset {
 		return called(cb, fmt.Errorf("peer-relay: send: %d bytes from offset %d: there are %d", length, offset, len(buffer)))
@@ -212,7 +212,7 @@ func (s *Socket) SendList(list [][]byte, port int, address string, cb ...func(er
 	size := 0
 	for _, b := range list {
 		if size += len(b); size > MaxDatagram {
-			break // SendTo says so, and nothing need be put together
+			break // SendTo refuses it, so the rest need not be copied
 		}
 	}
 	whole := make([]byte, 0, min(size, MaxDatagram+1))
@@ -287,11 +287,11 @@ func appendDatagram(b, buffer []byte, from protocol.ID, port int) []byte {
 	return append(b, '}')
 }
 
-// parseDatagram reads what new Buffer(msg.buffer) and msg.port of JS can be. The
-// address in the message means nothing, and is not read.
+// parseDatagram returns what JS reads with new Buffer(msg.buffer) and msg.port. It ignores the
+// address in the message, which proves nothing.
 func parseDatagram(text []byte) (buffer []byte, port int, ok bool) {
 	data, number := twoMembers(text, "buffer", "port")
-	// A port that came from a command line is a string there.
+	// JS sends a port that came from a command line as a string.
 	n, err := strconv.ParseUint(strings.Trim(string(number), `"`), 10, 16)
 	if err != nil {
 		return nil, 0, false
@@ -300,13 +300,13 @@ func parseDatagram(text []byte) (buffer []byte, port int, ok bool) {
 	return buffer, int(n), ok
 }
 
-// twoMembers returns the values that two keys have in an object, nil for none.
+// twoMembers returns the values of two keys in an object, nil for a missing one.
 func twoMembers(text []byte, a, b string) (ofA, ofB []byte) {
 	members, err := rawjson.AppendMembers(nil, text)
 	if err != nil {
 		return nil, nil
 	}
-	for _, m := range members { // of equal keys the last one counts
+	for _, m := range members { // the last of equal keys counts
 		switch string(m.Key) {
 		case a:
 			ofA = m.Value
@@ -317,7 +317,7 @@ func twoMembers(text []byte, a, b string) (ofA, ofB []byte) {
 	return ofA, ofB
 }
 
-// parseBuffer reads a Buffer, a string, which stands for its UTF-8, or an array of bytes.
+// parseBuffer returns the bytes of a Buffer, of a string in UTF-8, or of an array of bytes.
 func parseBuffer(text []byte) (buffer []byte, ok bool) {
 	if len(text) == 0 {
 		return nil, false
@@ -327,7 +327,7 @@ func parseBuffer(text []byte) (buffer []byte, ok bool) {
 		if buffer, ok = rawjson.DecodeBuffer([]byte{}, text); ok {
 			return buffer, true
 		}
-		// Others may write the same object otherwise.
+		// Another sender may write the same object differently.
 		kind, data := twoMembers(text, "type", "data")
 		if string(kind) != `"Buffer"` {
 			return nil, false
@@ -341,7 +341,7 @@ func parseBuffer(text []byte) (buffer []byte, ok bool) {
 	return parseBytes(text)
 }
 
-// parseBytes reads an array of numbers, of which JS takes the lowest eight bits.
+// parseBytes returns the bytes of an array of numbers, the lowest eight bits of each as in JS.
 func parseBytes(text []byte) (bytes []byte, ok bool) {
 	if len(text) == 0 || text[0] != '[' {
 		return nil, false
@@ -357,8 +357,8 @@ func parseBytes(text []byte) (bytes []byte, ok bool) {
 	return bytes, true
 }
 
-// onMessage takes a message that came for the peer. A message that is no datagram
-// ends a JS socket; here only the peer's listeners hear it, as one that is too large.
+// onMessage handles a message for the peer. If it is not a datagram, or too large, only the
+// peer's listeners get it. A JS socket would end.
 func (s *Socket) onMessage(m protocol.Message) {
 	if m.Form != protocol.FormJSON || s.peer.isEnding() {
 		return
@@ -374,9 +374,9 @@ func (s *Socket) onMessage(m protocol.Message) {
 	}})
 }
 
-// Close closes the socket and its peer. It does not wait: the callbacks, and before them
-// the close event, come when all is freed. It works without a port to listen on, too.
-// Closing again returns ErrNotRunning; then no callback is called.
+// Close closes the socket and its peer. It does not wait: the close event, and then the
+// callbacks, come when all is freed. It also works without a port to listen on. A second Close
+// returns ErrNotRunning and calls no callback.
 func (s *Socket) Close(cb ...func()) error {
 	if !s.peer.end() {
 		return ErrNotRunning
@@ -385,57 +385,57 @@ func (s *Socket) Close(cb ...func()) error {
 	return nil
 }
 
-// leave frees the port. The peer is ending, so that there is no Bind after it.
+// leave frees the port. The peer is ending, so no Bind follows.
 func (s *Socket) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	local.drop(s, s.port)
 }
 
-// OnMessage adds a listener for datagrams. The buffer is the listeners' own. Listeners
-// are called as a PeerRelay's are, and events before the first one kept as there.
+// OnMessage adds a listener for datagrams, which may keep the buffer. Listeners are called as a
+// PeerRelay's are, and early events are kept in the same way.
 func (s *Socket) OnMessage(f func(buffer []byte, rinfo RemoteInfo)) {
 	if f != nil {
 		s.message.add(func(d datagram) { f(d.buffer, d.from) })
 	}
 }
 
-// OnListening adds a listener for what Bind awaits: a peer that is linked.
+// OnListening adds a listener for the event that follows Bind: a peer is linked.
 func (s *Socket) OnListening(f func()) { addPlain(&s.listening, f) }
 
-// OnError adds a listener for the errors of the peer: see PeerRelay.OnError. None of
-// them ends the socket.
+// OnError adds a listener for the errors of the peer, as PeerRelay.OnError does. None of them
+// ends the socket.
 func (s *Socket) OnError(f func(error)) { s.err.add(f) }
 
-// OnClose adds a listener for the end of the socket: by Close, or by its peer's Destroy
-// or Close, which waits for these listeners.
+// OnClose adds a listener for the end of the socket, by its Close or by its peer's Destroy or
+// Close. The peer's Close waits for these listeners.
 func (s *Socket) OnClose(f func()) { addPlain(&s.closed, f) }
 
-// addPlain adds a listener for an event that has nothing to tell. Nil is none.
+// addPlain adds a listener for an event without a value. A nil f is ignored.
 func addPlain(l *listeners[struct{}], f func()) {
 	if f != nil {
 		l.add(func(struct{}) { f() })
 	}
 }
 
-// localPorts are the sockets that "localhost" means, by port.
+// A localPorts holds the sockets that "localhost" means, by port.
 type localPorts struct {
 	mu      sync.Mutex
 	sockets map[int]*Socket
 }
 
-// local is of the whole process, as the package's own table is, and as the ports of a
-// host are to programs that speak of localhost. A socket is in it from NewSocket to its
-// end, once.
+// local belongs to the whole process, as the npm package's table does, and as the ports of
+// localhost belong to a host. A socket is in it once, from NewSocket to its end.
 var local = localPorts{sockets: make(map[int]*Socket)}
 
-// put assigns a port to a socket; another socket that has it loses it. Port 0 is a free one.
+// put sets the port of a socket, and returns it. Another socket with that port loses it. Port 0
+// means a random one.
 func (l *localPorts) put(s *Socket, port int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for tries := 0; port == 0; tries++ {
-		p := firstChancePort + rand.IntN(lastChancePort-firstChancePort+1)
-		if _, taken := l.sockets[p]; !taken || tries >= chanceTries {
+		p := firstRandomPort + rand.IntN(lastRandomPort-firstRandomPort+1)
+		if _, taken := l.sockets[p]; !taken || tries >= randomTries {
 			port = p
 		}
 	}
@@ -449,7 +449,7 @@ func (l *localPorts) get(port int) *Socket {
 	return l.sockets[port]
 }
 
-// drop takes a port from a socket, if it still has it.
+// drop removes a port from a socket, if it still has the port.
 func (l *localPorts) drop(s *Socket, port int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

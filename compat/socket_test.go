@@ -19,7 +19,8 @@ type packet struct {
 	rinfo  compat.RemoteInfo
 }
 
-// newSocket returns a socket that signs, and its datagrams. It is closed by the end of the test.
+// newSocket returns a socket that signs, and its datagrams. The socket is closed when the test
+// ends.
 func newSocket(t *testing.T, o compat.Options) (*compat.Socket, <-chan packet) {
 	t.Helper()
 	o.ListenHost, o.SignMessages = "127.0.0.1", true
@@ -52,7 +53,7 @@ type end struct {
 	got <-chan packet
 }
 
-// sockets returns two linked ones, a with a port for WebSockets, bound to 6881 and 6882.
+// sockets returns two linked sockets, bound to 6881 and 6882. Only a has a port for WebSockets.
 func sockets(t *testing.T) (a, b end) {
 	t.Helper()
 	a.Socket, a.got = newSocket(t, listening())
@@ -103,7 +104,7 @@ func TestSendOverloads(t *testing.T) {
 		want string
 		cb   bool
 	}{
-		// The npm package sends nothing here: its length is an end.
+		// The npm package sends nothing here: it takes the length for the end.
 		{"send(buffer, 6, 5, port, id, cb)", func() error { return b.Send(buf, 6, 5, 6881, id, cb) }, "world", true},
 		{"send(buffer, 6, 5, port, id)", func() error { return b.Send(buf, 6, 5, 6881, id) }, "world", false},
 		{"send(buffer, 11, 0, port, id)", func() error { return b.Send(buf, 11, 0, 6881, id) }, "", false},
@@ -145,7 +146,7 @@ func TestSocketSendRefuses(t *testing.T) {
 		"an IPv4 address":         func(cb func(error)) error { return b.SendTo(buf, 6881, "192.0.2.1", cb) },
 		"an IPv6 address":         func(cb func(error)) error { return b.SendTo(buf, 6881, "2001:db8::1", cb) },
 		"a host's name":           func(cb func(error)) error { return b.SendTo(buf, 6881, "example.com", cb) },
-		"a port that nobody has":  func(cb func(error)) error { return b.SendTo(buf, 60999, "localhost", cb) },
+		"a port without a socket": func(cb func(error)) error { return b.SendTo(buf, 60999, "localhost", cb) },
 		"too large a list": func(cb func(error)) error {
 			return b.SendList([][]byte{make([]byte, compat.MaxDatagram), buf}, 6881, id, cb)
 		},
@@ -162,8 +163,8 @@ func TestSocketSendRefuses(t *testing.T) {
 	await(t, "datagram", a.got).check(t, "the next", b.Socket, buf)
 }
 
-// The sender is who the envelope says, whatever the datagram claims, and what is no
-// datagram reaches only the peer's listeners.
+// TestSocketBelievesTheEnvelope checks that the address is the envelope's sender, whatever the
+// datagram claims, and that a message that is not a datagram reaches only the peer's listeners.
 func TestSocketBelievesTheEnvelope(t *testing.T) {
 	a, b := sockets(t)
 	heard := make(chan any, 10)
@@ -215,7 +216,7 @@ func TestBind(t *testing.T) {
 	}
 	select {
 	case <-early:
-		t.Error("it listens and has no peer")
+		t.Error("it listens without a linked peer")
 	default:
 	}
 	b, got := newSocket(t, joining(a.Peer().URL()))
@@ -266,7 +267,7 @@ func TestCloseOfASocket(t *testing.T) {
 		}
 		other, _ := newSocket(t, compat.Options{})
 		if err := other.SendTo(nil, 4000, "localhost"); err == nil {
-			t.Errorf("after %s the port is still a socket's", name)
+			t.Errorf("after %s the port is still in use", name)
 		}
 	}
 }
@@ -290,7 +291,8 @@ func TestCloseFromAHandler(t *testing.T) {
 	}
 }
 
-// Whatever calls a program back may end the socket, and what it registers then is heard.
+// TestCloseFromEveryHandler checks that every handler may close the socket, and that a listener
+// it adds is called.
 func TestCloseFromEveryHandler(t *testing.T) {
 	relay := newPeer(t, listening())
 	for name, register := range map[string]func(s *compat.Socket, end func()){
@@ -352,7 +354,7 @@ func TestOneCloseOfMany(t *testing.T) {
 		}
 	}
 	if good != 1 || len(called) != 0 {
-		t.Errorf("%d closed it, and %d callbacks beyond one", good, len(called))
+		t.Errorf("%d calls closed it, and %d callbacks too many", good, len(called))
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// Undefined is the value of a message that was sent without one: JavaScript's
-// undefined, which JSON leaves out. Null is nil.
+// Undefined is the value of a message that was sent without one: undefined in JavaScript, which
+// JSON leaves out. Null is nil.
 var Undefined = undefined{}
 
 type undefined struct{}
@@ -37,9 +37,9 @@ func encodeData(data any) (wire.Form, []byte, error) {
 	return canonical(text.Bytes())
 }
 
-// canonical makes JSON text the fixed point of JSON.stringify(JSON.parse(text)), so
-// that it crosses JS relays unchanged and a signature over it stays good. The exact
-// form of a Buffer is one.
+// canonical returns JSON text as the fixed point of JSON.stringify(JSON.parse(text)). So the
+// text crosses JS relays unchanged, and a signature over it stays valid. The exact text of a
+// Buffer becomes its bytes.
 func canonical(text []byte) (wire.Form, []byte, error) {
 	out, err := rawjson.Canonical(nil, text)
 	if err != nil {
@@ -51,16 +51,16 @@ func canonical(text []byte) (wire.Form, []byte, error) {
 	return wire.FormJSON, out, nil
 }
 
-// An incoming is a message as it waits for listeners: a value may take forty times the
-// room of its text. They hear it one after the other, so nothing guards it.
+// An incoming is a message that waits for listeners. It is decoded late, since a value may take
+// forty times the memory of its text. It needs no lock: only one listener is called at once.
 type incoming struct {
 	m      protocol.Message
 	done   bool // open was called
-	good   bool // and there is something to hear
+	good   bool // opened is valid
 	opened Message
 }
 
-// open decodes the message for its first listener, and reports whether it can be heard.
+// open decodes the message for its first listener, and reports whether it is valid.
 func (i *incoming) open() bool {
 	if i.done {
 		return i.good
@@ -75,7 +75,7 @@ func (i *incoming) open() bool {
 	case wire.FormJSON:
 		data, err := decode(i.m.Payload)
 		if err != nil {
-			return false // a native peer said JSON and sent none
+			return false // a native peer sent invalid JSON as JSON
 		}
 		out.Data, out.JSON = data, i.m.Payload
 	default:
@@ -85,10 +85,10 @@ func (i *incoming) open() bool {
 	return true
 }
 
-// decode reads JSON as JSON.parse does, as far as Go's types can hold it.
+// decode returns the value of JSON as JSON.parse reads it, as far as Go's types can hold it.
 func decode(text []byte) (any, error) {
 	if !rawjson.Valid(text) {
-		return nil, fmt.Errorf("%w: the payload is no JSON", wire.ErrMalformed)
+		return nil, fmt.Errorf("%w: the payload is not JSON", wire.ErrMalformed)
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
@@ -99,7 +99,7 @@ func decode(text []byte) (any, error) {
 	return floats(v), nil
 }
 
-// floats replaces json.Number by float64; what is too large becomes infinite.
+// floats replaces each json.Number with a float64. A number that is too large becomes infinite.
 func floats(v any) any {
 	switch v := v.(type) {
 	case json.Number:

@@ -31,8 +31,8 @@ func kinds(from, to *compat.PeerRelay) (kinds []protocol.LinkKind) {
 	return kinds
 }
 
-// Two peers that no peer can dial are linked through a third, by a data channel, and
-// need the third no more.
+// TestPeersWithoutPorts checks that two peers without a port are linked by a data channel
+// through a third peer, and then no longer need it.
 func TestPeersWithoutPorts(t *testing.T) {
 	hub := newHub(t)
 	o := joining(hub.URL())
@@ -70,12 +70,13 @@ func TestPeersWithoutPorts(t *testing.T) {
 	send(b, a, "without the hub")
 	for _, p := range []*compat.PeerRelay{a, b} {
 		if k := kinds(p, off); len(k) > 0 {
-			t.Errorf("a peer that has no WebRTC is linked: %v", k)
+			t.Errorf("a peer without WebRTC is linked: %v", k)
 		}
 	}
 }
 
-// A wrong option is named before anything is opened.
+// TestWebRTCOptions checks that an invalid option is reported by name before anything is
+// opened.
 func TestWebRTCOptions(t *testing.T) {
 	turn := func(user string) []legacy.ICEServer {
 		return []legacy.ICEServer{{URLs: []string{"stun:ok.example.com", "turn:turn.example.com"}, Username: user}}
@@ -102,7 +103,7 @@ func TestWebRTCOptions(t *testing.T) {
 			t.Errorf("%s: error %v", want, err)
 		}
 		if _, err := legacy.NewWebRTC(o); err == nil {
-			t.Errorf("%s: no error for the transport alone", want)
+			t.Errorf("%s: no error for the transport by itself", want)
 		}
 	}
 	for name, o := range map[string]legacy.WebRTCOptions{
@@ -121,7 +122,8 @@ func TestWebRTCOptions(t *testing.T) {
 	}
 }
 
-// A port that is taken is an error like the TCP port's, and closing frees it.
+// TestWebRTCPort checks that a UDP port in use is an error as a TCP port is, and that Close
+// frees the port.
 func TestWebRTCPort(t *testing.T) {
 	w, err := legacy.NewWebRTC(legacy.WebRTCOptions{SharePort: true})
 	if err != nil {
@@ -139,7 +141,8 @@ func TestWebRTCPort(t *testing.T) {
 	}
 }
 
-// Peers that have one UDP port each are linked by it, several in one process.
+// TestPeersWithOnePort checks that peers with one UDP port each are linked, several in one
+// process.
 func TestPeersWithOnePort(t *testing.T) {
 	hub := newHub(t)
 	o := joining(hub.URL())
@@ -168,7 +171,7 @@ func TestPeersWithOnePort(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			addr = netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port()) // it has several addresses
+			addr = netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port()) // a peer has several addresses
 			if other, ok := ports[addr]; ok && other != l.ID {
 				t.Errorf("%v and %v have the port %v", other, l.ID, addr)
 			}

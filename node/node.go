@@ -77,10 +77,16 @@ func New(o Options) (*Node, error) {
 	return n, nil
 }
 
+// attaching is held from the look at a host to the handler that is mounted on it. Otherwise
+// two concurrent calls could both find the host free.
+var attaching sync.Mutex
+
 // Attach mounts a node on a host of the caller's: it handles the stream protocol and opens no
 // port. Close takes it off again and leaves the host open. The error matches ErrOptions when
 // an option is wrong, or is about a host that New makes, and when the host has a node already.
 func Attach(h host.Host, o Options) (*Node, error) {
+	attaching.Lock()
+	defer attaching.Unlock()
 	if err := checkAttach(h, o); err != nil {
 		return nil, err
 	}

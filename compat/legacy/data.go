@@ -12,11 +12,11 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// The member data of a legacy message and the kind, form and payload of a Body:
+// The member data of a legacy message, and the kind, form and payload of a Body:
 //
 //	{"type":"user"}                        KindUser    FormNone
 //	{"type":"user","data":BUFFER}          KindUser    FormRaw   if spelled as JSON.stringify does
-//	{"type":"user","data":V}               KindUser    FormJSON  V as it stands
+//	{"type":"user","data":V}               KindUser    FormJSON  V as it is
 //	{"type":"findPeers","data":ID}         KindFind    FormRaw
 //	{"type":"foundPeers","data":[ID,…]}    KindFound   FormRaw
 //	{"type":"handshake-offer"}             KindOffer   FormNone
@@ -24,26 +24,25 @@ import (
 //	{"type":"signal","data":{…}}           KindSignal  FormJSON
 //	anything else                          KindOther   FormWholeJSON
 //
-// A message that is to be passed on is translated only if the way back restores it,
-// down to the byte; only ids may become lower-case hex, which every peer reads
-// alike. So what another implementation writes in another way stays as it is. A
-// message for this peer itself is read as JS reads it: white space, the order of keys
-// and further ones do not matter.
+// A message that is to be forwarded is translated only if translating it back yields the same
+// bytes. Only ids may become lower-case hex, which every peer reads in the same way. So the
+// text of another implementation stays as it is. A message for this peer itself is read as JS
+// reads it: white space, the order of keys and additional ones do not matter.
 //
-// Only well-formed data crosses, in both directions: a JS peer passes on what it does not
-// look at, so what this end let through would reach peers that expect the shapes above.
+// Only well-formed data crosses, in both directions. A JS peer forwards data that it does not
+// check, so malformed data would reach peers that expect the forms above.
 
-// maxURL is how long the URL of an answer may be, in bytes.
+// maxURL is the largest length in bytes of the URL in an answer.
 const maxURL = 2048
 
-// The head and tail of the exact spelling.
+// The fixed parts of the exact spelling.
 const (
 	dataHead = `{"type":`
 	dataNext = `,"data":`
 	dataTail = `}`
 )
 
-// Types of data, as raw JSON.
+// The types of data, as raw JSON.
 const (
 	typeUser   = `"user"`
 	typeFind   = `"findPeers"`
@@ -53,19 +52,19 @@ const (
 	typeSignal = `"signal"`
 )
 
-// A dataMember is a data as its text stands. The slices alias the text. An
-// absent member is nil.
+// A dataMember is the member data as its text has it. The slices alias the text. nil means an
+// absent member.
 type dataMember struct {
 	text   []byte
 	object bool
 	count  int    // members of the object
 	exact  bool   // it has the exact spelling
-	typ    []byte // raw, of its member type
-	value  []byte // raw, of its member data
-	buffer []byte // what value means if it is exactly a Buffer, otherwise nil
+	typ    []byte // raw value of its member type
+	value  []byte // raw value of its member data
+	buffer []byte // the bytes if value is exactly a Buffer; nil means it is not
 }
 
-// scan reads the next value of s, whose whole text is given.
+// scan reads the next value of s. text is the whole text of s.
 func (d *dataMember) scan(s *rawjson.Scanner, text []byte, scratch *[]byte) {
 	*d = dataMember{}
 	first := s.Peek()
@@ -124,17 +123,17 @@ func (d *dataMember) scanValue(s *rawjson.Scanner, text []byte, scratch *[]byte)
 	d.value = s.Value()
 }
 
-// badData says what is wrong with a data that is not passed on.
-type badData string
+// An invalidData is the error for a data that must not be forwarded.
+type invalidData string
 
-func (e badData) Error() string { return string(e) }
+func (e invalidData) Error() string { return string(e) }
 
-// native returns what the data means. liberal says that the message is for this peer,
+// native returns the meaning of the data. liberal means that the message is for this peer,
 // which reads it as JS does.
 func (d *dataMember) native(liberal bool) (kind wire.Kind, form wire.Form, payload []byte, err error) {
 	if !d.object {
 		if string(d.text) == "null" {
-			return 0, 0, nil, badData("data is null")
+			return 0, 0, nil, invalidData("data is null")
 		}
 		return wire.KindOther, wire.FormWholeJSON, d.text, nil
 	}
@@ -169,7 +168,7 @@ func (d *dataMember) native(liberal bool) (kind wire.Kind, form wire.Form, paylo
 		kind = wire.KindAnswer
 		form, payload, err = d.answerPayload()
 		ok = exact && err == nil && d.isExact(kind, form, payload)
-		if form == wire.FormWholeJSON { // no answer, and harmless
+		if form == wire.FormWholeJSON { // not an answer, and harmless
 			liberal = false
 		}
 	case typeSignal:
@@ -187,7 +186,7 @@ func (d *dataMember) native(liberal bool) (kind wire.Kind, form wire.Form, paylo
 	return kind, form, payload, nil
 }
 
-// isExact reports whether what was read would be written just so.
+// isExact reports whether these values would be written exactly as the text.
 func (d *dataMember) isExact(kind wire.Kind, form wire.Form, payload []byte) bool {
 	again, err := appendData(nil, kind, form, payload)
 	return err == nil && bytes.Equal(again, d.text)
@@ -196,7 +195,7 @@ func (d *dataMember) isExact(kind wire.Kind, form wire.Form, payload []byte) boo
 func (d *dataMember) findPayload() ([]byte, error) {
 	id, ok := rawjson.ParseID(d.value)
 	if !ok {
-		return nil, badData("a findPeers without an id")
+		return nil, invalidData("a findPeers without an id")
 	}
 	return id[:], nil
 }
@@ -204,21 +203,21 @@ func (d *dataMember) findPayload() ([]byte, error) {
 func (d *dataMember) foundPayload() ([]byte, error) {
 	s := rawjson.NewScanner(d.value)
 	if !s.EnterArray() {
-		return nil, badData("a foundPeers without ids")
+		return nil, invalidData("a foundPeers without ids")
 	}
 	var ids []byte
 	for s.More() {
 		id, ok := rawjson.ParseID(s.Value())
 		if !ok {
-			return nil, badData("a foundPeers with an id that is none")
+			return nil, invalidData("a foundPeers with an invalid id")
 		}
 		ids = append(ids, id[:]...)
 	}
 	return ids, nil
 }
 
-// answerPayload reads {"ws":string or null,"wrtc":bool}. A URL must be one that every
-// peer can dial.
+// answerPayload reads {"ws":string or null,"wrtc":bool}. The URL must be one that JS can dial:
+// a JS peer crashes on any other.
 func (d *dataMember) answerPayload() (wire.Form, []byte, error) {
 	if d.value == nil || string(d.value) == "null" {
 		return wire.FormNone, nil, nil
@@ -228,7 +227,7 @@ func (d *dataMember) answerPayload() (wire.Form, []byte, error) {
 	}
 	ms, err := rawjson.AppendMembers(nil, d.value)
 	if err != nil {
-		return 0, nil, badData(err.Error())
+		return 0, nil, invalidData(err.Error())
 	}
 	a := wire.Answer{NoWS: true}
 	for _, m := range rawjson.LastWins(ms) {
@@ -247,20 +246,20 @@ func (d *dataMember) answerPayload() (wire.Form, []byte, error) {
 func answerURL(raw []byte) (ws string, none bool, err error) {
 	if raw[0] != '"' {
 		if isTruthy(raw) {
-			return "", false, badData("a handshake-answer whose ws is no string")
+			return "", false, invalidData("a handshake-answer whose ws is not a string")
 		}
 		return "", true, nil
 	}
 	ws = string(unquote(raw))
 	if ws != "" {
 		if _, err := parseURL(ws); err != nil {
-			return "", false, badData("a handshake-answer with " + err.Error())
+			return "", false, invalidData("a handshake-answer with " + err.Error())
 		}
 	}
 	return ws, false, nil
 }
 
-// isTruthy reports whether JS takes a raw value for true.
+// isTruthy reports whether a raw value is true in JS.
 func isTruthy(raw []byte) bool {
 	switch raw[0] {
 	case 'n', 'f':
@@ -274,34 +273,34 @@ func isTruthy(raw []byte) bool {
 	return err != nil || f != 0
 }
 
-// parseURL parses a ws:// or wss:// URL. It is stricter than package url, since JS peers
-// dial what it takes, and their parser takes less. The error does not repeat the URL, which
-// is a stranger's.
+// parseURL returns a ws:// or wss:// URL. It is stricter than necessary, since JS dials the URL
+// too, and a URL that the ws package rejects ends a JS process. The error does not repeat the
+// URL, which comes from a stranger.
 func parseURL(text string) (*url.URL, error) {
 	if len(text) > maxURL {
-		return nil, badData("a URL of more than " + strconv.Itoa(maxURL) + " bytes")
+		return nil, invalidData("a URL of more than " + strconv.Itoa(maxURL) + " bytes")
 	}
 	if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("\"<>\\^`{|}#", c) }) {
-		return nil, badData("a URL with a character that must be escaped, or a fragment")
+		return nil, invalidData("a URL with a character that must be escaped, or a fragment")
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, badData("a URL that does not parse")
+		return nil, invalidData("a URL that does not parse")
 	}
 	if u.Scheme != "ws" && u.Scheme != "wss" || u.User != nil || u.Opaque != "" {
-		return nil, badData("a URL that is not ws:// or wss:// and a host")
+		return nil, invalidData("a URL that is not ws:// or wss:// and a host")
 	}
 	host := u.Hostname()
 	if strings.Contains(u.Host, "[") {
 		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() || addr.Zone() != "" {
-			return nil, badData("a URL without a good IPv6 address in its brackets")
+			return nil, invalidData("a URL without a valid IPv6 address in its brackets")
 		}
 	} else if host == "" || strings.ContainsFunc(host, notInHost) {
-		return nil, badData("a URL without a good host")
+		return nil, invalidData("a URL without a valid host")
 	}
 	if _, port, ok := strings.Cut(strings.TrimPrefix(u.Host, "["+host+"]"), ":"); ok {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, badData("a URL without a good port")
+			return nil, invalidData("a URL without a valid port")
 		}
 	}
 	return u, nil
@@ -315,15 +314,15 @@ func notInHost(c rune) bool {
 	return true
 }
 
-// checkSignal refuses a signal that is no object, and a session description without its
+// checkSignal refuses a signal that is not an object, and a session description without its
 // type or text.
 func checkSignal(raw []byte) error {
 	if len(raw) == 0 || raw[0] != '{' {
-		return badData("a signal that is no object")
+		return invalidData("a signal that is not an object")
 	}
 	ms, err := rawjson.AppendMembers(nil, raw)
 	if err != nil {
-		return badData("signal: " + err.Error())
+		return invalidData("signal: " + err.Error())
 	}
 	var typ, sdp []byte
 	for _, m := range rawjson.LastWins(ms) {
@@ -343,25 +342,25 @@ func checkSignal(raw []byte) error {
 			return nil
 		}
 	}
-	return badData("a signal with a broken session description")
+	return invalidData("a signal with an invalid session description")
 }
 
 // --- writing
 
-// unencodable is the error for a Body that has no legacy form.
+// An unencodable is the error for a Body that has no legacy form.
 type unencodable string
 
 func (e unencodable) Error() string { return wire.ErrUnencodable.Error() + ": " + string(e) }
 
 func (unencodable) Unwrap() error { return wire.ErrUnencodable }
 
-// The depth in the message at which a payload stands.
+// The depth of a payload in the message.
 const (
 	dataDepth  = 1
 	valueDepth = 2
 )
 
-// appendData writes the member data of a Body. On error dst comes back as it was.
+// appendData appends the member data of a Body. On an error it returns dst unchanged.
 func appendData(dst []byte, kind wire.Kind, form wire.Form, payload []byte) ([]byte, error) {
 	b := append(dst, dataHead...)
 	switch {
@@ -415,8 +414,8 @@ func appendData(dst []byte, kind wire.Kind, form wire.Form, payload []byte) ([]b
 	return append(b, dataTail...), nil
 }
 
-// checkWhole refuses a whole data that is not one, that is a kind of its own, or that is
-// not well-formed.
+// checkWhole refuses a whole data that is not one JSON value, that has a kind of its own, or
+// that is malformed.
 func checkWhole(text []byte) error {
 	if !rawjson.ValidInside(text, dataDepth) {
 		return unencodable("the data is not exactly one JSON value")
@@ -430,7 +429,7 @@ func checkWhole(text []byte) error {
 		return unencodable(err.Error())
 	}
 	if kind != wire.KindOther {
-		return unencodable("the data is of kind " + kind.String() + " and does not say so")
+		return unencodable("the data is of kind " + kind.String() + " but the body says another kind")
 	}
 	return nil
 }
@@ -441,7 +440,7 @@ func appendAnswer(b, payload []byte) ([]byte, error) {
 		return b, unencodable(err.Error())
 	}
 	if !bytes.Equal(wire.AppendAnswer(nil, a), payload) {
-		return b, unencodable("an answer in an unusual form")
+		return b, unencodable("an answer that is not spelled in the usual form")
 	}
 	b = append(b, `{"ws":`...)
 	if a.NoWS {

@@ -12,12 +12,12 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// appendMessage writes a message frame as legacy JSON of at most most bytes. shown,
-// if not empty, becomes pr.v. On error, which wraps protocol.ErrTooBig or
-// wire.ErrUnencodable, dst comes back as it was.
+// appendMessage appends a message frame as legacy JSON of at most most bytes. shown becomes
+// pr.v, unless it is empty. On an error, which wraps protocol.ErrTooBig or wire.ErrUnencodable,
+// it returns dst unchanged.
 func appendMessage(dst []byte, f *wire.Frame, shown string, most int) ([]byte, error) {
 	if f.Type != wire.FrameMessage || len(f.Targets) > 0 || f.Body.To == (protocol.ID{}) {
-		return dst, unencodable("a frame that is no message to one peer")
+		return dst, unencodable("a frame that is not a message to one peer")
 	}
 	body := &f.Body
 	b := append(dst, `{"to":`...)
@@ -59,14 +59,14 @@ func appendNonce(b, nonce []byte) []byte {
 	return append(b, '"')
 }
 
-// appendExtra writes the members that a legacy message had besides. They came with
-// a Body, so they are checked: a second data among them would stand in for the first.
-// saysAll tells that a reader will put the same bytes together again.
+// appendExtra appends the other members that a legacy message had. They come from a Body, so
+// they are checked: a second data among them would replace the first. saysAll reports whether a
+// reader will get the same bytes from them.
 func appendExtra(b, extra []byte) (with []byte, saysAll bool, err error) {
 	if len(extra) == 0 {
 		return b, true, nil
 	}
-	// Inside it they stand no deeper than in the message.
+	// In extra they are no deeper than in the message.
 	ms, err := rawjson.AppendMembers(nil, extra)
 	if err != nil {
 		return b, false, unencodable("extra: " + err.Error())
@@ -74,17 +74,17 @@ func appendExtra(b, extra []byte) (with []byte, saysAll bool, err error) {
 	with = b
 	for _, m := range rawjson.LastWins(ms) {
 		if topLevel(m.RawKey) != 0 {
-			return b, false, unencodable("extra has a member of the message's own")
+			return b, false, unencodable("extra has a member that the message itself has")
 		}
 		with = append(with, ',')
 		with = appendMember(with, m)
 	}
-	// The text that was written is extra without its brackets, after a comma.
+	// The written text is extra without its brackets, after a comma.
 	saysAll = len(with)-len(b) == len(extra)-1 && len(ms) > 0 && bytes.Equal(with[len(b)+1:], extra[1:len(extra)-1])
 	return with, saysAll, nil
 }
 
-// appendPR writes the member pr, if there is anything to say in it.
+// appendPR appends the member pr, unless it would be empty.
 func appendPR(b []byte, f *wire.Frame, extraSaysAll bool, shown string) []byte {
 	const open, next = `,"pr":{`, `,`
 	separator := open
@@ -130,7 +130,8 @@ func appendPR(b []byte, f *wire.Frame, extraSaysAll bool, shown string) []byte {
 	return b
 }
 
-// The fields of a head of which a legacy message says all by itself: SPEC.md, Body.
+// The fields of a head that the members of a legacy message can express by themselves: SPEC.md,
+// Body.
 const (
 	fieldTo     = 1
 	fieldFrom   = 2
@@ -140,11 +141,11 @@ const (
 	fieldRecord = 10
 )
 
-// isPlain reports whether a reader will put the same head together from the members
-// around it and pr.a, so that it need not be carried along.
+// isPlain reports whether a reader will get the same head from the other members and pr.a, so
+// that pr.h is not needed.
 func isPlain(body *wire.Body) bool {
 	if body.Kind == wire.KindUser && body.Form == wire.FormJSON && isBuffer(body.Payload) {
-		return false // it would be taken for bytes
+		return false // it would be read as bytes
 	}
 	var room [64]byte
 	plain := room[:0]

@@ -14,7 +14,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// randomFrame makes a message of which every part may be there or not.
+// randomFrame returns a message of which every part is random or absent.
 func randomFrame(t testing.TB, r *rand.Rand) *wire.Frame {
 	t.Helper()
 	some := func(most int) []byte {
@@ -102,7 +102,7 @@ func TestRoundTrip(t *testing.T) {
 		if err := same(parse(t, text), f); err != nil {
 			t.Fatalf("seed %d: %s\n%v", seed, text, err)
 		}
-		// Over a JS hop a Body that is a fixed point of JSON stays the same.
+		// Over a JS hop a Body that is a fixed point of JSON is unchanged.
 		if f.PathLen() < wire.MaxPath && (f.Body.Form != wire.FormJSON || rawjson.IsFixedPoint(f.Body.Payload)) && f.Body.Kind != wire.KindOther {
 			after := parse(t, asJSHop(t, text, idC))
 			head := strings.Contains(text, `"pr":{"h"`)
@@ -113,7 +113,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// A head whose content stands in the members around it is left out.
+// TestHeadIsCarriedOnlyIfNeeded checks that pr.h is absent if the other members express the
+// whole head.
 func TestHeadIsCarriedOnlyIfNeeded(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -147,7 +148,7 @@ func TestHeadIsCarriedOnlyIfNeeded(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
-	// Unknown fields, and fields in another order than ours.
+	// Unknown fields, and fields in another order.
 	order := func(parts ...string) []byte {
 		var raw []byte
 		for _, p := range parts {
@@ -198,7 +199,7 @@ func TestUnencodable(t *testing.T) {
 		{"answer with more fields", wire.Body{Kind: wire.KindAnswer, Form: wire.FormRaw, Payload: []byte{0x10, 1, 0x18, 1}}},
 		{"answer with a bad URL", wire.Body{Kind: wire.KindAnswer, Form: wire.FormRaw, Payload: wire.AppendAnswer(nil, wire.Answer{WS: "x"})}},
 		{"signal", wire.Body{Kind: wire.KindSignal, Form: wire.FormJSON, Payload: []byte(`null`)}},
-		{"extra that is no object", wire.Body{Extra: []byte(`[]`)}},
+		{"extra that is not an object", wire.Body{Extra: []byte(`[]`)}},
 		{"extra with a data", wire.Body{Extra: []byte(`{"d\u0061ta":1}`)}},
 		{"extra with a pr", wire.Body{Extra: []byte(`{"pr":1}`)}},
 	} {
@@ -233,7 +234,8 @@ func TestUnencodable(t *testing.T) {
 	}
 }
 
-// The largest Body, in the form that grows most, with the longest path.
+// TestEveryBodyFits checks that the largest Body fits, in the form that grows most, with the
+// longest path.
 func TestEveryBodyFits(t *testing.T) {
 	b := wire.Body{To: idB, From: idA, Form: wire.FormRaw, Payload: bytes.Repeat([]byte{255}, wire.MaxBody-100)}
 	if err := b.Encode(); err != nil {
@@ -251,7 +253,7 @@ func TestEveryBodyFits(t *testing.T) {
 	}
 	const webRTC = 262144
 	if b, err := appendMessage([]byte("x"), f, "", webRTC); !errors.Is(err, protocol.ErrTooBig) || string(b) != "x" {
-		t.Errorf("on a link for less: %v", err)
+		t.Errorf("on a link with a smaller limit: %v", err)
 	}
 	if over := asJSHop(t, text, idC); len(over) <= maxText {
 		t.Logf("%d bytes, after a JS hop %d, limit %d", len(text), len(over), maxText)

@@ -12,8 +12,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// FuzzMessage reads its input as a text and as a native frame. A message that is taken
-// must survive being written and read again, and its text must be JSON.
+// FuzzMessage reads its input as a text and as a native frame. An accepted message must survive
+// being written and read again, and what is written must be JSON.
 func FuzzMessage(f *testing.F) {
 	for _, v := range readVectors(f, "control", "relayed", "user", "carried") {
 		f.Add([]byte(v.Frame))
@@ -52,7 +52,7 @@ func FuzzMessage(f *testing.F) {
 			if self == noPeer || frame.Body.To != idB {
 				checkWritten(t, frame)
 			}
-			// A message that crosses a JS peer is one for a Go peer behind it.
+			// A message that crosses a JS peer is read by a Go peer behind it.
 			if text := string(input); frame.PathLen() < wire.MaxPath && rawjson.IsFixedPoint(input) {
 				after := parse(t, asJSHop(t, emit(t, frame), idC))
 				if after.Body.Kind != frame.Body.Kind || after.Body.Form != frame.Body.Form {
@@ -70,7 +70,7 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-// checkWritten writes a frame that can be written and reads it again.
+// checkWritten writes a frame, if it has a legacy form, and reads it again.
 func checkWritten(t *testing.T, frame *wire.Frame) {
 	t.Helper()
 	text := emit(t, frame)
@@ -96,8 +96,8 @@ func withHop(t *testing.T, f *wire.Frame, hop wire.Hop) *wire.Frame {
 	return f
 }
 
-// BenchmarkRelay is what a relay between two legacy links does with the text of a
-// message: read it, and write it again.
+// BenchmarkRelay measures a relay between two legacy links with the text of a message: it reads
+// the text, and writes it again.
 func BenchmarkRelay(b *testing.B) {
 	for _, bench := range []struct {
 		name string

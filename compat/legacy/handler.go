@@ -12,12 +12,12 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// maxHandled is the most connections that a Handler has at once.
+// maxHandled is the largest number of connections of a Handler.
 const maxHandled = 4096
 
-// A Handler is an http.Handler that takes the WebSockets of legacy peers, for a program
-// that has an HTTP server of its own. It serves them on any path, from pages of any
-// origin. Requests that are no WebSocket are answered by an error.
+// A Handler is an http.Handler that accepts the WebSockets of legacy peers, for a program with
+// its own HTTP server. It accepts them on any path, from pages of any origin. Other requests
+// are answered with an error.
 type Handler struct {
 	// Fixed after NewHandler.
 	ws       *WebSocket
@@ -32,7 +32,7 @@ type Handler struct {
 	tasks  sync.WaitGroup // one for each request
 }
 
-// NewHandler returns a handler that has a router serve the links. Close it before or after
+// NewHandler returns a handler whose links a router serves. It may be closed before or after
 // the router.
 func (w *WebSocket) NewHandler(r *protocol.Router) *Handler {
 	h := &Handler{
@@ -51,18 +51,18 @@ func (w *WebSocket) NewHandler(r *protocol.Router) *Handler {
 // ServeHTTP implements http.Handler. It returns when the connection has ended.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !h.enter() {
-		http.Error(w, "not now", http.StatusServiceUnavailable)
+		http.Error(w, "try again later", http.StatusServiceUnavailable)
 		return
 	}
 	defer h.leave()
 	ws, err := h.upgrader.Upgrade(w, req, http.Header{goHeader: {"1"}})
 	if err != nil {
-		return // the client has been told
+		return // Upgrade has answered
 	}
 	h.serve(&plainConn{ws: ws})
 }
 
-// serve takes the hello of a client, and then its link until it ends.
+// serve reads the hello of a client, and then serves its link until it ends.
 func (h *Handler) serve(c *plainConn) {
 	unhook := context.AfterFunc(h.ctx, func() { c.CloseWith(websocket.CloseGoingAway, "shutting down") })
 	defer unhook()
@@ -100,7 +100,7 @@ func (h *Handler) leave() {
 	h.tasks.Done()
 }
 
-// Close ends all connections and waits for what serves them. Later requests are refused.
+// Close ends all connections and waits for their goroutines. Later requests are refused.
 func (h *Handler) Close() error {
 	h.mu.Lock()
 	h.closed = true

@@ -11,7 +11,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// newHandled returns a router whose links come by a Handler, and its URL.
+// newHandled returns a router whose links come from a Handler, and the Handler's URL.
 func newHandled(t *testing.T) (*wsPeer, *Handler, string) {
 	t.Helper()
 	p := newWSPeer(t, wsPeerOptions{id: idA})
@@ -24,7 +24,7 @@ func newHandled(t *testing.T) (*wsPeer, *Handler, string) {
 	return p, h, "ws" + strings.TrimPrefix(s.URL, "http")
 }
 
-// An HTTP server of the program serves a JS peer, and one of ours.
+// TestHandler checks that another program's HTTP server serves a JS peer and a Go peer.
 func TestHandler(t *testing.T) {
 	p, _, url := newHandled(t)
 	js := dialJS(t, url+"/any/path")
@@ -66,7 +66,7 @@ func TestHandlerRefuses(t *testing.T) {
 			t.Errorf("%.10q is answered by %d %q, want %d", hello, code, text, want)
 		}
 	}
-	// A connection that has not said its hello ends with the handler, which is closed for good.
+	// A connection without a hello ends with the handler, which stays closed.
 	js := dialJS(t, url)
 	until(t, "a place taken", func() bool { return len(h.places) == 1 })
 	if err := h.Close(); err != nil {
@@ -83,7 +83,8 @@ func TestHandlerRefuses(t *testing.T) {
 	}
 }
 
-// Beyond its places a handler takes no connection, and one that ends leaves its place.
+// TestHandlerPlaces checks that a full handler refuses a connection, and that one that ends
+// frees its place.
 func TestHandlerPlaces(t *testing.T) {
 	_, h, url := newHandled(t)
 	for range maxHandled - 1 {

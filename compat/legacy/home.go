@@ -9,29 +9,28 @@ import (
 	"github.com/pion/ice/v4"
 )
 
-// ICE has both ends send small packets to each address that the other one names, and the
-// names come from strangers. So that no stranger can make a peer send to addresses of
-// a network that it merely can reach, addresses are told and tried by the same rule:
+// ICE makes both ends send small packets to each address that the other end names, and
+// strangers choose the names. No stranger may use a peer to send packets into a network that
+// only the peer can reach. So addresses are sent and tried by the same rule:
 //
 //	public            always
-//	loopback          WebRTCOptions.Loopback, or if a peer there may be dialled at all
-//	private           if this machine has no public address of the same family, or
-//	                  a peer there may be dialled
-//	.local (mDNS)     as private, or as loopback: it is a page on one of them
+//	loopback          if WebRTCOptions.Loopback is set, or if a peer there may be dialled at all
+//	private           if this machine has no public address of the same family, or if a peer
+//	                  there may be dialled at all
+//	.local (mDNS)     like private, or like loopback: it is a page on one of them
 //	all others        never: unspecified, multicast, link-local, broadcast
 //
-// The address for a .local name is pion's to find and use, and is not looked at here: a
-// machine of this network that answers for the name can have any address tried.
+// pion finds and uses the address for a .local name, and it is not checked here. So a machine
+// of this network that answers for the name can have any address tried.
 //
-// Ports below 1024 are tried as browsers do: 80 and 443 alone, and these at public
-// addresses only.
+// Ports below 1024 are tried as browsers do: only 80 and 443, and only at public addresses.
 
-// A home is the set of scopes whose addresses a connection has and tries: how far an
-// address reaches is its scope.
+// A home is the set of scopes whose addresses a connection sends and tries. The scope of an
+// address is the part of the network from which it can be reached.
 type home struct{ loopback, private4, private6 bool }
 
-// newHome returns the home of a machine that has these addresses. mayDial says whether an
-// address that a stranger gave may be dialled for other links; nil: none may.
+// newHome returns the home of a machine that has these addresses. mayDial reports whether other
+// links may dial an address that a stranger has named. nil means none.
 func newHome(own []netip.Addr, loopback bool, mayDial func(netip.Addr) bool) home {
 	may := func(addr string) bool { return mayDial != nil && mayDial(netip.MustParseAddr(addr)) }
 	private := may("10.0.0.1")
@@ -48,7 +47,7 @@ func newHome(own []netip.Addr, loopback bool, mayDial func(netip.Addr) bool) hom
 	return h
 }
 
-// sharedSpace lies behind the NATs of providers (RFC 6598).
+// sharedSpace is the range behind the NATs of providers (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
@@ -59,7 +58,7 @@ func isPublic(addr netip.Addr) bool {
 	return addr.IsGlobalUnicast() && !isPrivate(addr)
 }
 
-// has reports whether an address is used.
+// has reports whether an address is sent and tried.
 func (h home) has(addr netip.Addr) bool {
 	switch addr = addr.Unmap(); {
 	case !addr.IsValid(), addr == broadcast:
@@ -72,7 +71,7 @@ func (h home) has(addr netip.Addr) bool {
 	return isPublic(addr)
 }
 
-// tries reports whether a candidate of a peer's is tried.
+// tries reports whether a peer's candidate is tried.
 func (h home) tries(c ice.Candidate) bool {
 	if isName(c) {
 		return c.NetworkType().IsUDP() && c.Port() >= firstFreePort && (h.loopback || h.private4 || h.private6)
@@ -85,14 +84,14 @@ func (h home) tries(c ice.Candidate) bool {
 	return port >= firstFreePort || (port == 80 || port == 443) && isPublic(addr.Unmap())
 }
 
-// isName reports whether a candidate has a name of mDNS for an address. pion takes every
-// name that ends so for one, and no others.
+// isName reports whether a candidate has an mDNS name in place of an address. pion recognizes
+// exactly the names with this ending.
 func isName(c ice.Candidate) bool { return strings.HasSuffix(c.Address(), ".local") }
 
 // firstFreePort is the first port that a program may open without privileges.
 const firstFreePort = 1024
 
-// findHome looks where this machine is: it may have moved.
+// findHome stores the home of this machine, which may have moved.
 func (w *WebRTC) findHome() error {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {

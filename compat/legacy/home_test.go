@@ -42,7 +42,7 @@ func TestHome(t *testing.T) {
 	}
 }
 
-// A stranger's candidate has packets sent only where they may go.
+// TestHomeTries checks that a stranger's candidate is tried only where packets may be sent.
 func TestHomeTries(t *testing.T) {
 	server, inside, local := home{}, home{private4: true, private6: true}, home{loopback: true}
 	all := []*home{&server, &inside, &local}
@@ -92,7 +92,7 @@ func TestHomeTries(t *testing.T) {
 	}
 }
 
-// A name costs more than an address, so that fewer of them are tried.
+// TestNames checks that fewer names than addresses are tried, since a name costs more.
 func TestNames(t *testing.T) {
 	w := new(WebRTC)
 	w.home.Store(&home{private4: true})
@@ -119,8 +119,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Candidates within a session are looked at like those that come one by one, and count like
-// them.
+// TestSplitSDP checks that candidates in a session description are checked and counted like
+// separate ones.
 func TestSplitSDP(t *testing.T) {
 	text := func(n int) []byte {
 		return []byte(`{"type":"offer","sdp":"` + testSDP + strings.Repeat(`a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n`, n) + `a=end-of-candidates\r\n"}`)
@@ -133,7 +133,7 @@ func TestSplitSDP(t *testing.T) {
 		t.Errorf("within %+v, rest %s", s.within, s.SDP)
 	}
 	if _, err := parseSignal(text(maxCandidates + 1)); err == nil {
-		t.Errorf("%d candidates in a session were taken", maxCandidates+1)
+		t.Errorf("%d candidates in a session were accepted", maxCandidates+1)
 	}
 	a := &attempt{id: protocol.ID{1}}
 	for range 3 {

@@ -8,10 +8,10 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// keepBuffer is the bytes of a buffer above which it is not used again.
+// keepBuffer is the size in bytes above which a buffer is not used again.
 const keepBuffer = 256 << 10
 
-// A jsonLink is what legacy links have in common, whatever carries their messages.
+// A jsonLink is the common part of legacy links, over WebSockets and data channels.
 type jsonLink struct {
 	// Fixed before the link is served.
 	self     protocol.ID
@@ -20,7 +20,7 @@ type jsonLink struct {
 	control  func(*wire.Frame)
 
 	// Owned by the reader.
-	next    *wire.Frame // to be given after the hello that it showed
+	next    *wire.Frame // returned after the hello that it carried
 	greeted bool
 
 	// Owned by the writer.
@@ -33,21 +33,22 @@ func (l *jsonLink) Info() protocol.LinkInfo { return l.info }
 // OnPing implements protocol.PingReporter.
 func (l *jsonLink) OnPing(f func(*wire.Frame)) { l.control = f }
 
-// tell reports a frame that is no message and came outside of ReadFrame.
+// tell reports a ping or pong, which arrives outside of ReadFrame.
 func (l *jsonLink) tell(f *wire.Frame) {
 	if l.control != nil {
 		l.control(f)
 	}
 }
 
-// held returns the frame that waits for its turn, if there is one.
+// held removes and returns the frame that waits for the next ReadFrame, or nil.
 func (l *jsonLink) held() *wire.Frame {
 	f := l.next
 	l.next = nil
 	return f
 }
 
-// parse makes the frame of a message, or the hello that it shows, before it.
+// parse returns the frame of a message. If the message carries a hello, it returns the hello
+// first.
 func (l *jsonLink) parse(text []byte, scratch *[]byte) (*wire.Frame, error) {
 	f, shown, err := parseMessage(text, l.self, scratch)
 	if err != nil {
@@ -60,8 +61,8 @@ func (l *jsonLink) parse(text []byte, scratch *[]byte) (*wire.Frame, error) {
 	return f, nil
 }
 
-// hello returns the hello that a peer shows with its first findPeers, if this is it:
-// from the peer itself, and not passed on.
+// hello returns the hello that a peer sends in its first findPeers. It returns nil for other
+// messages, and for those that the peer has only forwarded.
 func (l *jsonLink) hello(f *wire.Frame, shown []byte) *wire.Frame {
 	if shown == nil || l.greeted || f.Body.Kind != wire.KindFind || f.Body.From != l.info.ID || f.PathLen() != 1 || f.PathAt(0) != l.info.ID {
 		return nil
@@ -72,13 +73,13 @@ func (l *jsonLink) hello(f *wire.Frame, shown []byte) *wire.Frame {
 	}
 	hello, err := wire.NewHello(wire.Hello{Features: features})
 	if err != nil {
-		return nil // many long names: it is as if it had shown nothing
+		return nil // too many long names: treated as no hello
 	}
 	l.greeted = true
 	return hello
 }
 
-// writeMessage writes a message frame by send, as text of at most most bytes.
+// writeMessage writes a message frame with send, as text of at most most bytes.
 func (l *jsonLink) writeMessage(f *wire.Frame, most int, send func(func([]byte) ([]byte, error)) error) error {
 	shown := ""
 	if !l.shown && f.Body.Kind == wire.KindFind && f.Body.To == l.info.ID && f.PathLen() == 1 && f.PathAt(0) == l.self {
@@ -91,10 +92,10 @@ func (l *jsonLink) writeMessage(f *wire.Frame, most int, send func(func([]byte) 
 	return err
 }
 
-// textBuffers are what reading one message takes.
+// A textBuffers holds the buffers for reading one message.
 type textBuffers struct{ text, scratch []byte }
 
-// A textPool keeps what reading and writing messages takes.
+// A textPool keeps buffers for reading and writing messages.
 type textPool struct{ in, out sync.Pool }
 
 func (p *textPool) get() *textBuffers {
@@ -110,7 +111,7 @@ func (p *textPool) put(b *textBuffers) {
 	}
 }
 
-// write hands the text that is appended to send, which must not keep it.
+// write passes the text that appendText appends to send, which must not keep it.
 func (p *textPool) write(appendText func([]byte) ([]byte, error), send func([]byte) error) error {
 	b, _ := p.out.Get().(*[]byte)
 	if b == nil {

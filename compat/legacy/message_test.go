@@ -47,14 +47,13 @@ func emit(t testing.TB, f *wire.Frame) string {
 	return string(b)
 }
 
-// envelope writes a message from A to B with this data and the members that
-// stand behind it.
+// envelope returns a message from A to B with this data, and with more after it.
 func envelope(data, more string) string {
 	return fmt.Sprintf(`{"to":"%v","from":"%v","path":["%v"],"nonce":"1","data":%s%s}`, idB, idA, idA, data, more)
 }
 
-// asJSHop returns what a JS relay makes of a message: to and from as Buffers, its own
-// id at the end of the path, all written again by JSON.stringify.
+// asJSHop returns what a JS relay makes of a message: to and from as Buffers, its own id at the
+// end of the path, all written again by JSON.stringify.
 func asJSHop(t testing.TB, text string, relay protocol.ID) string {
 	t.Helper()
 	ms, err := rawjson.AppendMembers(nil, []byte(text))
@@ -85,7 +84,7 @@ func asJSHop(t testing.TB, text string, relay protocol.ID) string {
 	return string(b)
 }
 
-// same reports how two frames of messages differ in what they mean.
+// same returns an error that describes how two frames of messages differ in meaning, or nil.
 func same(a, b *wire.Frame) error {
 	switch {
 	case !bytes.Equal(a.Body.Raw(), b.Body.Raw()):
@@ -131,7 +130,7 @@ func readVectors(t testing.TB, names ...string) (vectors []vector) {
 	return vectors
 }
 
-// withHexIDs spells to and from as they are sent.
+// withHexIDs writes to and from as hex, as they are sent.
 func withHexIDs(t testing.TB, text string) string {
 	t.Helper()
 	ms, err := rawjson.AppendMembers(nil, []byte(text))
@@ -174,7 +173,7 @@ func TestWhatJSCarriesCrossesAGoRelay(t *testing.T) {
 				continue
 			}
 			got := emit(t, f)
-			// JS would make the same of what we pass on as of what we were given.
+			// JS must make the same of the forwarded message as of the original.
 			if got, want := asJSHop(t, got, idC), asJSHop(t, inOrder(t, text), idC); got != want {
 				t.Errorf("%s\n got %s\nwant %s", v.Name, got, want)
 			}
@@ -185,7 +184,7 @@ func TestWhatJSCarriesCrossesAGoRelay(t *testing.T) {
 	}
 }
 
-// inOrder puts the members of a message into the order in which they are sent.
+// inOrder puts the members of a message into the order in which they are written.
 func inOrder(t *testing.T, text string) string {
 	t.Helper()
 	ms, err := rawjson.AppendMembers(nil, []byte(text))
@@ -345,16 +344,16 @@ func TestRefused(t *testing.T) {
 		{swap(path+`,`, ``), "no path"},
 		{swap(`"nonce":"1",`, ``), "no nonce"},
 		{swap(`,"data":{"type":"user","data":1}`, ``), "no data"},
-		{swap(to, `"to":null,`), "to is no id"},
+		{swap(to, `"to":null,`), "to is not an id"},
 		{swap(to, `"to":"0000000000000000000000000000000000000000",`), "zero id"},
 		{swap(from, `"from":"0000000000000000000000000000000000000000",`), "zero id"},
-		{swap(from, `"from":"aa",`), "from is no id"},
+		{swap(from, `"from":"aa",`), "from is not an id"},
 		{swap(path, `"path":[]`), "path is empty"},
-		{swap(path, `"path":{}`), "path is no array"},
+		{swap(path, `"path":{}`), "path is not an array"},
 		{swap(path, `"path":["x"]`), "path has an entry"},
 		{swap(path, `"path":[`+strings.Join(slicesOf(`"`+idC.String()+`"`, wire.MaxPath+1), ",")+`]`), "more than 20"},
-		{swap(`"nonce":"1"`, `"nonce":1`), "nonce is no string"},
-		{swap(`"nonce":"1"`, `"nonce":null`), "nonce is no string"},
+		{swap(`"nonce":"1"`, `"nonce":1`), "nonce is not a string"},
+		{swap(`"nonce":"1"`, `"nonce":null`), "nonce is not a string"},
 		{swap(`"nonce":"1"`, `"nonce":""`), "the nonce has 0 bytes"},
 		{swap(`"nonce":"1"`, `"nonce":"`+strings.Repeat("1", 33)+`"`), "the nonce has 33 bytes"},
 		{swap(`"nonce":"1"`, `"nonce":"\n"`), "not printable"},
@@ -367,16 +366,16 @@ func TestRefused(t *testing.T) {
 		{swap(`{"type":"user","data":1}`, `{"x":1,"type":"find\u0050eers","data":5}`), "findPeers without an id"},
 		{swap(`{"type":"user","data":1}`, `{"type":"foundPeers"}`), "foundPeers without ids"},
 		{swap(`{"type":"user","data":1}`, `{"type":"foundPeers","data":5}`), "foundPeers without ids"},
-		{swap(`{"type":"user","data":1}`, `{"type":"foundPeers","data":[1]}`), "foundPeers with an id"},
-		{swap(`{"type":"user","data":1}`, `{"type":"handshake-answer","data":{"ws":5}}`), "ws is no string"},
+		{swap(`{"type":"user","data":1}`, `{"type":"foundPeers","data":[1]}`), "foundPeers with an invalid id"},
+		{swap(`{"type":"user","data":1}`, `{"type":"handshake-answer","data":{"ws":5}}`), "ws is not a string"},
 		{swap(`{"type":"user","data":1}`, `{"type":"handshake-answer","data":{"ws":"x"}}`), "URL"},
 		{swap(`{"type":"user","data":1}`, `{"type":"handshake-answer","data":{"ws":"ws://h:99999","wrtc":true}}`), "port"},
-		{swap(`{"type":"user","data":1}`, `{"type":"signal"}`), "signal that is no object"},
-		{swap(`{"type":"user","data":1}`, `{"type":"signal","data":"null"}`), "signal that is no object"},
+		{swap(`{"type":"user","data":1}`, `{"type":"signal"}`), "signal that is not an object"},
+		{swap(`{"type":"user","data":1}`, `{"type":"signal","data":"null"}`), "signal that is not an object"},
 		{swap(`{"type":"user","data":1}`, `{"type":"signal","data":{"sdp":1,"type":"offer"}}`), "session description"},
 		{swap(`{"type":"user","data":1}`, `{"type":"signal","data":{"sdp":"x"}}`), "session description"},
-		{swap(`:1}}`, `:1},"pr":5}`), "pr is no object"},
-		{swap(`:1}}`, `:1},"pr":{"t":5}}`), "pr.t is no string"},
+		{swap(`:1}}`, `:1},"pr":5}`), "pr is not an object"},
+		{swap(`:1}}`, `:1},"pr":{"t":5}}`), "pr.t is not a string"},
 		{swap(`:1}}`, `:1},"pr":{"t":"280203"}}`), "pr.t has 6 digits"},
 		{swap(`:1}}`, `:1},"pr":{"t":"2802030x"}}`), "pr.t"},
 		{swap(`:1}}`, `:1},"pr":{"r":[1]}}`), "pr.r"},
@@ -398,7 +397,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// What no JSON.stringify writes is the fault of the peer at the other end.
+// TestNoJSON checks that a text that no JSON.stringify writes is the fault of the neighbour.
 func TestNoJSON(t *testing.T) {
 	for _, text := range []string{``, `x`, `{`, `5`, `[]`, `null`, `"x"`, `{"to":}`, "{\"to\":\"\xff\"}", envelope(`1`, `,`), envelope(`1`, ``) + `,`} {
 		f, _, err := parseMessage([]byte(text), noPeer, new([]byte))
@@ -412,7 +411,7 @@ func TestTheLastOfEqualMembersCounts(t *testing.T) {
 	text := fmt.Sprintf(`{"to":5,"data":null,"x":1,"path":"","pr":7,"y":2,"nonce":0,"\u0074o":"%v","from":"%v","path":["%v"],"nonce":"9","data":{"type":"user"},"x":[3],"pr":{}}`, idB, idA, idA)
 	_, _, err := parseMessage([]byte(text), noPeer, new([]byte))
 	if err == nil {
-		t.Fatal("a message with a broken member was taken, though a good one follows")
+		t.Fatal("a message with an invalid member was accepted because a valid one follows")
 	}
 	text = fmt.Sprintf(`{"to":"%v","data":null,"x":1,"y":2,"from":"%v","path":["%v","%v"],"\u0074o":"%v","path":["%v"],"nonce":"8","nonce":"9","data":{"type":"user"},"x":[3]}`, idC, idA, idB, idB, idB, idA)
 	want := fmt.Sprintf(`{"to":"%v","from":"%v","path":["%v"],"nonce":"9","data":{"type":"user"},"x":[3],"y":2}`, idB, idA, idA)

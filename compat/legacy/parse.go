@@ -13,16 +13,15 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A legacy message, keys in the order in which they are written:
+// A legacy message, with its keys in the order in which they are written:
 //
 //	{"to":"<40 hex>","from":"<40 hex>","path":["<40 hex>",…],"nonce":"370139348282462",
-//	 "data":{"type":"user","data":…}, … members that are neither, "pr":{…}}
+//	 "data":{"type":"user","data":…}, … other members, "pr":{…}}
 //
-// pr carries what JSON has no place for, through JS peers, which keep members that
-// they do not know. It holds strings and arrays of strings, since a number would
-// come back rounded:
+// pr carries what the other members cannot, through JS peers, which keep members that they do
+// not know. It holds strings and arrays of strings, since JS would round a number:
 //
-//	h  base64url  the head of the Body, where the other members do not say all of it
+//	h  base64url  the head of the Body, if the other members do not express all of it
 //	s  base64url  the signature
 //	r  [hex]      the route
 //	t  8 hex      the budgets as they were when the path was empty, if not NewHop
@@ -30,28 +29,28 @@ import (
 //	a  base64url  the signed peer record, if there is no h
 //	p             reserved for sealed payloads
 //
-// Every hop makes the path one longer, so that t loses one transmission for each
-// entry of the path whether a Go peer or a JS peer wrote it.
+// Every hop appends one entry to the path. So t loses one transmission for each entry of the
+// path, whether a Go peer or a JS peer has appended it.
 
-// maxText is how many bytes of text may be one message: the JSON form of every Body
-// up to wire.MaxBody, of which a byte takes at most four characters, and the
-// members around it.
+// maxText is the largest size of a message in bytes of text. It is enough for the JSON form of
+// every Body up to wire.MaxBody, in which a byte takes at most four characters, and the other
+// members.
 const maxText = 1_153_433
 
-// Limits of pr.v: bytes, and features, that are looked at.
+// The largest number of bytes of pr.v, and of its features, that are read.
 const (
 	maxShown    = 2048
 	maxFeatures = 32
 )
 
-// shownVersion is what pr.v begins with.
+// shownVersion is the beginning of pr.v.
 const shownVersion = "1"
 
-// base64url has no second spelling of the same bytes.
+// base64url accepts only one spelling of the same bytes.
 var base64url = base64.RawURLEncoding.Strict()
 
-// errSyntax makes the error for a text that no JSON.stringify wrote, which is the
-// neighbour's own fault.
+// errSyntax returns the error for a text that no JSON.stringify has written. The neighbour
+// itself is at fault.
 func errSyntax(err error) error {
 	if errors.Is(err, rawjson.ErrDepth) {
 		return passedOn("%v", err)
@@ -59,12 +58,12 @@ func errSyntax(err error) error {
 	return fmt.Errorf("%w: %v", wire.ErrMalformed, err)
 }
 
-// passedOn makes the error for a message that a JS neighbour passes on unseen.
+// passedOn returns the error for a message that a JS neighbour may forward unchecked.
 func passedOn(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{wire.ErrPassedOn}, args...)...)
 }
 
-// A legacyMessage is one message as its text says it. The slices alias the text.
+// A legacyMessage is the content of one message. The slices alias the text.
 type legacyMessage struct {
 	has   members
 	to    protocol.ID
@@ -74,12 +73,12 @@ type legacyMessage struct {
 	nonce []byte
 	data  dataMember
 	pr    prMember
-	extra []rawjson.Member // of other keys
+	extra []rawjson.Member // members with other keys
 
-	fault error // the first thing wrong with a member
+	fault error // the first fault of a member
 }
 
-// A prMember is the member pr. An absent member is nil.
+// A prMember is the member pr. An absent part is nil.
 type prMember struct {
 	head, sig, record []byte // raw base64url
 	hop               []byte // raw hex
@@ -100,10 +99,10 @@ const (
 	hasPR
 )
 
-// needed are those without which there is no message.
+// needed are the members without which there is no message.
 const needed = hasTo | hasFrom | hasPath | hasNonce | hasData
 
-// topLevel finds the known member that a raw key names.
+// topLevel returns the member that a raw key names, or 0 if it is another one.
 func topLevel(key []byte) members {
 	switch string(key) {
 	case `"to"`:
@@ -125,21 +124,21 @@ func topLevel(key []byte) members {
 	return 0
 }
 
-// plainKey spells a key that has escapes without them, where that is possible.
+// plainKey returns a key without its escapes, or nil if it cannot be spelled so.
 func plainKey(key []byte) []byte {
 	plain := rawjson.AppendUnquoted([]byte{'"'}, key)
 	if bytes.IndexByte(plain, '\\') >= 0 {
-		return nil // of the keys that are looked for none has any
+		return nil // none of the known keys has one
 	}
 	return append(plain, '"')
 }
 
-// parseMessage reads one legacy message for the peer self. The frame has bytes of
-// its own. shown is the raw string pr.v or nil, and aliases text. scratch is room for
-// a decoded Buffer, to be used again.
+// parseMessage returns the frame of one legacy message for the peer self. The frame has its own
+// bytes. shown is the raw string pr.v or nil, and aliases text. scratch is reused for a decoded
+// Buffer.
 //
-// The error wraps wire.ErrPassedOn if an honest JS neighbour may have passed the
-// message on, otherwise wire.ErrMalformed.
+// The error wraps wire.ErrPassedOn if an honest JS neighbour may have forwarded the message,
+// and otherwise wire.ErrMalformed.
 func parseMessage(text []byte, self protocol.ID, scratch *[]byte) (f *wire.Frame, shown []byte, err error) {
 	var m legacyMessage
 	if len(text) > maxText {
@@ -154,7 +153,7 @@ func parseMessage(text []byte, self protocol.ID, scratch *[]byte) (f *wire.Frame
 	return f, m.pr.shown, nil
 }
 
-// scan walks through the text once. Of equal keys the last one counts, as in JS.
+// scan reads the text once. The last of equal keys counts, as in JS.
 func (m *legacyMessage) scan(text []byte, scratch *[]byte) error {
 	s := rawjson.NewScanner(text)
 	if !s.EnterObject() {
@@ -162,7 +161,7 @@ func (m *legacyMessage) scan(text []byte, scratch *[]byte) error {
 		if err := s.End(); err != nil {
 			return errSyntax(err)
 		}
-		return fmt.Errorf("%w: a message that is no object", wire.ErrMalformed)
+		return fmt.Errorf("%w: the message is not an object", wire.ErrMalformed)
 	}
 	for s.More() {
 		key := s.Key()
@@ -203,21 +202,21 @@ func (m *legacyMessage) blame(format string, args ...any) {
 func (m *legacyMessage) id(s *rawjson.Scanner, name string) protocol.ID {
 	id, ok := rawjson.ParseID(s.Value())
 	if !ok {
-		m.blame("%s is no id", name)
+		m.blame("%s is not an id", name)
 	}
 	return id
 }
 
-// text returns what a raw value says that must be a string.
+// text returns the inside of a raw value, which must be a string.
 func (m *legacyMessage) text(raw []byte, name string) []byte {
 	if len(raw) == 0 || raw[0] != '"' {
-		m.blame("%s is no string", name)
+		m.blame("%s is not a string", name)
 		return nil
 	}
 	return unquote(raw)
 }
 
-// unquote returns the inside of a raw string, a slice of it if there are no escapes.
+// unquote returns the inside of a raw string. It is a slice of raw if there are no escapes.
 func unquote(raw []byte) []byte {
 	if len(raw) < 2 {
 		return nil
@@ -232,14 +231,14 @@ func (m *legacyMessage) scanPath(s *rawjson.Scanner) {
 	m.hops = 0
 	if !s.EnterArray() {
 		s.Value()
-		m.blame("path is no array")
+		m.blame("path is not an array")
 		return
 	}
 	for s.More() {
 		id, ok := rawjson.ParseID(s.Value())
 		switch {
 		case !ok:
-			m.blame("path has an entry that is no id")
+			m.blame("path has an entry that is not an id")
 		case m.hops == wire.MaxPath:
 			m.blame("path has more than %d entries", wire.MaxPath)
 		default:
@@ -253,7 +252,7 @@ func (m *legacyMessage) scanPR(s *rawjson.Scanner) {
 	m.pr = prMember{}
 	if !s.EnterObject() {
 		s.Value()
-		m.blame("pr is no object")
+		m.blame("pr is not an object")
 		return
 	}
 	for s.More() {
@@ -273,7 +272,7 @@ func (m *legacyMessage) scanPR(s *rawjson.Scanner) {
 		case `"p"`:
 			m.pr.sealed = true
 			s.Value()
-		default: // of a later version
+		default: // a key of a later version
 			s.Value()
 		}
 	}
@@ -283,14 +282,14 @@ func (m *legacyMessage) scanRoute(s *rawjson.Scanner) {
 	m.pr.route = nil
 	if !s.EnterArray() {
 		s.Value()
-		m.blame("pr.r is no array")
+		m.blame("pr.r is not an array")
 		return
 	}
 	for s.More() {
 		id, ok := rawjson.ParseID(s.Value())
 		switch {
 		case !ok:
-			m.blame("pr.r has an entry that is no id")
+			m.blame("pr.r has an entry that is not an id")
 		case len(m.pr.route) == wire.MaxRoute:
 			m.blame("pr.r has more than %d entries", wire.MaxRoute)
 		default:
@@ -299,7 +298,7 @@ func (m *legacyMessage) scanRoute(s *rawjson.Scanner) {
 	}
 }
 
-// frame makes the frame of what was scanned.
+// frame returns the frame of the scanned message.
 func (m *legacyMessage) frame(self protocol.ID) (*wire.Frame, error) {
 	switch {
 	case m.has&needed != needed:
@@ -307,11 +306,11 @@ func (m *legacyMessage) frame(self protocol.ID) (*wire.Frame, error) {
 	case m.hops == 0:
 		return nil, passedOn("the path is empty")
 	case m.to == protocol.ID{}:
-		return nil, passedOn("a message to the zero id, which is no peer's")
+		return nil, passedOn("a message to the zero id, which no peer has")
 	case !wire.ValidNonce(m.nonce):
 		return nil, passedOn("the nonce has %d bytes or is not printable, want 1 to %d printable ones", len(m.nonce), wire.MaxNonce)
 	case m.pr.sealed:
-		return nil, passedOn("the payload is sealed, which this version does not know")
+		return nil, passedOn("the payload is sealed, which this version does not support")
 	}
 	hop, err := m.hop()
 	if err != nil {
@@ -335,7 +334,7 @@ func (m *legacyMessage) frame(self protocol.ID) (*wire.Frame, error) {
 	return f, nil
 }
 
-// first names the first key of a set that is not empty.
+// first returns the name of the first key in a set that is not empty.
 func (has members) first() string {
 	names := [...]string{"to", "from", "path", "nonce", "data", "pr"}
 	for i, name := range names {
@@ -369,9 +368,9 @@ func decode64(text []byte, most int, name string) ([]byte, error) {
 	if n := base64url.DecodedLen(len(text)); n > most {
 		return nil, passedOn("%s has %d bytes, want at most %d", name, n, most)
 	}
-	// The decoder skips line breaks, of which an unquoted string may have some.
+	// The decoder skips line breaks, and an unquoted string may have some.
 	if bytes.ContainsAny(text, "\r\n") {
-		return nil, passedOn("%s is no base64url", name)
+		return nil, passedOn("%s is not base64url", name)
 	}
 	b, err := base64url.AppendDecode(nil, text)
 	if err != nil {
@@ -380,8 +379,8 @@ func decode64(text []byte, most int, name string) ([]byte, error) {
 	return b, nil
 }
 
-// signedBody puts the Body together from the head that was carried along and the
-// payload that stands in data. It must be what the members around it say.
+// signedBody joins the Body from the head in pr.h and the payload in data. The Body must agree
+// with the other members.
 func (m *legacyMessage) signedBody() (wire.Body, error) {
 	head, err := decode64(m.pr.head, wire.MaxBody, "pr.h")
 	if err != nil {
@@ -393,7 +392,7 @@ func (m *legacyMessage) signedBody() (wire.Body, error) {
 	}
 	b, err := wire.JoinBody(head, form, payload)
 	if err != nil && form == wire.FormRaw && kind == wire.KindUser {
-		// A value may look like a Buffer and not be meant as one.
+		// A JSON value may look like a Buffer.
 		b, err = wire.JoinBody(head, wire.FormJSON, m.data.value)
 	}
 	switch {
@@ -408,7 +407,7 @@ func (m *legacyMessage) signedBody() (wire.Body, error) {
 	return b, nil
 }
 
-// body makes the Body of a message that says all of it.
+// body returns the Body of a message whose members express all of it.
 func (m *legacyMessage) body(forSelf bool) (b wire.Body, err error) {
 	b.To, b.From = m.to, m.from
 	if b.Kind, b.Form, b.Payload, err = m.data.native(forSelf); err != nil {
@@ -424,7 +423,7 @@ func (m *legacyMessage) body(forSelf bool) (b wire.Body, err error) {
 	return b, nil
 }
 
-// joinExtra writes the other members as one object, nil if there are none.
+// joinExtra returns the other members as one object, or nil if there are none.
 func joinExtra(extra []rawjson.Member) []byte {
 	if len(extra) == 0 {
 		return nil
@@ -445,8 +444,8 @@ func appendMember(b []byte, m rawjson.Member) []byte {
 	return append(b, m.Value...)
 }
 
-// parseShown reads pr.v: whether its sender knows the extensions, and which
-// features it has. A string that is no name of a feature is passed over.
+// parseShown reads pr.v. It returns whether its sender knows the extensions, and its features.
+// A part that is not the name of a feature is skipped.
 func parseShown(shown []byte) (features []string, ok bool) {
 	if len(shown) > maxShown {
 		return nil, false

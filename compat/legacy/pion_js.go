@@ -8,8 +8,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// ErrNoWebRTC says that this build makes no WebRTC links: pion wraps the browser's WebRTC
-// here, whose channels have no deadlines and whose addresses cannot be chosen.
+// ErrNoWebRTC means that this build makes no WebRTC links. In a build for js, pion wraps the
+// browser's WebRTC, whose channels have no deadlines and whose addresses cannot be chosen.
 var ErrNoWebRTC = fmt.Errorf("peer-relay: WebRTC links in a build for js: %w", errors.ErrUnsupported)
 
 func (*WebRTC) newAPI(WebRTCOptions) error { return ErrNoWebRTC }

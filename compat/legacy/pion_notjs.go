@@ -16,29 +16,28 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// The parts of pion that a build for js has not: there it is a wrapper of the browser's
-// own WebRTC.
+// A build for js lacks these parts of pion: there pion wraps the browser's own WebRTC.
 
 const (
-	// iceDisconnected is how long nothing may come from a peer before its link ends.
+	// iceDisconnected is the time without any packet from a peer after which its link ends.
 	iceDisconnected = 5 * time.Second
-	// iceFailed is how long after that the connection may still come back. Chromium takes one
-	// for lost after 18 s.
+	// iceFailed is the time after that for which the connection may come back. Chromium ends
+	// one after 18 s.
 	iceFailed = 25 * time.Second
-	// iceKeepAlive is how often a silent peer is pinged.
+	// iceKeepAlive is the interval of keepalives on an idle connection.
 	iceKeepAlive = 2 * time.Second
 	// rtoMax bounds the pause between two tries to send the same bytes, so that what waited
 	// for a silent peer is sent soon after it lives again.
 	rtoMax = 2 * time.Second
 )
 
-// newAPI sets w.api, and w.mux if the connections share a port. Check has seen the options.
+// newAPI sets w.api, and w.mux if the connections share a port. The options have passed Check.
 func (w *WebRTC) newAPI(o WebRTCOptions) error {
 	var s webrtc.SettingEngine
 	s.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
 	s.DetachDataChannels()
 	s.SetSCTPMaxMessageSize(MaxWebRTC)
-	s.SetICEMulticastDNSMode(ice.MulticastDNSModeQueryOnly) // Chromium hides its addresses so
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeQueryOnly) // Chromium hides its addresses behind such names
 	s.SetPrflxAcceptanceMinWait(0)                          // pion would wait 1 s for a better one
 	s.SetICETimeouts(iceDisconnected, iceFailed, iceKeepAlive)
 	s.SetSCTPRTOMax(rtoMax)
@@ -56,7 +55,7 @@ func (w *WebRTC) newAPI(o WebRTCOptions) error {
 		s.SetInterfaceFilter(keep)
 	}
 	if o.PortMax != 0 {
-		s.SetEphemeralUDPPortRange(o.PortMin, o.PortMax) // in order, or Check would have said so
+		s.SetEphemeralUDPPortRange(o.PortMin, o.PortMax) // cannot fail after Check
 	}
 	if o.SharePort {
 		var err error
@@ -72,7 +71,7 @@ func (w *WebRTC) newAPI(o WebRTCOptions) error {
 // closeConn closes a PeerConnection and waits for its goroutines.
 func closeConn(pc *webrtc.PeerConnection) { pc.GracefulClose() }
 
-// detach returns an open channel to read from and write to.
+// detach returns an open channel as a reader and writer.
 func detach(channel *webrtc.DataChannel) (datachannel.ReadWriteCloserDeadliner, error) {
 	return channel.DetachWithDeadline()
 }

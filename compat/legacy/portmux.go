@@ -9,16 +9,16 @@ import (
 	"github.com/pion/logging"
 )
 
-// A portMux has all connections share one socket, for IPv4 and IPv6.
+// A portMux shares one UDP socket among all connections, for IPv4 and IPv6.
 type portMux struct {
 	*ice.UDPMuxDefault
 	port int
 	ipv6 bool
-	keep func(name string) bool // which interfaces; nil: all
+	keep func(name string) bool // reports whether to use an interface; nil means all
 	home func() *home
 }
 
-// listenMux opens the port: 0 stands for any that is free.
+// listenMux opens the port. 0 means any free port.
 func (w *WebRTC) listenMux(port int, keep func(string) bool, loggers logging.LoggerFactory) (*portMux, error) {
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
 	if err != nil {
@@ -31,12 +31,12 @@ func (w *WebRTC) listenMux(port int, keep func(string) bool, loggers logging.Log
 	}, nil
 }
 
-// GetListenAddresses returns the addresses that the port has now. pion would return those
-// that it had when it was opened, and of all interfaces.
+// GetListenAddresses returns the current addresses of the port. pion would return those of all
+// interfaces, from the time when the port was opened.
 func (m *portMux) GetListenAddresses() (all []net.Addr) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
-		return nil // then there are no candidates
+		return nil // so there are no candidates
 	}
 	for _, i := range interfaces {
 		if i.Flags&net.FlagUp == 0 || m.keep != nil && !m.keep(i.Name) {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// The shared port has addresses of both families where the machine has them, and none of
-// interfaces that are not to be used.
+// TestPortMuxAddresses checks that the shared port has addresses of both families if the
+// machine has them, and none of an interface that must not be used.
 func TestPortMuxAddresses(t *testing.T) {
 	loopback := ""
 	interfaces, err := net.Interfaces()
@@ -53,11 +53,11 @@ func TestPortMuxAddresses(t *testing.T) {
 	}
 	w.home.Store(new(home))
 	if all := w.mux.GetListenAddresses(); len(all) != 0 {
-		t.Errorf("it has %v, which are not to be told", all)
+		t.Errorf("the port has the addresses %v, which must not be sent", all)
 	}
 }
 
-// Both families carry links over the one port.
+// TestPortMuxFamilies checks that the one port carries links of both families.
 func TestPortMuxFamilies(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "[::1]"} {
 		t.Run(host, func(t *testing.T) {

@@ -12,29 +12,29 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// The signals of simple-peer, each the data of a message of type signal:
+// The signals of simple-peer. Each is the data of a message of type signal:
 //
 //	{"type":"offer"|"answer","sdp":"v=0…"}
 //	{"candidate":{"candidate":"candidate:…","sdpMLineIndex":0,"sdpMid":"0"}}
-//	{"type":"candidate","candidate":{…}}                     of version 9, read only
+//	{"type":"candidate","candidate":{…}}                     of version 9, only read
 //
-// There is none for the end of the candidates: {"candidate":null} destroys a
-// simple-peer that is not connected yet.
+// No signal marks the end of the candidates: {"candidate":null} destroys a simple-peer that is
+// not connected yet.
 
 const (
 	maxSignal     = 32 << 10 // bytes of a signal
 	maxCandidate  = 1 << 10  // bytes of a candidate
-	maxMid        = 64       // bytes of the name of its medium; real ones have one
-	maxCandidates = 32       // candidates of one side that are looked at
+	maxMid        = 64       // bytes of the name of its medium; real names have one
+	maxCandidates = 32       // candidates of one side that are used
 )
 
-// An rtcSignal is a signal as it is written.
+// An rtcSignal is a signal in its JSON form.
 type rtcSignal struct {
 	Type      string        `json:"type,omitempty"`
 	SDP       string        `json:"sdp,omitempty"`
 	Candidate *rtcCandidate `json:"candidate,omitempty"`
 
-	within []rtcCandidate // candidates that stood in SDP
+	within []rtcCandidate // candidates that were in SDP
 	proved bool
 }
 
@@ -44,9 +44,9 @@ type rtcCandidate struct {
 	SDPMid        *string `json:"sdpMid"`
 }
 
-var errSignal = fmt.Errorf("%w: no signal of simple-peer's", wire.ErrMalformed)
+var errSignal = fmt.Errorf("%w: not a signal of simple-peer", wire.ErrMalformed)
 
-// parseSignal reads a signal and refuses what simple-peer would not send.
+// parseSignal returns a signal. It refuses what simple-peer would not send.
 func parseSignal(text []byte) (s rtcSignal, err error) {
 	if len(text) > maxSignal {
 		return s, errSignal
@@ -71,15 +71,15 @@ func parseSignal(text []byte) (s rtcSignal, err error) {
 	return s, nil
 }
 
-// splitSDP takes the candidates out of a session, which one that does not trickle has
-// there: they are looked at like all others.
+// splitSDP removes the candidates from a session description, which has them if the peer does
+// not trickle. So they are checked like all others.
 func splitSDP(text string) (rest string, candidates []rtcCandidate) {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
 		value, is := strings.CutPrefix(line, "a=candidate:")
 		if !is {
 			b.WriteString(line)
-		} else if len(candidates) <= maxCandidates { // one more is too many
+		} else if len(candidates) <= maxCandidates { // checkSDP refuses one more
 			first := "0"
 			candidates = append(candidates, rtcCandidate{Candidate: "candidate:" + strings.TrimRight(value, "\r\n"), SDPMid: &first})
 		}
@@ -87,15 +87,15 @@ func splitSDP(text string) (rest string, candidates []rtcCandidate) {
 	return b.String(), candidates
 }
 
-// checkSDP refuses a session that is for anything but one data channel's transport:
-// for each medium more there would be something to set up.
+// checkSDP refuses a session description that has anything but the transport of one data
+// channel. pion would set up each other medium.
 func checkSDP(text string, candidates int) error {
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(text); err != nil {
 		return fmt.Errorf("%w: %v", errSignal, err)
 	}
 	if len(d.MediaDescriptions) != 1 || d.MediaDescriptions[0].MediaName.Media != "application" {
-		return fmt.Errorf("%w: not one medium, which is for data channels", errSignal)
+		return fmt.Errorf("%w: want one medium, for data channels", errSignal)
 	}
 	media := d.MediaDescriptions[0]
 	for _, a := range slices.Concat(d.Attributes, media.Attributes) {
@@ -109,7 +109,7 @@ func checkSDP(text string, candidates int) error {
 	return nil
 }
 
-// text writes a signal as JSON.stringify would.
+// text returns the signal as JSON.stringify writes it.
 func (s rtcSignal) text() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -18,8 +18,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A peerSignal is a signal that a peer really sent: simple-peer 6 as npm installs it
-// beside peer-relay, simple-peer 9, and Chromium's own descriptions.
+// A peerSignal is a signal that a real peer sent: simple-peer 6 as npm installs it with
+// peer-relay, simple-peer 9, or Chromium.
 type peerSignal struct {
 	Peer   string
 	Signal json.RawMessage
@@ -46,7 +46,8 @@ func peerSignals(t testing.TB) (all []peerSignal) {
 	return all
 }
 
-// Everything that real peers say is understood, and all their kinds are among it.
+// TestPeerSignals checks that the signals of real peers are accepted, and that all kinds are
+// among them.
 func TestPeerSignals(t *testing.T) {
 	kinds := make(map[string]map[string]int)
 	at := home{loopback: true, private4: true, private6: true}
@@ -82,8 +83,8 @@ func TestPeerSignals(t *testing.T) {
 	}
 }
 
-// FuzzSignal reads its input as a signal. A signal that is taken survives being written
-// and read again, and holds no candidate that is not looked at.
+// FuzzSignal reads its input as a signal. An accepted signal survives being written and read
+// again, and its description holds no unchecked candidate.
 func FuzzSignal(f *testing.F) {
 	for _, s := range peerSignals(f) {
 		f.Add([]byte(s.Signal))
@@ -119,7 +120,7 @@ func FuzzSignal(f *testing.F) {
 	})
 }
 
-// FuzzSDP is FuzzSignal for the text of a description only, in which it gets further.
+// FuzzSDP is FuzzSignal for the text of a description, so that it gets further inside.
 func FuzzSDP(f *testing.F) {
 	for _, text := range peerSDPs(f) {
 		f.Add(text)
@@ -145,9 +146,9 @@ func peerSDPs(t testing.TB) (all []string) {
 	return all
 }
 
-// Whatever passes checkSDP is for pion to take or to refuse, and must not break it. This is
-// no fuzz target: pion's goroutines make coverage a matter of chance, which the fuzzer
-// then looks into for a minute.
+// TestMutatedSDP checks that pion accepts or refuses each description that passes checkSDP, and
+// does not panic. This is not a fuzz target: with pion's goroutines the coverage is random, and
+// the fuzzer would spend a minute on each such input.
 func TestMutatedSDP(t *testing.T) {
 	const mutants = 400
 	r := rand.New(rand.NewPCG(5, 6))
@@ -196,13 +197,13 @@ func TestMutatedSDP(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if t.Logf("%d mutants, %d passed our check, pion answers %d", mutants, passed, taken); taken == 0 || taken == passed || passed == mutants {
+	if t.Logf("%d mutants, %d passed the check, pion answered %d", mutants, passed, taken); taken == 0 || taken == passed || passed == mutants {
 		t.Error("nothing was tested")
 	}
 }
 
-// FuzzCandidate reads its input as a candidate. An address that is tried is in
-// reach, whatever the home is.
+// FuzzCandidate reads its input as a candidate. Only an address in reach is tried, whatever the
+// home is.
 func FuzzCandidate(f *testing.F) {
 	for _, p := range peerSignals(f) {
 		s, err := parseSignal(p.Signal)

@@ -17,24 +17,24 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
-// A simplePeer is a peer that does what simple-peer does, by pion: it signals over its
-// router, and what comes on its data channel it leaves to the test.
+// A simplePeer is a peer that does what simple-peer does, with pion. It signals over its
+// router, and leaves the messages on its data channel to the test.
 type simplePeer struct {
 	*protocol.Router
 	t      testing.TB
 	typed  bool // candidates have a type, as version 9 writes them
 	binary bool // messages are sent as bytes
-	mute   bool // nothing is sent by itself
-	greedy bool // what is too large for us is sent all the same
-	silent bool // no signal is answered
+	mute   bool // the peer sends no message on its own
+	greedy bool // the peer also sends messages that are too large
+	silent bool // the peer answers no signal
 	socket net.PacketConn
-	ours   WebRTCOptions // of the peer that it meets
+	ours   WebRTCOptions // options of the Go peer
 
 	opened   chan *webrtc.DataChannel
 	closed   chan struct{}
 	messages chan string
-	heard    chan rtcSignal // signals that came, which it has taken
-	begun    chan struct{}  // one for each handshake that it began and that was answered
+	heard    chan rtcSignal // signals that it has received and handled
+	begun    chan struct{}  // one for each of its handshakes that was answered
 
 	mu     sync.Mutex
 	pc     *webrtc.PeerConnection
@@ -43,7 +43,7 @@ type simplePeer struct {
 	early  []webrtc.ICECandidateInit
 }
 
-// An rtcPair is one of ours and a simplePeer, linked to a peer between them.
+// An rtcPair is a Go peer and a simplePeer, linked to a peer between them.
 type rtcPair struct {
 	*protocol.Router
 	rtc      *WebRTC
@@ -52,9 +52,9 @@ type rtcPair struct {
 	messages chan protocol.Message
 	ups      chan protocol.LinkInfo
 	downs    chan error
-	links    chan *rtcLink // that were dialled
+	links    chan *rtcLink // links that were dialled
 
-	jsMessages chan protocol.Message // that came to the simplePeer over its other links
+	jsMessages chan protocol.Message // messages that the simplePeer got over its other links
 }
 
 func newRTCPair(t testing.TB, change func(*simplePeer)) *rtcPair {
@@ -102,7 +102,7 @@ func newRTCPair(t testing.TB, change func(*simplePeer)) *rtcPair {
 
 func (p *simplePeer) CanDial(c protocol.Contact) bool { return c.WebRTC }
 
-// Dial is what JS does with a handshake-answer.
+// Dial does what JS does after a handshake-answer.
 func (p *simplePeer) Dial(_ context.Context, _ *protocol.Router, c protocol.Contact) (protocol.Link, error) {
 	if p.silent {
 		p.mu.Lock()
@@ -124,7 +124,7 @@ func (p *simplePeer) Dial(_ context.Context, _ *protocol.Router, c protocol.Cont
 	return nil, p.describe(offer)
 }
 
-// Signal takes a signal as JS does.
+// Signal handles a signal as JS does.
 func (p *simplePeer) Signal(_ *protocol.Router, s protocol.Signal) {
 	sig, err := parseSignal(s.Payload)
 	if err != nil {
@@ -238,7 +238,7 @@ func (p *simplePeer) send(channel *webrtc.DataChannel, text string) {
 	}
 }
 
-// read returns the next message that holds a text.
+// read returns the next message that contains text.
 func (p *simplePeer) read(text string) string {
 	p.t.Helper()
 	for {
@@ -259,7 +259,7 @@ func (p *simplePeer) close() {
 	}
 }
 
-// signals returns the signals that came.
+// signals returns the signals received so far.
 func (p *simplePeer) signals() (all []rtcSignal) {
 	for len(p.heard) > 0 {
 		all = append(all, <-p.heard)

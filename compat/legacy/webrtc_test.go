@@ -19,7 +19,7 @@ import (
 func TestWebRTCWithSimplePeer(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		ours   bool // we receive the answer, and so begin
+		ours   bool // the Go peer gets the answer, and so makes the offer
 		change func(*simplePeer)
 	}{
 		{"initiator", true, nil},
@@ -67,7 +67,7 @@ func TestWebRTCWithSimplePeer(t *testing.T) {
 			if s := p.Stats(); s.Links != 2 || s.LinksRefused != 0 {
 				t.Errorf("%d links, %d refused", s.Links, s.LinksRefused)
 			}
-			p.js.close() // as JS does when it is told to disconnect
+			p.js.close() // as JS does in disconnect
 			if err := wait(t, "end of the link", p.downs); err != nil {
 				t.Errorf("the link ended by %v", err)
 			}
@@ -75,8 +75,8 @@ func TestWebRTCWithSimplePeer(t *testing.T) {
 	}
 }
 
-// Messages up to the limit of the wire pass, in both directions; what is larger is
-// refused by us and costs nothing else.
+// TestWebRTCSizes checks that messages up to the limit of the wire pass in both directions, and
+// that a larger one is refused without another effect.
 func TestWebRTCSizes(t *testing.T) {
 	p := newRTCPair(t, func(p *simplePeer) { p.greedy = true })
 	p.Connect(p.js.ID())
@@ -94,7 +94,7 @@ func TestWebRTCSizes(t *testing.T) {
 	if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"`+strings.Repeat("x", wire.MaxText)+`"`)); !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), fmt.Sprint(wire.MaxText)) {
 		t.Errorf("a message that is too big: %v", err)
 	}
-	// A message of another peer may take more room as JSON. The writer has to refuse it.
+	// A message of another implementation may be larger as JSON. The writer refuses it.
 	l := <-p.links
 	err := l.WriteFrame(userFrame(t, p.ID(), p.js.ID(), wire.FormRaw, make([]byte, 200_000)))
 	if !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), fmt.Sprint(MaxWebRTC)) {
@@ -104,14 +104,14 @@ func TestWebRTCSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.js.read("after it")
-	// A peer that sends more than it may is cut.
+	// A link ends if its peer sends a message above the limit.
 	p.js.send(channel, strings.Repeat("x", MaxWebRTC+1))
 	if err := wait(t, "end of the link", p.downs); err == nil || !strings.Contains(err.Error(), fmt.Sprint(MaxWebRTC)) {
 		t.Errorf("the link ended by %v", err)
 	}
 }
 
-// A spy gets the links that a WebRTC dials.
+// A spy records the links that a WebRTC dials.
 type spy struct {
 	*WebRTC
 	links chan *rtcLink
@@ -125,8 +125,9 @@ func (s spy) Dial(ctx context.Context, r *protocol.Router, c protocol.Contact) (
 	return l, err
 }
 
-// A page whose scripts are too old for its browser opens the channel and reads nothing.
-// It is never a link, and messages go on by others.
+// TestWebRTCMute checks that a peer which opens the channel but reads nothing, like a page
+// whose scripts are too old for its browser, is never a link, and that messages take other
+// links.
 func TestWebRTCMute(t *testing.T) {
 	t.Parallel()
 	p := newRTCPair(t, func(p *simplePeer) { p.mute = true })
@@ -138,11 +139,11 @@ func TestWebRTCMute(t *testing.T) {
 	wait(t, "message by the hub", p.jsMessages)
 	wait(t, "end of the channel", p.js.closed)
 	if len(p.ups) > 0 {
-		t.Errorf("a mute peer is a link: %+v", <-p.ups)
+		t.Errorf("a mute peer is linked: %+v", <-p.ups)
 	}
 }
 
-// A mortal is a socket through which nothing comes or goes once it is dead.
+// A mortal is a socket that passes no packets once it is dead.
 type mortal struct {
 	net.PacketConn
 	dead atomic.Bool
@@ -186,8 +187,8 @@ func (p *rtcPair) silence(t *testing.T, socket *mortal) {
 	}
 }
 
-// A process that is killed says nothing. Its connection waits for it, as long as there is room
-// and the transport is open.
+// TestWebRTCDeadPeer checks that the link to a killed process, which sends no bye, ends, and
+// that its connection waits until the transport closes.
 func TestWebRTCDeadPeer(t *testing.T) {
 	t.Parallel()
 	p, socket := newMortalPair(t)
@@ -201,8 +202,8 @@ func TestWebRTCDeadPeer(t *testing.T) {
 	}
 }
 
-// A peer that was suspended, or out of the radio's reach, has its link again, over the channel
-// that it had. Its messages of meanwhile arrive.
+// TestWebRTCPeerComesBack checks that a peer that was suspended, or out of radio reach, has its
+// link again over the same channel, and that what it sent in the meantime arrives.
 func TestWebRTCPeerComesBack(t *testing.T) {
 	t.Parallel()
 	p, socket := newMortalPair(t)
@@ -232,7 +233,7 @@ func TestWebRTCPeerComesBack(t *testing.T) {
 	if len(p.js.closed) > 0 || len(p.js.opened) > 0 {
 		t.Error("the channel is another one")
 	}
-	// The end that the application wants is one.
+	// An end that the application asked for leaves nothing that waits.
 	p.Disconnect(p.js.ID())
 	wait(t, "end of the channel", p.js.closed)
 	if err := wait(t, "end of the link", p.downs); err != nil && !errors.Is(err, protocol.ErrDisconnected) {
@@ -243,7 +244,8 @@ func TestWebRTCPeerComesBack(t *testing.T) {
 	}
 }
 
-// No more connections than there are places wait for their peers.
+// TestWebRTCWaitingIsBounded checks that maxWaiting bounds the connections that wait for their
+// peers.
 func TestWebRTCWaitingIsBounded(t *testing.T) {
 	t.Parallel()
 	p, socket := newMortalPair(t)
@@ -258,7 +260,8 @@ func TestWebRTCWaitingIsBounded(t *testing.T) {
 	}
 }
 
-// A peer that opens a second channel is no simple-peer.
+// TestWebRTCSecondChannel checks that a link ends if its peer opens a second channel, which no
+// simple-peer does.
 func TestWebRTCSecondChannel(t *testing.T) {
 	p := newRTCPair(t, nil)
 	p.js.Connect(p.ID())
@@ -271,7 +274,7 @@ func TestWebRTCSecondChannel(t *testing.T) {
 	}
 }
 
-// A connection that is open when the router is closed ends with it.
+// TestWebRTCCloses checks that open links end with the router.
 func TestWebRTCCloses(t *testing.T) {
 	p := newRTCPair(t, nil)
 	p.Connect(p.js.ID())
@@ -288,8 +291,8 @@ func TestWebRTCCloses(t *testing.T) {
 	}
 }
 
-// An offer that is not answered costs nothing but itself: messages go on by the relay while
-// it hangs and after, and the end of it is final.
+// TestWebRTCUnanswered checks that an unanswered offer has no other effect: messages take the
+// relay while it is pending and after it, and its end is final.
 func TestWebRTCUnanswered(t *testing.T) {
 	p := newRTCPair(t, func(p *simplePeer) { p.silent = true })
 	relayed := func(text string) {
@@ -307,8 +310,8 @@ func TestWebRTCUnanswered(t *testing.T) {
 			t.Errorf("%s came back by %v", m.Payload, m.Path)
 		}
 	}
-	// A signal of who does not shake hands is dropped, and an offer is sent once. Those of
-	// real peers follow an answer, and so find the handshake there.
+	// A signal without a handshake is dropped, and an offer is sent once. The signals of a real
+	// peer follow its answer, so the handshake is already known.
 	p.js.Connect(p.ID())
 	wait(t, "answer to the handshake", p.js.begun)
 	dialled := make(chan error, 1)
@@ -324,14 +327,14 @@ func TestWebRTCUnanswered(t *testing.T) {
 	relayed("while it hangs")
 	select {
 	case err := <-dialled:
-		t.Fatalf("the dial ended by %v before it was given up", err)
+		t.Fatalf("the dial ended by %v before it was cancelled", err)
 	default:
 	}
 	cancel()
 	if err := wait(t, "end of the dial", dialled); !errors.Is(err, context.Canceled) {
-		t.Errorf("the dial that was given up ended by %v", err)
+		t.Errorf("the cancelled dial ended with %v", err)
 	}
-	// An attempt that no caller ends is ended by its timeout.
+	// If it is not cancelled, it ends by itself.
 	p.rtc.timeout = 100 * time.Millisecond
 	if _, err := p.rtc.Dial(testContext(t), p.Router, protocol.Contact{ID: p.js.ID(), WebRTC: true}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the dial ended by %v", err)
@@ -345,7 +348,7 @@ func TestWebRTCUnanswered(t *testing.T) {
 	if len(p.ups) > 0 {
 		t.Errorf("there is a link: %+v", <-p.ups)
 	}
-	// An answer that comes after all answers nothing.
+	// A signal after all that is an answer to nothing.
 	p.js.signal(rtcSignal{Type: "answer", SDP: strings.ReplaceAll(testSDP, `\r\n`, "\r\n")})
 	relayed("after a late answer")
 	p.rtc.mu.Lock()

@@ -21,44 +21,45 @@ import (
 )
 
 const (
-	// helloTimeout bounds the wait for the other side's hello.
+	// helloTimeout is the time limit of waiting for the other peer's hello.
 	helloTimeout = 10 * time.Second
-	// helloFirst is how long a dialler keeps its own hello back for that of a peer
-	// that may be a JS one. A JS server speaks as soon as the connection is open.
+	// helloFirst is the time for which a dialler waits for the other hello before it sends its
+	// own, since the acceptor may be a JS peer. A JS server sends its hello as soon as the
+	// connection is open.
 	helloFirst = 300 * time.Millisecond
-	// maxHello is how many bytes a hello may have. A real one has at most 103.
+	// maxHello is the largest size of a hello in bytes. A real one has at most 103.
 	maxHello = 4 << 10
 )
 
-// goHeader stands in a Go acceptor's answer to the upgrade, with the value "1": it
-// waits for the dialler's hello, so the dialler may speak first.
+// goHeader is a header in a Go acceptor's answer to the upgrade, with the value "1". It means
+// that the acceptor waits for the dialler's hello, so the dialler may send first.
 const goHeader = "Peer-Relay"
 
-// A WebSocket makes legacy WebSocket links: it is the protocol.Dialer for ws:// and
-// wss:// URLs, and takes connections whose first message a listener has read. The
-// zero value works. Its fields must not be changed once it is in use.
+// A WebSocket makes legacy WebSocket links. It is the protocol.Dialer for ws:// and wss://
+// URLs, and accepts connections whose first message a listener has read. The zero value works.
+// Its fields must not be changed once it is in use.
 //
-// Two connections under one id end both at a JS peer, which counts a connection from
-// our hello on. So both sides here learn the other's id first and ask the Router for
-// a claim before they tell their own:
+// Two connections under the same id end each other at a JS peer, which counts a connection from
+// our hello on. So both sides here learn the other's id first and ask the Router for a claim
+// before they send their own:
 //
 //	acceptor   reads the hello, claims, sends its own
 //	dialler    of a JS peer: waits 300 ms for its hello, claims, sends its own
 //	           of a Go peer: sends its own, waits 10 s for the hello, claims
 //
-// A JS hello is a Buffer, ours a string of hex, which JS takes as well and by which
-// two Go peers know each other as keepers of the rule that orders two links.
+// A JS hello is a Buffer. Ours is a string of hex digits, which JS accepts as well. By it a Go
+// peer recognizes another one, which keeps the rule that orders two links.
 type WebSocket struct {
-	// TLSClient is for dialling wss://. Nil trusts what the system trusts.
+	// TLSClient is for dialling wss://. nil means the system's certificates.
 	TLSClient *tls.Config
 
-	// Deflate offers permessage-deflate when dialling. It saves bytes on a slow line
-	// and costs 7 to 10 times the CPU per message.
+	// Deflate offers permessage-deflate when dialling. It saves bytes on a slow line and costs
+	// 7 to 10 times the CPU for each message.
 	Deflate bool
 
-	// MayDial reports whether an address that another peer named may be dialled:
-	// otherwise a stranger could make this one dial into its own network. Nil
-	// allows all. A Contact without an ID is dialled always: the user named it.
+	// MayDial reports whether an address that another peer has named may be dialled. Otherwise
+	// a stranger could make this peer connect to hosts in its own network. nil means all
+	// addresses. A Contact without an ID is always dialled, since the user has named it.
 	MayDial func(netip.Addr) bool
 
 	features []string // shown to peers that know the extensions
@@ -66,14 +67,14 @@ type WebSocket struct {
 	packs    sync.Pool // gorilla's
 }
 
-// A Conn is a WebSocket connection whose owner counts it, and so has to know when it is
-// closed. node.TextConn is one.
+// A Conn is a WebSocket connection whose owner counts it, and so must know when it is closed.
+// node.TextConn is one.
 type Conn interface {
 	// WebSocket returns the connection to read from and write to.
 	WebSocket() *websocket.Conn
 
-	// CloseWith sends a close frame and closes the connection; it ends a blocked read
-	// or write. Only the first call counts.
+	// CloseWith sends a close frame and closes the connection. It ends a blocked read or write.
+	// Only the first call has an effect.
 	CloseWith(code int, reason string) error
 }
 
@@ -110,9 +111,8 @@ func (w *WebSocket) dial(ctx context.Context, r *protocol.Router, c protocol.Con
 	return l, nil
 }
 
-// AcceptText makes a link of a connection whose first message was hello, and serves it
-// until it ends. It closes c. The error is that of Router.Serve, or says why there was
-// no link.
+// AcceptText makes a link of a connection whose first message was hello, and serves it until it
+// ends. It closes c. It returns the error of Router.Serve, or the reason why there was no link.
 func (w *WebSocket) AcceptText(ctx context.Context, r *protocol.Router, c Conn, hello []byte) error {
 	addr := c.WebSocket().RemoteAddr().String()
 	l := w.newLink(c, r.ID(), protocol.LinkInfo{Kind: protocol.LinkWebSocket, Addr: addr})
@@ -137,8 +137,8 @@ func (w *WebSocket) AcceptText(ctx context.Context, r *protocol.Router, c Conn, 
 	return r.Serve(ctx, l)
 }
 
-// meet exchanges the hellos as the one who dialled. knows tells that the acceptor
-// waits for ours.
+// meet exchanges the hellos for the dialler. knows reports whether the acceptor waits for our
+// hello.
 func (l *wsLink) meet(ctx context.Context, r *protocol.Router, want protocol.ID, knows bool) error {
 	type heard struct {
 		hello hello
@@ -157,7 +157,7 @@ func (l *wsLink) meet(ctx context.Context, r *protocol.Router, want protocol.ID,
 		select {
 		case h = <-ear:
 		case <-timer.C:
-			spoken = true // silence is no JS peer's
+			spoken = true // a JS peer would not be silent
 		}
 		timer.Stop()
 	}
@@ -184,8 +184,8 @@ func (l *wsLink) meet(ctx context.Context, r *protocol.Router, want protocol.ID,
 	return l.speak()
 }
 
-// claim asks the router whether the link may be made. knows tells that the other end
-// knows the rule by which the opener's id orders two links.
+// claim asks the router whether the link may be made. knows reports whether the other end knows
+// the rule by which the opener's id orders two links.
 func (l *wsLink) claim(ctx context.Context, r *protocol.Router, id protocol.ID, knows bool, opener protocol.ID) error {
 	l.info.ID = id
 	if knows {
@@ -206,16 +206,16 @@ func (l *wsLink) claim(ctx context.Context, r *protocol.Router, id protocol.ID, 
 	return nil
 }
 
-// A hello is the first message of either side.
+// A hello is the first message of each side.
 type hello struct {
 	id    protocol.ID
-	knows bool // it is one of ours
+	knows bool // the peer is a Go peer
 }
 
-var errHello = fmt.Errorf("%w: the first message is no id", wire.ErrMalformed)
+var errHello = fmt.Errorf("%w: the first message is not an id", wire.ErrMalformed)
 
-// parseHello reads a hello: a Buffer or an array of bytes, as JS has it, or a string
-// of hex, which is ours.
+// parseHello returns the hello in a text: a Buffer or an array of bytes from JS, or a string of
+// hex digits from a Go peer.
 func parseHello(text []byte) (h hello, err error) {
 	var ok bool
 	if h.id, ok = rawjson.ParseID(text); !ok || h.id == (protocol.ID{}) {
@@ -226,7 +226,7 @@ func parseHello(text []byte) (h hello, err error) {
 	return h, nil
 }
 
-// readFirst reads the first message of a connection.
+// readFirst returns the first message of a connection.
 func readFirst(ws *websocket.Conn) ([]byte, error) {
 	_, r, err := ws.NextReader()
 	if err != nil {
@@ -239,7 +239,7 @@ func readFirst(ws *websocket.Conn) ([]byte, error) {
 	return text, err
 }
 
-// readHello reads the hello of the peer that was dialled.
+// readHello returns the hello of the peer that was dialled.
 func readHello(ws *websocket.Conn) (hello, error) {
 	text, err := readFirst(ws)
 	if err == nil {
@@ -255,8 +255,8 @@ func readHello(ws *websocket.Conn) (hello, error) {
 	return hello{}, fmt.Errorf("wait for the hello: %w", err)
 }
 
-// The reason of a bye travels as the reason of a close frame, which JS does not look
-// at. A bye for no special reason has none.
+// The reason of a bye is sent as the reason of a close frame, which JS ignores. A bye for no
+// special reason has none.
 const byeText = "bye "
 
 func closeText(reason wire.ByeReason) string {
@@ -275,7 +275,7 @@ func byeReason(text string) wire.ByeReason {
 	return wire.ByeNormal
 }
 
-// closeFor closes a link that was not made.
+// closeFor closes a connection that did not become a link, for the reason in err.
 func (l *wsLink) closeFor(err error) {
 	code, reason := websocket.CloseNormalClosure, wire.ByeNormal
 	switch {

@@ -23,7 +23,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// linkPatience is how long a test waits for what must happen.
+// linkPatience is the time that a test waits for an event.
 const linkPatience = 30 * time.Second
 
 func testContext(t testing.TB) context.Context {
@@ -53,16 +53,17 @@ func TestGoToGo(t *testing.T) {
 				t.Errorf("message %+v", m)
 			}
 		}
-		// Not after the end: what is under way then is lost, an answer to an offer too.
+		// Only before the end: a message in flight then is lost, and so is an answer to an
+		// offer.
 		if a.Stats().Dropped.Total()+b.Stats().Dropped.Total() > 0 {
 			t.Errorf("drops: %v; %v", a.Stats().Dropped, b.Stats().Dropped)
 		}
 		a.Disconnect(idB)
 		if err := wait(t, "end", done); !errors.Is(err, protocol.ErrDisconnected) {
-			t.Errorf("the one who disconnects: %v", err)
+			t.Errorf("the peer that disconnects: %v", err)
 		}
 		if err := wait(t, "end", b.accepted); err != nil {
-			t.Errorf("the other one: %v", err)
+			t.Errorf("the other peer: %v", err)
 		}
 	}
 }
@@ -128,7 +129,7 @@ func TestAcceptJS(t *testing.T) {
 	}
 }
 
-// A JS peer to which we are linked must not hear our hello a second time.
+// TestNoSecondHello checks that a linked JS peer does not get a second hello.
 func TestNoSecondHello(t *testing.T) {
 	a := newWSPeer(t, wsPeerOptions{id: idA})
 	first := dialJS(t, a.url)
@@ -168,11 +169,12 @@ func TestNoSecondHello(t *testing.T) {
 		t.Errorf("peers %v", peers)
 	}
 	if _, err := a.ws.Dial(testContext(t), a.Router, protocol.Contact{URL: a.url}); !errors.Is(err, protocol.ErrSelf) {
-		t.Errorf("dialled oneself: %v", err)
+		t.Errorf("dialled itself: %v", err)
 	}
 }
 
-// A server that is neither JS nor known for one of ours is silent at first.
+// TestDialSilentServer checks a server that has no goHeader and is silent at first, as no JS
+// peer is.
 func TestDialSilentServer(t *testing.T) {
 	a := newWSPeer(t, wsPeerOptions{id: idA})
 	played := make(chan struct{})
@@ -255,7 +257,7 @@ func TestBothDialAtOnce(t *testing.T) {
 		close(start)
 		wait(t, "end of one of two links", ends)
 		wait(t, "end of one of two links at the other end", merged(a.accepted, b.accepted))
-		// A link that ends stands until the one that takes its place is up.
+		// The old link is listed until the one that replaces it is up.
 		until(t, "the same link at both ends", func() bool {
 			i, j := a.Peers(), b.Peers()
 			return len(i) == 1 && len(j) == 1 && i[0].Dialed != j[0].Dialed && i[0].Opener == j[0].Opener
@@ -296,7 +298,8 @@ func merged(a, b <-chan error) <-chan error {
 	return c
 }
 
-// A JS peer dials us while we dial it: it would end both.
+// TestBothDialAtOnceWithJS checks a JS peer that dials while it is dialled. It would end both
+// connections.
 func TestBothDialAtOnceWithJS(t *testing.T) {
 	a := newWSPeer(t, wsPeerOptions{id: idA})
 	dialed := make(chan *jsPeer)
@@ -362,7 +365,7 @@ func TestDialEndsWithItsContext(t *testing.T) {
 		cancel()
 	}()
 	if _, err := a.ws.Dial(ctx, a.Router, protocol.Contact{URL: deaf}); err == nil {
-		t.Error("no error while the hello is awaited")
+		t.Error("no error while it waits for the hello")
 	}
 }
 
@@ -404,7 +407,7 @@ func TestWhatOthersNameIsDialledWithCare(t *testing.T) {
 			asked = netip.Addr{}
 			return &WebSocket{MayDial: func(a netip.Addr) bool { asked = a; return answer }}
 		}
-		if err := try(allow(false), protocol.Contact{ID: idB, URL: url}); err == nil || !strings.Contains(err.Error(), "no network of ours") {
+		if err := try(allow(false), protocol.Contact{ID: idB, URL: url}); err == nil || !strings.Contains(err.Error(), "not in a network of this peer") {
 			t.Errorf("%s, which another peer named: %v", url, err)
 		}
 		if err := try(allow(true), protocol.Contact{ID: idB, URL: url}); err != nil || !asked.IsLoopback() {
@@ -437,7 +440,7 @@ func TestTLS(t *testing.T) {
 	defer s.Close()
 	url := "wss" + strings.TrimPrefix(s.URL, "https")
 	if _, err := a.ws.Dial(testContext(t), a.Router, protocol.Contact{URL: url}); err == nil {
-		t.Error("a certificate that nobody knows was trusted")
+		t.Error("a certificate of an unknown authority was trusted")
 	}
 	a.ws = &WebSocket{TLSClient: &tls.Config{RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}}
 	done := a.dial(t, protocol.Contact{URL: url})

@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	// connectTimeout bounds connecting, TLS and the upgrade together.
+	// connectTimeout is the time limit of connecting, TLS and the upgrade together.
 	connectTimeout = 10 * time.Second
-	// closeTimeout bounds the wait for a stalled peer to take a close frame.
+	// closeTimeout is the time limit of writing a close frame to a stalled peer.
 	closeTimeout = 100 * time.Millisecond
-	// readBuffer is the bytes of buffer that a dialled connection reads into.
+	// readBuffer is the size in bytes of a connection's buffer for reading.
 	readBuffer = 4 << 10
 )
 
 // A plainConn is a Conn that has no other owner.
 type plainConn struct {
 	ws    *websocket.Conn
-	knows bool // it was dialled, and the acceptor is one of ours
+	knows bool // it was dialled, and the acceptor is a Go peer
 
 	once sync.Once
 	err  error
@@ -58,7 +58,7 @@ func (w *WebSocket) connect(ctx context.Context, c protocol.Contact) (*plainConn
 	}
 	tcp := net.Dialer{}
 	if proxy == nil {
-		// Here the name has become an address, the very one that is dialled.
+		// Here the name has been resolved to the address that is dialled.
 		tcp.Control = func(_, address string, _ syscall.RawConn) error { return w.mayDial(address, ours) }
 	} else if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
 		if err := w.mayDial(netip.AddrPortFrom(addr, 0).String(), ours); err != nil {
@@ -67,7 +67,7 @@ func (w *WebSocket) connect(ctx context.Context, c protocol.Contact) (*plainConn
 	}
 	var unhook func() bool
 	d := websocket.Dialer{
-		// gorilla heeds the context's deadline, but not its end, once it is connected.
+		// gorilla observes the context's deadline once it is connected, but not its end.
 		NetDialContext: func(inner context.Context, network, address string) (net.Conn, error) {
 			conn, err := tcp.DialContext(inner, network, address)
 			if err == nil {
@@ -102,7 +102,7 @@ func proxyOf(u *url.URL) (*url.URL, error) {
 	return http.ProxyFromEnvironment(&http.Request{URL: &h})
 }
 
-// mayDial refuses an address that a stranger named and that is not for strangers.
+// mayDial returns an error if a stranger has named the address and strangers may not.
 func (w *WebSocket) mayDial(address string, ours bool) error {
 	if ours || w.MayDial == nil {
 		return nil
@@ -112,7 +112,7 @@ func (w *WebSocket) mayDial(address string, ours bool) error {
 		return err
 	}
 	if !w.MayDial(a.Addr().Unmap()) {
-		return fmt.Errorf("%v is in no network of ours", a.Addr())
+		return fmt.Errorf("%v is not in a network of this peer", a.Addr())
 	}
 	return nil
 }

@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// maxMessage is the bytes at which a message ends the connection, as it does in
-	// JS. One of more than maxText is skipped: a JS peer may have passed it on.
+	// maxMessage is the size in bytes of a message that ends the connection, as in JS. One of
+	// more than maxText is only skipped, since a JS peer may have forwarded it.
 	maxMessage = 100 << 20
-	// writeTimeout bounds the write of one message to a peer that does not read.
+	// writeTimeout is the time limit of writing one message to a peer that does not read.
 	writeTimeout = 30 * time.Second
 )
 
-// A wsLink is a link over a legacy WebSocket. Each text frame is a message, and is
-// sent as it is written: Flush has nothing to do.
+// A wsLink is a link over a legacy WebSocket. Each text frame is one message, and is sent when
+// it is written, so Flush does nothing.
 type wsLink struct {
 	jsonLink
 
@@ -35,10 +35,10 @@ type wsLink struct {
 	ws   *websocket.Conn
 
 	mu      sync.Mutex
-	ping    []byte // of the last ping that came, for the pong
-	pings   uint64 // that came
+	ping    []byte // payload of the last ping that arrived, for the pong
+	pings   uint64 // number of pings that arrived
 	byed    bool   // a bye was written
-	release func() // of the claim, nil if there is none
+	release func() // releases the claim; nil means none
 	closed  bool
 }
 
@@ -48,8 +48,8 @@ func (w *WebSocket) newLink(c Conn, self protocol.ID, info protocol.LinkInfo) *w
 	ws.SetReadLimit(maxMessage)
 	ws.SetPingHandler(l.onPing)
 	ws.SetPongHandler(l.onPong)
-	// ReadFrame returns the peer's close frame as a bye, and the writer answers it, after
-	// what is queued. gorilla would answer at once, and write nothing after that.
+	// ReadFrame returns the peer's close frame as a bye, and the writer answers it after what
+	// is queued. gorilla would answer at once, and write nothing after that.
 	ws.SetCloseHandler(func(int, string) error { return nil })
 	return l
 }
@@ -91,8 +91,8 @@ func (l *wsLink) ReadFrame() (*wire.Frame, error) {
 	return l.parse(b.text, &b.scratch)
 }
 
-// readText reads a message of at most maxText bytes. Of a longer one gorilla skips
-// the rest when the next is read.
+// readText returns a message of at most maxText bytes. gorilla skips the rest of a longer one
+// when the next message is read.
 func readText(b []byte, r io.Reader) ([]byte, error) {
 	for {
 		if len(b) == cap(b) {
@@ -111,7 +111,7 @@ func readText(b []byte, r io.Reader) ([]byte, error) {
 	}
 }
 
-// ended says how the connection ended.
+// ended returns the end of the connection as a bye or an error.
 func (l *wsLink) ended(err error) (*wire.Frame, error) {
 	var c *websocket.CloseError
 	if errors.As(err, &c) {
@@ -131,8 +131,7 @@ func (l *wsLink) ended(err error) (*wire.Frame, error) {
 	return nil, fmt.Errorf("read from %s: %w", l.info.Addr, err)
 }
 
-// onPing notes a ping and reports it. Only the last one need be answered (RFC 6455,
-// 5.5.3).
+// onPing stores a ping and reports it. Only the last one must be answered (RFC 6455, 5.5.3).
 func (l *wsLink) onPing(payload string) error {
 	l.mu.Lock()
 	l.ping = append(l.ping[:0], payload...)
@@ -183,12 +182,12 @@ func (l *wsLink) WriteFrame(f *wire.Frame) error {
 	}
 }
 
-// speak sends this side's hello.
+// speak sends this peer's hello.
 func (l *wsLink) speak() error {
 	return l.writeText(func(b []byte) ([]byte, error) { return rawjson.AppendID(b, l.self), nil })
 }
 
-// writeText sends the text that is appended as one message.
+// writeText sends the text that appendText appends as one message.
 func (l *wsLink) writeText(appendText func([]byte) ([]byte, error)) error {
 	return l.w.texts.write(appendText, func(text []byte) error {
 		l.ws.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -203,14 +202,14 @@ func (l *wsLink) writeControl(kind int, payload []byte) error {
 	return l.ws.WriteControl(kind, payload, time.Now().Add(writeTimeout))
 }
 
-// writeBye sends the close frame, after which gorilla sends nothing.
+// writeBye sends the close frame. gorilla sends nothing after it.
 func (l *wsLink) writeBye(reason wire.ByeReason) error {
 	l.mu.Lock()
 	l.byed = true
 	l.mu.Unlock()
 	err := l.writeControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, closeText(reason)))
 	if errors.Is(err, websocket.ErrCloseSent) {
-		return nil // the answer to the peer's own
+		return nil // the peer's close frame was answered before
 	}
 	return err
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// linkPair returns the two ends of one link, that of A, who dialled, first.
+// linkPair returns the two ends of one link, first that of A, which dialled.
 func linkPair(t testing.TB) (a, b *wsLink) {
 	t.Helper()
 	w := &WebSocket{}
@@ -91,7 +91,7 @@ func TestFramesOfEverySize(t *testing.T) {
 				t.Errorf("%d bytes: %v", size, got)
 			}
 		}
-		// Many at once, and one that takes the most text.
+		// Many at once, and one with the most text.
 		big := userFrame(t, from, to, wire.FormRaw, bytes.Repeat([]byte{255}, wire.MaxBody-100))
 		for range 20 {
 			if err := side[0].WriteFrame(userFrame(t, from, to, wire.FormRaw, []byte("x"))); err != nil {
@@ -171,10 +171,10 @@ func TestBye(t *testing.T) {
 			t.Errorf("the answer: %v", err)
 		}
 		if err := wait(t, "end", endA); err != io.EOF {
-			t.Errorf("the one who said it: %v", err)
+			t.Errorf("the peer that sent it: %v", err)
 		}
 		if len(atA)+len(atB) > 0 {
-			t.Error("there was more")
+			t.Error("another frame came")
 		}
 	}
 }
@@ -278,9 +278,9 @@ func TestHelloIsShownOnce(t *testing.T) {
 		}
 		return f
 	}
-	send(find(idC, idB, []protocol.ID{idC, idA})) // passed on
+	send(find(idC, idB, []protocol.ID{idC, idA})) // forwarded
 	expect(wire.FrameMessage)
-	send(find(idA, idC, []protocol.ID{idA})) // for another
+	send(find(idA, idC, []protocol.ID{idA})) // for another peer
 	expect(wire.FrameMessage)
 	send(find(idA, idB, []protocol.ID{idA}))
 	if h := expect(wire.FrameHello); len(h.Hello.Features) != 1 || h.Hello.Features[0] != "f" {
@@ -289,7 +289,7 @@ func TestHelloIsShownOnce(t *testing.T) {
 	expect(wire.FrameMessage)
 	send(find(idA, idB, []protocol.ID{idA}))
 	expect(wire.FrameMessage)
-	// A hello that another peer shows is not this neighbour's.
+	// A hello that another peer has sent is not this neighbour's.
 	a2, b2 := linkPair(t)
 	frames, _ = read(b2)
 	for _, text := range [][]byte{jsFind(idC, idB, `,"pr":{"v":"1"}`), jsFind(idA, idB, `,"pr":{"v":"2"}`)} {
@@ -297,7 +297,7 @@ func TestHelloIsShownOnce(t *testing.T) {
 		expect(wire.FrameMessage)
 	}
 	if len(frames) > 0 {
-		t.Error("there was more")
+		t.Error("another frame came")
 	}
 }
 
@@ -307,7 +307,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	released := 0
 	a.release = func() { released++ }
 	writes := make(chan error, 1)
-	go func() { // ends with the link, which is not read at the other end
+	go func() { // ends with the link: the other end does not read
 		var err error
 		for err == nil {
 			if err = a.WriteFrame(userFrame(t, idA, idB, wire.FormRaw, make([]byte, 60000))); err == nil {
@@ -325,12 +325,12 @@ func TestCloseEndsEverything(t *testing.T) {
 	wait(t, "end of writing", writes)
 	a.Close()
 	if released != 1 {
-		t.Errorf("the claim was given back %d times", released)
+		t.Errorf("the claim was released %d times", released)
 	}
 	b.Close()
 }
 
-// A link that is claimed for and then closed makes way for the next.
+// TestClaimIsReleased checks that a closed link releases its claim for the next one.
 func TestClaimIsReleased(t *testing.T) {
 	a, b := newWSPeer(t, wsPeerOptions{id: idA}), newWSPeer(t, wsPeerOptions{id: idB})
 	for range 3 {
@@ -348,7 +348,8 @@ func TestClaimIsReleased(t *testing.T) {
 	}
 }
 
-// BenchmarkLink passes frames from one link to another, without the router between.
+// BenchmarkLink measures frames that are read from one link and written to another, without the
+// router.
 func BenchmarkLink(b *testing.B) {
 	for _, bench := range []struct {
 		name string
@@ -383,7 +384,8 @@ func BenchmarkLink(b *testing.B) {
 	}
 }
 
-// Of two routers one is disconnected by the other while its queue is not empty.
+// TestWhatIsQueuedIsWrittenBeforeTheAnswerToAClose checks that a router which another one
+// disconnects still writes its queue.
 func TestWhatIsQueuedIsWrittenBeforeTheAnswerToAClose(t *testing.T) {
 	a, b := linkPair(t)
 	frames, _ := read(a)

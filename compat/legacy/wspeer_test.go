@@ -17,7 +17,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A testConn is what a listener hands to AcceptText.
+// A testConn is a connection that a listener passes to AcceptText.
 type testConn struct {
 	ws   *websocket.Conn
 	once sync.Once
@@ -40,13 +40,13 @@ type wsPeer struct {
 	url      string
 	messages chan protocol.Message
 	peers    chan protocol.LinkInfo
-	accepted chan error // what AcceptText gave
+	accepted chan error // results of AcceptText
 }
 
 type wsPeerOptions struct {
 	id     protocol.ID
 	ws     *WebSocket
-	plain  bool // the answer to an upgrade does not say that this is one of ours
+	plain  bool // the answer to an upgrade lacks goHeader
 	router protocol.Options
 }
 
@@ -80,7 +80,7 @@ func newWSPeer(t testing.TB, o wsPeerOptions) *wsPeer {
 	return p
 }
 
-// serve upgrades what comes in, hands it over, and waits for that in the end.
+// serve upgrades connections and passes them on. The cleanup waits for them.
 func serve(t testing.TB, header http.Header, handle func(*websocket.Conn)) (url string) {
 	t.Helper()
 	up := websocket.Upgrader{EnableCompression: header.Get("test-deflate") != "", CheckOrigin: func(*http.Request) bool { return true }}
@@ -113,7 +113,7 @@ func serve(t testing.TB, header http.Header, handle func(*websocket.Conn)) (url 
 func (p *wsPeer) dial(t testing.TB, c protocol.Contact) <-chan error {
 	t.Helper()
 	done := make(chan error, 1)
-	go func() { // ends with the link; the router closes it in the end
+	go func() { // ends with the link, which ends with the router
 		l, err := p.ws.Dial(testContext(t), p.Router, c)
 		if err == nil {
 			err = p.Serve(context.Background(), l)
@@ -123,7 +123,7 @@ func (p *wsPeer) dial(t testing.TB, c protocol.Contact) <-chan error {
 	return done
 }
 
-// wait takes the next of a channel.
+// wait returns the next value of a channel.
 func wait[T any](t testing.TB, what string, c <-chan T) T {
 	t.Helper()
 	select {
@@ -135,7 +135,7 @@ func wait[T any](t testing.TB, what string, c <-chan T) T {
 	}
 }
 
-// until waits for a condition of which there is no event.
+// until waits for a condition that no channel reports.
 func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(linkPatience); !holds(); {
@@ -149,7 +149,7 @@ func until(t testing.TB, what string, holds func() bool) {
 // jsHello is the first frame of a JS peer.
 func jsHello(id protocol.ID) []byte { return rawjson.AppendBuffer(nil, id[:]) }
 
-// jsFind is the second one.
+// jsFind is the second frame of a JS peer.
 func jsFind(from, to protocol.ID, pr string) []byte {
 	return fmt.Appendf(nil, `{"to":"%v","from":"%v","path":["%v"],"nonce":"%d","data":{"type":"findPeers","data":"%v"}%s}`, to, from, from, time.Now().UnixNano(), from, pr)
 }
@@ -158,7 +158,7 @@ func jsUser(from, to protocol.ID, nonce, value string) []byte {
 	return fmt.Appendf(nil, `{"to":"%v","from":"%v","path":["%v"],"nonce":"%s","data":{"type":"user","data":%s}}`, to, from, from, nonce, value)
 }
 
-// A jsPeer is a bare WebSocket that plays a JS peer.
+// A jsPeer is a WebSocket that plays a JS peer.
 type jsPeer struct {
 	t  testing.TB
 	ws *websocket.Conn
@@ -197,7 +197,7 @@ func (j *jsPeer) read() string {
 	return string(text)
 }
 
-// readType skips messages until one whose data is of this type.
+// readType returns the next message whose data is of this type.
 func (j *jsPeer) readType(typ string) string {
 	j.t.Helper()
 	for {
@@ -208,7 +208,7 @@ func (j *jsPeer) readType(typ string) string {
 	}
 }
 
-// closed reads the close frame, which must be all that comes.
+// closed reads the close frame, which must be the next message.
 func (j *jsPeer) closed() (code int, text string) {
 	j.t.Helper()
 	_, message, err := j.ws.ReadMessage()

@@ -30,7 +30,7 @@ func TestListsRuns(t *testing.T) {
 }
 
 func TestRefusesBadCommandLines(t *testing.T) {
-	for _, args := range [][]string{{"nothing"}, {"scenarios", "-n", "0"}, {"scenarios", "extra"}, {"scenarios", "-bad"}} {
+	for _, args := range [][]string{{"nothing"}, {"scenarios", "-n", "0"}, {"scenarios", "extra"}, {"scenarios", "-bad"}, {"versions"}, {"first", "-old", "file"}} {
 		var out, errOut strings.Builder
 		if err := accept(t.Context(), args, &out, &errOut); !errors.Is(err, errUsage) {
 			t.Errorf("%q: error %v, want a usage error", args, err)

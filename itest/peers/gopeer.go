@@ -155,16 +155,27 @@ func (p *GoPeer) ID() protocol.ID { return p.Ready.ID }
 // URL implements Peer.
 func (p *GoPeer) URL() string { return p.Ready.WS }
 
-// PortURL is the ws:// URL of its port on this machine, also where it announces another.
-func (p *GoPeer) PortURL() string {
+// PortAddr returns the multiaddr over WebSocket of its port on this machine, also where it
+// announces another. "" if it has no port.
+func (p *GoPeer) PortAddr() string {
 	for _, addr := range slices.Backward(p.Ready.Addrs) { // its own come last
-		if rest, ok := strings.CutPrefix(addr, "/ip4/"+Loopback+"/tcp/"); ok {
-			port, _, _ := strings.Cut(rest, "/")
-			return "ws://" + net.JoinHostPort(Loopback, port)
+		if strings.HasPrefix(addr, portPrefix) {
+			return addr
 		}
+	}
+	return ""
+}
+
+// PortURL returns the ws:// URL of that port.
+func (p *GoPeer) PortURL() string {
+	if rest, ok := strings.CutPrefix(p.PortAddr(), portPrefix); ok {
+		port, _, _ := strings.Cut(rest, "/")
+		return "ws://" + net.JoinHostPort(Loopback, port)
 	}
 	return p.Ready.WS
 }
+
+const portPrefix = "/ip4/" + Loopback + "/tcp/"
 
 // Events implements Peer.
 func (p *GoPeer) Events() *Log[Event] { return p.events }

@@ -9,6 +9,7 @@
 //	webrtc.go        two peers meet that cannot be dialled
 //	trio.go          two pages and a node; hall.go is pages and a peer without a port
 //	mixed.go         one network of Go peers and of pages of both kinds
+//	versions.go      two builds of ours and the npm package in one network
 //	simultaneous.go  two peers dial each other at the same instant
 //	gone.go          a linked process is killed
 //	hostile.go       a node under siege; hostilities.go lists the attacks

@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// IDLen is the length of a peer's id. It equals protocol's; this package knows
-// only text.
+// IDLen is the length of a peer's id in bytes. It equals the length in protocol, which this
+// package does not import.
 const IDLen = 20
 
-// ParseID reads a peer's id from the text of a JSON value, in every form that is
-// met on the legacy wire: 40 hex digits of either case in a string, a Buffer as
-// JSON.stringify writes it, and a plain array of bytes. White space, escapes, and
-// a Buffer's key order do not matter. The text need not have been checked. If ok is
-// false, id means nothing.
+// ParseID returns the peer's id that the text of a JSON value spells. It accepts every form
+// that occurs on the legacy wire: a string of 40 hex digits of either case, a Buffer as
+// JSON.stringify writes it, and a plain array of bytes. White space, escapes, and a Buffer's
+// key order do not matter. The text need not have been checked. If ok is false, id means
+// nothing.
 func ParseID(text []byte) (id [IDLen]byte, ok bool) {
 	if len(text) == 2*IDLen+2 && text[0] == '"' && text[2*IDLen+1] == '"' {
 		if _, err := hex.Decode(id[:], text[1:2*IDLen+1]); err == nil {
@@ -58,7 +58,7 @@ func ParseID(text []byte) (id [IDLen]byte, ok bool) {
 	return id, ok && s.End() == nil
 }
 
-// bytes reads an array of exactly len(dst) integers of 0 to 255.
+// bytes reads an array of exactly len(dst) integers of 0 to 255 into dst.
 func (s *Scanner) bytes(dst []byte) bool {
 	if !s.EnterArray() {
 		return false
@@ -76,25 +76,24 @@ func (s *Scanner) bytes(dst []byte) bool {
 	return s.Err() == nil && n == len(dst)
 }
 
-// AppendID appends an id as a JSON string of lower-case hex, the only form that
-// may be sent: a JS node learns a reply route from no other.
+// AppendID appends an id as a JSON string of lower-case hex. A peer may send no other form: a
+// JS node learns a reply route only from this one.
 func AppendID(dst []byte, id [IDLen]byte) []byte {
 	dst = append(dst, '"')
 	dst = hex.AppendEncode(dst, id[:])
 	return append(dst, '"')
 }
 
-// A Buffer of Node as JSON.stringify writes it: the bytes stand between these as
+// The text of a Node Buffer as JSON.stringify writes it. The bytes stand between these two as
 // decimals with commas.
 const (
 	bufferHead = `{"type":"Buffer","data":[`
 	bufferTail = `]}`
 )
 
-// Buffer reads the next value if it is a Buffer spelled exactly as JSON.stringify
-// spells one, so that AppendBuffer writes the same text again, and appends its
-// bytes to dst. If it is anything else, Buffer returns false and reads nothing,
-// and Value can have the value.
+// Buffer reads the next value if it is a Buffer spelled exactly as JSON.stringify spells one,
+// and appends its bytes to dst. AppendBuffer returns the same text again. For any other value,
+// Buffer returns false and reads nothing, and Value can still read the value.
 func (s *Scanner) Buffer(dst []byte) ([]byte, bool) {
 	if s.Peek() != '{' || s.depth+2 > MaxDepth {
 		return dst, false
@@ -107,8 +106,7 @@ func (s *Scanner) Buffer(dst []byte) ([]byte, bool) {
 	return out, true
 }
 
-// DecodeBuffer is Scanner.Buffer for a text that must be a Buffer and nothing
-// else.
+// DecodeBuffer is Scanner.Buffer for a text that must be a Buffer and nothing more.
 func DecodeBuffer(dst, text []byte) ([]byte, bool) {
 	out, size, ok := decodeBuffer(dst, text)
 	if !ok || size != len(text) {
@@ -143,8 +141,8 @@ func decodeBuffer(dst, text []byte) (out []byte, size int, ok bool) {
 	return out, i + len(bufferTail), true
 }
 
-// parseByte reads the decimal integer of 0 to 255, without needless zeros, that
-// stands at text[i]. It returns where the integer ends, i if there is none.
+// parseByte returns the decimal integer of 0 to 255, without needless zeros, that begins at
+// text[i], and the offset after it. That offset is i if there is none.
 func parseByte(text []byte, i int) (c byte, end int) {
 	if i == len(text) || !isDigit(text[i]) {
 		return 0, i
@@ -160,15 +158,15 @@ func parseByte(text []byte, i int) (c byte, end int) {
 		}
 	}
 	if n > 255 || end < len(text) && isDigit(text[end]) {
-		return 0, i // too large, a fourth digit, or one behind a leading zero
+		return 0, i // too large, a fourth digit, or a digit after a leading zero
 	}
 	return byte(n), end
 }
 
 // AppendBuffer appends b as JSON.stringify writes a Buffer.
 func AppendBuffer(dst, b []byte) []byte {
-	// Each decimal is written as four bytes, of which too many are overwritten by
-	// the next; so there must be room for the longest text.
+	// Each decimal is written as four bytes, and the next one overwrites the surplus. So there
+	// must be room for the longest text.
 	dst = slices.Grow(dst, len(bufferHead)+4*len(b)+len(bufferTail))
 	dst = append(dst, bufferHead...)
 	n := len(dst)
@@ -196,8 +194,8 @@ func BufferLen(b []byte) int {
 	return n
 }
 
-// decimals holds every byte as decimal digits and a comma. It is not written to
-// after the program has started.
+// decimals holds every byte as decimal digits and a comma. It is never written after the start
+// of the program.
 var decimals = func() (table [256]struct {
 	text [4]byte
 	size uint8

@@ -85,7 +85,7 @@ func TestBuffer(t *testing.T) {
 			t.Errorf("BufferLen(%v) = %d, want %d", c.data, n, len(c.want))
 		}
 		if !rawjson.IsFixedPoint(text[1:]) {
-			t.Errorf("%s is no fixed point", text[1:])
+			t.Errorf("%s is not a fixed point", text[1:])
 		}
 		got, ok := rawjson.DecodeBuffer([]byte("x"), []byte(c.want))
 		if !ok || string(got) != "x"+string(c.data) {
@@ -125,8 +125,8 @@ func TestScannerBuffer(t *testing.T) {
 	}
 }
 
-// A Buffer is two levels: reading it in one step must not pass the limit that
-// Value holds.
+// TestScannerBufferDepth checks that reading a Buffer, which has two levels, in one step keeps the
+// limit of depth that Value keeps.
 func TestScannerBufferDepth(t *testing.T) {
 	for free := range 3 {
 		outer := rawjson.MaxDepth - free

@@ -8,12 +8,11 @@ import (
 	"strconv"
 )
 
-// Canonical appends to dst what JSON.stringify(JSON.parse(src)) returns in Node:
-// no white space; numbers rounded to float64 and spelled as JS spells them, those
-// that are infinite as null, -0 as 0; escapes only where JSON.stringify needs
-// one; of equal keys the last value at the first's place; keys that are array
-// indices first, in ascending order. If src is not acceptable it returns dst as
-// it was, and the reason.
+// Canonical appends JSON.stringify(JSON.parse(src)) to dst, as Node computes it. The result has
+// no white space. Numbers are rounded to float64 and spelled as JS spells them: infinite ones
+// as null, -0 as 0. Strings are escaped only where JSON.stringify needs it. Of equal keys the
+// last value stands in the first's place. Keys that are array indices come first, in ascending
+// order. If src is not acceptable, Canonical returns dst unchanged and the reason.
 func Canonical(dst, src []byte) ([]byte, error) {
 	c := canonizer{s: NewScanner(src), buf: slices.Grow(dst, len(src)), open: make([]member, 0, 16)}
 	base := len(dst)
@@ -36,10 +35,10 @@ func IsFixedPoint(src []byte) bool {
 	return err == nil && bytes.Equal(out, src)
 }
 
-// A canonizer writes every value canonically in source order, and notes the
-// objects whose members must be dropped or moved. Few have any. If there are
-// some, one more pass copies the text in the right order; doing that object by
-// object would copy the inner ones once for every level around them.
+// A canonizer writes every value canonically in source order, and notes the objects whose
+// members must be dropped or moved. Few objects have such members. If there are some, one more
+// pass copies the text in the right order. Copying object by object would copy the inner ones
+// once for every level around them.
 type canonizer struct {
 	s     Scanner
 	buf   []byte
@@ -49,10 +48,10 @@ type canonizer struct {
 
 type span struct{ start, end int } // in buf
 
-// A member's key is its canonical text, which is the same for equal keys only.
+// A member's key is its canonical text. Only equal keys have the same text.
 type member struct{ key, whole span }
 
-// A disorder is an object whose members stand in another order than written.
+// A disorder is an object whose members must be in another order than written.
 type disorder struct {
 	span
 	members []span
@@ -89,7 +88,7 @@ func (c *canonizer) value() {
 	}
 }
 
-// object writes the object that was just entered.
+// object writes the object that the scanner has just entered.
 func (c *canonizer) object() {
 	start, outer := len(c.buf), len(c.open)
 	c.buf = append(c.buf, '{')
@@ -120,8 +119,8 @@ func (c *canonizer) object() {
 	c.open = c.open[:outer]
 }
 
-// order returns the members as an object of JS has them, nil if they are so
-// already.
+// order returns the members as an object of JS has them. It returns nil if they are in that
+// order already.
 func (c *canonizer) order(members []member) []span {
 	first := duplicates(len(members), func(i int) []byte { return c.text(members[i].key) })
 	if first == nil && c.indicesLead(members) {
@@ -157,8 +156,7 @@ func (c *canonizer) order(members []member) []span {
 	return order
 }
 
-// indicesLead reports whether array indices come before all other keys and
-// ascend.
+// indicesLead reports whether the array indices come before all other keys, in ascending order.
 func (c *canonizer) indicesLead(members []member) bool {
 	next, named := uint64(0), false
 	for _, m := range members {
@@ -177,8 +175,7 @@ func (c *canonizer) indicesLead(members []member) bool {
 
 func (c *canonizer) text(s span) []byte { return c.buf[s.start:s.end] }
 
-// appendOrdered copies a part of buf, a value or member, with everything in it
-// put in order.
+// appendOrdered appends a part of buf, a value or member, with all objects in it put in order.
 func (c *canonizer) appendOrdered(dst []byte, part span) []byte {
 	at := part.start
 	for {
@@ -200,8 +197,8 @@ func (c *canonizer) appendOrdered(dst []byte, part span) []byte {
 	}
 }
 
-// arrayIndex parses the canonical text of a key as an array index: a decimal of
-// 0 to 2^32-2 without leading zeros. JS puts these properties first.
+// arrayIndex returns the array index that the canonical text of a key spells: a decimal of 0 to
+// 2^32-2 without leading zeros. JS puts these properties first.
 func arrayIndex(quoted []byte) (index uint32, ok bool) {
 	digits := quoted[1 : len(quoted)-1]
 	if len(digits) == 0 || len(digits) > 10 || digits[0] == '0' && len(digits) > 1 {
@@ -217,10 +214,10 @@ func arrayIndex(quoted []byte) (index uint32, ok bool) {
 	return uint32(n), n < math.MaxUint32
 }
 
-// maxExactDigits is how many decimal digits a float64 surely keeps.
+// maxExactDigits is a number of decimal digits that every float64 keeps.
 const maxExactDigits = 15
 
-// appendCanonicalNumber appends a checked number as Number::toString spells it.
+// appendCanonicalNumber appends a checked number as Number::toString in JS does.
 func appendCanonicalNumber(dst, raw []byte) []byte {
 	if isPlainInteger(raw) {
 		return append(dst, raw...)
@@ -235,15 +232,15 @@ func appendCanonicalNumber(dst, raw []byte) []byte {
 		return strconv.AppendFloat(dst, f, 'f', -1, 64)
 	}
 	dst = strconv.AppendFloat(dst, f, 'e', -1, 64)
-	// Go writes at least two digits of exponent, JS no leading zero.
+	// Go writes at least two digits of exponent. JS writes no leading zero.
 	if n := len(dst); dst[n-2] == '0' && !isDigit(dst[n-3]) {
 		dst = append(dst[:n-2], dst[n-1])
 	}
 	return dst
 }
 
-// isPlainInteger reports whether a checked number is spelled canonically for
-// sure: an integer that is not too long and not -0.
+// isPlainInteger reports whether a checked number is certainly spelled canonically: an integer
+// that is not too long and not -0.
 func isPlainInteger(raw []byte) bool {
 	digits := raw
 	if raw[0] == '-' {

@@ -44,7 +44,7 @@ func TestCanonical(t *testing.T) {
 			t.Errorf("IsFixedPoint(%s) = %v", c.in, fixed)
 		}
 		if !rawjson.IsFixedPoint([]byte(c.want)) {
-			t.Errorf("%s is no fixed point", c.want)
+			t.Errorf("%s is not a fixed point", c.want)
 		}
 	}
 
@@ -58,7 +58,8 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// Large objects take another way to find duplicates.
+// TestCanonicalManyKeys checks objects with more than fewKeys members, whose duplicates a
+// map finds.
 func TestCanonicalManyKeys(t *testing.T) {
 	var in, indices, names []string
 	for i := range 500 {
@@ -77,7 +78,8 @@ func TestCanonicalManyKeys(t *testing.T) {
 	}
 }
 
-// Objects to reorder on every level must not be copied once per level.
+// TestCanonicalDeepDisorder checks that objects to reorder on every level are not copied once per
+// level.
 func TestCanonicalDeepDisorder(t *testing.T) {
 	open, shut := strings.Repeat(`{"a":`, rawjson.MaxDepth), strings.Repeat(`,"1":0}`, rawjson.MaxDepth)
 	filler := `"` + strings.Repeat("x", 1<<16) + `"`

@@ -23,9 +23,9 @@ func TestEveryFuzzTargetHasSeeds(t *testing.T) {
 	}
 }
 
-// FuzzScan holds acceptance against encoding/json, which takes the same texts
-// but for invalid UTF-8 and the limit of depth, and the two ways to read a text
-// against each other.
+// FuzzScan compares what is accepted with encoding/json, which accepts the same texts except
+// for invalid UTF-8 and the limit of depth. It also compares the two ways to read a text with
+// each other.
 func FuzzScan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		err := scan(string(text))
@@ -34,7 +34,7 @@ func FuzzScan(f *testing.F) {
 		}
 		if errors.Is(err, rawjson.ErrDepth) {
 			if bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) <= rawjson.MaxDepth {
-				t.Fatalf("%v without so many brackets", err)
+				t.Fatalf("%v in a text of at most MaxDepth brackets", err)
 			}
 			return
 		}
@@ -73,11 +73,11 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-// encoding/json spoils escaped surrogates that have no partner, so documents with
-// any are not compared with it.
+// encoding/json replaces escaped surrogates that have no partner, so documents with any are not
+// compared with it.
 var surrogate = regexp.MustCompile(`\\u[dD][89a-fA-F]`)
 
-// FuzzCanonical: the canonical form is a fixed point and means the same.
+// FuzzCanonical checks that the canonical form is a fixed point and means the same.
 func FuzzCanonical(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		once, err := rawjson.Canonical(nil, text)
@@ -104,7 +104,7 @@ func FuzzCanonical(f *testing.F) {
 	})
 }
 
-// FuzzBuffer takes its input as the text of a value and as the bytes of a Buffer.
+// FuzzBuffer uses its input as the text of a value and as the bytes of a Buffer.
 func FuzzBuffer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		text := rawjson.AppendBuffer(nil, input)
@@ -140,12 +140,12 @@ func FuzzBuffer(f *testing.F) {
 
 var exactBuffer = regexp.MustCompile(`^\{"type":"Buffer","data":\[((\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])(,(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5]))*)?\]\}$`)
 
-// FuzzAppendString: what is written means the same string, and is a fixed point.
+// FuzzAppendString checks that the text means the same string, and is a fixed point.
 func FuzzAppendString(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		text := rawjson.AppendString(nil, s)
 		if !rawjson.IsFixedPoint(text) {
-			t.Fatalf("%s is no fixed point", text)
+			t.Fatalf("%s is not a fixed point", text)
 		}
 		var back string
 		if err := json.Unmarshal(text, &back); err != nil {

@@ -1,8 +1,7 @@
 package rawjson
 
-// ValidInside reports whether src is one JSON value, without white space around
-// it, that may stand inside depth containers, and so may be pasted into a text at
-// that depth.
+// ValidInside reports whether src is one JSON value, without white space around it, that may be
+// pasted into a text inside depth open containers.
 func ValidInside(src []byte, depth int) bool {
 	if depth > MaxDepth {
 		return false

@@ -13,8 +13,8 @@ import (
 	"github.com/peer-relay/peer-relay/itest/jsongen"
 )
 
-// What Node does with each line of base64: the canonical text, or an exclamation
-// mark if JSON.parse throws.
+// stringifyLines is a program for Node. For each line of base64 it writes the canonical text,
+// or an exclamation mark if JSON.parse throws.
 const stringifyLines = `
 const lines = require('fs').readFileSync(0, 'latin1').split('\n')
 lines.pop()
@@ -30,8 +30,8 @@ const out = lines.map((line) => {
 process.stdout.write(out.join('\n') + '\n')
 `
 
-// stringify asks one Node process for the canonical text of every document, nil
-// where it refuses one.
+// stringify returns the canonical text of every document from one Node process, nil where Node
+// refuses the document.
 func stringify(t *testing.T, documents [][]byte) [][]byte {
 	t.Helper()
 	node, err := exec.LookPath("node")

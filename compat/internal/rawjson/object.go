@@ -10,8 +10,8 @@ type Member struct {
 	Value  []byte // raw, no white space around it
 }
 
-// AppendMembers checks src, which must be one object, and appends its members in
-// source order. On error dst comes back as it was.
+// AppendMembers checks src, which must be one object, and appends its members in source order.
+// After an error it returns dst unchanged.
 func AppendMembers(dst []Member, src []byte) ([]Member, error) {
 	members := dst
 	s := NewScanner(src)
@@ -33,17 +33,16 @@ func AppendMembers(dst []Member, src []byte) ([]Member, error) {
 	return members, nil
 }
 
-// LastWins folds duplicate keys as JSON.parse does: a property stands where its
-// key came first and has the value that came last. It works in place and returns
-// the shortened slice. It does not move integer-like keys to the front, where an
-// object of JS shows them.
+// LastWins merges duplicate keys as JSON.parse does: a property stands where its key came first
+// and has the value that came last. It works in place and returns the shortened slice. It does
+// not move integer-like keys to the front, where an object of JS shows them.
 func LastWins(members []Member) []Member {
 	first := duplicates(len(members), func(i int) []byte { return members[i].Key })
 	if first == nil {
 		return members
 	}
-	// Where a first occurrence has gone; no later entry is written before it is
-	// read, since members only move forward.
+	// place holds where each first occurrence has moved. Members only move forward, so no entry
+	// is overwritten before it is read.
 	place := make([]int, len(members))
 	kept := 0
 	for i, m := range members {
@@ -59,11 +58,11 @@ func LastWins(members []Member) []Member {
 	return members[:kept]
 }
 
-// fewKeys is up to how many keys comparing each with each beats a map.
+// fewKeys is the number of keys up to which comparing each with each is faster than a map.
 const fewKeys = 12
 
-// duplicates returns nil if all of n keys differ, otherwise for each key the index
-// of the first that equals it.
+// duplicates returns nil if all of n keys differ. Otherwise it returns for each key the index
+// of the first key that equals it.
 func duplicates(n int, key func(int) []byte) (first []int) {
 	if n <= fewKeys && distinct(n, key) {
 		return nil

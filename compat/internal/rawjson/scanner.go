@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how many objects and arrays may be open inside each other. The
-// stack of JSON.stringify in Node and in browsers holds several times as many.
+// MaxDepth is the number of objects and arrays that may be open inside each other. The stack of
+// JSON.stringify in Node and in browsers holds several times as many.
 const MaxDepth = 1000
 
 // ErrDepth is matched by the error for a text nested deeper than MaxDepth.
@@ -22,7 +22,7 @@ var ErrSyntax = errors.New("invalid JSON")
 // ErrDepth.
 type Error struct {
 	Offset int    // bytes before the fault
-	Reason string // what was wanted, or what is wrong
+	Reason string // what the text should have here, or what is wrong
 	kind   error
 }
 
@@ -32,13 +32,13 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.kind }
 
-// A Scanner reads one JSON text from start to end, checking it on the way. Its
-// first error stays: every later call returns a zero value, and End reports it.
-// So a caller may check once, at the end, if it acts on nothing before that.
-// Behind each More that said true one value must be read, in an object after its
-// key; a Scanner does not guard against a caller that forgets.
+// A Scanner reads one JSON text from start to end and checks it. Its first error stays: every
+// later call returns a zero value, and End reports the error. So a caller may check once, at
+// the end, if it acts on nothing before that. After each More that returned true, the caller
+// must read one value, in an object after its key. A Scanner does not guard against a caller
+// that forgets.
 //
-// The slices it returns alias the text.
+// The slices that it returns alias the text.
 type Scanner struct {
 	src   []byte
 	off   int // next unread byte
@@ -60,14 +60,14 @@ func Valid(src []byte) bool {
 	return s.End() == nil
 }
 
-// Offset returns the position of the next unread byte. After Peek that is the
-// first byte of the next value, after Value, or the last More of a container,
-// the first byte behind it: text between two offsets is a value's own text.
+// Offset returns the position of the next unread byte. After Peek that is the first byte of the
+// next value. After Value, or the last More of a container, it is the byte after the value. So
+// the text between two offsets is a value's own text.
 func (s *Scanner) Offset() int { return s.off }
 
-// Peek skips white space and returns the next byte unread, or 0 at the end of
-// the text and after an error. It tells the kind of the next value: one of
-// { [ " - 0…9 t f n.
+// Peek skips white space and returns the next byte without reading it. It returns 0 at the end
+// of the text and after an error. The byte shows the kind of the next value: one of { [ " - 0…9
+// t f n.
 func (s *Scanner) Peek() byte {
 	if s.err != nil {
 		return 0
@@ -79,8 +79,8 @@ func (s *Scanner) Peek() byte {
 	return s.src[s.off]
 }
 
-// EnterObject steps into the next value if it is an object. If not it returns
-// false and reads nothing, and Value can have the value.
+// EnterObject enters the next value if it is an object. Otherwise it returns false and reads
+// nothing, and Value can still read the value.
 func (s *Scanner) EnterObject() bool { return s.enter('{') }
 
 // EnterArray is EnterObject for arrays.
@@ -95,8 +95,8 @@ func (s *Scanner) enter(bracket byte) bool {
 	return true
 }
 
-// More reports whether the innermost entered container has another element, and
-// steps over the comma before it. If it has none it leaves the container.
+// More reports whether the innermost entered container has another element, and skips the comma
+// before it. If there is none, More leaves the container.
 func (s *Scanner) More() bool {
 	next := s.Peek()
 	if s.err != nil || s.depth == 0 {
@@ -121,9 +121,9 @@ func (s *Scanner) More() bool {
 	return true
 }
 
-// Key reads the key of an object's next member and the colon. It returns the
-// key's raw text with its quotes; AppendUnquoted decodes it. It may be called
-// only after More said true in an object.
+// Key reads the key of an object's next member and the colon. It returns the key's raw text
+// with its quotes; AppendUnquoted decodes it. It may be called only after More returned true in
+// an object.
 func (s *Scanner) Key() []byte {
 	if s.err != nil {
 		return nil
@@ -138,8 +138,8 @@ func (s *Scanner) Key() []byte {
 	return s.src[start:end]
 }
 
-// Value reads the next value, whatever its kind, and returns its text without
-// the white space around it.
+// Value reads the next value of any kind, and returns its text without the white space around
+// it.
 func (s *Scanner) Value() []byte {
 	if s.err != nil {
 		return nil
@@ -154,8 +154,8 @@ func (s *Scanner) Value() []byte {
 	return s.src[start:end]
 }
 
-// End returns the first error. Without one it checks that every container was
-// left and that only white space remains.
+// End returns the first error. If there is none, it checks that the caller has left every
+// container and that only white space remains.
 func (s *Scanner) End() error {
 	if s.Peek(); s.err == nil && (s.depth > 0 || s.off < len(s.src)) {
 		s.fail(s.off, "text after the value")
@@ -173,7 +173,7 @@ func (s *Scanner) fail(off int, reason string) {
 	}
 }
 
-// push opens a container whose bracket stands at off.
+// push opens a container whose bracket is at off.
 func (s *Scanner) push(off int, object bool) bool {
 	if s.depth == MaxDepth {
 		s.err = &Error{Offset: off, Reason: fmt.Sprintf("more than %d levels", MaxDepth), kind: ErrDepth}
@@ -217,8 +217,8 @@ func closing(object bool) byte {
 	return ']'
 }
 
-// scanValue checks the value at src[i], which is no white space, and returns
-// where it ends; or where it is at fault, and why.
+// scanValue checks the value at src[i], which is not white space. It returns the offset after
+// the value, or the offset of the fault and what is wrong.
 func (s *Scanner) scanValue(i int) (end int, fault string) {
 	src, base := s.src, s.depth
 	for {
@@ -261,7 +261,7 @@ func (s *Scanner) scanValue(i int) (end int, fault string) {
 			return i, fault
 		}
 
-		// Behind a value: leave what ends here, then step to the next value.
+		// After a value: leave the containers that end here, then go to the next value.
 		for {
 			if s.depth == base {
 				return i, ""
@@ -296,8 +296,8 @@ func skipSpace(src []byte, i int) int {
 	return i
 }
 
-// scanKey checks a key at src[i] and the colon behind it. It returns where the
-// key ends and where the colon, or the fault, is.
+// scanKey checks a key at src[i] and the colon after it. It returns the offset after the key,
+// and the offset of the colon or of the fault.
 func scanKey(src []byte, i int) (end, colon int, fault string) {
 	if i == len(src) || src[i] != '"' {
 		return 0, i, wantKey
@@ -327,9 +327,9 @@ func skipDigits(src []byte, i int) int {
 	return i
 }
 
-// skipIntegers steps over elements of an array as long as they are unsigned
-// integers with a comma right behind: the data of a Buffer. It stops at the first
-// that is anything else, valid or not.
+// skipIntegers returns the offset after the elements of an array that are unsigned integers
+// directly followed by a comma: the data of a Buffer. It stops at the first other element,
+// valid or not.
 func skipIntegers(src []byte, i int) int {
 	for {
 		end := skipDigits(src, i)
@@ -375,8 +375,8 @@ func scanNumber(src []byte, i int) (end int, fault string) {
 	return i, ""
 }
 
-// scanString checks the string whose opening quote is src[i] and returns where
-// it ends, behind the closing quote.
+// scanString checks the string whose opening quote is src[i] and returns the offset after the
+// closing quote.
 func scanString(src []byte, i int) (end int, fault string) {
 	i++
 	for {
@@ -390,7 +390,7 @@ func scanString(src []byte, i int) (end int, fault string) {
 		case c == '\\':
 			n := escapeLen(src[i:])
 			if n == 0 {
-				return i, "bad escape"
+				return i, "invalid escape"
 			}
 			i += n
 		case c < ' ':
@@ -407,8 +407,8 @@ func scanString(src []byte, i int) (end int, fault string) {
 	}
 }
 
-// plainPrefix counts the bytes of text before the first that is a quote, a
-// backslash, a control character or not ASCII.
+// plainPrefix returns the number of bytes before the first that is a quote, a backslash, a
+// control character or not ASCII.
 func plainPrefix(text []byte) int {
 	const (
 		ones  = 0x0101010101010101
@@ -417,8 +417,8 @@ func plainPrefix(text []byte) int {
 	n := 0
 	for ; len(text)-n >= 8; n += 8 {
 		w := binary.LittleEndian.Uint64(text[n:])
-		// x-ones has the high bit of every byte of x that was 0. A borrow can
-		// set it wrongly only above such a byte, and the lowest one counts.
+		// x-ones has the high bit of every byte of x that was 0. A borrow can set it wrongly
+		// only above such a byte, and only the lowest one counts.
 		quote, backslash := w^('"'*ones), w^('\\'*ones)
 		special := (w - ' '*ones) | (quote - ones) | (backslash - ones) | w
 		if special &= highs; special == 0 {
@@ -432,8 +432,7 @@ func plainPrefix(text []byte) int {
 	return n
 }
 
-// escapeLen returns the length of the escape that text begins with, 0 if it is
-// none.
+// escapeLen returns the length of the escape that text begins with, or 0 if there is none.
 func escapeLen(text []byte) int {
 	if len(text) < 2 {
 		return 0
@@ -449,7 +448,7 @@ func escapeLen(text []byte) int {
 	return 0
 }
 
-// hexUnit decodes the \uXXXX that text begins with.
+// hexUnit returns the 16-bit unit of the \uXXXX that text begins with.
 func hexUnit(text []byte) (unit rune, ok bool) {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return 0, false

@@ -42,12 +42,12 @@ func TestValid(t *testing.T) {
 		`[]]`:               `byte 2: text after the value`,
 		`"`:                 `byte 1: want a closing quote`,
 		`"abc`:              `byte 4: want a closing quote`,
-		`"\`:                `byte 1: bad escape`,
+		`"\`:                `byte 1: invalid escape`,
 		`"\"`:               `byte 3: want a closing quote`,
-		`"\x41"`:            `byte 1: bad escape`,
-		`"\u12"`:            `byte 1: bad escape`,
-		`"\u12g4"`:          `byte 1: bad escape`,
-		`"\U0041"`:          `byte 1: bad escape`,
+		`"\x41"`:            `byte 1: invalid escape`,
+		`"\u12"`:            `byte 1: invalid escape`,
+		`"\u12g4"`:          `byte 1: invalid escape`,
+		`"\U0041"`:          `byte 1: invalid escape`,
 		"\"\t\"":            `byte 1: control character`,
 		"\"12345678\x00\"":  `byte 9: control character`,
 		"\"123\x1f5678\"":   `byte 4: control character`,
@@ -90,7 +90,7 @@ func TestValid(t *testing.T) {
 	}
 }
 
-// scan reads text by a single Value.
+// scan reads text with a single Value.
 func scan(text string) error {
 	s := rawjson.NewScanner([]byte(text))
 	s.Value()
@@ -147,14 +147,14 @@ func TestDepthLimit(t *testing.T) {
 	if text := "[" + strings.Repeat("[],", 3*rawjson.MaxDepth) + "[]]"; !rawjson.Valid([]byte(text)) {
 		t.Error("many containers side by side refused")
 	}
-	// A hostile frame of nothing but brackets stops at the limit.
+	// A hostile frame that holds only brackets stops at the limit.
 	if err := scan(strings.Repeat("[", 1<<20)); !errors.Is(err, rawjson.ErrDepth) {
 		t.Errorf("a million brackets: %v", err)
 	}
 }
 
-// The walk a gateway does: members of the envelope, one level deeper for data,
-// exact text between offsets.
+// TestScannerWalk reads a text as a gateway does: the members of the envelope, one level deeper
+// for data, and exact text between offsets.
 func TestScannerWalk(t *testing.T) {
 	const text = ` { "to" : "ab" , "path":["x", "y" ],"data":{"type":"user","data":[1, {"a":2}]} , "z":{} } `
 	s := rawjson.NewScanner([]byte(text))
@@ -243,7 +243,7 @@ func TestScanningDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// envelope is a message as JS writes it, of a user who sends one string.
+// envelope is the text that JS writes for a user message with one string.
 func envelope(payload string) []byte {
 	id := strings.Repeat("0123456789abcdef", 3)[:40]
 	return fmt.Appendf(nil, `{"to":"%s","from":"%s","path":["%s"],"nonce":"370139348282462","data":{"type":"user","data":"%s"}}`, id, id, id, payload)

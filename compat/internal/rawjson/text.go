@@ -8,8 +8,8 @@ import (
 
 const lowerHex = "0123456789abcdef"
 
-// AppendString appends s as a JSON string, escaped as JSON.stringify does.
-// Bytes that are no UTF-8 become U+FFFD, one each.
+// AppendString appends s as a JSON string, escaped as JSON.stringify does. Each byte that is
+// not UTF-8 becomes U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	plain := 0
@@ -36,14 +36,13 @@ func AppendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// AppendUnquoted appends the value of a raw string, which a Scanner has
-// returned, in WTF-8.
+// AppendUnquoted appends the value of a raw string that a Scanner has returned, in WTF-8.
 func AppendUnquoted(dst, raw []byte) []byte {
 	return appendUnits(dst, raw[1:len(raw)-1], appendWTF8)
 }
 
-// unquoted returns the value of a raw string in WTF-8: a slice of it, if it
-// holds no escape.
+// unquoted returns the value of a raw string in WTF-8. It is a slice of raw if that holds no
+// escape.
 func unquoted(raw []byte) []byte {
 	if inner := raw[1 : len(raw)-1]; bytes.IndexByte(inner, '\\') < 0 {
 		return inner
@@ -58,9 +57,8 @@ func appendCanonicalString(dst, raw []byte) []byte {
 	return append(dst, '"')
 }
 
-// appendUnits appends the inside of a checked string. Text without escapes goes
-// as it is, each escaped character through put: a code point, or a surrogate
-// without the other of its pair.
+// appendUnits appends the inside of a checked string. Unescaped text is copied. Each escaped
+// character goes through put, as a code point or a lone surrogate.
 func appendUnits(dst, inner []byte, put func([]byte, rune) []byte) []byte {
 	for {
 		i := bytes.IndexByte(inner, '\\')
@@ -74,9 +72,9 @@ func appendUnits(dst, inner []byte, put func([]byte, rune) []byte) []byte {
 	}
 }
 
-// unescape decodes the checked escape that text begins with: two of them if they
-// are a surrogate pair. A half pair can have its other half only in an escape,
-// since raw text is valid UTF-8.
+// unescape decodes the checked escape that text begins with, or two of them if they are a
+// surrogate pair. Half a pair can have its other half only in an escape, since raw text is
+// valid UTF-8.
 func unescape(text []byte) (r rune, size int) {
 	switch c := text[1]; c {
 	case 'b':

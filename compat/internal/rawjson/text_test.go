@@ -24,7 +24,7 @@ func TestAppendString(t *testing.T) {
 			t.Errorf("AppendString(%q) = %s, want %s", c.in, got[1:], c.want)
 		}
 		if !rawjson.IsFixedPoint(got[1:]) {
-			t.Errorf("AppendString(%q) = %s is no fixed point", c.in, got[1:])
+			t.Errorf("AppendString(%q) = %s is not a fixed point", c.in, got[1:])
 		}
 	}
 }
