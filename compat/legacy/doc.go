@@ -65,9 +65,9 @@
 //
 // # The other end of a data channel
 //
-// simple-peer throws when it writes to a closing channel, and no handler catches it. It answers
-// each message. So this side leaves the channel open for another 200 ms after its last message
-// before it closes it, and never sends a signal to a peer that already has a link.
+// simple-peer answers each message, and expects an open channel for that. So this side leaves
+// the channel open for another 200 ms after its last message before it closes it, and never
+// sends a signal to a peer that already has a link.
 //
 // JS never drops a link by WebRTC. A page whose channel has closed keeps the link, sends all
 // messages for the peer into it, and accepts no other link from that peer. So a connection whose
