@@ -192,10 +192,8 @@ func (a *attempt) connect(ctx context.Context) (l *rtcLink, err error) {
 		return nil, context.Cause(ctx)
 	}
 	defer func() {
-		if err == nil {
+		if err == nil || !a.w.task(func() { a.w.pause(slotPause); <-slots }) {
 			<-slots
-		} else {
-			time.AfterFunc(slotPause, func() { <-slots })
 		}
 	}()
 	// Nothing is said to a peer that has a link; while the signals fly another one may
@@ -237,6 +235,16 @@ func (a *attempt) connect(ctx context.Context) (l *rtcLink, err error) {
 				return nil, err
 			}
 		}
+	}
+}
+
+// pause waits, unless the transport closes.
+func (w *WebRTC) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.ctx.Done():
 	}
 }
 

@@ -175,8 +175,8 @@ func (c *rtcConn) fallSilent(why error) {
 	}
 }
 
-// leave takes that the latest link is closed, and ends the connection with it, unless the link was
-// cut and there is room to wait for the peer.
+// leave takes that a link is closed, and ends the connection with it, unless the link was cut
+// and there is room to wait for the peer.
 func (c *rtcConn) leave(l *rtcLink) {
 	c.mu.Lock()
 	if l.left {
@@ -253,7 +253,7 @@ func (c *rtcConn) remote() string {
 	return net.JoinHostPort(pair.Remote.Address, strconv.Itoa(int(pair.Remote.Port)))
 }
 
-// alive reports whether the peer gave signs of life in the last seconds.
+// alive reports whether something came from the peer in the last seconds.
 func (c *rtcConn) alive() bool { return c.isConnected() && c.why() == nil }
 
 func (c *rtcConn) isConnected() bool {
