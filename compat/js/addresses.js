@@ -1,4 +1,4 @@
-// Which addresses of a stranger may be dialled.
+// The rules for dialling the addresses of strangers.
 
 const HOSTS = new Set(['ip4', 'ip6', 'dns', 'dns4', 'dns6', 'dnsaddr'])
 
@@ -13,7 +13,7 @@ const ip4Range = text => {
   return a === 0 || a >= 224 ? 'never' : 'public'
 }
 
-/** The eight groups of an IPv6 address; an IPv4 tail counts as two. */
+/** Returns the eight groups of an IPv6 address. An IPv4 tail makes two. */
 const ip6Groups = text => {
   const plain = text.split('%')[0].replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
     `${(a * 256 + +b).toString(16)}:${(c * 256 + +d).toString(16)}`)
@@ -41,24 +41,24 @@ const hostOf = address => {
   return HOSTS.has(name) ? { name, value } : undefined
 }
 
-/** The range of an address that names an IP: 'public', a private range, 'never'; nothing for names. */
+/** Returns the range of an IP address: 'public', a private range, or 'never'. For a name it is undefined. */
 export const rangeOf = address => {
   const host = hostOf(address)
   return host?.name === 'ip4' ? ip4Range(host.value) : host?.name === 'ip6' ? ip6Range(host.value) : undefined
 }
 
-/** Resolves a name by Node's resolver, which no bundler sees; a browser has none to offer. */
+/** Resolves a name with Node's resolver, hidden from bundlers. A browser has none: undefined. */
 const nodeLookup = async name => {
   const dns = globalThis.process?.getBuiltinModule?.('node:dns/promises')
   return dns && (await dns.lookup(name, { all: true })).map(({ address }) => address)
 }
 
 /**
- * Whether a stranger's address may be dialled: it is public, or in a range in which this peer
- * itself listens or has a bootstrap.
+ * Resolves to whether a stranger's address may be dialled: it is public, or in a range in which
+ * this peer itself listens or has a bootstrap.
  *
  * @param {import('@multiformats/multiaddr').Multiaddr} address
- * @param {Set<string>} ranges those of this peer
+ * @param {Set<string>} ranges the ranges of this peer
  * @param {(name: string) => Promise<string[] | undefined>} [lookup]
  */
 export const mayDial = async (address, ranges, lookup = nodeLookup) => {
@@ -69,7 +69,7 @@ export const mayDial = async (address, ranges, lookup = nodeLookup) => {
   const host = hostOf(address)
   if (host === undefined || host.name === 'dnsaddr') return false
   const found = await lookup(host.value).catch(() => [])
-  // Without a resolver only TLS is left to tell that the name is its owner's: private hosts have
+  // Without a resolver, only TLS can show that a name belongs to its host: a private host has
   // no certificate for a stranger's name.
   if (found === undefined) return address.getComponents().some(({ name }) => name === 'tls' || name === 'wss')
   return found.length > 0 && found.every(ip => allowed(ipRange(ip)))
@@ -77,7 +77,7 @@ export const mayDial = async (address, ranges, lookup = nodeLookup) => {
 
 const isLocalName = name => name === 'localhost' || name.endsWith('.localhost')
 
-/** The range of a URL's host; 'loopback' for localhost, nothing for other names. */
+/** Returns the range of a URL's host: 'loopback' for localhost, undefined for other names. */
 const hostRange = hostname => {
   const host = hostname.replace(/^\[(.*)\]$/, '$1')
   if (isLocalName(host)) return 'loopback'
@@ -85,12 +85,12 @@ const hostRange = hostname => {
 }
 
 /**
- * Whether a page may dial an address at all: a public one, or one in its own range or in one that
- * its application named, and over TLS where browsers ask for that.
+ * Returns whether a page may dial an address: a public one, one in the page's own range, or one in
+ * a range of the application's bootstraps. From https: it must use TLS where browsers require it.
  *
  * @param {import('@multiformats/multiaddr').Multiaddr} address
  * @param {{ protocol: string, hostname: string }} page
- * @param {Set<string>} ranges those that the application named
+ * @param {Set<string>} ranges the ranges of the application's bootstraps
  */
 export const pageMayDial = (address, page, ranges) => {
   const host = hostOf(address)
@@ -98,6 +98,6 @@ export const pageMayDial = (address, page, ranges) => {
   const range = rangeOf(address) ?? (isLocalName(host.value) ? 'loopback' : 'public')
   if (range !== 'public' && range !== hostRange(page.hostname) && !ranges.has(range)) return false
   const names = address.getComponents().map(({ name }) => name)
-  // Browsers take loopback for secure.
+  // Browsers treat loopback as secure.
   return page.protocol !== 'https:' || range === 'loopback' || !names.includes('ws') || names.includes('tls')
 }

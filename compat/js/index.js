@@ -23,21 +23,21 @@ const RETRY_MAX = 60_000
 const RETRY_JOINED = 5_000
 const CONNECT_TIMEOUT = 20_000
 const REACH_TIMEOUT = 10_000
-// Bytes of the messages that wait to be proved, of which one link may bring a quarter.
+// The bytes of messages that wait for their proof. One link may have a quarter of them.
 const WAITING_BYTES = 16 * 1024 * 1024
 const WAITING_SHARE = 4
-// Bytes that a waiting message takes beside its frame.
+// The bytes of a waiting message beside its frame.
 const WAITING_OVERHEAD = 512
 
 /**
- * A peer with a 160-bit id that sends messages to any id over a network of direct links.
+ * A peer with a 160-bit id. It sends messages to any id over a network of direct links.
  *
- * Events, by `on(event, listener)`:
+ * Its events, for `on(event, listener)`:
  * - `message(data, from, { proved, path })`: a message for this peer. `data` is a JSON value, a
- *   Uint8Array or undefined; `from` the 20 bytes of the sender's id; `proved` whether it is known
- *   to be the sender's; `path` the ids of the sender and the relays.
+ *   Uint8Array or undefined. `from` are the 20 bytes of the sender's id. `proved` is true if the
+ *   sender is proved. `path` has the ids of the sender and the relays.
  * - `peer(id)`: a direct link to a peer is up.
- * - `disconnect(id)`: the last link to a peer is gone.
+ * - `disconnect(id)`: the last link to a peer has ended.
  */
 export class PeerRelay extends Emitter {
   #libp2p
@@ -63,20 +63,21 @@ export class PeerRelay extends Emitter {
   #ended
 
   /**
-   * Makes a peer, and the libp2p node under it unless there is one already.
+   * Makes a peer, and its libp2p node unless there is one already.
    *
    * @param {object} [options]
-   * @param {import('@libp2p/interface').Libp2p} [options.libp2p] a started node, with identify, that
-   *   is the caller's to stop; by default a new one, which `destroy` stops
-   * @param {string[]} [options.listen] multiaddrs for a new node to listen on; pages can not
-   * @param {string[]} [options.bootstrap] multiaddrs, each ending in /p2p/…, of peers to join by
-   * @param {import('@libp2p/interface').PrivateKey} [options.privateKey] the node's key, to sign
-   *   with; by default the one that the node holds
-   * @param {boolean} [options.sign] sign the application's messages as well
-   * @param {'peer' | 'leaf' | 'server'} [options.role] a leaf relays for nobody; by default that
-   *   is who cannot be dialled
-   * @param {number} [options.links] how many links to relays to look for
-   * @param {number} [options.maxLinks] how many links to have before offers are refused
+   * @param {import('@libp2p/interface').Libp2p} [options.libp2p] a started node with identify, which
+   *   the caller stops; by default a new one, which `destroy` stops
+   * @param {string[]} [options.listen] multiaddrs at which a new node listens; a page cannot listen
+   * @param {string[]} [options.bootstrap] multiaddrs, each ending in /p2p/…, of peers of the network
+   *   to join
+   * @param {import('@libp2p/interface').PrivateKey} [options.privateKey] the node's key, for
+   *   signing; by default the key in the node
+   * @param {boolean} [options.sign] whether to sign the application's messages as well
+   * @param {'peer' | 'leaf' | 'server'} [options.role] a leaf forwards no messages; by default a peer
+   *   that cannot be dialled is a leaf
+   * @param {number} [options.links] the number of links to relays to look for
+   * @param {number} [options.maxLinks] the number of links from which on offers are refused
    * @param {(name: string) => Promise<string[] | undefined>} [options.lookup] resolves the names
    *   in strangers' addresses
    * @returns {Promise<PeerRelay>}
@@ -108,7 +109,7 @@ export class PeerRelay extends Emitter {
     this.#idHex = toHex(id)
     this.#privateKey = privateKey ?? libp2p.components?.privateKey
     this.#signs = sign
-    if (sign && this.#privateKey === undefined) throw new TypeError('want privateKey to sign with')
+    if (sign && this.#privateKey === undefined) throw new TypeError('want privateKey for signing')
     const ours = role === undefined
       ? (libp2p.getMultiaddrs().length > 0 ? Role.PEER : Role.LEAF)
       : { peer: Role.PEER, leaf: Role.LEAF, server: Role.SERVER }[role]
@@ -143,23 +144,23 @@ export class PeerRelay extends Emitter {
     return this.#router.nearest(this.#id).map(link => link.id.slice())
   }
 
-  /** @returns {string[]} multiaddrs by which this peer can be dialled */
+  /** @returns {string[]} multiaddrs at which this peer can be dialled */
   get addrs () {
     return this.#libp2p.getMultiaddrs().map(String)
   }
 
-  /** @returns {Record<string, number>} how many messages were dropped, by reason */
+  /** @returns {Record<string, number>} the number of dropped messages, by reason */
   get drops () {
     return { ...this.#router.drops }
   }
 
   /**
-   * Sends a value to a peer: a Uint8Array as bytes, undefined as no value, all else as JSON.
+   * Sends a value to a peer: a Uint8Array as bytes, undefined as no value, other values as JSON.
    * Delivery is best effort.
    *
    * @param {Uint8Array | string} id
    * @param {unknown} [data]
-   * @returns {Promise<boolean>} whether a link took the message
+   * @returns {Promise<boolean>} whether a link accepted the message
    */
   async send (id, data) {
     const to = asId(id)
@@ -168,7 +169,7 @@ export class PeerRelay extends Emitter {
   }
 
   /**
-   * Asks a peer, however far, whether it is there. Peers of every kind answer.
+   * Asks a peer, at any distance, whether it is there. Peers of every kind answer.
    *
    * @param {Uint8Array | string} id
    * @param {{ timeout?: number }} [options] in milliseconds
@@ -190,12 +191,12 @@ export class PeerRelay extends Emitter {
     if (this.#destroyed) throw new Error('the peer is destroyed')
     if (typeof id === 'string' && id.startsWith('/')) return this.#dial([multiaddr(id)], timeout)
     const wanted = asId(id)
-    if (equalBytes(wanted, this.#id)) throw new TypeError('a peer has no link with itself')
+    if (equalBytes(wanted, this.#id)) throw new TypeError('a peer cannot link to itself')
     return this.#overlay.connect(wanted, timeout)
   }
 
   /**
-   * Ends the direct link to a peer, and does not seek one for some time.
+   * Ends the direct link to a peer, and seeks none for some time.
    *
    * @param {Uint8Array | string} id
    */
@@ -205,7 +206,7 @@ export class PeerRelay extends Emitter {
     this.#router.links.get(idHex)?.end(Bye.UNWANTED)
   }
 
-  /** Ends all links, and the libp2p node if it is the peer's own. */
+  /** Ends all links, and stops the libp2p node if it is the peer's own. */
   destroy () {
     return this.#ended ??= this.#end()
   }
@@ -225,7 +226,7 @@ export class PeerRelay extends Emitter {
 
   // --- links ---------------------------------------------------------------
 
-  /** Every link that is not closed yet, and who waits for that. */
+  /** The links that are not closed yet, and the functions that wait for their end. */
   #links = new Set()
   #closers = new Map()
 
@@ -257,7 +258,7 @@ export class PeerRelay extends Emitter {
     this.#timers.add(timer)
   }
 
-  /** Dials a bootstrap until it answers, and again whenever no relay is linked. */
+  /** Dials a bootstrap until it answers, and again when no relay is linked. */
   async #join (address, wait = RETRY_MIN, joined = false) {
     if (this.#destroyed) return
     const lonely = this.#router.nearest(this.#id, link => link.role !== Role.LEAF).length === 0
@@ -273,7 +274,7 @@ export class PeerRelay extends Emitter {
     await this.#open(connection)
   }
 
-  /** Opens a link over a connection, unless there is one to its peer or one on the way. */
+  /** Opens a link over a connection, unless its peer has a link or gets one. */
   async #open (connection) {
     const peer = connection.remotePeer.toString()
     if (this.#destroyed || connection.status !== 'open' || connection.remotePeer.equals(this.#libp2p.peerId)) return
@@ -291,7 +292,7 @@ export class PeerRelay extends Emitter {
     const peerId = peerIdBytes(connection.remotePeer)
     const id = await idOf(peerId)
     if (this.#destroyed || equalBytes(id, this.#id)) {
-      stream.abort(new Error('no link is wanted'))
+      stream.abort(new Error('this link is not wanted'))
       return
     }
     const link = new Link({
@@ -326,7 +327,7 @@ export class PeerRelay extends Emitter {
     const old = links.get(idHex)
     if (old !== undefined && !goesFirst(link, old)) {
       link.end(Bye.DUPLICATE)
-      // It may be dead without knowing, and the peer's new link would be right.
+      // The old link may be dead unnoticed, and the new one right.
       old.ping()
       return
     }
@@ -343,7 +344,7 @@ export class PeerRelay extends Emitter {
     if (byeReason === Bye.UNWANTED || byeReason === Bye.PROTOCOL || byeReason > Bye.SILENT) this.#overlay.avoid(idHex)
     if (this.#router.links.get(idHex) !== link) return
     this.#router.links.delete(idHex)
-    // The other end of a better link may know of it before this one does.
+    // The other end of a better link may have it before this end does.
     if (this.#isPending(idHex)) this.#held.add(idHex)
     else this.emit('disconnect', link.id.slice())
   }
@@ -387,8 +388,8 @@ export class PeerRelay extends Emitter {
   }
 
   /**
-   * Takes a message for this peer, or returns the reason why not. Proving takes a while: the messages
-   * of one link wait for each other, and not for those of other links.
+   * Accepts a message for this peer, or returns the reason why not. Checking a proof takes a while.
+   * The messages of one link wait for each other, but not for those of other links.
    */
   #take (message, link) {
     const size = message.frame.length + WAITING_OVERHEAD
@@ -427,7 +428,7 @@ export class PeerRelay extends Emitter {
       case Kind.USER:
         this.#emitMessage(message, proved)
         break
-      // What takes a while, such as a dial, must not hold up what comes after it.
+      // A slow task, such as a dial, must not delay later messages.
       case Kind.FIND:
         this.#aside(this.#overlay.onFind(message, link, proved))
         break
@@ -458,7 +459,7 @@ export class PeerRelay extends Emitter {
   async #record () {
     const all = this.#libp2p.getMultiaddrs()
     const open = all.filter(address => rangeOf(address) === 'public' || rangeOf(address) === undefined)
-    // Private addresses are for a network that has no others.
+    // Private addresses are for a network without others.
     const multiaddrs = open.length > 0 ? open : all
     const text = multiaddrs.join()
     if (this.#recordCache?.text !== text) {
@@ -491,7 +492,7 @@ const encodeValue = data => {
     return { form: Form.RAW, payload: new Uint8Array(data) }
   }
   const text = JSON.stringify(data)
-  if (text === undefined) throw new TypeError('the data is no JSON value')
+  if (text === undefined) throw new TypeError('the data is not a JSON value')
   const payload = encodeText(text)
   if (payload.length > MAX_TEXT) throw new RangeError(`the JSON text has ${payload.length} bytes, more than MaxText (${MAX_TEXT})`)
   return { form: Form.JSON, payload }

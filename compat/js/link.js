@@ -1,4 +1,4 @@
-// One stream of /peer-relay/1: HELLO, the queue, liveness and the end.
+// A link on a stream of /peer-relay/1: HELLO, the queue, liveness and the end.
 
 import {
   Bye, FrameSplitter, MalformedError, MAX_FRAME, Role,
@@ -15,29 +15,29 @@ export const TIMES = Object.freeze({
 })
 
 const MAX_OFFENCES = 16
-// Into less not every message of the overlay fits.
+// Every message of the overlay fits into this size.
 const LEAST_MAX_FRAME = 8_192
 const QUEUE_BYTES = 4 * 1024 * 1024
 const QUEUE_FRAMES = 8_192
-// PONG and BYE find a place even where messages do not, but not without end.
+// PONG and BYE have more room than messages, but not without limit.
 const QUEUE_SPARE = 64
-// Questions of the peer that are answered at once, and per second after that: each answer costs a
-// signature.
+// The number of the peer's questions that are answered at once, and per second after that. Each
+// answer costs a signature.
 const ASK_BURST = 64
 const ASK_RATE = 32
 
 const random64 = () => crypto.getRandomValues(new BigUint64Array(1))[0]
 
 /**
- * The rule of exactly one link: of two native links to one peer, does `a` go before `b`?
- * Both ends come to the same answer; `b` is the older one.
+ * Returns whether link `a` goes before link `b` by the rule of exactly one native link between two
+ * peers. Both ends get the same answer. `b` is the older link.
  */
 export const goesFirst = (a, b) =>
   compareBytes(a.opener, b.opener) < 0 ||
   (compareBytes(a.opener, b.opener) === 0 && a.linkValue < b.linkValue)
 
 export class Link {
-  /** 'hello' until the other's HELLO was read, then 'up', 'ending' (no more is sent) and 'closed'. */
+  /** 'hello' until the other HELLO was read, then 'up', 'ending' (nothing more is sent) and 'closed'. */
   state = 'hello'
   role = Role.PEER
   features = new Set()
@@ -68,9 +68,9 @@ export class Link {
   /**
    * @param {object} init
    * @param {import('@libp2p/interface').Stream} init.stream
-   * @param {Uint8Array} init.id the other peer's id, `peerId` the bytes of its libp2p peer id
+   * @param {Uint8Array} init.id the other peer's id; `peerId` is its binary libp2p peer id
    * @param {boolean} init.opened whether this side opened the stream
-   * @param {{ role, agent, features }} init.hello what is ours to say
+   * @param {{ role, agent, features }} init.hello the content of our HELLO
    * @param {{ up, message, down, closed, drop }} init.handlers
    */
   constructor ({ stream, id, idHex, peerId, selfPeerId, opened, webRTC = false, hello, handlers, times = TIMES }) {
@@ -83,7 +83,7 @@ export class Link {
     this.#ours = { ...hello, link: hello.link ?? random64() }
   }
 
-  /** Says HELLO. Apart from the constructor, as a stream that is gone already ends the link at once. */
+  /** Sends HELLO. It is separate from the constructor, since the link of a closed stream ends at once. */
   start () {
     const stream = this.#stream
     stream.addEventListener('message', this.#onData)
@@ -99,7 +99,7 @@ export class Link {
     return this.state === 'up'
   }
 
-  /** The value that orders the links of one opener: that of the opener's HELLO. */
+  /** The value that orders the links of one opener, from the opener's HELLO. */
   get linkValue () {
     return this.opened ? this.#ours.link : this.#theirs.link
   }
@@ -117,12 +117,12 @@ export class Link {
     return true
   }
 
-  /** Whether the other side takes frames of that size. */
+  /** Returns whether the other side accepts frames of that size. */
   fits (size) {
     return size <= this.maxFrame
   }
 
-  /** Asks whether the peer still lives; the link ends if nothing comes. */
+  /** Sends a PING, unless one is pending. The link ends if nothing arrives in time. */
   ping () {
     if (this.state !== 'up' || this.#pinged) return
     this.#pinged = true
@@ -132,8 +132,8 @@ export class Link {
   }
 
   /**
-   * Returns whether one more question that came over this link may be answered. The last half of the
-   * burst is kept for questions of a proved origin, so that a flood of forged ones leaves them some.
+   * Returns whether one more question from this link may be answered. The last half of the burst is
+   * reserved for questions of a proved origin, so that a flood of forged ones does not use it up.
    */
   ask (proved) {
     const now = Date.now()
@@ -144,10 +144,10 @@ export class Link {
     return true
   }
 
-  /** Ends the link: what is queued, then BYE. */
+  /** Ends the link: sends what is queued, then BYE. */
   end (reason = Bye.NORMAL) {
     if (this.state === 'hello') {
-      // Nothing but the HELLO may be sent before the other's was read, so there is no BYE to give.
+      // Before the other HELLO was read, only HELLO may be sent, so there is no BYE.
       this.#reset(new Error('the link is not wanted'))
     } else if (this.state === 'up') {
       this.#leave('ending', reason)
@@ -157,7 +157,7 @@ export class Link {
 
   #sayBye (reason) {
     this.#byeQueued = true
-    // Bounds the writing: a peer that reads nothing must not keep us.
+    // This bounds the writing: a peer that reads nothing must not delay the end.
     const { bye, drain } = this.#times
     this.#byeTimer = setTimeout(() => this.#reset(new Error('the queue was not read in time')), reason === Bye.SHUTDOWN ? bye : drain)
     this.#enqueue(encodeBye(reason))
@@ -188,7 +188,7 @@ export class Link {
       return
     }
     if (this.state === 'hello') {
-      if (frame.type !== 'hello') throw new MalformedError('the first frame is no HELLO')
+      if (frame.type !== 'hello') throw new MalformedError('the first frame is not a HELLO')
       this.#onHello(frame.hello)
       return
     }
@@ -244,7 +244,7 @@ export class Link {
     }
   }
 
-  /** The other side has ended its direction, or the stream is gone. */
+  /** Handles the end of the other side's direction, or of the stream. */
   #onEnd = () => {
     if (this.state === 'hello' || this.state === 'up') {
       this.#reset(new Error('the stream ended without a BYE'))
@@ -288,7 +288,7 @@ export class Link {
     }
   }
 
-  /** One timer for both: silence that asks for a PING, and a PING without an answer. */
+  /** Sets the one timer: for a silence after which PING is sent, or for the answer to PING. */
   #watch () {
     clearTimeout(this.#timer)
     if (this.state !== 'up') return
@@ -305,7 +305,7 @@ export class Link {
     }
   }
 
-  /** The link carries nothing of ours from now on. `reason` is ours, `byeReason` the other's. */
+  /** Stops sending messages. `reason` is for our BYE; `byeReason` is that of the peer's. */
   #leave (state, reason) {
     const wasUp = this.state === 'up'
     clearTimeout(this.#timer)

@@ -1,7 +1,7 @@
-// Stands in for @multiformats/dns in pages, where that package asks strangers over HTTPS.
+// Replaces @multiformats/dns in pages, where that package would ask third parties over HTTPS.
 
 export const RecordType = {}
 
 export const dns = () => {
-  throw new Error('a page resolves no names')
+  throw new Error('a page cannot resolve names')
 }

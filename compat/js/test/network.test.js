@@ -53,7 +53,7 @@ test('limits of sizes are errors that name them', async t => {
   assert.equal(await a.peer.send('11'.repeat(20), 1), false)
 })
 
-test('it relays between two compiled peers, and shows in their path', async t => {
+test('it relays between two compiled peers, and is in their path', async t => {
   const j = await startPeer(t, { listen: [WS] })
   const [g, h] = await Promise.all([startRelay(t, 'none', j.addr), startRelay(t, 'none', j.addr)])
   await until(async () => j.peer.peers.length === 2 && (await g.peers()).length > 0, 'the links')
@@ -61,7 +61,7 @@ test('it relays between two compiled peers, and shows in their path', async t =>
   const message = await until(() => h.messages()[0], 'the message')
   assert.equal(message.from, g.id)
   assert.equal(message.data, 'over')
-  // The command line does not tell the path; one of our kind at the other end does.
+  // The command line does not print the path. A JS peer at the other end does.
   const a = await startPeer(t, { bootstrap: [j.addr] })
   await until(() => j.peer.peers.length === 3, 'the links')
   g.command({ send: { to: a.peer.idHex, data: 'and here' } })
@@ -84,8 +84,8 @@ test('it relays between two of its kind that cannot be dialled', async t => {
 
 test('a message crosses two compiled relays that it brought together', async t => {
   const [r, s] = [await startRelay(t, '0'), await startRelay(t, '0')]
-  // Each end has one link, which a network of this kind does not promise to find: a message
-  // goes to two peers at most that are no nearer.
+  // Each end has one link. The network does not promise that such peers reach each other: a
+  // message takes at most two detours.
   const a = await startPeer(t, { bootstrap: [r.addr], maxLinks: 1 })
   const b = await startPeer(t, { bootstrap: [s.addr], maxLinks: 1, privateKey: await keyNearer(s.id, r.id) })
   const j = await startPeer(t, { listen: [WS], bootstrap: [r.addr, s.addr] })
@@ -133,7 +133,7 @@ test('connect by an offer: to a compiled relay, to one of its kind, and to one t
   assert.ok(a.came.includes(far.id))
   await a.peer.connect(b.peer.id)
   assert.ok(a.came.includes(b.peer.idHex))
-  // The offerer can be dialled, the answerer cannot: the answerer dials.
+  // Only the offerer can be dialled, so the answerer dials.
   await b.peer.connect(c.peer.id)
   assert.ok(b.came.includes(c.peer.idHex))
   const none = await startRelay(t, 'none', relay.addr)
@@ -166,7 +166,7 @@ test('an own signed message is proved across two relays', async t => {
   assert.equal(message.proved, true)
 })
 
-test('destroy says goodbye, and the peers hear of it', async t => {
+test('destroy sends BYE, and the peers report it', async t => {
   const relay = await startRelay(t, '0')
   const a = await startPeer(t, { bootstrap: [relay.addr] })
   await linkedTo(relay, a)
@@ -175,7 +175,7 @@ test('destroy says goodbye, and the peers hear of it', async t => {
   await until(async () => (await relay.peers()).length === 0, 'the end')
 })
 
-test('destroy ends also after the node has stopped, and in the midst of a handshake', async t => {
+test('destroy also ends after the node has stopped, and during a handshake', async t => {
   const relay = await startRelay(t, '0')
   for (const stopFirst of [false, true]) {
     const a = await startPeer(t)
@@ -189,7 +189,7 @@ test('destroy ends also after the node has stopped, and in the midst of a handsh
   }
 })
 
-test('a bootstrap that is not there does no harm', async t => {
+test('an absent bootstrap has no effect', async t => {
   const first = await startRelay(t, '0')
   const a = await startPeer(t, { bootstrap: [first.addr.replace(/tcp\/\d+/, 'tcp/9'), first.addr] })
   await linked(a)
@@ -223,7 +223,7 @@ test('over webrtc-direct: it relays between two that only dial', async t => {
   assert.equal((await until(() => g.messages()[0], 'the message')).data, 'back')
 })
 
-test('over webrtc-direct: connect by an offer, where the record names that alone', async t => {
+test('over webrtc-direct: connect by an offer, where the record has only that', async t => {
   const relay = await startRelay(t, '0')
   const a = await startPeer(t, { bootstrap: [relay.addr], links: 0 })
   const b = await startPeer(t, { bootstrap: [relay.addr], links: 0, listen: [WEBRTC] })
@@ -237,7 +237,7 @@ test('a peer that makes its own node ends it', async t => {
   const peer = await PeerRelay.create({ bootstrap: [relay.addr], listen: [WS] })
   const [addr] = peer.addrs
   await until(() => peer.peers.length === 1, 'the link')
-  // What was queued is written first.
+  // Queued messages are written first.
   for (let i = 0; i < 3; i++) await peer.send(relay.id, i + 'x'.repeat(100_000))
   await peer.destroy()
   await until(() => relay.messages().length === 3, 'the messages')

@@ -9,7 +9,7 @@ import { startNode, until } from './helpers.js'
 
 const id = first => { const bytes = new Uint8Array(20).fill(1); bytes[0] = first; return bytes }
 
-/** An overlay whose peer only notes what it is told to send and to dial; a dial goes on until it is ended. */
+/** An overlay whose peer only records messages and dials. A dial lasts until the test ends it. */
 const setup = ({ self = id(0x80), links = [], record } = {}) => {
   const sent = []
   const dials = []
@@ -26,7 +26,7 @@ const setup = ({ self = id(0x80), links = [], record } = {}) => {
   return { overlay, sent, dials, self }
 }
 
-/** A peer with a key, and a record of an address at which nobody is. */
+/** A peer with a key, and a record of an unused address. */
 const stranger = async t => {
   const { peerId, components: { privateKey } } = await startNode(t)
   const multiaddrs = [multiaddr('/ip4/192.0.2.1/tcp/1/ws')]
@@ -38,7 +38,7 @@ const offerFrom = ({ id: from, key, record }) => ({ body: { from, key, record, t
 test('a forged offer does not end an offer to the peer that it names, a proved one does', async t => {
   for (const proved of [false, true]) {
     const other = await stranger(t)
-    // Both offer: the one of the lower id stands, if it is that peer's.
+    // Both offer: the offer of the lower id counts, if it is proved.
     const { overlay, sent, dials } = setup({ self: new Uint8Array(20).fill(0xff), record: new Uint8Array(8) })
     const linked = overlay.connect(other.id, 60_000)
     const [{ body: { token } }] = await until(() => sent.length > 0 && sent, 'our offer')
@@ -57,7 +57,7 @@ test('a forged offer does not end an offer to the peer that it names, a proved o
   }
 })
 
-test('dials for the offers of others are few at once, one for a peer, and take no place of our own', async t => {
+test('few dials for the offers of others run at once, one for a peer, and they take no place of our own dials', async t => {
   const { overlay, sent, dials } = setup()
   const [one, two, three, four, ours] = await Promise.all(Array.from({ length: 5 }, () => stranger(t)))
   const taken = []
@@ -65,11 +65,11 @@ test('dials for the offers of others are few at once, one for a peer, and take n
     taken.push(overlay.onOffer(offerFrom(offerer), true))
     await until(() => dials.length === taken.length, 'the dial')
   }
-  // These find no place. They are answered all the same.
+  // There is no place for these. They are still answered.
   for (const offerer of [one, four]) await overlay.onOffer(offerFrom(offerer), true)
   assert.equal(dials.length, 3)
   assert.deepEqual(sent.map(({ body: { to } }) => toHex(to)), [one, two, three, one, four].map(({ id }) => toHex(id)))
-  // One that is not proved is answered, and not dialled.
+  // An unproved one is answered, but not dialled.
   await overlay.onOffer(offerFrom(await stranger(t)), false)
   assert.equal(sent.length, 6)
 
@@ -88,7 +88,7 @@ test('dials for the offers of others are few at once, one for a peer, and take n
   await linked
 })
 
-test('an answer to an unproved question from afar has at most three times its bytes', async () => {
+test('the answer to an unproved forwarded question has at most three times its bytes', async () => {
   const links = Array.from({ length: 30 }, (_, i) => ({ id: id(i + 1), idHex: toHex(id(i + 1)) }))
   const { overlay, sent, self } = setup({ links })
   for (const flags of [0, Flag.CLOSEST]) {
@@ -102,10 +102,10 @@ test('an answer to an unproved question from afar has at most three times its by
         await overlay.onFind({ body, path, frame }, links[0], false)
         const { body: reply, route } = sent.pop()
         assert.deepEqual(reply.token, body.token)
-        // As the peer makes it of that: signed, with an Ed25519 key.
+        // As the peer sends it: signed, with an Ed25519 key.
         const bodyBytes = encodeBody({ ...reply, from: self, e2e: randomToken(), key: new Uint8Array(36) })
         const answer = encodeMessage({ hop: FULL_HOP, nonce: '9'.repeat(15), bodyBytes, route, sig: new Uint8Array(64), path: [self] })
-        // One that has no room for any id is sent all the same.
+        // An answer without room for an id is still sent.
         const least = flags === 0 ? 0 : 1
         const ids = reply.payload.length / 20
         assert.ok(ids === least || answer.length <= 3 * frame.length, `${answer.length} bytes to ${frame.length}, ${ids} ids`)
