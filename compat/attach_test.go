@@ -1,8 +1,10 @@
 package compat_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -42,6 +44,35 @@ func newAttached(t *testing.T, o compat.Options) (h host.Host, p *compat.PeerRel
 		s.Close()
 	})
 	return h, p, url
+}
+
+// TestAttachDialsByTLS checks that TLSClient of an attached peer is for wss:// URLs.
+func TestAttachDialsByTLS(t *testing.T) {
+	relay, err := compat.New(compat.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { relay.Close() })
+	s := httptest.NewTLSServer(relay.Handler())
+	t.Cleanup(s.Close)
+	h, err := libp2p.New(libp2p.NoListenAddrs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	var o compat.Options
+	o.Bootstraps = []string{"wss" + strings.TrimPrefix(s.URL, "https")}
+	o.TLSClient = &tls.Config{RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+	p, err := compat.Attach(h, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	linked := make(chan protocol.ID, 1)
+	p.OnPeer(func(id protocol.ID) { linked <- id })
+	if id := await(t, "link", linked); id != relay.ID() {
+		t.Errorf("linked with %v, want %v", id, relay.ID())
+	}
 }
 
 // A jsClient is a WebSocket client that sends what the npm package sends.

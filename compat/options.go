@@ -2,7 +2,6 @@ package compat
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/node"
@@ -39,8 +38,6 @@ func (e optionError) Is(target error) bool { return target == node.ErrOptions }
 // check returns the first mistake in the options that the node does not check.
 func (o *Options) check() error {
 	switch {
-	case o.Port != 0 && !o.Listen:
-		return optionError{fmt.Errorf("peer-relay: port %d: want Listen as well", o.Port)}
 	case o.Legacy != nil || o.WebRTC != nil:
 		return optionError{errors.New("peer-relay: Legacy and WebRTC: a PeerRelay makes its own; node.New takes others")}
 	case o.NoWebRTC:

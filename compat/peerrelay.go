@@ -60,8 +60,12 @@ func New(o Options) (*PeerRelay, error) {
 // Attach starts a peer on the caller's libp2p host, which stays open when the peer ends. It
 // opens no port for legacy peers. Handler serves them on the caller's HTTP server, and
 // Options.URLs are the URLs at which they find it.
+// Options.TLSClient is only for dialling wss:// URLs.
 func Attach(h host.Host, o Options) (*PeerRelay, error) {
-	return started(newPeerRelay(), o, func(no node.Options) (*node.Node, error) { return node.Attach(h, no) })
+	return started(newPeerRelay(), o, func(no node.Options) (*node.Node, error) {
+		no.TLSClient = nil // the legacy transport has it; those of the host have their own
+		return node.Attach(h, no)
+	})
 }
 
 func started(p *PeerRelay, o Options, newNode func(node.Options) (*node.Node, error)) (*PeerRelay, error) {

@@ -1,12 +1,12 @@
 // Package itest runs our peers against real peers that others wrote: the npm package
 // peer-relay@0.0.2 in Node and in Chromium, bare WebSockets, js-libp2p, and plain
-// go-libp2p hosts. The tests in this folder are those of one feature at a time.
+// go-libp2p hosts. Each test in this folder is of one feature.
 //
 //	go run ./itest/accept            go test ./itest/...
 //	        │                                │
 //	     accept/   long runs that print tables
 //	        │                                │
-//	     plays/    what happens, whoever plays the parts
+//	     plays/    what happens, for any cast of the parts
 //	        │                                │
 //	     measure/  what a relay costs: CPU time, memory, speed
 //	        │                                │

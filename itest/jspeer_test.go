@@ -10,7 +10,7 @@ import (
 	"github.com/peer-relay/peer-relay/itest/peers"
 )
 
-// TestJSPeer runs the tests of the peer that was written from SPEC.md alone: its codec
+// TestJSPeer runs the tests of the peer that was written from nothing but SPEC.md: its codec
 // against the golden vectors, its router, what it dials; and with our binary, over
 // WebSocket and webrtc-direct, the rules of links, and messages and offers.
 //

@@ -206,8 +206,8 @@ func (r *row) start(t *testing.T, d *peers.Driver, relay string, key crypto.Priv
 		case rowChannel:
 			signalled = true
 		case rowJS:
-			// Of the two neighbours of a peer the package's relays get copies, unless one alone is
-			// nearer to the target than the peer. These ids keep that from being the wrong one.
+			// A peer sends copies to both relays of the package beside it, unless only one of them is
+			// nearer to the target than the peer. With these ids that one is never the wrong one.
 			id := node.IDOf(peerID(t, rowKey(t, rowPrefix[[]int{0, 2, 3}[i]])))
 			if i == 1 {
 				id = r.nodes[0].ID()
@@ -299,7 +299,7 @@ func (r *row) await(t *testing.T, ctx context.Context, what string, done func() 
 	}
 }
 
-// story tells what the peers did, for a failure.
+// story reports what the peers did, for a failure.
 func (r *row) story() (text string) {
 	for i, n := range r.nodes {
 		stats := n.Router().Stats()
@@ -342,8 +342,8 @@ func (l rowLegacy) AcceptText(ctx context.Context, r *protocol.Router, c *node.T
 	l.WebSocket.AcceptText(ctx, r, c, c.First())
 }
 
-// A rowGater lets its node dial one peer over libp2p, so that no legacy link between two
-// peers of a row gives way to a native one.
+// A rowGater lets its node dial one peer over libp2p, so that no native link takes the
+// place of a legacy one between two peers of a row.
 type rowGater struct{ let peer.ID }
 
 func (g *rowGater) InterceptPeerDial(p peer.ID) bool                 { return p == g.let }

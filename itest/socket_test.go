@@ -155,8 +155,8 @@ func TestBittorrentDHT(t *testing.T) {
 
 	var dhts [nodes]*peers.NPMDHT
 	inParallel(t, nodes, func(i int) (err error) {
-		// What nodes tell each other of nodes has room for an IPv4 address and none for an
-		// id. So these few are all that most of them ever know.
+		// The lists of nodes that nodes send have room for an IPv4 address and none for an id.
+		// So these few are all that most of them ever know.
 		known := slices.DeleteFunc(slices.Clone(addresses[:wellKnown]), func(a peers.SocketAddress) bool { return a == addresses[i] })
 		dhts[i], err = sockets[i].DHT(ctx, addresses[i].Port, known)
 		return err

@@ -12,8 +12,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// TestJSLibp2pSpeaksFromTheSpec lets a peer that was written from SPEC.md alone, on
-// js-libp2p, talk through a node and with it.
+// TestJSLibp2pSpeaksFromTheSpec has a peer on js-libp2p that was written from nothing but
+// SPEC.md talk through a node and with it.
 func TestJSLibp2pSpeaksFromTheSpec(t *testing.T) {
 	harness.NeedNPM(t)
 	for _, transport := range []string{"ws", "webrtc-direct"} {

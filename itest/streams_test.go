@@ -36,14 +36,14 @@ import (
 )
 
 // A jsAndGo is two nodes with two relays between: near, a JS relay, our binary, far.
-// Nobody makes any other link.
+// There is no other link.
 type jsAndGo struct {
 	near, far *node.Node
 	relay     *peers.GoPeer // our binary
 	tap       *peers.Tap    // between near and the JS relay; nil: there is none
 }
 
-// dialThis dials legacy peers at one address, whomever else it hears of.
+// dialThis dials legacy peers at one address only.
 type dialThis struct {
 	peers.DialOnly
 	url string
@@ -116,7 +116,7 @@ func (c *lossy) WriteTo(p []byte, addr net.Addr) (int, error) {
 	return c.PacketConn.WriteTo(p, addr)
 }
 
-// There are no buffers to be set, which quic-go else complains of.
+// There are no buffers to be set; without these methods quic-go logs about that.
 func (*lossy) SetReadBuffer(int) error  { return nil }
 func (*lossy) SetWriteBuffer(int) error { return nil }
 

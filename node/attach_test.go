@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/connmgr"
@@ -53,6 +55,30 @@ func TestAttachTwice(t *testing.T) {
 	}
 	if _, err := Attach(start(t, Options{}).Host(), Options{}); !errors.Is(err, ErrOptions) {
 		t.Errorf("on the host of a node: %v, want ErrOptions", err)
+	}
+}
+
+// TestAttachAtOnce checks that one of several concurrent calls mounts its node.
+func TestAttachAtOnce(t *testing.T) {
+	for range 20 {
+		h := nodetest.StockHost(t)
+		var attached atomic.Int32
+		var calls sync.WaitGroup
+		for range 8 {
+			calls.Go(func() {
+				n, err := Attach(h, Options{})
+				if err == nil {
+					attached.Add(1)
+					t.Cleanup(func() { n.Close() })
+				} else if !errors.Is(err, ErrOptions) {
+					t.Error(err)
+				}
+			})
+		}
+		calls.Wait()
+		if n := attached.Load(); n != 1 {
+			t.Fatalf("%d nodes were mounted on one host", n)
+		}
 	}
 }
 

@@ -59,6 +59,9 @@ type Node struct {
 // New starts a node on its own libp2p host. The error matches ErrOptions if an option is
 // invalid, and syscall.EADDRINUSE if another program has the port, in TCP or in UDP.
 func New(o Options) (*Node, error) {
+	if err := checkNew(o); err != nil {
+		return nil, err
+	}
 	n := newNode(o)
 	var err error
 	if n.own, err = n.newHost(); err != nil {
@@ -77,10 +80,16 @@ func New(o Options) (*Node, error) {
 	return n, nil
 }
 
+// attaching is held from the look at a host to the handler that is mounted on it. Otherwise
+// two concurrent calls could both find the host free.
+var attaching sync.Mutex
+
 // Attach mounts a node on the caller's host: it handles the stream protocol and opens no port.
 // Close unmounts the node and leaves the host open. The error matches ErrOptions if an option
 // is invalid or only for a host that New makes, or if the host already has a node.
 func Attach(h host.Host, o Options) (*Node, error) {
+	attaching.Lock()
+	defer attaching.Unlock()
 	if err := checkAttach(h, o); err != nil {
 		return nil, err
 	}
@@ -94,6 +103,29 @@ func Attach(h host.Host, o Options) (*Node, error) {
 }
 
 // checkAttach returns the reason why a node cannot be mounted on a host, or nil.
+// checkNew returns an error about options that make no sense together, or for a host that New
+// makes.
+func checkNew(o Options) error {
+	switch {
+	case o.Port != 0 && !o.Listen:
+		return options.Wrong("node: port %d: want Listen as well", o.Port)
+	case o.Listen && o.Role == protocol.RoleLeaf:
+		return options.Wrong("node: a leaf has no port: Listen is set")
+	case o.MaxConns < 0:
+		return options.Wrong("node: MaxConns is %d, want at least 0", o.MaxConns)
+	case len(o.URLs) > 0:
+		return options.Wrong("node: URLs are those of an attached host")
+	}
+	return checkRole(o)
+}
+
+func checkRole(o Options) error {
+	if o.Role > protocol.RoleServer {
+		return options.Wrong("node: role %d is not known", o.Role)
+	}
+	return nil
+}
+
 func checkAttach(h host.Host, o Options) error {
 	if h == nil {
 		return options.Wrong("node: attach: the host is nil")
@@ -113,7 +145,7 @@ func checkAttach(h host.Host, o Options) error {
 	if slices.Contains(h.Mux().Protocols(), StreamProtocol) {
 		return options.Wrong("node: attach: the host already has a node")
 	}
-	return nil
+	return checkRole(o)
 }
 
 func newNode(o Options) *Node {

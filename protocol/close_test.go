@@ -37,3 +37,55 @@ func TestRefusedLinkEndsWithRouter(t *testing.T) {
 		}
 	})
 }
+
+// Close waits for a handler that runs.
+func TestCloseWaitsForAHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := quiet(1)
+		o.OnMessage = func(protocol.Message) { time.Sleep(time.Minute) }
+		r := must(protocol.NewRouter(o))
+		if err := r.Send(r.ID(), protocol.FormRaw, []byte("to itself")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		begun := time.Now()
+		r.Close()
+		if took := time.Since(begun); took < time.Minute {
+			t.Errorf("Close returned after %v, while a handler was running", took)
+		}
+	})
+}
+
+// A slowLink takes a minute to close.
+type slowLink struct{ protocol.Link }
+
+func (l slowLink) Close() error {
+	defer time.Sleep(time.Minute)
+	return l.Link.Close()
+}
+
+// Close waits for the Serve of a link, also of one that is refused.
+func TestCloseWaitsForServe(t *testing.T) {
+	for name, id := range map[string]protocol.ID{"served": {1}, "refused": quiet(1).ID} {
+		synctest.Test(t, func(t *testing.T) {
+			r := must(protocol.NewRouter(quiet(1)))
+			a, b := protocoltest.Pipe(protocol.LinkInfo{ID: id, Kind: protocol.LinkNative}, protocol.LinkInfo{}, protocoltest.PipeOptions{})
+			defer b.Close()
+			ended := false
+			go func() { // ends with r
+				r.Serve(t.Context(), slowLink{a})
+				ended = true
+			}()
+			synctest.Wait()
+			begun := time.Now()
+			r.Close()
+			if took := time.Since(begun); took < time.Minute {
+				t.Errorf("%s: Close returned after %v, while the link was being closed", name, took)
+			}
+			synctest.Wait()
+			if !ended {
+				t.Errorf("%s: Serve outlives Close", name)
+			}
+		})
+	}
+}

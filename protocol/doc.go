@@ -40,10 +40,10 @@
 //   - A message has at most [wire.MaxPayload] raw bytes or [wire.MaxText] bytes of JSON, so that
 //     every kind of peer can take it. It passes at most 19 relays.
 //   - A link queues 4 MiB or 8,192 frames, and all links together 48 MiB. If these are used up,
-//     each link may still queue 64 KiB. Beyond that Send returns ErrQueueFull, and relays drop
-//     the message and count it.
+//     each link may still queue 64 KiB, or one larger frame. Beyond that Send returns
+//     ErrQueueFull, and relays drop the message and count it.
 //   - 256 messages or 1 MiB wait for the first link, for up to a minute.
-//   - As many wait for a peer whose handshake is in progress, for up to a second.
+//   - 256 messages or 1 MiB wait for peers whose handshake is in progress, for up to a second.
 //   - 8,192 messages or 16 MiB wait for the application.
 //   - Forwarded messages are remembered for a minute, if 64 MiB suffice. Delivered ones are
 //     remembered for two minutes, if 32 MiB suffice.
@@ -69,8 +69,8 @@
 //     as a message that was forwarded or delivered;
 //   - have a signed message delivered as proved again under another nonce: each signed body
 //     has an end-to-end id;
-//   - block others' handshakes by a flood of forged offers: these evict only handshakes of the
-//     link that brings them;
+//   - block others' handshakes by a flood of forged offers: if there is no room, an offer
+//     evicts a handshake of the link that brought most of them;
 //   - evict others' entries from the delivery table: each link has a share of it;
 //   - fill the table of candidates, or have this peer dial many others: a list of peers counts
 //     only if this peer asked for it, up to eight peers of a source, and one dial of a source is

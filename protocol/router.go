@@ -35,7 +35,8 @@ type Options struct {
 
 	// Key, Sign and Verify prove ids. Key is the public key that hashes to ID. Verify
 	// returns the hash of key, and reports whether sig is its signature of data. Without
-	// Sign no message is signed. Without Verify no signature proves a message.
+	// Sign no message is signed. Without Verify no signature proves a message. Several
+	// goroutines call Sign and Verify concurrently.
 	Key    []byte
 	Sign   func(data []byte) (sig []byte, err error)
 	Verify func(key, data, sig []byte) (ID, bool)
@@ -67,8 +68,9 @@ type Options struct {
 	OnDialError func(Contact, error)
 
 	// Logger gets a line at debug level for each dropped message and for each change of a
-	// link. It gets a line at LevelTrace for each other step of a message, so that a lost
-	// message can be followed by its digest through the logs of all peers. Nil means no log.
+	// link. It gets a line at LevelTrace for each other step of a message, also for a dropped
+	// duplicate or loop, so that a lost message can be followed by its digest through the
+	// logs of all peers. Nil means no log.
 	Logger *slog.Logger
 
 	// Tracer is called for the same steps, from several goroutines. It must not block, and
@@ -251,7 +253,7 @@ func (r *Router) perform(actions []core.Action) {
 			select {
 			case r.drafts <- a.Draft:
 			default: // this peer cannot sign as fast as it is asked
-				r.drop(DropRate, nil)
+				r.enter(func(c *core.Core, now time.Duration) { c.NotComposed(now, a.Draft) })
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -134,9 +135,20 @@ func (r *Router) signalled(f *wire.Frame, proved bool) {
 	r.drop(DropUnsupported, f)
 }
 
+// maxAround is the most bytes of a frame that a Message keeps in memory beside its payload
+// and its extra.
+const maxAround = 1 << 10
+
+// newMessage returns a frame as the application gets it. A mailbox, and the application, count
+// the payload and the extra of a message that they keep. A hostile peer can put much around
+// them, in fields of a later version: such a frame is not kept.
 func newMessage(f *wire.Frame, proved bool) Message {
 	b := &f.Body
-	return Message{From: b.From, Kind: b.Kind, Form: b.Form, Payload: b.Payload, Extra: b.Extra, Proved: proved, Path: f.Path()}
+	m := Message{From: b.From, Kind: b.Kind, Form: b.Form, Payload: b.Payload, Extra: b.Extra, Proved: proved, Path: f.Path()}
+	if f.Size() > m.size()+maxAround {
+		m.Payload, m.Extra = bytes.Clone(m.Payload), bytes.Clone(m.Extra)
+	}
+	return m
 }
 
 // ListenPacket opens a datagram socket on a port of this peer. Port 0 means a random free port

@@ -7,5 +7,5 @@
 //	peer-relay version
 //
 // With --json each speaks one JSON object a line, on standard output and input; see
-// events.go. The exit statuses stand in main.go.
+// json.go. The exit statuses stand in main.go.
 package main

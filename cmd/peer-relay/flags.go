@@ -27,6 +27,7 @@ type flags struct {
 	wait    time.Duration  // for a first link
 	json    bool
 	verbose bool
+	version bool
 }
 
 // set returns the flags, which write into f.
@@ -42,7 +43,8 @@ func (f *flags) set() *flag.FlagSet {
 	set.BoolVar(&o.SignMessages, "sign", false, "sign every message, so that peers that understand signatures know its sender")
 	set.BoolVar(&o.ShowPeers, "show-peers", false, "show the ids of linked peers on the status page")
 	set.StringVar(&f.as, "as", "string", "send: what DATA is, `kind` string, json or bytes")
-	set.DurationVar(&f.wait, "timeout", linkTimeout, "send: how long to wait for a first link, a `duration`")
+	f.wait = linkTimeout
+	set.Var((*wait)(&f.wait), "timeout", "send: how long to wait for a first link, a `duration` such as 10s or 1m")
 	set.StringVar(&f.dht.Prefix, "dht", "", "join the kad-dht of this protocol `prefix`: "+dht.Prefix+" is that of this kind of peers,\nanother prefix that of another network (default: none)")
 	set.Var((*list)(&f.dht.Bootstraps), "dht-bootstrap", "a peer of the DHT, `multiaddr` with /p2p/…; may be repeated")
 	set.BoolVar(&f.dht.Closed, "dht-closed", false, "the DHT is in a closed network: tell and dial private and loopback addresses there")
@@ -54,6 +56,7 @@ func (f *flags) set() *flag.FlagSet {
 	set.Var((*list)(&w.Interfaces), "webrtc-interface", "the `name` of a network interface for legacy WebRTC; may be repeated (default: all)")
 	set.Var(portRange{&w.PortMin, &w.PortMax}, "webrtc-ports", "the UDP ports for legacy WebRTC, `MIN-MAX` (default: any that is free)")
 	set.BoolVar(&w.Loopback, "webrtc-loopback", false, "make legacy WebRTC links over the loopback interface also")
+	set.BoolVar(&f.version, "version", false, "print the version")
 	set.BoolVar(&f.verbose, "verbose", false, "log links, dials and drops on standard error")
 	return set
 }
@@ -63,6 +66,20 @@ type list []string
 
 func (l *list) String() string     { return strings.Join(*l, " ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
+
+// A wait is a flag that is a duration.
+type wait time.Duration
+
+func (w *wait) String() string { return time.Duration(*w).String() }
+
+func (w *wait) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return errors.New("want a duration such as 5s or 1m30s")
+	}
+	*w = wait(d)
+	return nil
+}
 
 // iceServers is a flag that is a STUN or TURN server: a URL, and for TURN a user's name
 // and password behind it.
@@ -133,7 +150,7 @@ func (f *flags) parse(args []string) (rest []string, err error) {
 		if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		} else if err != nil {
-			return nil, exitError{exitUsage, err}
+			return nil, wrongUsage("%s", twoDashes(err))
 		}
 		left := set.Args()
 		if n := len(args) - len(left); n > 0 && args[n-1] == "--" {
@@ -147,8 +164,15 @@ func (f *flags) parse(args []string) (rest []string, err error) {
 	return rest, nil
 }
 
+// twoDashes returns an error of package flag, which writes flags with one dash, as this
+// program writes them.
+func twoDashes(err error) string {
+	text := strings.Replace(err.Error(), "flag provided but not defined: -", "there is no flag --", 1)
+	return strings.Replace(text, " for flag -", " for --", 1)
+}
+
 // joins reports whether the flags name a way into a network. options says what is wrong
-// with --dht-bootstrap alone.
+// about --dht-bootstrap without --dht.
 func (f *flags) joins() bool { return len(f.peer.Bootstraps) > 0 || len(f.dht.Bootstraps) > 0 }
 
 func (p *program) printUsage(w io.Writer) {

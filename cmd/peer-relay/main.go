@@ -8,7 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/peer-relay/peer-relay/node"
@@ -17,7 +17,7 @@ import (
 // Exit statuses.
 const (
 	exitOK      = 0
-	exitFailure = 1 // something went wrong that is none of the following
+	exitFailure = 1 // any other failure
 	exitUsage   = 2 // a flag, an argument, a URL, a key file or an id is wrong
 	exitInUse   = 3 // another program has the port
 	exitNoLink  = 4 // send: no peer answered in time
@@ -61,7 +61,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// signalContext gives a context that the first SIGINT or SIGTERM ends; the second
+// signalContext returns a context that the first SIGINT or SIGTERM ends; the second
 // ends the program.
 func signalContext() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -76,7 +76,7 @@ func signalContext() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// run does what the arguments say and gives the exit status.
+// run does what the arguments say and returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{args: args, stdin: stdin, stdout: stdout, stderr: stderr}
 	err := p.run(ctx)
@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		p.printUsage(stdout)
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "peer-relay: %v\n", err)
+	fmt.Fprintln(stderr, "peer-relay:", strings.TrimPrefix(err.Error(), "peer-relay: "))
 	var status exitError
 	switch {
 	case errors.As(err, &status):
@@ -120,12 +120,14 @@ func (p *program) run(ctx context.Context) error {
 	if len(rest) > 0 {
 		command = rest[0]
 	}
+	if p.flags.version {
+		command = "version"
+	}
 	switch command {
 	case "":
 		return wrongUsage("want a PORT, or a command")
 	case "version":
-		fmt.Fprintln(p.stdout, version())
-		return nil
+		return p.printVersion()
 	case "help":
 		return flag.ErrHelp
 	case "send":
@@ -134,12 +136,4 @@ func (p *program) run(ctx context.Context) error {
 		return p.listen(ctx, rest[1:])
 	}
 	return p.serve(ctx, rest)
-}
-
-// version gives the module's version, as the go command has recorded it.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "dev"
 }

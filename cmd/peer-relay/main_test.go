@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,7 +63,9 @@ func TestWrongUsage(t *testing.T) {
 		says   string
 	}{
 		{"", exitUsage, "want a PORT"},
-		{"--frobnicate", exitUsage, "frobnicate"},
+		{"--frobnicate", exitUsage, "there is no flag --frobnicate"},
+		{"send --timeout 5x", exitUsage, "--timeout: want a duration such as 5s"},
+		{"send --timeout 0", exitUsage, "--timeout: want a duration such as 5s"},
 		{"--dht-closed 1", exitUsage, "--dht /peer-relay"},
 		{"--dht peer-relay none", exitUsage, "begin with a slash"},
 		{"8001 --frobnicate", exitUsage, "frobnicate"},
@@ -95,7 +98,8 @@ func TestWrongUsage(t *testing.T) {
 		{"send --timeout 50ms --dht /acme --dht-bootstrap /ip4/127.0.0.1/tcp/" + port + "/ws/p2p/12D3KooWRawPbxPtP1eZaJpumGnyWX2DcUyd3RQnydr3eAto4Az7 " + id, exitNoLink, "no peer was found within 50ms"},
 		{"send --bootstrap ws://127.0.0.1:1 xyz hello", exitUsage, "xyz"},
 		{"send --bootstrap ws://127.0.0.1:1 --as sound " + id + " hello", exitUsage, "sound"},
-		{"send --timeout 50ms --bootstrap ws://127.0.0.1:" + port + " " + id + " hello", exitNoLink, ""},
+		{"send --timeout 50ms --bootstrap ws://127.0.0.1:" + port + " " + id + " hello", exitNoLink, "within 50ms"},
+		{"send --timeout 1s --bootstrap ws://127.0.0.1:1 " + id + " hello", exitNoLink, "no answer within 1s: dial ws://127.0.0.1:1: "},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			status, stdout, stderr := runOnce(t, "", strings.Fields(test.args)...)
@@ -116,8 +120,10 @@ func TestHelpAndVersion(t *testing.T) {
 			t.Errorf("%s: status %d, %q", args, status, stdout)
 		}
 	}
-	if status, stdout, _ := runOnce(t, "", "version"); status != exitOK || strings.TrimSpace(stdout) == "" {
-		t.Errorf("version: status %d, %q", status, stdout)
+	for _, arg := range []string{"version", "--version"} {
+		if status, stdout, _ := runOnce(t, "", arg); status != exitOK || strings.TrimSpace(stdout) == "" {
+			t.Errorf("%s: status %d, %q", arg, status, stdout)
+		}
 	}
 }
 
@@ -169,9 +175,48 @@ func TestWebRTCFlags(t *testing.T) {
 	}
 }
 
+// A log is what a child writes to standard error.
+type log struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// TestVerbose checks that a message that goes nowhere leaves a line with its reason, and
+// no line without --verbose.
+func TestVerbose(t *testing.T) {
+	for _, verbose := range []bool{true, false} {
+		args := []string{"0", "--host", "127.0.0.1", "--json"}
+		if verbose {
+			args = append(args, "--verbose")
+		}
+		relay := startChild(t, args...)
+		url := relay.text(relay.ready["ws"])
+		if status, _, stderr := runOnce(t, "", "send", "--bootstrap", url, strings.Repeat("11", 20), "lost"); status != exitOK {
+			t.Fatalf("status %d, %q", status, stderr)
+		}
+		relay.await("disconnect") // all that the sender sent has come
+		if said := strings.Contains(relay.log.String(), "reason=no_route"); said != verbose {
+			t.Errorf("verbose %v, and the log is %q", verbose, relay.log.String())
+		}
+	}
+}
+
 // A child is the command run with --json.
 type child struct {
 	t      *testing.T
+	log    log
 	in     *io.PipeWriter
 	lines  chan map[string]json.RawMessage
 	status chan int
@@ -184,7 +229,7 @@ func startChild(t *testing.T, args ...string) *child {
 	outR, outW := io.Pipe()
 	c := &child{t: t, in: inW, lines: make(chan map[string]json.RawMessage, 1000), status: make(chan int, 1)}
 	go func() { // ends when run has: it closes outW
-		c.status <- run(context.Background(), append([]string{"--json"}, args...), inR, outW, io.Discard)
+		c.status <- run(context.Background(), append([]string{"--json"}, args...), inR, outW, &c.log)
 		outW.Close()
 	}()
 	go func() { // ends with outW

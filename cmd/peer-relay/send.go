@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -11,7 +12,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// send sends one message and ends as soon as it is on its way.
+// send sends one message and ends when it has left: peer-relay send ID [DATA|-].
 func (p *program) send(ctx context.Context, args []string) error {
 	if len(args) == 0 || len(args) > 2 {
 		return wrongUsage("send: want ID [DATA], have %d arguments", len(args))
@@ -54,7 +55,10 @@ func (p *program) send(ctx context.Context, args []string) error {
 	case <-timer.C:
 		select {
 		case err := <-lastErr:
-			return exitError{exitNoLink, err}
+			if why := errors.Unwrap(err); why != nil { // without the promise to try again
+				err = why
+			}
+			return exitError{exitNoLink, fmt.Errorf("send: no answer within %v: %w", p.flags.wait, err)}
 		default:
 			return exitError{exitNoLink, fmt.Errorf("send: no peer was found within %v: %w", p.flags.wait, context.DeadlineExceeded)}
 		}
@@ -69,7 +73,7 @@ func offer[T any](c chan T, v T) {
 	}
 }
 
-// readData gives the message: the argument, or with "-" all of standard input.
+// readData returns the message: the argument, or with "-" all of standard input.
 // Without either it has no value.
 func (p *program) readData(args []string) (any, error) {
 	if len(args) == 0 {

@@ -28,6 +28,7 @@ const (
 	maxOffers   = 6   // connections in the making that this peer wants
 	maxAnswers  = 12  // connections in the making that others want
 	maxRTCLinks = 512 // connections that others wanted, from their making to their end
+	maxWaiting  = 64  // connections that wait for a silent peer
 	maxAttempts = 64  // attempts, with those that wait for a place
 	maxSignals  = 64  // signals of one attempt that wait to be taken, one description among them
 
@@ -158,7 +159,7 @@ func (w *WebRTC) Signal(r *protocol.Router, s protocol.Signal) {
 	select {
 	case a.signals <- sig:
 		a.described = a.described || sig.Candidate == nil
-	default: // no simple-peer has so much to say
+	default: // no simple-peer sends as many
 	}
 }
 
@@ -191,10 +192,8 @@ func (a *attempt) connect(ctx context.Context) (l *rtcLink, err error) {
 		return nil, context.Cause(ctx)
 	}
 	defer func() {
-		if err == nil {
+		if err == nil || !a.w.task(func() { a.w.pause(slotPause); <-slots }) {
 			<-slots
-		} else {
-			time.AfterFunc(slotPause, func() { <-slots })
 		}
 	}()
 	// Nothing is said to a peer that has a link; while the signals fly another one may
@@ -239,6 +238,16 @@ func (a *attempt) connect(ctx context.Context) (l *rtcLink, err error) {
 	}
 }
 
+// pause waits, unless the transport closes.
+func (w *WebRTC) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.ctx.Done():
+	}
+}
+
 // claim asks for the place of the link. An attempt that ends meanwhile says why: that it
 // yields is no failure.
 func (a *attempt) claim(ctx context.Context, info protocol.LinkInfo) (release func(), err error) {
@@ -269,7 +278,7 @@ func (a *attempt) link(ctx context.Context, c *rtcConn) (*rtcLink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.w.newLink(c, a.r.ID(), info, release), nil
+	return a.w.newLink(c, a.r, info, release), nil
 }
 
 // awaitOffer waits for the offer. Its candidates may have come another way, and sooner.
@@ -394,7 +403,7 @@ func (a *attempt) take(c *rtcConn, s rtcSignal) error {
 		a.settled.Store(true)
 		return a.describeRemote(c, s)
 	}
-	return nil // a second description is nobody's
+	return nil // a second description belongs to no connection
 }
 
 func (a *attempt) sendCandidate(c *webrtc.ICECandidate) {

@@ -32,7 +32,7 @@ func TestSignalFlood(t *testing.T) {
 		`{"candidate":{"candidate":"candidate:junk","sdpMid":"9"}}`,
 		`{"type":"offer","sdp":"`+strings.Replace(testSDP, "a=ice-ufrag:abcdefgh\\r\\n", "", 1)+`"}`,
 	)
-	endless := `{"type":"offer","sdp":"` + testSDP + `"}` // nobody is there to complete it
+	endless := `{"type":"offer","sdp":"` + testSDP + `"}` // no peer is there to complete it
 	before := runtime.NumGoroutine()
 	most := 0
 	for range times {
@@ -68,7 +68,7 @@ func TestSignalFlood(t *testing.T) {
 }
 
 // While our own offer is pending, that of the peer counts only if its id is the lower
-// one; then ours is given up and theirs is answered.
+// one; then ours is abandoned and theirs is answered.
 func TestSignalGlare(t *testing.T) {
 	rtc, err := NewWebRTC(WebRTCOptions{Loopback: true})
 	if err != nil {

@@ -65,9 +65,16 @@
 //
 // # The other end of a data channel
 //
-// A JS peer that writes to a closing channel crashes: simple-peer throws, and no handler
-// catches it. It answers each message. So this side leaves the channel open for another 200 ms
-// after its last message before it closes it, and never sends a signal to a peer that already
-// has a link. JS never reports that a channel is gone, and keeps sending into it. After a link
-// to a JS peer is lost, only the Go side notices.
+// A JS peer answers each message, and does not expect a channel to close in the meantime. So this
+// side leaves the channel open for another 200 ms after its last message before it closes it. It
+// never sends a signal to a peer that already has a link.
+//
+// JS never drops a link by WebRTC. A page whose channel has closed keeps the link, sends all
+// messages for the peer into it, and accepts no other link from that peer. So a connection whose
+// peer falls silent is not closed. It leaves routing at once, and is a link again if the peer
+// comes back within 30 s. A page that was linked with a Go peer cannot send to that peer after it
+// ended and came back with its key, until the page is reloaded. Relays do not help, since the page
+// does not ask them. A peer that often restarts under one id, and must hear pages, should make
+// no such links, by compat.Options.NoWebRTC or --no-webrtc. Then pages send to it by relays, or
+// by its port.
 package legacy

@@ -21,10 +21,14 @@ import (
 const (
 	// iceDisconnected is the time without any packet from a peer after which its link ends.
 	iceDisconnected = 5 * time.Second
-	// iceFailed is the time after that for which the connection is still tried.
-	iceFailed = 10 * time.Second
+	// iceFailed is the time after that for which the connection may come back. Chromium ends
+	// one after 18 s.
+	iceFailed = 25 * time.Second
 	// iceKeepAlive is the interval of keepalives on an idle connection.
 	iceKeepAlive = 2 * time.Second
+	// rtoMax bounds the pause between two tries to send the same bytes, so that what waited
+	// for a silent peer is sent soon after it lives again.
+	rtoMax = 2 * time.Second
 )
 
 // newAPI sets w.api, and w.mux if the connections share a port. The options have passed Check.
@@ -36,6 +40,7 @@ func (w *WebRTC) newAPI(o WebRTCOptions) error {
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeQueryOnly) // Chromium hides its addresses behind such names
 	s.SetPrflxAcceptanceMinWait(0)                          // pion would wait 1 s for a better one
 	s.SetICETimeouts(iceDisconnected, iceFailed, iceKeepAlive)
+	s.SetSCTPRTOMax(rtoMax)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	s.DisableActiveTCP(true)
 	s.SetIncludeLoopbackCandidate(true) // the filter decides

@@ -15,8 +15,14 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// An rtcConn is a PeerConnection and the one data channel that it is for.
+// An rtcConn is a PeerConnection and the one data channel that it is for. It outlives the
+// link over it: when its peer falls silent the link ends at once, so that messages take
+// other ways, and the connection waits until ICE has failed. If the peer lives again before,
+// there is a new link. A JS peer needs that: it keeps a channel that has closed among its
+// links for ever, sends all that is for this peer into it, and takes no other.
 type rtcConn struct {
+	// Fixed from the start.
+	w          *WebRTC
 	pc         *webrtc.PeerConnection
 	opened     chan struct{}             // closed when the channel is open
 	candidates chan *webrtc.ICECandidate // of this side
@@ -26,6 +32,9 @@ type rtcConn struct {
 	mu      sync.Mutex
 	channel *webrtc.DataChannel
 	raw     datachannel.ReadWriteCloserDeadliner // the channel once it is open
+	router  *protocol.Router                     // of the links, nil until there is one
+	link    *rtcLink                             // the latest
+	waits   bool                                 // for its peer, after link; it has a place in w.waiting
 	err     error                                // why it ended; io.EOF: the peer closed it
 }
 
@@ -60,13 +69,17 @@ func (w *WebRTC) connection(wanted bool) (_ *rtcConn, err error) {
 		return nil, err
 	}
 	c := &rtcConn{
-		pc: pc, opened: make(chan struct{}), candidates: make(chan *webrtc.ICECandidate, maxCandidates),
+		w: w, pc: pc, opened: make(chan struct{}), candidates: make(chan *webrtc.ICECandidate, maxCandidates),
 		low: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	pc.OnICEConnectionStateChange(func(s webrtc.ICEConnectionState) {
-		switch s {
-		case webrtc.ICEConnectionStateDisconnected, webrtc.ICEConnectionStateFailed:
-			c.end(fmt.Errorf("the connection is %v", s))
+		switch why := fmt.Errorf("the connection is %v", s); s {
+		case webrtc.ICEConnectionStateConnected, webrtc.ICEConnectionStateCompleted:
+			c.resume()
+		case webrtc.ICEConnectionStateDisconnected:
+			c.fallSilent(why)
+		case webrtc.ICEConnectionStateFailed:
+			c.end(why)
 		}
 	})
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
@@ -146,6 +159,83 @@ func (c *rtcConn) end(err error) {
 	if c.raw != nil {
 		c.raw.SetReadDeadline(past)
 	}
+	c.stopWaiting()
+}
+
+// fallSilent takes that nothing comes from the peer any more. While the connection is made
+// that is the end of it.
+func (c *rtcConn) fallSilent(why error) {
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	if l == nil {
+		c.end(why)
+	} else {
+		l.cut(why)
+	}
+}
+
+// leave takes that a link is closed, and ends the connection with it, unless the link was cut
+// and there is room to wait for the peer.
+func (c *rtcConn) leave(l *rtcLink) {
+	c.mu.Lock()
+	if l.left {
+		c.mu.Unlock()
+		return
+	}
+	l.left = true
+	if c.err == nil && l.isCut() {
+		select {
+		case c.w.waiting <- struct{}{}:
+			c.waits = true
+		default:
+		}
+	}
+	waits := c.waits
+	c.mu.Unlock()
+	if waits {
+		c.resume() // the peer may live again already
+	} else {
+		c.end(net.ErrClosed)
+	}
+}
+
+// stopWaiting frees the place. c.mu is held.
+func (c *rtcConn) stopWaiting() {
+	if c.waits {
+		c.waits = false
+		<-c.w.waiting
+	}
+}
+
+// resume makes a new link if the connection waits for its peer, the peer lives, and
+// nothing reads from the link before.
+func (c *rtcConn) resume() {
+	connected := c.isConnected()
+	c.mu.Lock()
+	again := connected && c.waits && !c.link.isRead()
+	if again {
+		c.stopWaiting()
+	}
+	c.mu.Unlock()
+	if again && !c.w.task(c.relink) { // ends with the link
+		c.end(protocol.ErrClosed)
+	}
+}
+
+// relink serves a new link like the one before.
+func (c *rtcConn) relink() {
+	c.mu.Lock()
+	r, info := c.router, c.link.info
+	c.mu.Unlock()
+	info.Addr = c.remote()
+	release, err := r.Claim(c.w.ctx, info)
+	if err != nil {
+		c.w.log.Debug("no WebRTC link again", "peer", info.ID.Short(), "err", err)
+		c.end(err)
+		return
+	}
+	r.Serve(c.w.ctx, c.w.newLink(c, r, info, release)) // it logs why the link ended
 }
 
 func (c *rtcConn) why() error {
@@ -154,7 +244,7 @@ func (c *rtcConn) why() error {
 	return c.err
 }
 
-// remote gives the address at the other end.
+// remote returns the address at the other end.
 func (c *rtcConn) remote() string {
 	pair, err := c.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
 	if err != nil || pair == nil {
@@ -163,11 +253,13 @@ func (c *rtcConn) remote() string {
 	return net.JoinHostPort(pair.Remote.Address, strconv.Itoa(int(pair.Remote.Port)))
 }
 
-// alive reports whether the peer gave signs of life in the last seconds.
-func (c *rtcConn) alive() bool {
+// alive reports whether something came from the peer in the last seconds.
+func (c *rtcConn) alive() bool { return c.isConnected() && c.why() == nil }
+
+func (c *rtcConn) isConnected() bool {
 	switch c.pc.ICEConnectionState() {
 	case webrtc.ICEConnectionStateConnected, webrtc.ICEConnectionStateCompleted:
-		return c.why() == nil
+		return true
 	}
 	return false
 }

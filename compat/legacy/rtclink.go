@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -47,23 +46,65 @@ type rtcLink struct {
 
 	small []byte // owned by the reader
 
+	gone chan struct{} // closed when the link is cut
+	left bool          // Close was called; guarded by conn.mu
+
 	mu      sync.Mutex
 	byed    bool   // a bye was written
-	release func() // gives the claim back
+	read    bool   // ReadFrame waits for a message
+	why     error  // why the link was cut, nil until then
+	release func() // of the claim
 }
 
-func (w *WebRTC) newLink(c *rtcConn, self protocol.ID, info protocol.LinkInfo, release func()) *rtcLink {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return &rtcLink{
-		jsonLink: jsonLink{self: self, info: info},
-		w:        w, conn: c, channel: c.channel, raw: c.raw, small: make([]byte, channelBuffer), release: release,
+// newLink makes the next link over a connection.
+func (w *WebRTC) newLink(c *rtcConn, r *protocol.Router, info protocol.LinkInfo, release func()) *rtcLink {
+	l := &rtcLink{
+		jsonLink: jsonLink{self: r.ID(), info: info},
+		w:        w, conn: c, small: make([]byte, channelBuffer), gone: make(chan struct{}), release: release,
 	}
+	c.mu.Lock()
+	l.channel, l.raw = c.channel, c.raw
+	c.router, c.link = r, l
+	if c.err == nil {
+		l.raw.SetReadDeadline(time.Time{}) // it was over for the link before
+	}
+	c.mu.Unlock()
+	if !c.alive() { // it fell silent, or ended, while the link was made
+		l.cut(errSilent)
+	}
+	return l
+}
+
+var errSilent = errors.New("the connection is silent")
+
+// cut ends the link, and not the connection.
+func (l *rtcLink) cut(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.why == nil {
+		l.why = why
+		close(l.gone)
+		l.raw.SetReadDeadline(past)
+	}
+}
+
+// isCut reports whether the link was cut, and its peer was not told of an end of it.
+func (l *rtcLink) isCut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.why != nil && !l.byed
+}
+
+// isRead reports whether a call of ReadFrame may still take a message from the channel.
+func (l *rtcLink) isRead() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.read
 }
 
 // Close implements protocol.Link.
 func (l *rtcLink) Close() error {
-	l.conn.end(net.ErrClosed)
+	l.conn.leave(l)
 	l.mu.Lock()
 	release := l.release
 	l.release = nil
@@ -79,6 +120,10 @@ func (l *rtcLink) ReadFrame() (*wire.Frame, error) {
 	if f := l.held(); f != nil {
 		return f, nil
 	}
+	if !l.beginRead() {
+		return l.ended()
+	}
+	defer l.endRead()
 	n, _, err := l.raw.ReadDataChannel(l.small)
 	if err == nil {
 		b := l.w.texts.get()
@@ -106,6 +151,24 @@ func (l *rtcLink) ReadFrame() (*wire.Frame, error) {
 	}
 }
 
+// beginRead reports whether a message may be read.
+func (l *rtcLink) beginRead() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.read = l.why == nil
+	return l.read
+}
+
+func (l *rtcLink) endRead() {
+	l.mu.Lock()
+	l.read = false
+	wasCut := l.why != nil
+	l.mu.Unlock()
+	if wasCut {
+		l.conn.resume() // which waits for this reader
+	}
+}
+
 // frame makes the frame of a message.
 func (l *rtcLink) frame(text []byte, b *textBuffers) (*wire.Frame, error) {
 	if l.info.Opener != "" && strings.HasPrefix(string(text[:min(len(text), len(byeText))]), byeText) {
@@ -122,8 +185,11 @@ func (l *rtcLink) ended() (*wire.Frame, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.byed {
+	switch {
+	case l.byed:
 		return nil, io.EOF
+	case l.why != nil:
+		return nil, fmt.Errorf("read from %s: %w", l.info.Addr, l.why)
 	}
 	return wire.NewBye(wire.ByeNormal), nil
 }
@@ -169,7 +235,7 @@ func (l *rtcLink) writeText(appendText func([]byte) ([]byte, error)) error {
 // errStalled says that a peer takes nothing.
 var errStalled = errors.New("the peer takes no messages")
 
-// await waits until at most so many bytes are on their way.
+// await waits until at most most bytes are in flight.
 func (l *rtcLink) await(most uint64, patience time.Duration) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -178,6 +244,8 @@ func (l *rtcLink) await(most uint64, patience time.Duration) error {
 		case <-l.conn.low:
 		case <-l.conn.ended:
 			return l.conn.why()
+		case <-l.gone:
+			return errSilent
 		case <-timer.C:
 			return errStalled
 		}
@@ -206,6 +274,7 @@ func (l *rtcLink) writeBye(reason wire.ByeReason) error {
 		defer linger.Stop()
 		select {
 		case <-linger.C:
+		case <-l.gone:
 		case <-l.conn.ended:
 		}
 	}

@@ -20,7 +20,7 @@ import (
 // networks that this machine is in.
 type WebRTCOptions struct {
 	// ICEServers are STUN and TURN servers, which peers behind a NAT need to find each
-	// other. There are none by default: a server learns who connects with whom.
+	// other. There are none by default: a server learns which peers connect with each other.
 	ICEServers []ICEServer
 
 	// PortMin and PortMax bound the UDP ports that are used, 0 and 0: any that is free.
@@ -46,7 +46,7 @@ type WebRTCOptions struct {
 	// dialled. Nil means that none may. PeerRelay sets it.
 	MayDial func(netip.Addr) bool
 
-	// Logger hears of attempts at debug level. Nil means no log. PeerRelay sets it.
+	// Logger gets a line for each attempt at debug level. Nil means no log. PeerRelay sets it.
 	Logger *slog.Logger
 }
 
@@ -66,8 +66,8 @@ type ICEServer struct {
 //	both            send candidates while they are found, until the channel is open
 //
 // A link has no hello, the ids are those of the signals. It ends when nothing came
-// from the peer for 5 s. What was written to it until then may be lost; later messages go
-// by relays.
+// from the peer for 5 s. Messages that were written to it until then may be lost; later
+// ones go by relays. If something comes within another 25 s, there is a link again.
 type WebRTC struct {
 	// Fixed after NewWebRTC.
 	api      *webrtc.API
@@ -76,8 +76,9 @@ type WebRTC struct {
 	ctx      context.Context // done when the transport closes
 	stop     context.CancelFunc
 	offers   chan struct{} // holds a token for each connection that is being made
-	answers  chan struct{} // likewise, for those that others asked for
+	answers  chan struct{} // the same, for those that others asked for
 	links    chan struct{} // and for all of these, until they have ended
+	waiting  chan struct{} // and for each connection that waits for a silent peer
 	loopback bool
 	mayDial  func(netip.Addr) bool
 	mux      *portMux      // nil means that each connection has its own ports
@@ -137,7 +138,7 @@ func NewWebRTC(o WebRTCOptions) (*WebRTC, error) {
 	}
 	w := &WebRTC{
 		log: o.Logger, loopback: o.Loopback, mayDial: o.MayDial, timeout: rtcTimeout,
-		offers: make(chan struct{}, maxOffers), answers: make(chan struct{}, maxAnswers), links: make(chan struct{}, maxRTCLinks),
+		offers: make(chan struct{}, maxOffers), answers: make(chan struct{}, maxAnswers), links: make(chan struct{}, maxRTCLinks), waiting: make(chan struct{}, maxWaiting),
 		attempts: make(map[protocol.ID]*attempt), resting: make(map[protocol.ID]time.Time),
 	}
 	if w.log == nil {

@@ -129,6 +129,7 @@ func (s spy) Dial(ctx context.Context, r *protocol.Router, c protocol.Contact) (
 // whose scripts are too old for its browser, is never a link, and that messages take other
 // links.
 func TestWebRTCMute(t *testing.T) {
+	t.Parallel()
 	p := newRTCPair(t, func(p *simplePeer) { p.mute = true })
 	p.Connect(p.js.ID())
 	wait(t, "channel", p.js.opened)
@@ -163,8 +164,9 @@ func (m *mortal) ReadFrom(b []byte) (n int, from net.Addr, err error) {
 	}
 }
 
-// TestWebRTCDeadPeer checks that the link to a killed process, which sends no bye, ends.
-func TestWebRTCDeadPeer(t *testing.T) {
+// newMortalPair returns a pair whose simplePeer has a link over a mortal socket.
+func newMortalPair(t *testing.T) (*rtcPair, *mortal) {
+	t.Helper()
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -173,9 +175,88 @@ func TestWebRTCDeadPeer(t *testing.T) {
 	p := newRTCPair(t, func(p *simplePeer) { p.socket = socket })
 	p.Connect(p.js.ID())
 	wait(t, "link", p.ups)
+	return p, socket
+}
+
+// silence kills a socket, and waits for the end of the link.
+func (p *rtcPair) silence(t *testing.T, socket *mortal) {
+	t.Helper()
 	socket.dead.Store(true)
 	if err := wait(t, "end of the link", p.downs); err == nil || !strings.Contains(err.Error(), "disconnected") {
 		t.Errorf("the link ended by %v", err)
+	}
+}
+
+// TestWebRTCDeadPeer checks that the link to a killed process, which sends no bye, ends, and
+// that its connection waits until the transport closes.
+func TestWebRTCDeadPeer(t *testing.T) {
+	t.Parallel()
+	p, socket := newMortalPair(t)
+	p.silence(t, socket)
+	until(t, "a connection that waits", func() bool { return len(p.rtc.waiting) == 1 })
+	if err := p.rtc.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.rtc.waiting); n != 0 {
+		t.Errorf("%d connections wait in a transport that is closed", n)
+	}
+}
+
+// TestWebRTCPeerComesBack checks that a peer that was suspended, or out of radio reach, has its
+// link again over the same channel, and that what it sent in the meantime arrives.
+func TestWebRTCPeerComesBack(t *testing.T) {
+	t.Parallel()
+	p, socket := newMortalPair(t)
+	channel := wait(t, "channel", p.js.opened)
+	for _, text := range []string{"once", "twice"} {
+		p.silence(t, socket)
+		p.js.send(channel, string(jsUser(p.js.ID(), p.ID(), text, `"`+text+`"`)))
+		socket.dead.Store(false)
+		if up := wait(t, "link again", p.ups); up.ID != p.js.ID() || up.Kind != protocol.LinkWebRTC {
+			t.Errorf("the link is %+v", up)
+		}
+		if m := wait(t, "message of before", p.messages); string(m.Payload) != `"`+text+`"` {
+			t.Errorf("got %s", m.Payload)
+		}
+		p.js.send(channel, string(jsUser(p.js.ID(), p.ID(), text+" more", `"more"`)))
+		if m := wait(t, "message", p.messages); string(m.Payload) != `"more"` || len(m.Path) != 1 {
+			t.Errorf("got %s by %v", m.Payload, m.Path)
+		}
+		if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"answer `+text+`"`)); err != nil {
+			t.Fatal(err)
+		}
+		p.js.read("answer " + text)
+	}
+	if len(p.rtc.waiting) != 0 {
+		t.Errorf("%d connections wait", len(p.rtc.waiting))
+	}
+	if len(p.js.closed) > 0 || len(p.js.opened) > 0 {
+		t.Error("the channel is another one")
+	}
+	// An end that the application asked for leaves nothing that waits.
+	p.Disconnect(p.js.ID())
+	wait(t, "end of the channel", p.js.closed)
+	if err := wait(t, "end of the link", p.downs); err != nil && !errors.Is(err, protocol.ErrDisconnected) {
+		t.Errorf("the link ended by %v", err)
+	}
+	if len(p.rtc.waiting) != 0 {
+		t.Errorf("%d connections wait after Disconnect", len(p.rtc.waiting))
+	}
+}
+
+// TestWebRTCWaitingIsBounded checks that maxWaiting bounds the connections that wait for their
+// peers.
+func TestWebRTCWaitingIsBounded(t *testing.T) {
+	t.Parallel()
+	p, socket := newMortalPair(t)
+	for range maxWaiting {
+		p.rtc.waiting <- struct{}{}
+	}
+	p.silence(t, socket)
+	socket.dead.Store(false)
+	wait(t, "end of the channel", p.js.closed)
+	if len(p.ups) > 0 || len(p.rtc.waiting) != maxWaiting {
+		t.Errorf("%d links again, %d wait", len(p.ups), len(p.rtc.waiting))
 	}
 }
 

@@ -146,7 +146,7 @@ func (l *wsLink) meet(ctx context.Context, r *protocol.Router, want protocol.ID,
 	}
 	ear := make(chan heard, 1)
 	l.ws.SetReadDeadline(time.Now().Add(helloTimeout))
-	go func() { // ends with the hello, the deadline, or the connection, which dial closes after an error
+	go func() { // ends with the hello, the deadline or the connection; awaited below
 		h, err := readHello(l.ws)
 		ear <- heard{h, err}
 	}()
@@ -162,10 +162,14 @@ func (l *wsLink) meet(ctx context.Context, r *protocol.Router, want protocol.ID,
 		timer.Stop()
 	}
 	if spoken {
-		if err := l.speak(); err != nil {
-			return err
+		err := l.speak()
+		if err != nil {
+			l.ws.SetReadDeadline(past)
 		}
 		h = <-ear
+		if err != nil {
+			return err
+		}
 	}
 	if h.err != nil {
 		return h.err

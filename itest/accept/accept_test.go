@@ -5,6 +5,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func TestListsRuns(t *testing.T) {
 }
 
 func TestRefusesBadCommandLines(t *testing.T) {
-	for _, args := range [][]string{{"nothing"}, {"scenarios", "-n", "0"}, {"scenarios", "extra"}, {"scenarios", "-bad"}} {
+	for _, args := range [][]string{{"nothing"}, {"scenarios", "-n", "0"}, {"scenarios", "extra"}, {"scenarios", "-bad"}, {"versions"}, {"first", "-old", "file"}} {
 		var out, errOut strings.Builder
 		if err := accept(t.Context(), args, &out, &errOut); !errors.Is(err, errUsage) {
 			t.Errorf("%q: error %v, want a usage error", args, err)
@@ -87,7 +88,7 @@ func TestRuns(t *testing.T) {
 			t.Skipf("SKIPPED, NOTHING WAS TESTED: %v", err)
 		}
 	}
-	// With a cast of npm peers alone: the others are tested beside the scenarios.
+	// With a cast of npm peers only: the others are tested with the scenarios.
 	var progress strings.Builder
 	r := &report{title: "scenarios"}
 	opts := options{n: 1, workers: 2, seed: 7, log: log.New(&progress, "", 0)}
@@ -115,6 +116,35 @@ func TestRuns(t *testing.T) {
 	for _, part := range []string{"go and js over WebSocket", "-seed 7", "PASSED"} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("no %q in:\n%s", part, out.String())
+		}
+	}
+}
+
+// TestSafeguardsAreThere finds each safeguard of the mutation run in the source, once, and
+// its test.
+func TestSafeguardsAreThere(t *testing.T) {
+	root, err := peers.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range safeguards {
+		source, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(m.file)))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if n := strings.Count(string(source), m.old); n != 1 {
+			t.Errorf("%s: %q stands %d times in %s, want once", m.name, m.old, n, m.file)
+		}
+		tests, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(m.folder()), "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(tests, func(file string) bool {
+			source, err := os.ReadFile(file)
+			return err == nil && strings.Contains(string(source), "\nfunc "+m.test+"(")
+		}) {
+			t.Errorf("%s: no %s in %s", m.name, m.test, m.folder())
 		}
 	}
 }

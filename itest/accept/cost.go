@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// costRound is how long messages are sent in one round: a hundred and more of the
-	// steps in which the system counts CPU time.
+	// costRound is the time in which messages are sent in one round: more than a hundred of
+	// the steps in which the system counts CPU time.
 	costRound = 1500 * time.Millisecond
 
-	// costPatience is how long a start or a round may take. Only a failure takes it.
+	// costPatience is the most time for a start or a round. Only a failure takes it.
 	costPatience = 60 * time.Second
 )
 
 // costSizes are the bytes of the messages: JSON strings, with their quotes.
 var costSizes = []int{64, 1 << 10, 16 << 10}
 
-// A costCell is what a relay took for messages of one size, a value for each round.
+// A costCell holds the cost of a relay for messages of one size, a value for each round.
 type costCell struct {
 	cpu  []float64 // µs per message
 	rate []float64 // messages per second
@@ -94,10 +94,10 @@ func costTable(r *report, settings []measure.CostSetting, cells [][]costCell) {
 		}
 	}
 	r.note("CPU is the user and system time of the relay's process for each message that it passes on, medians of the rounds. At most 64 messages are")
-	r.note("on their way at a time, so that JS loses none; all arrived, once, in order and by way of the relay. No WebSocket compresses.")
+	r.note("in flight, so that JS loses none; all arrived, once, in order and through the relay. No WebSocket compresses.")
 }
 
-// middle gives the median.
+// middle returns the median.
 func middle(values []float64) float64 {
 	return slices.Sorted(slices.Values(values))[len(values)/2]
 }

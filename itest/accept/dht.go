@@ -72,7 +72,7 @@ func dht(ctx context.Context, opts options, r *report) (err error) {
 	return errors.Join(failed...)
 }
 
-// dhtConns tells what the hosts of a network keep that is there for that alone.
+// dhtConns adds a row for a network of one kind of hosts, which it starts for that.
 func dhtConns(ctx context.Context, opts options, t *table, spec peers.FleetSpec) (err error) {
 	n, err := plays.OpenDHTNetwork(ctx, dhtProcesses, spec)
 	if err != nil {
@@ -137,8 +137,8 @@ func dhtNewcomers(ctx context.Context, opts options, n *plays.DHTNetwork, r *rep
 		held bool // to the bound
 	}{
 		{"overlay and DHT", plays.Newcomer{Overlay: true, DHT: true}, true},
-		{"the DHT alone", plays.Newcomer{DHT: true}, true},
-		{"the overlay alone", plays.Newcomer{Overlay: true}, false},
+		{"only the DHT", plays.Newcomer{DHT: true}, true},
+		{"only the overlay", plays.Newcomer{Overlay: true}, false},
 	} {
 		for _, listen := range []bool{true, false} {
 			kind.Listen = listen
@@ -184,8 +184,8 @@ func dhtNewcomers(ctx context.Context, opts options, n *plays.DHTNetwork, r *rep
 	return errors.Join(failed...)
 }
 
-// dhtForged offers every server of the DHT what it must not keep, and newcomers what they
-// must not believe.
+// dhtForged offers every server of the DHT records that it must not keep, and newcomers
+// records that they must not believe.
 func dhtForged(ctx context.Context, opts options, n *plays.DHTNetwork, r *report) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, dhtSettle)
 	defer cancel()
@@ -285,7 +285,7 @@ func dhtStale(ctx context.Context, opts options, n *plays.DHTNetwork, r *report)
 	t.row(len(figures), before, found, dials, again, later, fmt.Sprintf("%d in %v", decoy.Dials(), time.Since(start).Round(time.Second)))
 	r.note("Newcomers look around in the DHT for other reasons, too, and servers name the dead host to them until they miss it themselves: those are the dials before and after.")
 	if found == 0 {
-		failed = append(failed, errors.New("nobody found the stale record"))
+		failed = append(failed, errors.New("no newcomer found the stale record"))
 	}
 	opts.log.Printf("stale record: %d newcomers, %d found it and dialled %d times, found it %d times again", len(figures), found, dials, again)
 	return errors.Join(failed...)

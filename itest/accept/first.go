@@ -9,8 +9,7 @@ import (
 	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
-// runTime is how long a run that is no series of plays may take in all. Only a failure
-// takes it.
+// runTime is the most time for a run that is no series of plays. Only a failure takes it.
 const runTime = 30 * time.Minute
 
 // withBinary builds our binary for the time of do.
@@ -21,7 +20,7 @@ func withBinary(ctx context.Context, do func(ctx context.Context, binary string)
 	return withGo(ctx, do)
 }
 
-// withGo builds our binary for as long as do runs.
+// withGo builds our binary for the time of do, and needs no npm dependencies.
 func withGo(ctx context.Context, do func(ctx context.Context, binary string) error) error {
 	dir, err := os.MkdirTemp("", "peer-relay-accept-")
 	if err != nil {
@@ -35,7 +34,7 @@ func withGo(ctx context.Context, do func(ctx context.Context, binary string) err
 	return do(ctx, binary)
 }
 
-// first replaces server.js by our binary, and shows it to everybody who may come.
+// first replaces server.js by our binary, and connects every kind of client to it.
 func first(ctx context.Context, opts options, r *report) error {
 	return withBinary(ctx, func(ctx context.Context, binary string) error {
 		ctx, cancel := context.WithTimeout(ctx, runTime)

@@ -15,8 +15,8 @@ const (
 	loadWindow    = 64
 	loadProcesses = 2
 
-	// leastReceivers is how many of the clients have to have received something: with so
-	// many messages that chance leaves out hardly any.
+	// leastReceivers is the least share of clients that received a message: there are
+	// enough messages that chance leaves out very few.
 	leastReceivers = 0.9
 )
 

@@ -33,7 +33,7 @@ func (m mutation) folder() string {
 
 const corePackage = "protocol/internal/core"
 
-// safeguards is the list. What a safeguard keeps from happening stands beside it in the source.
+// safeguards is the list. The source says of each what would happen without it.
 var safeguards = []mutation{
 	// Messages.
 	{name: "duplicate suppression, relaying", file: corePackage + "/receive.go", test: "TestTranscripts",
@@ -60,19 +60,19 @@ var safeguards = []mutation{
 		old: "l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From", new: "l.Proved"},
 
 	// Memory and time.
-	{name: "the bound of a link's queue", file: corePackage + "/table.go", test: "TestQueueBound",
+	{name: "the bound of a link's queue", file: corePackage + "/links.go", test: "TestQueueBound",
 		old: "return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||", new: "return false ||"},
-	{name: "the bound of all queues", file: corePackage + "/table.go", test: "TestQueuesTogether", in: "protocol",
+	{name: "the bound of all queues", file: corePackage + "/links.go", test: "TestQueuesTogether", in: "protocol",
 		old: "c.queued+size > queuesBytes &&", new: "false &&"},
 	{name: "the bound of what waits for a link", file: corePackage + "/send.go", test: "TestWaitingBound",
 		old: "if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {", new: "if false {"},
 	{name: "the bound of the inbox", file: "protocol/inbox.go", test: "TestRouterSlowApplication",
 		old: "b.closed || b.count >= maxInbox || b.bytes+f.Size() > inboxBytes", new: "b.closed"},
-	{name: "little memory for a length alone", file: "protocol/wire/read.go", test: "TestReadFrameGrowsWithWhatArrives",
+	{name: "little memory for a length prefix", file: "protocol/wire/read.go", test: "TestReadFrameGrowsWithWhatArrives",
 		old: "newFrame(min(size, firstRead))", new: "newFrame(size)"},
 	{name: "growth of a table in steps", file: corePackage + "/seen.go", test: "TestSeenGrowsInSteps",
 		old: "for range slotsPerCopy {", new: "for range 16 * slotsPerCopy {"},
-	{name: "the budget of a link for questions", file: corePackage + "/table.go", test: "TestTranscripts",
+	{name: "the budget of a link for questions", file: corePackage + "/links.go", test: "TestTranscripts",
 		old: "if l.asks < 1 {", new: "if l.asks < 1 && false {"},
 	{name: "signatures outside the lock", file: "protocol/router.go", test: "TestSignOutsideTheLock",
 		old: "r.core.Compose(d)\n\t\t\tr.enter(func(c *core.Core, now time.Duration) { c.Composed(now, d) })",
@@ -89,10 +89,18 @@ var safeguards = []mutation{
 		old: "if x.ID == info.ID {", new: "if x.ID == info.ID && false {"},
 	{name: "no message with another way for a claimed id", file: corePackage + "/held.go", test: "TestTranscripts",
 		old: "return e.proved || next.first == nil || next.far", new: "return true"},
+	{name: "the way that proved an id, beside a link that claims it", file: corePackage + "/forward.go", test: "TestTranscripts",
+		old: "if way := c.provedWay(l); takes(way) {", new: "if way := c.provedWay(l); takes(way) && false {"},
 	{name: "an end of refused links with Close", file: "protocol/serve.go", test: "TestRefusedLinkEndsWithRouter",
 		old: "unhook := context.AfterFunc(r.ctx, func() { link.Close() })", new: "unhook := func() bool { return true }"},
 
-	// What operators see, and what others are told.
+	// Handlers.
+	{name: "no handler after Close", file: "compat/events.go", test: "TestNoHandlerRunsAfterTheEnd",
+		old: "case <-c.done:\n\t}", new: "case <-c.done:\n\t\tf()\n\t}"},
+	{name: "no lock held over a handler", file: "compat/events.go", test: "TestNoLockIsHeldOverAHandler",
+		old: "l.mu.Unlock()\n\t\tfor _, f := range fs {\n\t\t\tf(e)\n\t\t}", new: "for _, f := range fs {\n\t\t\tf(e)\n\t\t}\n\t\tl.mu.Unlock()"},
+
+	// The log, the metrics, the status page, and contacts.
 	{name: "drops in the log", file: corePackage + "/trace.go", test: "TestFollowALostMessage", in: "protocol",
 		old: "c.note(MessageDropped, f, wire.ID{}, reason)", new: ""},
 	{name: "drops in the metrics", file: "node/metrics.go", test: "TestMetricsAreThoseOfTheRouter",

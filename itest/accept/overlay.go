@@ -11,7 +11,7 @@ import (
 )
 
 // overlay runs networks of the production cores in virtual time, up to opts.n peers, and
-// prints the figures that the design names. The same seed gives the same figures.
+// prints the figures that the design names. The same seed makes the same figures.
 func overlay(ctx context.Context, opts options, r *report) error {
 	t := r.table("peers", "when", "delivered", "hops (p95)", "links (most)", "control/s", "pings/s")
 	var failed []error

@@ -12,11 +12,11 @@ import (
 	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
-// farWays is how many of the pairs must be more than one link apart.
+// farWays is the least number of pairs that are more than one link apart.
 const farWays = 30
 
-// pages lets Go peers, pages on js-libp2p and pages of the npm package write to each other,
-// everybody to everybody, in -n networks.
+// pages has Go peers, pages on js-libp2p and pages of the npm package write to each other,
+// each to each, in -n networks.
 func pages(ctx context.Context, opts options, r *report) error {
 	return withPages(ctx, func(p *peers.Pages) error {
 		for round := 1; round <= opts.n; round++ {
@@ -53,8 +53,8 @@ func pages(ctx context.Context, opts options, r *report) error {
 	})
 }
 
-// mixed has everybody in one network write to everybody, and then a Go peer that is left
-// with links to legacy pages alone.
+// mixed has each peer of one network write to each, and then a Go peer whose only links
+// are to legacy pages.
 func mixed(ctx context.Context, p *peers.Pages) (ways, beyond []plays.Way, err error) {
 	n, err := plays.OpenMixed(ctx, p)
 	if err != nil {

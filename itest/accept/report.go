@@ -66,7 +66,7 @@ func (r *report) String() string {
 // A series is durations measured.
 type series []time.Duration
 
-// quantile gives the value below which the part q of the series lies: 0.5 is the median.
+// quantile returns the value below which the part q of the series lies: 0.5 is the median.
 func (s series) quantile(q float64) time.Duration {
 	if len(s) == 0 {
 		return 0

@@ -18,7 +18,7 @@ func simultaneous(ctx context.Context, opts options, r *report) error {
 			glare         plays.Glare
 			times         series
 			failed        int
-			dialled, live map[int]int // how often there were so many
+			dialled, live map[int]int // plays, by the number of connections
 		}
 		var rows []*row
 		for _, g := range plays.Glares() {
@@ -69,7 +69,7 @@ func simultaneous(ctx context.Context, opts options, r *report) error {
 	})
 }
 
-// A pool runs functions, so many at a time.
+// A pool runs functions, a bounded number of them at once.
 type pool struct {
 	jobs    chan func()
 	workers sync.WaitGroup

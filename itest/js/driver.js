@@ -33,7 +33,7 @@ const ops = {
   ...require('./raw')(emit),
   ...require('./tap')(emit),
 
-  // canon gives what Node itself makes of JSON texts: one {text} or {error} each.
+  // canon returns what Node itself makes of JSON texts: one {text} or {error} each.
   canon ({ texts }) {
     return {
       results: texts.map((text) => {

@@ -1,5 +1,5 @@
 // Two peers of compat/js join by a multiaddr and exchange messages through the peer there, and
-// with it: it sends back what it gets. Prints what came as one JSON line. Needs Node 22.
+// with that peer, which sends them back. Prints what came as one JSON line. Needs Node 22.
 //
 //   node exchange.mjs MULTIADDR ID-OF-THAT-PEER
 
@@ -18,7 +18,7 @@ const deadline = setTimeout(() => {
   throw new Error([`not done in ${TIMEOUT} ms`, ...steps, ...held].join('\n'))
 }, TIMEOUT)
 
-// start gives a peer that has a link, and what comes to it.
+// start returns a peer that has a link, and the messages that come to it.
 const start = async (name) => {
   step(`${name} starts`)
   const peer = await PeerRelay.create({ bootstrap: [bootstrap] })
@@ -38,9 +38,9 @@ const start = async (name) => {
   return { peer, got, peers: peer.peers.map(toHex) }
 }
 
-// exchange sends all values to a peer, and waits for as many messages. A link is up at the end
-// that has the other's HELLO: that the receiver has one does not say that the node has it too, and
-// what the node cannot pass on then is lost.
+// exchange sends all values to a peer, and waits for the same number of messages. A link is up
+// at the end that has the other's HELLO: the receiver may have its link before the node has it,
+// and messages that the node cannot pass on then are lost.
 const exchange = async (what, sender, to, receiver) => {
   step(`${what}: reaches`)
   if (!await sender.peer.reach(to, { timeout: TIMEOUT })) throw new Error(`${what}: it is not there`)

@@ -18,7 +18,7 @@ function withNodeId (hex, make) {
   }
 }
 
-// decode gives the JavaScript value of a command: JSON text, the bytes of a Buffer,
+// decode returns the JavaScript value of a command: JSON text, the bytes of a Buffer,
 // or any expression (undefined, -0, new Date(0), …). None of them: undefined.
 function decode ({ json, base64, js }) {
   if (json !== undefined) return JSON.parse(json)

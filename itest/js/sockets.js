@@ -53,9 +53,9 @@ module.exports = (emit) => {
     },
 
     // dht runs a DHT over a socket, and answers once it is ready. Its nodes are {host, port},
-    // where a host is the id of a peer, which it must not look up as a name. Nodes that are
-    // told of by others never answer, since a host there is four bytes: concurrency lets
-    // the library wait for many of them at once.
+    // where a host is the id of a peer, which it must not look up as a name. Nodes that other
+    // nodes name never answer, since a host in their lists has four bytes: with concurrency
+    // the library waits for many of them at once.
     dht ({ socket: name, port, nodes }) {
       const dht = new DHT({ socket: get(sockets, name), isIP: () => true, bootstrap: nodes, concurrency: 64 })
       dhts.set(name, dht)
@@ -72,7 +72,7 @@ module.exports = (emit) => {
       })
     },
 
-    // dhtGet gives no text if the value was not found, and says whether the node held it itself.
+    // dhtGet returns no text if the value was not found, and whether the node held it itself.
     dhtGet ({ socket: name, hash }) {
       const dht = get(dhts, name)
       const held = hash in dht.toJSON().values

@@ -1,10 +1,10 @@
-// Speaks /peer-relay/1 from js-libp2p. Written from protocol/SPEC.md alone and sharing no
-// code with the Go peers, it shows that the text is enough. Needs Node 22.
+// Speaks /peer-relay/1 from js-libp2p. It was written from nothing but protocol/SPEC.md and
+// shares no code with the Go peers: the text is enough. Needs Node 22.
 //
 //   node speaker.mjs MULTIADDR ID-OF-THAT-PEER    with a multiaddr over /ws or /webrtc-direct
 //
-// Two leaves, A and B, link to the peer; A messages B through it, and the peer, which is to
-// send back what it gets; A pings it and says goodbye. Prints what happened as one JSON line.
+// Two leaves, A and B, link to the peer; A sends messages to B through it, and to
+// the peer, which sends them back; A pings it and says goodbye. Prints what happened as one JSON line.
 
 import { createHash, createPublicKey, randomBytes, verify } from 'node:crypto'
 import { createLibp2p } from 'libp2p'
@@ -38,7 +38,7 @@ const number = (field, n) => n === 0 ? [] : cat(varint(field << 3), varint(n))
 const fixed64 = (field, b) => cat(varint(field << 3 | 1), b)
 const fixed32 = (field, b) => cat(varint(field << 3 | 5), b)
 
-// readVarint gives the value and the bytes it took, or nothing if b ends before it does.
+// readVarint returns the value and the bytes it took, or nothing if b ends before it does.
 function readVarint (b, at) {
   let value = 0
   for (let n = 0; at + n < b.length; n++) {
@@ -50,7 +50,7 @@ function readVarint (b, at) {
   }
 }
 
-// fields gives each field's value, of the repeated ones a list.
+// fields returns each field's value, of the repeated ones a list.
 function fields (b, ...repeated) {
   const out = {}
   const size = { 1: 8, 5: 4 }
@@ -104,7 +104,7 @@ class Peer {
     return peer
   }
 
-  // wait gives what event brings next.
+  // wait returns what event brings next.
   wait (event) {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`no ${event}`)), TIMEOUT)
@@ -191,7 +191,7 @@ class Peer {
 
   async message (link, f) {
     const b = fields(f[10])
-    if (hex(b[1]) !== hex(this.id)) return // a leaf relays for nobody
+    if (hex(b[1]) !== hex(this.id)) return // a leaf relays for no other peer
     const key = hex(b[2]) + f[9].toString() + hex(sha256(f[10]))
     if (this.seen.has(key)) return
     this.seen.add(key)
@@ -209,7 +209,7 @@ class Peer {
       case FOUND:
         this.happened('found', { proved, bytes: b[15].length })
         break
-      case OFFER: // willing, but nobody can dial it
+      case OFFER: // willing, but it cannot be dialled
         await this.send({ ...reply, kind: ANSWER, form: RAW })
     }
   }

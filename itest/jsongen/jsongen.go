@@ -32,7 +32,7 @@ type Generator struct {
 }
 
 // New returns a Generator of documents in which at most maxDepth objects and
-// arrays are nested; some documents have exactly so many.
+// arrays are nested; some documents have exactly that many.
 func New(seed uint64, maxDepth int) *Generator {
 	return &Generator{rand: rand.New(rand.NewPCG(seed, 0)), maxDepth: maxDepth}
 }
@@ -79,8 +79,8 @@ func (g *Generator) Mutant(doc []byte) []byte {
 	}
 }
 
-// What a mutation puts in: tokens in wrong places, and what only other dialects
-// of JSON accept.
+// A mutation puts in tokens in wrong places, and text that only other dialects of JSON
+// accept.
 var intruders = []string{
 	"{", "}", "[", "]", ",", ":", `"`, `\`, "-", "+", ".", "e", "E", "0", "00", "1", "-0", "01", ".5", "5.", "1e", "1e+",
 	"true", "false", "null", "True", "nul", "NaN", "Infinity", "undefined", "'", "/", "//", "/**/", "#", "0x1", "1_0",

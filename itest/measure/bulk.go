@@ -24,7 +24,7 @@ type BulkSetting struct {
 	over string // the end of the relay's multiaddr, or the reader's if there is none
 }
 
-// A bulkWay says by what the bytes move.
+// A bulkWay is the kind of connection over which the bytes move.
 type bulkWay string
 
 const (
@@ -35,7 +35,7 @@ const (
 	bulkTCP     bulkWay = "tcp"
 )
 
-// BulkSettings gives all of them.
+// BulkSettings returns all of them.
 func BulkSettings() []BulkSetting {
 	return []BulkSetting{
 		{Name: "our stream, one relay, /ws links", Ours: true, Relay: true, way: bulkStream, over: "/ws"},
@@ -56,7 +56,7 @@ const (
 	BulkParts // how many there are
 )
 
-// A BulkFigure is what one stream came to. What is of a part is 0 where there is no relay.
+// A BulkFigure is the cost of one stream. The figures of the relay are 0 if there is none.
 type BulkFigure struct {
 	Took  time.Duration
 	CPU   [BulkParts]time.Duration // user and system time, in steps of 10 ms
@@ -76,13 +76,13 @@ type BulkStage struct {
 // A bulkProcess plays a part.
 type bulkProcess struct {
 	*peers.Process
-	events chan bulkEvent // has room for all that one stream brings
+	events chan bulkEvent // has room for all events of one stream
 }
 
 const (
 	bulkEvents = 4
 
-	// bulkLook is how often the memory of the processes is looked at.
+	// bulkLook is the time between two looks at the memory of the processes.
 	bulkLook = 20 * time.Millisecond
 )
 
@@ -126,7 +126,7 @@ func (s *BulkStage) start(ctx context.Context, binary string) (err error) {
 	return err
 }
 
-// play starts a process of this program and gives what it says of where it is.
+// play starts a process of this program and returns the address that it reports.
 func (s *BulkStage) play(ctx context.Context, part bulkPart) (*bulkProcess, string, error) {
 	cmd, err := peers.SelfAs(partBulk, part)
 	if err != nil {
@@ -157,7 +157,7 @@ func (s *BulkStage) play(ctx context.Context, part bulkPart) (*bulkProcess, stri
 	}
 }
 
-// pids gives the processes of the parts, 0 where there is none.
+// pids returns the processes of the parts, 0 where there is none.
 func (s *BulkStage) pids() (pids [BulkParts]int) {
 	pids[BulkWriter], pids[BulkReader] = s.writer.Pid(), s.reader.Pid()
 	if s.relay != nil {
@@ -166,9 +166,9 @@ func (s *BulkStage) pids() (pids [BulkParts]int) {
 	return pids
 }
 
-// Round moves so many bytes over a new stream of the connection that there is (of TCP a
-// new connection), and returns when the writer knows that the reader has them all. It
-// fails if their checksums differ, or if they did not take the way that they should.
+// Round moves size bytes over a new stream of the existing connection (of TCP over a new
+// connection), and returns when the writer knows that the reader has them all. It fails if
+// their checksums differ, or if they went another way than through the relay.
 func (s *BulkStage) Round(ctx context.Context, size int64) (BulkFigure, error) {
 	f, err := s.round(ctx, size)
 	if err != nil {
@@ -236,12 +236,12 @@ func (s *BulkStage) round(ctx context.Context, size int64) (f BulkFigure, err er
 	}
 	now, err := s.passed(ctx)
 	if least := size / packet.MaxDatagram; s.status != "" && err == nil && now-passed < least {
-		err = fmt.Errorf("the relay passed %d messages on, want at least %d", now-passed, least)
+		err = fmt.Errorf("the relay forwarded %d messages, want at least %d", now-passed, least)
 	}
 	return f, err
 }
 
-// look adds what memory the processes have now.
+// look adds the memory that the processes have now.
 func (f *BulkFigure) look(pids [BulkParts]int, first bool) error {
 	for i, pid := range pids {
 		if pid == 0 {
@@ -259,7 +259,7 @@ func (f *BulkFigure) look(pids [BulkParts]int, first bool) error {
 	return nil
 }
 
-// Growth gives by how many bytes the memory of the part that grew most did.
+// Growth returns the bytes by which the memory of the part grew that grew most.
 func (f *BulkFigure) Growth() (most int64) {
 	for i := range f.Most {
 		most = max(most, f.Most[i]-f.Tenth[i])
@@ -267,7 +267,7 @@ func (f *BulkFigure) Growth() (most int64) {
 	return most
 }
 
-// passed tells how many messages our relay has passed on, 0 for another's.
+// passed returns the number of messages that our relay has forwarded, 0 for another relay.
 func (s *BulkStage) passed(ctx context.Context) (int64, error) {
 	if s.status == "" {
 		return 0, nil

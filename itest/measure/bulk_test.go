@@ -44,7 +44,7 @@ func (*bulkCopy) Read([]byte) (int, error) { return 0, io.EOF }
 func (*bulkCopy) CloseWrite() error        { return nil }
 func (*bulkCopy) Close() error             { return nil }
 
-// A bulkGiven gives what it has.
+// A bulkGiven is a stream that brings what it was made with.
 type bulkGiven struct {
 	bulkCopy
 	given *bytes.Reader

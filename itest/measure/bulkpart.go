@@ -40,7 +40,7 @@ const (
 )
 
 // bulkTable is that of CRC-32C, for which processors have an instruction: it takes less
-// than a tenth of what the cheapest way of moving the bytes does.
+// than a tenth of the CPU time of the cheapest way to move the bytes.
 var bulkTable = crc32.MakeTable(crc32.Castagnoli)
 
 // partBulk is the part that a process of a BulkStage plays.
@@ -56,7 +56,7 @@ const (
 	bulkReader = "reader"
 )
 
-// A bulkPart is what a process has to play.
+// A bulkPart is the part that a process plays.
 type bulkPart struct {
 	Way   bulkWay
 	Role  string
@@ -65,13 +65,13 @@ type bulkPart struct {
 	To    string // where the reader is, for the writer
 }
 
-// A bulkCommand has both ends move so many bytes over a new stream.
+// A bulkCommand has both ends move a number of bytes over a new stream.
 type bulkCommand struct{ Bytes int64 }
 
-// A bulkEvent is what a part says, one of these.
+// A bulkEvent is what a part reports: one of these.
 type bulkEvent struct {
 	Ready bool      // once, first
-	Addr  string    // beside it: where others reach the part
+	Addr  string    // with Ready: where others reach the part
 	Tenth bool      // the reader has a tenth of a stream
 	Done  *bulkDone // a stream has ended
 	Bad   string    `json:"-"` // what came was no event
@@ -96,13 +96,13 @@ type bulkEnd struct {
 	close  func() error
 }
 
-// playBulk does what standard input says, until it ends.
+// playBulk follows the commands on standard input, until it ends.
 func playBulk(spec []byte) (err error) {
 	var part bulkPart
 	if err := json.Unmarshal(spec, &part); err != nil {
 		return err
 	}
-	ctx := context.Background() // whoever started the process ends it
+	ctx := context.Background() // the parent process ends it
 	open := map[bulkWay]func(context.Context, bulkPart) (*bulkEnd, error){
 		bulkStream: openBulkNode, bulkCircuit: openBulkHost, bulkHost: openBulkHost, bulkQUIC: openBulkQUIC, bulkTCP: openBulkTCP,
 	}[part.Way]
@@ -143,7 +143,7 @@ func playBulk(spec []byte) (err error) {
 	return nil
 }
 
-// bulkWrite writes so many bytes, every block another, and returns when the reader has
+// bulkWrite writes size bytes, no two blocks of them equal, and returns when the reader has
 // closed the stream after the last of them.
 func bulkWrite(conn bulkConn, size int64) (done bulkDone, err error) {
 	block := make([]byte, bulkBlock)
@@ -167,7 +167,7 @@ func bulkWrite(conn bulkConn, size int64) (done bulkDone, err error) {
 	return done, nil
 }
 
-// bulkRead reads all that comes, and says once when it has some of it.
+// bulkRead reads all that comes, and calls say once, when it has some bytes of it.
 func bulkRead(conn bulkConn, some int64, say func() error) (done bulkDone, err error) {
 	block := make([]byte, bulkBlock)
 	for said := false; ; {
@@ -317,11 +317,12 @@ type bulkQUICStream struct{ *quic.Stream }
 
 func (s bulkQUICStream) CloseWrite() error { return s.Stream.Close() }
 
-// bulkKeepAlive keeps a connection while the other ways have their turns.
+// bulkKeepAlive is the time between two packets that keep a connection while the other
+// ways have their turns.
 const bulkKeepAlive = 10 * time.Second
 
 // openBulkQUIC makes an end of quic-go over UDP, with the certificates that streams have
-// and else quic-go's defaults.
+// and otherwise quic-go's defaults.
 func openBulkQUIC(ctx context.Context, part bulkPart) (*bulkEnd, error) {
 	key, err := node.NewKey()
 	if err != nil {
@@ -333,7 +334,7 @@ func openBulkQUIC(ctx context.Context, part bulkPart) (*bulkEnd, error) {
 	}
 	conf, _ := identity.ConfigForPeer("")
 	conf.NextProtos = []string{bulkProtocol}
-	// It is not the other end's identity that is measured.
+	// The identity of the other end is not measured.
 	conf.VerifyPeerCertificate = nil
 	conf.ClientAuth = tls.RequireAnyClientCert
 	end := &bulkEnd{linked: func() error { return nil }}

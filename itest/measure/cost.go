@@ -16,20 +16,20 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A CostSetting is a relay of one kind, between two of our peers that are linked to it
-// and to nobody else, by links of one kind.
+// A CostSetting is a relay of one kind, between two of our peers that have one link each,
+// to the relay, of one kind.
 //
 //	sender ── link ── relay, a process of its own ── link ── receiver
 type CostSetting struct {
 	Name string
-	JS   bool // the relay is the npm package's, else ours
+	JS   bool // the relay is the npm package's, otherwise ours
 
 	kind protocol.LinkKind
 	over string // part of the relay's multiaddr, for libp2p
 }
 
-// CostSettings gives all of them. What runs over the same kind of link stands together,
-// the npm package last.
+// CostSettings returns all of them. Those with the same kind of link stand together, the
+// npm package last.
 func CostSettings() []CostSetting {
 	return []CostSetting{
 		{Name: "Go, libp2p webrtc-direct", kind: protocol.LinkNative, over: "/webrtc-direct/"},
@@ -47,8 +47,8 @@ func (s CostSetting) WebRTC() bool {
 }
 
 const (
-	// costWindow is how many messages of a round have been sent and not arrived, at
-	// most: more of 16 KiB at once are more than JS survives on a data channel.
+	// costWindow is the most messages of a round in flight. More of 16 KiB at once do not
+	// all pass a JS relay's data channel.
 	costWindow = 64
 
 	// costLeast is the bytes of the smallest message of a round: its quotes and number.
@@ -58,7 +58,7 @@ const (
 	costProbe  = `"probe"`
 )
 
-// A CostFigure is what one round came to.
+// A CostFigure is the cost of one round.
 type CostFigure struct {
 	Messages int
 	CPU      time.Duration // user and system time of the relay's process, in steps of 10 ms
@@ -75,13 +75,13 @@ type CostStage struct {
 	closers          peers.Closers
 
 	probed chan struct{} // holds a token if a probe came
-	window chan struct{} // holds a token for each message that is on its way
+	window chan struct{} // holds a token for each message in flight
 	broken chan struct{} // closed when err is set
 
 	mu   sync.Mutex
 	want []byte // the next message that is due, nil between rounds
 	due  int
-	err  error // the first message that was not as it must be
+	err  error // for the first message that was not as it must be
 }
 
 // Start starts the relay, our binary or in Node, and the peers, and returns when messages
@@ -97,7 +97,7 @@ func (s CostSetting) Start(ctx context.Context, binary string) (*CostStage, erro
 func (s *CostStage) start(ctx context.Context, binary string) (err error) {
 	bootstrap := ""
 	if s.setting.kind == protocol.LinkWebRTC {
-		// The peers signal through a third one. When that is gone they have but one link.
+		// The peers signal through a third one. When that has closed they have one link each.
 		if s.hub, err = compat.New(compat.Options{Options: node.Options{Listen: true, ListenHost: peers.Loopback}, NoWebRTC: true}); err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func (s *CostStage) start(ctx context.Context, binary string) (err error) {
 	})
 }
 
-// startJS starts the npm package as the relay and gives what to bootstrap to.
+// startJS starts the npm package as the relay and returns what to bootstrap to.
 func (s *CostStage) startJS(ctx context.Context, hub string) (string, error) {
 	d, err := peers.StartDriver(ctx)
 	if err != nil {
@@ -162,7 +162,7 @@ func (s *CostStage) startJS(ctx context.Context, hub string) (string, error) {
 	return p.URL(), nil
 }
 
-// startGo starts our relay and gives what to bootstrap to.
+// startGo starts our relay and returns what to bootstrap to.
 func (s *CostStage) startGo(ctx context.Context, binary, hub string) (string, error) {
 	spec := peers.Spec{Name: "relay", Listen: hub == ""}
 	if hub != "" {
@@ -183,11 +183,11 @@ func (s *CostStage) startGo(ctx context.Context, binary, hub string) (string, er
 	return p.AddrWith(s.setting.over)
 }
 
-// startEnd starts the sender or the receiver. It makes no links but those that it is
-// told to make.
+// startEnd starts the sender or the receiver. It makes only the links that it is told to
+// make.
 func (s *CostStage) startEnd(bootstrap string) (*protocol.Router, error) {
 	if s.setting.kind == protocol.LinkWebSocket {
-		// A router alone: a node would know that our relay speaks libp2p and change over.
+		// A router without a node: a node would change over to libp2p, which our relay speaks.
 		r, err := protocol.NewRouter(protocol.Options{Dialers: []protocol.Dialer{&legacy.WebSocket{}},
 			Bootstraps: []protocol.Contact{{URL: bootstrap}}, NoOverlay: true, OnMessage: s.take})
 		if err != nil {
@@ -213,7 +213,7 @@ func (s *CostStage) startEnd(bootstrap string) (*protocol.Router, error) {
 	return n.Router(), nil
 }
 
-// meet links both peers with the relay and takes the third one away.
+// meet links both peers with the relay and closes the third one.
 func (s *CostStage) meet(ctx context.Context) error {
 	err := peers.Until(ctx, "the third peer's links", func() (bool, error) { return len(s.hub.Node().Router().Peers()) == 3, nil })
 	if err != nil {
@@ -252,8 +252,8 @@ func (s *CostStage) linked() error {
 	return nil
 }
 
-// take takes a message that came. The receiver gets those of a round in their order:
-// there is but one way.
+// take takes a message that came. Those of a round come in their order: there is only one
+// way.
 func (s *CostStage) take(m protocol.Message) {
 	if string(m.Payload) == costProbe {
 		select {
@@ -285,10 +285,11 @@ func number(text []byte, n int) {
 	}
 }
 
-// Round sends messages of so many bytes, strings as JSON text, as long as more says true
-// of how many were sent, and waits until all have arrived. At most 64 are on their way at
-// a time; that they arrive is seen by the sender beside the relay, so that this carries
-// them alone. It fails if one is lost, differs, is late or came another way.
+// Round sends messages of size bytes, strings as JSON text, as long as more returns true
+// for the number that were sent, and waits until all have arrived. At most 64 are in
+// flight. The sender learns outside the network that they arrived, so that the relay
+// carries nothing else. Round fails if a message is lost, differs, is late or came another
+// way.
 func (s *CostStage) Round(ctx context.Context, size int, more func(sent int) bool) (CostFigure, error) {
 	f, err := s.round(ctx, size, more)
 	if err != nil {
@@ -323,7 +324,7 @@ func (s *CostStage) round(ctx context.Context, size int, more func(int) bool) (f
 		}
 		f.Messages++
 	}
-	for range costWindow { // the whole window is free when all have arrived
+	for range costWindow { // when all have arrived the whole window is free
 		if err := s.await(ctx); err != nil {
 			return f, err
 		}
@@ -350,7 +351,7 @@ func (s *CostStage) await(ctx context.Context) error {
 	case <-s.proc.Done():
 		return errors.Join(errors.New("the relay is gone"), s.proc.Close())
 	case <-ctx.Done():
-		return fmt.Errorf("%w with %d messages on their way", ctx.Err(), len(s.window))
+		return fmt.Errorf("%w with %d messages in flight", ctx.Err(), len(s.window))
 	}
 }
 

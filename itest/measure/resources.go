@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// cpuTick is the unit of CPU time in /proc, the same on all that Linux runs on.
+// cpuTick is the unit of CPU time in /proc, the same on every machine with Linux.
 const cpuTick = 10 * time.Millisecond
 
-// cpuTime gives the CPU time that a process has used, user's and system's, of all its
-// threads. Only Linux tells.
+// cpuTime returns the user and system time of a process, of all its threads. It needs
+// Linux.
 func cpuTime(pid int) (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -36,7 +36,7 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * cpuTick, nil
 }
 
-// residentMemory gives the bytes that a process has in memory.
+// ResidentMemory returns the bytes of a process that are in memory. It needs Linux.
 func ResidentMemory(pid int) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {

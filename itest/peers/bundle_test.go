@@ -10,8 +10,8 @@ import (
 	"github.com/peer-relay/peer-relay/itest/peers"
 )
 
-// TestBundlePeer makes the JS peer for pages, of what browsers have alone: Node's
-// modules do not stand in it, nor do the resolvers over HTTPS that js-libp2p brings.
+// TestBundlePeer makes the JS peer for pages. It holds only what runs in browsers: no module
+// of Node, and none of the resolvers over HTTPS that js-libp2p brings.
 func TestBundlePeer(t *testing.T) {
 	harness.NeedNPM(t)
 	dir := t.TempDir()

@@ -23,15 +23,15 @@ const emitBinding = "itestEmit"
 // and dies with this process.
 //
 // Its pages are allowed the microphone, which none of them uses: to a page that may hear
-// the user Chromium shows the addresses of the machine, where any other page is given
-// mDNS names, which need a network with multicast. With loopback addresses, which it
-// leaves out but for a flag, WebRTC then works within a machine that has no network.
+// the user Chromium shows the addresses of the machine. Any other page gets mDNS names,
+// which need a network with multicast. A flag adds the loopback addresses. WebRTC then
+// works within a machine that has no network.
 type Chromium struct {
 	ctx    context.Context // of chromedp: the browser and its first, empty page
 	cancel context.CancelFunc
 }
 
-// StartChromium starts the browser. The context bounds the start alone; Close ends it.
+// StartChromium starts the browser. The context bounds only the start; Close ends it.
 func StartChromium(ctx context.Context) (*Chromium, error) {
 	path, err := LookTool("chromium")
 	if err != nil {
@@ -94,17 +94,17 @@ type Page struct {
 	ctx  context.Context // of chromedp
 	end  context.CancelFunc
 
-	// Errors is what went wrong in the page: errors on its console, exceptions that nobody
-	// caught, and what it could not load.
+	// Errors is what went wrong in the page: errors on its console, uncaught exceptions, and
+	// resources that it could not load.
 	Errors *Log[string]
 
-	emit    func(string) // nil: nobody listens
+	emit    func(string) // nil means that the reports are discarded
 	console sync.WaitGroup
 }
 
-// Open opens a page and returns when it is loaded. onEmit hears what the page's scripts
-// give to window.itestEmit, a string each time, one after the other; nil: nobody does.
-// name is for reports.
+// Open opens a page and returns when it is loaded. onEmit is called with each string that
+// the page's scripts pass to window.itestEmit, one after the other; nil means that they are
+// discarded. name is for reports.
 func (c *Chromium) Open(ctx context.Context, name, url string, onEmit func(string)) (*Page, error) {
 	p := &Page{name: name, Errors: NewLog[string]("errors of page " + name), emit: onEmit}
 	p.ctx, p.end = chromedp.NewContext(c.ctx)
@@ -168,7 +168,7 @@ func pageRun[T any](ctx context.Context, p *Page, action chromedp.Action[T]) (T,
 }
 
 // Eval evaluates a JavaScript expression in a page, awaits it if it is a promise, and
-// gives the value as a T, decoded from its JSON. An exception is an error.
+// returns the value as a T, decoded from its JSON. An exception is an error.
 func Eval[T any](ctx context.Context, p *Page, js string) (T, error) {
 	v, err := pageRun(ctx, p, chromedp.Evaluate[T](js, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -180,14 +180,14 @@ func Eval[T any](ctx context.Context, p *Page, js string) (T, error) {
 // Name names the page in reports.
 func (p *Page) Name() string { return p.name }
 
-// Do evaluates a JavaScript expression for what it does, and awaits it if it is a promise.
+// Do evaluates a JavaScript expression for its effect, and awaits it if it is a promise.
 func (p *Page) Do(ctx context.Context, js string) error {
 	_, err := Eval[chromedp.Void](ctx, p, js)
 	return err
 }
 
-// Reload loads the page again, as a user does, and returns when that is done: what is
-// evaluated after it finds the new document.
+// Reload loads the page again, as a user does, and returns when the new document is
+// loaded.
 func (p *Page) Reload(ctx context.Context) error {
 	if err := p.Run(ctx, chromedp.Reload()); err != nil {
 		return fmt.Errorf("itest: page %s: reload: %w", p.name, err)
@@ -195,7 +195,7 @@ func (p *Page) Reload(ctx context.Context) error {
 	return nil
 }
 
-// Screenshot gives a PNG of the page as a window of this size shows it.
+// Screenshot returns a PNG of the page as a window of this size shows it.
 func (p *Page) Screenshot(ctx context.Context, width, height int64) ([]byte, error) {
 	if err := p.Run(ctx, chromedp.EmulateViewport(width, height)); err != nil {
 		return nil, fmt.Errorf("itest: page %s: viewport of %d x %d: %w", p.name, width, height, err)

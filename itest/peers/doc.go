@@ -12,11 +12,11 @@
 //	├─ pagepeer.go      the npm package, and our module, in pages of chromium.go
 //	└─ fleet.go         many hosts in one process; plaindht.go is a stock host with a DHT
 //
-//	log.go      what was reported, and waiting for it
-//	gate.go     holds connections back until a test lets them through
-//	status.go   what a node says of itself at its port
-//	alone.go    runs this program again in a network of its own
-//	npm.go      installs the npm dependencies; bundle.go bundles them for pages
+//	log.go        what was reported, and waiting for it
+//	gate.go       holds connections back until a test lets them through
+//	status.go     the status that a node shows at its port
+//	namespace.go  runs this program again in a network of its own
+//	npm.go        installs the npm dependencies; bundle.go bundles them for pages
 //
 // A foreign peer runs in a process of its own, which is started here, driven by JSON
 // lines, and ended by closing its standard input. One that does not end is killed by its

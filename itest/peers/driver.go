@@ -63,7 +63,7 @@ type driverEvent struct {
 }
 
 // StartDriver installs the npm dependencies if need be and starts a Node process. The
-// context bounds the start alone; Close ends the process.
+// context bounds only the start; Close ends the process.
 func StartDriver(ctx context.Context) (*Driver, error) {
 	node, err := Node(ctx, leastNode)
 	if err != nil {
@@ -97,13 +97,13 @@ func StartDriver(ctx context.Context) (*Driver, error) {
 	}
 }
 
-// Process gives the Node process, for its id and its standard error.
+// Process returns the Node process, for its id and its standard error.
 func (d *Driver) Process() *Process { return d.proc }
 
 // Close ends the process and everything in it, and returns nil if it had not crashed.
 func (d *Driver) Close() error { return d.proc.Close() }
 
-// Crash gives the stack of the exception that ended the process, "" if none did.
+// Crash returns the stack of the exception that ended the process, "" if none did.
 func (d *Driver) Crash() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -128,7 +128,7 @@ func (d *Driver) line(line []byte) {
 		delete(d.calls, *head.ID)
 		d.mu.Unlock()
 		if call == nil {
-			return // given up by its caller
+			return // its caller does not wait any more
 		}
 		r := reply{ok: head.OK}
 		if head.OK == nil {
@@ -185,8 +185,8 @@ func (d *Driver) exit(err error) {
 	}
 }
 
-// listen directs the events of something to sink, and tells end why there will be no
-// more. sink runs on the process's goroutine and may listen itself.
+// listen directs the events of a thing to sink, and calls end with the reason when there
+// will be no more. sink runs on the process's goroutine and may call listen.
 func (d *Driver) listen(kind, name string, sink func(driverEvent), end func(error)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -240,7 +240,7 @@ func (d *Driver) call(ctx context.Context, op string, args map[string]any, resul
 	}
 }
 
-// gone says why nothing can be called any more.
+// gone returns the reason why no operation can be called any more.
 func (d *Driver) gone() error {
 	select {
 	case <-d.proc.Done():
@@ -252,7 +252,7 @@ func (d *Driver) gone() error {
 	return os.ErrClosed
 }
 
-// A Canon is what Node's own JSON.stringify(JSON.parse(text)) gives, or the error of it.
+// A Canon is the result of Node's own JSON.stringify(JSON.parse(text)), or its error.
 type Canon struct{ Text, Error string }
 
 // Canon lets Node parse and stringify JSON texts.
@@ -264,7 +264,7 @@ func (d *Driver) Canon(ctx context.Context, texts []string) ([]Canon, error) {
 	return result.Results, nil
 }
 
-// Usage gives the resident memory of the process in bytes and the CPU time that it has used.
+// Usage returns the resident memory of the process in bytes and the CPU time that it has used.
 func (d *Driver) Usage(ctx context.Context) (rss int64, cpuMicros int64, err error) {
 	var result struct{ RSS, CPUMicros int64 }
 	err = d.call(ctx, "memory", nil, &result)

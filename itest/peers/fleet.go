@@ -26,10 +26,10 @@ type FleetSpec struct {
 	// there is none.
 	Bootstrap string
 
-	// Plain hosts are stock libp2p ones with go-libp2p-kad-dht as it comes, which know
-	// nothing of peer-relay. The others are nodes.
+	// Plain hosts are stock libp2p ones with a stock go-libp2p-kad-dht, without peer-relay.
+	// The others are nodes.
 	Plain bool
-	// NoDHT are nodes that have the overlay alone.
+	// NoDHT are nodes that have only the overlay.
 	NoDHT bool
 }
 
@@ -40,11 +40,11 @@ type FleetHost struct {
 	Addr string // with /p2p/…
 }
 
-// Info gives the host as libp2p names it.
+// Info returns the host as libp2p names it.
 func (h FleetHost) Info() (*peer.AddrInfo, error) { return peer.AddrInfoFromString(h.Addr) }
 
-// A FleetState is what a host of a fleet has at a moment. Of plain hosts there are no
-// links, and nothing is published.
+// A FleetState is what a host of a fleet has at one moment. Plain hosts have no links and
+// publish nothing.
 type FleetState struct {
 	Links     int
 	Opened    uint64 // links, ever
@@ -98,7 +98,7 @@ func (f *Fleet) answer(ctx context.Context, to any) error {
 	return nil
 }
 
-// State asks for what each of the hosts has.
+// State returns what each of the hosts has now.
 func (f *Fleet) State(ctx context.Context) (states []FleetState, err error) {
 	if err := f.proc.WriteLine(nil); err != nil {
 		return nil, err
@@ -113,8 +113,8 @@ func (f *Fleet) Kill() error { return f.proc.Kill() }
 // Close ends the process.
 func (f *Fleet) Close() error { return f.proc.Close() }
 
-// playFleet is the process of a fleet: it says which hosts it has, and for each line that
-// comes the state of them. The end of standard input ends it.
+// playFleet is the process of a fleet. It writes which hosts it has, and for each line that
+// comes their states. The end of standard input ends it.
 func playFleet(text []byte) error {
 	var spec FleetSpec
 	if err := json.Unmarshal(text, &spec); err != nil {
@@ -122,7 +122,7 @@ func playFleet(text []byte) error {
 	}
 	answers := json.NewEncoder(os.Stdout)
 	// They end with the process: a hundred hosts that say goodbye to each other on two
-	// cores take longer than anybody waits.
+	// cores take very long.
 	var members []fleetMember
 	var hosts []FleetHost
 	for range spec.Hosts {

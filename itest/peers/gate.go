@@ -9,8 +9,8 @@ import (
 )
 
 // A Gate stands before a listening peer. Connections are accepted at once but reach the
-// peer only when the gate opens: whatever happens before that happens before any link,
-// for certain. It also counts what passes.
+// peer only when the gate opens: no link comes up before that. It also counts the bytes
+// that pass.
 type Gate struct {
 	ln     net.Listener
 	opened chan struct{}
@@ -34,7 +34,7 @@ type passage struct {
 
 // A Passage is what went through a gate over one connection.
 type Passage struct {
-	Up, Down int64 // bytes from and to the one who dialled
+	Up, Down int64 // bytes from and to the end that dialled
 	Live     bool
 }
 
@@ -65,7 +65,7 @@ func NewGate(url string) (*Gate, error) {
 	return g, nil
 }
 
-// SetTarget says where the peer listens.
+// SetTarget sets where the peer listens.
 func (g *Gate) SetTarget(url string) error {
 	target, ok := strings.CutPrefix(strings.TrimSuffix(url, "/"), "ws://")
 	if !ok {
@@ -88,7 +88,7 @@ func (g *Gate) Multiaddr() string {
 	return fmt.Sprintf("/ip4/%s/tcp/%d/ws", g.Addr().IP, g.Addr().Port)
 }
 
-// Open lets everybody through.
+// Open lets every connection through.
 func (g *Gate) Open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -98,7 +98,7 @@ func (g *Gate) Open() {
 	}
 }
 
-// Held waits until somebody stands at the gate, or has passed it.
+// Held waits until a connection stands at the gate, or has passed it.
 func (g *Gate) Held(ctx context.Context) error {
 	for {
 		g.mu.Lock()
@@ -110,12 +110,12 @@ func (g *Gate) Held(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("itest: nobody at the gate: %w", ctx.Err())
+			return fmt.Errorf("itest: no connection at the gate: %w", ctx.Err())
 		}
 	}
 }
 
-// Passed tells what went through the gate over each connection so far.
+// Passed returns what went through the gate over each connection so far.
 func (g *Gate) Passed() []Passage {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -147,7 +147,7 @@ func (g *Gate) pass(in net.Conn) {
 	g.mu.Unlock()
 	out, err := net.Dial("tcp", target)
 	if err != nil {
-		return // the dialler sees its connection close, as if nobody listened
+		return // the dialler sees its connection close, as if no peer listened
 	}
 	defer out.Close()
 	if !g.keep(out, nil) {

@@ -18,7 +18,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// BuildGo builds this module's binary into dir and gives its path.
+// BuildGo builds this module's binary into dir and returns its path.
 func BuildGo(ctx context.Context, dir string) (string, error) {
 	root, err := Root()
 	if err != nil {
@@ -37,8 +37,8 @@ func BuildGo(ctx context.Context, dir string) (string, error) {
 	return path, nil
 }
 
-// Go is our binary, in a process for each peer, spoken to by its --json lines. flags
-// come before its arguments. Its keys are by chance: the seed of a Spec does not reach them.
+// Go is our binary, in a process for each peer, driven by its --json lines. flags come
+// before its arguments. Its keys are random: the seed of a Spec does not reach them.
 func Go(binary string, flags ...string) Kind {
 	return Kind{Name: "go", Start: func(ctx context.Context, spec Spec) (Peer, error) {
 		return StartGo(ctx, binary, spec, flags...)
@@ -53,8 +53,8 @@ type GoPeer struct {
 	// Ready is the first line: the id and where it listens.
 	Ready GoReady
 
-	asking  sync.Mutex         // held by the one that awaits an answer on answers
-	answers chan []protocol.ID // what the peers events hold; none is lost or left over
+	asking  sync.Mutex         // held by the caller that awaits an answer on answers
+	answers chan []protocol.ID // the lists of the peers events; none is lost or left over
 	ready   chan GoReady       // gets the first line
 }
 
@@ -138,7 +138,7 @@ func (p *GoPeer) line(line []byte) {
 		select {
 		case p.answers <- e.Peers:
 		default:
-			p.events.End(errors.New("itest: our binary answered what nobody asked"))
+			p.events.End(errors.New("itest: our binary sent an answer without a question"))
 		}
 	case "message":
 		p.events.Add(Event{Kind: EventMessage, Node: e.From, Data: e.Data, Proved: e.Proved})
@@ -155,25 +155,36 @@ func (p *GoPeer) ID() protocol.ID { return p.Ready.ID }
 // URL implements Peer.
 func (p *GoPeer) URL() string { return p.Ready.WS }
 
-// PortURL is the ws:// URL of its port on this machine, also where it announces another.
-func (p *GoPeer) PortURL() string {
+// PortAddr returns the multiaddr over WebSocket of its port on this machine, also where it
+// announces another. "" if it has no port.
+func (p *GoPeer) PortAddr() string {
 	for _, addr := range slices.Backward(p.Ready.Addrs) { // its own come last
-		if rest, ok := strings.CutPrefix(addr, "/ip4/"+Loopback+"/tcp/"); ok {
-			port, _, _ := strings.Cut(rest, "/")
-			return "ws://" + net.JoinHostPort(Loopback, port)
+		if strings.HasPrefix(addr, portPrefix) {
+			return addr
 		}
+	}
+	return ""
+}
+
+// PortURL returns the ws:// URL of that port.
+func (p *GoPeer) PortURL() string {
+	if rest, ok := strings.CutPrefix(p.PortAddr(), portPrefix); ok {
+		port, _, _ := strings.Cut(rest, "/")
+		return "ws://" + net.JoinHostPort(Loopback, port)
 	}
 	return p.Ready.WS
 }
 
+const portPrefix = "/ip4/" + Loopback + "/tcp/"
+
 // Events implements Peer.
 func (p *GoPeer) Events() *Log[Event] { return p.events }
 
-// Process gives the process of the peer.
+// Process returns the process of the peer.
 func (p *GoPeer) Process() *Process { return p.proc }
 
-// Send implements Peer. It returns when the peer has taken the message; what it has
-// against it is an EventError.
+// Send implements Peer. It returns when the peer has taken the message. A refusal is an
+// EventError.
 func (p *GoPeer) Send(ctx context.Context, to protocol.ID, data any) error {
 	message := map[string]any{"to": to}
 	switch v := data.(type) {
@@ -207,7 +218,7 @@ func (p *GoPeer) command(ctx context.Context, name string, arg any) error {
 	return err
 }
 
-// Write writes a command to the peer, and waits for nothing.
+// Write writes a command to the peer, and does not wait until it is taken.
 func (p *GoPeer) Write(name string, arg any) error {
 	var b bytes.Buffer
 	// A json.RawMessage is compacted, but keeps its numbers and strings as they are spelled.

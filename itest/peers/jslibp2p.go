@@ -13,7 +13,7 @@ import (
 // leastLibp2pNode is the Node that js-libp2p needs.
 const leastLibp2pNode = 22
 
-// A Libp2pReport is what js-libp2p saw of a host that it dialled.
+// A Libp2pReport is what js-libp2p learned of a host that it dialled.
 type Libp2pReport struct {
 	Self            string   // its own peer id
 	Peer            string   // the host's peer id, proved by noise
@@ -42,7 +42,7 @@ func DialJSLibp2p(ctx context.Context, multiaddr string) (*Libp2pReport, error) 
 
 // RunNode runs a Node that js-libp2p works on, in the folder of our JavaScript, with env
 // (NAME=VALUE) in its environment beside ours, and returns what it writes to standard
-// output. The error tells what it wrote to standard error.
+// output. The error has what it wrote to standard error.
 func RunNode(ctx context.Context, env []string, args ...string) ([]byte, error) {
 	dir, err := Install(ctx)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// dialOnly is the legacy transport of a node that has no port.
+// DialOnly is the legacy transport of a node that has no port.
 type DialOnly struct{ *legacy.WebSocket }
 
 // AcceptText implements node.LegacyTransport.
@@ -20,7 +20,7 @@ func (DialOnly) AcceptText(_ context.Context, _ *protocol.Router, c *node.TextCo
 	c.CloseWith(websocket.CloseGoingAway, "")
 }
 
-// AddrOver gives the first multiaddr over a transport, by its name there: "ws",
+// AddrOver returns the first multiaddr over a transport, by its name there: "ws",
 // "webrtc-direct", "quic-v1". "" if there is none.
 func AddrOver[A fmt.Stringer](addrs []A, transport string) string {
 	for _, a := range addrs {
@@ -31,5 +31,5 @@ func AddrOver[A fmt.Stringer](addrs []A, transport string) string {
 	return ""
 }
 
-// loopback is where everything here listens.
+// Loopback is the address at which everything here listens.
 const Loopback = "127.0.0.1"

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// A Log keeps everything that happened, in order, and lets any number of goroutines
-// wait for what is yet to come. Waiting takes nothing out: what came early is not missed.
+// A Log keeps all events in order, and lets any number of goroutines wait for those that
+// are yet to come. Waiting takes nothing out: an early event is not missed.
 type Log[T any] struct {
 	name string // for reports
 
@@ -31,7 +31,7 @@ func (l *Log[T]) Add(entry T) {
 	l.wake()
 }
 
-// End says that nothing more will come, and why. Only the first call counts.
+// End ends the log, with the reason. Only the first call counts.
 func (l *Log[T]) End(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,14 +47,14 @@ func (l *Log[T]) wake() {
 	l.changed = make(chan struct{})
 }
 
-// All gives a copy of the entries so far.
+// All returns a copy of the entries so far.
 func (l *Log[T]) All() []T {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.entries)
 }
 
-// Count says how many entries so far match.
+// Count returns the number of entries so far that match.
 func (l *Log[T]) Count(match func(T) bool) int {
 	n := 0
 	for _, e := range l.All() {
@@ -65,8 +65,8 @@ func (l *Log[T]) Count(match func(T) bool) int {
 	return n
 }
 
-// Wait returns the first entry that matches, be it there already or yet to come. It
-// fails when ctx or the log ends first.
+// Wait returns the first entry that matches, and waits for it if need be. It fails when ctx
+// or the log ends first.
 func (l *Log[T]) Wait(ctx context.Context, match func(T) bool) (T, error) {
 	found, err := l.WaitN(ctx, 1, match)
 	if err != nil {
@@ -126,7 +126,7 @@ func (l *Log[T]) Next(ctx context.Context, seen int) ([]T, error) {
 	}
 }
 
-// tailText shows the last few entries, for the report of a wait in vain.
+// tailText returns the last few entries, for the report of a wait that failed.
 func (l *Log[T]) tailText() string {
 	const shown = 5
 	all := l.All()

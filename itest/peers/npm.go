@@ -23,10 +23,9 @@ const stampFile = ".peer-relay-stamp"
 // installing keeps the goroutines of one process from installing twice at once.
 var installing sync.Mutex
 
-// Install sees to it that the npm dependencies in itest/js and in compat/js are those of
-// their lock files, by npm ci if they are not, and returns the first folder. It installs
-// beside and renames into place, so that test processes that run at the same time never see
-// half of it.
+// Install makes the npm dependencies in itest/js and in compat/js those of their lock files,
+// by npm ci if they are not, and returns the first folder. It installs into another folder
+// and renames that, so that concurrent test processes never see half of it.
 func Install(ctx context.Context) (string, error) {
 	installing.Lock()
 	defer installing.Unlock()
@@ -117,8 +116,8 @@ func install(ctx context.Context, dir string) error {
 	if current() {
 		return nil // another process was faster, and may be using it
 	}
-	// Out of the way with an outdated one. Of two processes here at once the second finds
-	// the place taken by what it wanted to put there.
+	// An outdated one is moved away. Of two processes here at once the second one finds the
+	// same folder in place already.
 	if err := os.Rename(modules, filepath.Join(work, "outdated")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -128,8 +127,8 @@ func install(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Node gives a Node of the major version least or newer: the one in the path, else the
-// one that the npm dependencies bring for linux on x64. Install comes first for that one.
+// Node returns a Node of the major version least or newer: the one in the path, otherwise
+// the one that the npm dependencies bring for Linux on x64, which Install installs.
 func Node(ctx context.Context, least int) (string, error) {
 	path, err := LookTool("node")
 	if err != nil {

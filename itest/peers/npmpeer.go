@@ -17,17 +17,17 @@ import (
 type NPMSpec struct {
 	Spec
 
-	// ID is the id to have instead of one from Seed or by chance.
+	// ID is the id to have instead of one from Seed, or a random one.
 	ID protocol.ID
 
 	// Hold keeps the peer from making links by itself: it dials its bootstraps and what
-	// Connect names, and answers nobody's handshake.
+	// Connect names, and answers no handshake.
 	Hold bool
 
 	// FakeWebRTC makes the peer announce WebRTC, which it cannot use.
 	FakeWebRTC bool
 
-	// WebRTC gives the peer the WebRTC of Chromium, in Node.
+	// WebRTC returns the peer the WebRTC of Chromium, in Node.
 	WebRTC bool
 }
 
@@ -38,7 +38,7 @@ type NPMPeer struct {
 	id     protocol.ID
 	url    string
 	events *Log[Event]
-	owned  bool // the driver is this peer's alone
+	owned  bool // no other peer uses the driver
 
 	mu        sync.Mutex
 	destroyed bool
@@ -151,16 +151,16 @@ func (p *NPMPeer) Disconnect(ctx context.Context, to protocol.ID) error {
 	return p.call(ctx, "disconnect", map[string]any{"to": to.String()}, nil)
 }
 
-// NPMStats is what a peer of the npm package knows of its network.
+// NPMStats are figures of a peer of the npm package.
 type NPMStats struct {
 	Count      int           // links in its table
 	Peers      []protocol.ID // their ids
 	Candidates int           // ids that it heard of
-	Pending    int           // handshakes that it thinks are under way
+	Pending    int           // handshakes that it takes to be in progress
 	Queued     int           // messages that wait for the first link
 }
 
-// Stats asks the peer what it knows.
+// Stats returns the figures of the peer.
 func (p *NPMPeer) Stats(ctx context.Context) (NPMStats, error) {
 	var s NPMStats
 	err := p.call(ctx, "stats", nil, &s)

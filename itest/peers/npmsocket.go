@@ -31,7 +31,7 @@ type NPMSocket struct {
 	name   string
 	events *Log[SocketEvent]
 
-	// Address is where the socket was at its start, with a port by chance.
+	// Address is where the socket was at its start, with a random port.
 	Address SocketAddress
 
 	// URL is the ws:// URL of its peer.
@@ -76,7 +76,7 @@ func (s *NPMSocket) Bind(ctx context.Context, port int) (SocketAddress, error) {
 	return a, err
 }
 
-// Send sends the bytes from offset to end, which is what the package takes a length for.
+// Send sends the bytes from offset to end. The package calls the end a length.
 func (s *NPMSocket) Send(ctx context.Context, data []byte, offset, end, port int, address string) error {
 	return s.call(ctx, "socketSend", map[string]any{
 		"base64": base64.StdEncoding.EncodeToString(data), "offset": offset, "length": end, "port": port, "address": address,
@@ -111,7 +111,7 @@ func (s *NPMSocket) DHT(ctx context.Context, port int, nodes []SocketAddress) (*
 	return d, err
 }
 
-// Put stores a value, and gives its key and on how many others it was stored.
+// Put stores a value, and returns its key and the number of other nodes that store it.
 func (d *NPMDHT) Put(ctx context.Context, text string) (hash string, nodes int, err error) {
 	var result struct {
 		Hash  string
@@ -121,10 +121,10 @@ func (d *NPMDHT) Put(ctx context.Context, text string) (hash string, nodes int, 
 	return result.Hash, result.Nodes, err
 }
 
-// A DHTValue is what a get gives.
+// A DHTValue is the result of Get.
 type DHTValue struct {
-	Text *string // nil: it was not found
-	Held bool    // the node had it itself, and asked nobody
+	Text *string // nil means not found
+	Held bool    // the node had it itself, and asked no other node
 }
 
 // Get looks for a value.

@@ -30,7 +30,7 @@ var (
 )
 
 // JSLibp2p is our module on js-libp2p: not a build of the npm package, but with its API. Its
-// bootstraps are multiaddrs, and its id is by chance.
+// bootstraps are multiaddrs, and its id is random.
 var JSLibp2p = Flavour{"js-libp2p", []string{"peer.js", "libp2p.js"}}
 
 // Pages are a browser and a server of pages for it.
@@ -97,14 +97,14 @@ func (p *Pages) Close() error {
 	return os.RemoveAll(p.dir)
 }
 
-// A PageSpec is what is asked of a peer in a page: the name and the bootstraps of a Spec,
-// and its id, zero for one by chance.
+// A PageSpec describes a peer in a page: the name and the bootstraps of a Spec, and its id,
+// zero for a random one.
 type PageSpec struct {
 	Spec
 	ID protocol.ID
 
-	// Near is the id that a peer on js-libp2p, whose id is that of its key, shares the first
-	// bits with; zero for one by chance.
+	// Near is the id that shares its first bits with that of a peer on js-libp2p, whose id is
+	// that of its key; zero for a random one.
 	Near protocol.ID
 }
 
@@ -170,7 +170,7 @@ func (p *PagePeer) heard(text string) {
 // ID implements Peer.
 func (p *PagePeer) ID() protocol.ID { return p.id }
 
-// URL implements Peer: nobody can dial a page.
+// URL implements Peer: a page cannot be dialled.
 func (p *PagePeer) URL() string { return "" }
 
 // Events implements Peer.
@@ -179,7 +179,7 @@ func (p *PagePeer) Events() *Log[Event] { return p.events }
 // Name names the peer in reports.
 func (p *PagePeer) Name() string { return p.name }
 
-// Page gives the tab that the peer is in.
+// Page returns the tab that the peer is in.
 func (p *PagePeer) Page() *Page { return p.page }
 
 // Send implements Peer. A page takes what has a JSON text, and JavaScript.
@@ -217,23 +217,23 @@ func (p *PagePeer) Peers(ctx context.Context) ([]protocol.ID, error) {
 	return Eval[[]protocol.ID](ctx, p.page, "itest.peers()")
 }
 
-// A PageLink is what a page knows of its link to a peer.
+// A PageLink is the link of a page to a peer.
 type PageLink struct {
 	Kind string // "websocket", "webrtc"; "" without a link
 
-	// Of WebRTC: its data channel's label, which is by chance, and the candidate pair that
-	// is selected at the moment.
+	// Of WebRTC: its data channel's label, which is random, and the candidate pair that is
+	// selected now.
 	Label         string
 	State         string
 	Local, Remote string // "host udp 127.0.0.1:40000"
 
-	// And what went over its transport and its data channel.
+	// The traffic of its transport and its data channel.
 	BytesSent, BytesReceived       int64
 	MessagesSent, MessagesReceived int64
 }
 
-// Link tells what the page's own object for a link is, and what the browser's getStats
-// counts on that very one.
+// Link returns the page's own view of a link, and what the browser's getStats counts on
+// that very one.
 func (p *PagePeer) Link(ctx context.Context, to protocol.ID) (PageLink, error) {
 	link, err := Eval[*PageLink](ctx, p.page, fmt.Sprintf("itest.link('%s')", to))
 	if err != nil || link == nil {
@@ -248,8 +248,8 @@ func (p *PagePeer) Destroy(ctx context.Context) error { return p.page.Do(ctx, "i
 // Close implements Peer: it closes the tab.
 func (p *PagePeer) Close() error { return p.page.Close() }
 
-// WebRTC returns a page's link to a peer, which is to be by WebRTC, once the browser's
-// figures tell of it. They are renewed every 50 ms.
+// WebRTC returns a page's link to a peer, which must be by WebRTC, once the browser's
+// figures show it. They are renewed every 50 ms.
 func (p *PagePeer) WebRTC(ctx context.Context, peer protocol.ID) (link PageLink, err error) {
 	err = Until(ctx, "figures of the link", func() (bool, error) {
 		if link, err = p.Link(ctx, peer); err == nil && link.Kind != "webrtc" {
@@ -263,14 +263,14 @@ func (p *PagePeer) WebRTC(ctx context.Context, peer protocol.ID) (link PageLink,
 	return link, err
 }
 
-// Risen waits until a page has counted so many more messages each way on a link, which is
-// to be the same WebRTC link as before.
+// Risen waits until a page has counted a number of further messages each way on a link,
+// which must be the same WebRTC link as before.
 func (p *PagePeer) Risen(ctx context.Context, peer protocol.ID, before PageLink, messages int64) (after PageLink, err error) {
 	err = Until(ctx, "the page's counters to rise", func() (bool, error) {
 		if after, err = p.Link(ctx, peer); err != nil {
 			return false, err
 		}
-		// Of a pair that was asked for a sign of life the state is in-progress for a moment.
+		// The state of a pair that is being checked is in-progress for a moment.
 		if after.Kind != "webrtc" || after.Label != before.Label {
 			return false, errors.New("it is another link")
 		}
@@ -283,7 +283,7 @@ func (p *PagePeer) Risen(ctx context.Context, peer protocol.ID, before PageLink,
 	return after, err
 }
 
-// Story tells what happened to a page, for a failure.
+// Story returns what happened to a page, for the report of a failure.
 func (p *PagePeer) Story() string {
 	return fmt.Sprintf("\n%s %v: %v\nits errors: %q", p.name, p.id, p.events.All(), p.page.Errors.All())
 }

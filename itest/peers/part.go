@@ -16,12 +16,12 @@ const PartEnv = "PEER_RELAY_ITEST_PART"
 // partFleet is the part that every program plays whose main begins with Play.
 const partFleet = "fleet"
 
-// A Part is played until standard input ends, on which it is told what to do.
+// A Part is played until standard input ends, from which it reads its commands.
 type Part func(spec []byte) error
 
 // Play plays the part for which this process was started, if it was, and returns its exit
-// status. It belongs in the first line of main, and of a TestMain: fleets, and what else
-// SelfAs starts, start their program again. more are the parts beside a fleet, by name.
+// status. It belongs in the first line of main, and of a TestMain: SelfAs starts the program
+// again. more are the parts in addition to a fleet, by name.
 func Play(more map[string]Part) (status int, played bool) {
 	text := os.Getenv(PartEnv)
 	if text == "" {

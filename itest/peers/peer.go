@@ -9,7 +9,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A Peer is a peer of the legacy API, whoever wrote it and wherever it runs. Its methods
+// A Peer is a peer with the legacy API, of any author, in any kind of process. Its methods
 // may be called from any goroutine.
 type Peer interface {
 	// ID is the peer's address.
@@ -28,10 +28,10 @@ type Peer interface {
 	// Disconnect closes the link to a peer, if there is one.
 	Disconnect(ctx context.Context, to protocol.ID) error
 
-	// Peers gives the ids of the peers with a link.
+	// Peers returns the ids of the peers with a link.
 	Peers(ctx context.Context) ([]protocol.ID, error)
 
-	// Destroy ends the peer as its API does, and returns when that says it is done.
+	// Destroy ends the peer by its API, and returns when that reports the end.
 	Destroy(ctx context.Context) error
 
 	// Events is everything that the peer reported so far.
@@ -53,11 +53,11 @@ type Event struct {
 	// EventError it is the text.
 	Data json.RawMessage
 
-	// Proved says that the sender of an EventMessage is known to be who it says. Only
-	// our binary tells.
+	// Proved reports whether the id of the sender of an EventMessage is proved. Only our
+	// binary reports it.
 	Proved bool
 
-	// Path is the way of an EventMessage, its origin first. Only pages tell.
+	// Path is the path of an EventMessage, its origin first. Only pages report it.
 	Path []protocol.ID
 }
 
@@ -79,24 +79,24 @@ const (
 	EventPeer       EventKind = "peer"       // a link is up
 	EventDisconnect EventKind = "disconnect" // a link is gone
 	EventMessage    EventKind = "message"    // a user message came
-	EventError      EventKind = "error"      // something is wrong, says the peer
+	EventError      EventKind = "error"      // the peer reports an error
 )
 
-// Undefined is JavaScript's value that is none: a user message without data.
+// Undefined is JavaScript's undefined: a user message without data.
 type Undefined struct{}
 
-// JS is a JavaScript expression, for values that JSON has not. Only npm peers know it.
+// JS is a JavaScript expression, for values that JSON does not have. Only npm peers take it.
 type JS string
 
-// A Spec is what a part in a scenario asks of a peer.
+// A Spec describes a peer of a scenario.
 type Spec struct {
 	// Name is for reports.
 	Name string
 
-	// Seed is where the peer's id or key comes from; zero stands for chance.
+	// Seed is the source of the peer's id or key; zero means random.
 	Seed [32]byte
 
-	// Listen gives the peer a port of its own, so that others can dial it: a free one,
+	// Listen returns the peer a port of its own, so that others can dial it: a free one,
 	// or Port.
 	Listen bool
 	Port   int
@@ -105,17 +105,17 @@ type Spec struct {
 	Bootstrap []string
 }
 
-// A Kind is somebody who can play a part.
+// A Kind can play a part.
 type Kind struct {
 	// Name is short: "js", "go".
 	Name string
 
-	// Start starts a peer in a process of its own. The context bounds the start alone;
-	// Close ends the peer.
+	// Start starts a peer in a process of its own. The context bounds only the start; Close
+	// ends the peer.
 	Start func(ctx context.Context, spec Spec) (Peer, error)
 }
 
-// Casts gives every way to cast n parts with kinds, in a fixed order.
+// Casts returns every cast of n parts with kinds, in a fixed order.
 func Casts(kinds []Kind, n int) [][]Kind {
 	casts := [][]Kind{nil}
 	for range n {
@@ -157,7 +157,7 @@ func IsKind(kind EventKind) func(Event) bool {
 	return func(e Event) bool { return e.Kind == kind }
 }
 
-// seedSource gives as many seeds as wanted from one number.
+// SeedSource returns a source of seeds that one number determines.
 func SeedSource(seed uint64) *rand.ChaCha8 {
 	var key [32]byte
 	for i := range 8 {

@@ -50,7 +50,7 @@ func NewPlainDHT(ctx context.Context, prefix string, bootstraps ...string) (_ *P
 	return p, nil
 }
 
-// Addrs gives where it listens, each with /p2p/….
+// Addrs returns where it listens, each with /p2p/….
 func (p *PlainDHT) Addrs() (addrs []string) {
 	all, err := peer.AddrInfoToP2pAddrs(host.InfoFromHost(p.Host))
 	if err != nil {

@@ -18,17 +18,17 @@ const (
 	// maxLine is the longest line that a process may write.
 	maxLine = 64 << 20
 
-	// stderrTail is how much of a process's standard error is kept for reports.
+	// stderrTail is the bytes of a process's standard error that are kept for reports.
 	stderrTail = 16 << 10
 
-	// exitGrace is how long a process may take to end after its standard input did.
+	// exitGrace is the most time from the end of a process's standard input to its own.
 	exitGrace = 10 * time.Second
 )
 
 // ErrNoTool is matched by the errors for a program that is not installed.
 var ErrNoTool = errors.New("itest: tool not found")
 
-// A toolError says which program is missing and what it is for.
+// A toolError names the program that is missing.
 type toolError struct {
 	tool string
 	err  error
@@ -65,8 +65,8 @@ type Process struct {
 
 // StartProcess starts cmd and calls line with each line that it writes, without the
 // line end and valid only during the call, and exit once after the last of them with
-// what Wait will return. Both run on one goroutine, which Close ends and waits for. name
-// is for reports.
+// the error that Wait returns. Both run on one goroutine, which Close ends and waits for.
+// name is for reports.
 func StartProcess(name string, cmd *exec.Cmd, line func([]byte), exit func(error)) (*Process, error) {
 	p := &Process{name: name, cmd: cmd, stderr: &tail{limit: stderrTail}, done: make(chan struct{})}
 	cmd.Stderr = p.stderr
@@ -130,13 +130,13 @@ func (p *Process) WriteLine(line []byte) error {
 	return nil
 }
 
-// Pid gives the process id.
+// Pid returns the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Signal sends a signal to the process.
 func (p *Process) Signal(sig os.Signal) error { return p.cmd.Process.Signal(sig) }
 
-// Stderr gives the last 16 KiB that the process wrote to its standard error.
+// Stderr returns the last 16 KiB that the process wrote to its standard error.
 func (p *Process) Stderr() string { return p.stderr.String() }
 
 // Done is closed when the process is gone and its last line was handed over.
@@ -191,7 +191,7 @@ func (p *Process) Kill() error {
 // Closers end what was started, the last of it first.
 type Closers []func() error
 
-// Add adds one to be called before those that are there.
+// Add adds a function, which is called before those that are there.
 func (c *Closers) Add(end func() error) { *c = append(*c, end) }
 
 // Close calls them all, each once.

@@ -129,7 +129,7 @@ func TestGate(t *testing.T) {
 	_, err = conn.Write([]byte("hello"))
 	harness.Must(t, err)
 
-	// Nothing may come through before: whoever is accepted was let in by Open.
+	// Nothing may come through before: a connection is accepted only after Open.
 	opened := make(chan struct{})
 	accepted := make(chan net.Conn)
 	go func() { // ends when ln is closed, at the latest; accepted is received below

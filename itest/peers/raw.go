@@ -10,9 +10,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A Raw is one end of a bare WebSocket in a Driver: a current ws package, which is
-// another implementation than that inside the npm package. It sends any frame and
-// keeps every frame that comes, verbatim.
+// A Raw is one end of a bare WebSocket in a Driver, by a current ws package, which is not the
+// one inside the npm package. It sends any frame and keeps every frame that comes, verbatim.
 type Raw struct {
 	driver *Driver
 	name   string
@@ -23,15 +22,15 @@ type Raw struct {
 	// Extensions is what was negotiated, as in the header.
 	Extensions string
 
-	// Headers are those of the other side, by lower-case name: of the response if this
-	// side dialled, else of the request.
+	// Headers are those of the other side, by lower-case name: of the response if this side
+	// dialled, otherwise of the request.
 	Headers map[string]any
 }
 
 // A RawFrame is the payload of a data frame.
 type RawFrame struct {
 	Text   string // of a text frame
-	Binary []byte // of a binary frame, else nil
+	Binary []byte // of a binary frame, otherwise nil
 }
 
 // A RawClosed is why the frames of a connection ended: the close code and reason of the
@@ -170,7 +169,7 @@ func HelloText(id protocol.ID) string {
 	return `{"type":"Buffer","data":` + BytesText(id[:]) + `}`
 }
 
-// bytesText writes bytes as a JSON array of numbers.
+// BytesText writes bytes as a JSON array of numbers.
 func BytesText(b []byte) string {
 	var s strings.Builder
 	s.WriteByte('[')

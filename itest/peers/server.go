@@ -31,7 +31,7 @@ type Server struct {
 	Lines *Log[string]
 }
 
-// FreePort finds a TCP port that nobody has at the moment.
+// FreePort returns a TCP port that is free at the moment.
 func FreePort() (int, error) {
 	ln, err := net.Listen("tcp", net.JoinHostPort(Loopback, "0"))
 	if err != nil {
@@ -118,7 +118,7 @@ func startServer(name string, cmd *exec.Cmd, port int) (*Server, error) {
 	return s, nil
 }
 
-// Process gives the process of the server.
+// Process returns the process of the server.
 func (s *Server) Process() *Process { return s.proc }
 
 // Stop ends our binary as an operator does, by SIGTERM, and returns nil if it then ends

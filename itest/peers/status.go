@@ -16,18 +16,18 @@ const (
 	// maxPage is the most bytes of a page that are read.
 	maxPage = 1 << 20
 
-	// pollEvery is how long Until waits between two looks.
+	// pollEvery is the time between two looks of Until.
 	pollEvery = 10 * time.Millisecond
 )
 
-// A Status is what a node tells of itself at /status.json.
+// A Status is what a node shows of itself at /status.json.
 type Status struct {
 	ID       protocol.ID
 	Links    int
 	Counters map[string]uint64
 }
 
-// Drops gives what the node dropped, by reason; none is an empty map.
+// Drops returns the numbers of messages that the node dropped, by reason.
 func (s *Status) Drops() map[string]uint64 {
 	drops := make(map[string]uint64)
 	for name, n := range s.Counters {
@@ -62,7 +62,7 @@ func FetchStatus(ctx context.Context, url string) (*Status, error) {
 	return s, nil
 }
 
-// WaitLinks waits until the node at a ws:// URL has so many links.
+// WaitLinks waits until the node at a ws:// URL has a number of links.
 func WaitLinks(ctx context.Context, url string, links int) error {
 	var s *Status
 	err := Until(ctx, fmt.Sprintf("%d links", links), func() (done bool, err error) {
@@ -87,7 +87,7 @@ func Get(ctx context.Context, url, path string) (contentType, page string, err e
 	if err != nil {
 		return "", "", fmt.Errorf("itest: get %s: %w", path, err)
 	}
-	// A connection for each: none is left over for whoever counts goroutines.
+	// A connection for each: no goroutine is left over when tests count them.
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Do(req)
 	if err != nil {
@@ -104,7 +104,7 @@ func Get(ctx context.Context, url, path string) (contentType, page string, err e
 	return res.Header.Get("Content-Type"), string(body), nil
 }
 
-// Until looks again and again until look says true or an error, or ctx ends. what is
+// Until calls look again and again until it returns true or an error, or ctx ends. what is
 // for the report.
 func Until(ctx context.Context, what string, look func() (bool, error)) error {
 	tick := time.NewTicker(pollEvery)

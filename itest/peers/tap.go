@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// A Tap stands between two peers: whoever connects to URL is connected to the target,
-// and every frame of either direction is recorded verbatim before it goes on.
+// A Tap stands between two peers: a connection to URL is passed on to the target, and every
+// frame of either direction is recorded verbatim before it goes on.
 type Tap struct {
 	driver *Driver
 	name   string

@@ -14,10 +14,10 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// settledPoll is how often a network is looked at that is to settle.
+// settledPoll is the time between two looks at a network that is to settle.
 const settledPoll = time.Second
 
-// A DHTNetwork is hosts in several processes that have one DHT, and if they are not plain
+// A DHTNetwork is hosts in several processes that share one DHT and, unless they are plain,
 // one overlay.
 type DHTNetwork struct {
 	fleets []*peers.Fleet
@@ -26,7 +26,7 @@ type DHTNetwork struct {
 	Hosts []peers.FleetHost
 }
 
-// OpenDHTNetwork starts so many processes as spec says, all joined by the first host's
+// OpenDHTNetwork starts a number of processes as spec says, all joined by the first host's
 // address. Close ends them.
 func OpenDHTNetwork(ctx context.Context, processes int, spec peers.FleetSpec) (n *DHTNetwork, err error) {
 	n = &DHTNetwork{spec: spec}
@@ -45,7 +45,7 @@ func OpenDHTNetwork(ctx context.Context, processes int, spec peers.FleetSpec) (n
 	return n, nil
 }
 
-// State gives what each host has now.
+// State returns what each host has now.
 func (n *DHTNetwork) State(ctx context.Context) (all []peers.FleetState, err error) {
 	for _, f := range n.fleets {
 		states, err := f.State(ctx)
@@ -57,10 +57,10 @@ func (n *DHTNetwork) State(ctx context.Context) (all []peers.FleetState, err err
 	return all, nil
 }
 
-// Settle waits until every host has published its record, and from one look to the next,
-// so many times in a row, no host has opened or lost a link; of plain hosts, until their
-// connections and routing tables stay as they are. It takes least at least, and gives what
-// they have then.
+// Settle waits until every host has published its record and no host opens or loses a link
+// any more: in a number of looks in a row nothing has changed. Of plain hosts, their
+// connections and routing tables must not change. It takes at least the time least, and
+// returns what the hosts have in the end.
 func (n *DHTNetwork) Settle(ctx context.Context, least time.Duration, looks int, look func([]peers.FleetState)) (states []peers.FleetState, err error) {
 	start := time.Now()
 	tick := time.NewTicker(settledPoll)
@@ -123,14 +123,14 @@ func (n *DHTNetwork) Close() error {
 	return errors.Join(errs...)
 }
 
-// A Newcomer says by what a newcomer finds others, and how it does.
+// A Newcomer is the way in which a newcomer finds others.
 type Newcomer struct {
 	Overlay bool // it knows the address of a peer of the overlay
 	DHT     bool // it has a DHT; without Overlay it knows the address of a peer of that
 	Listen  bool // it has a port
 }
 
-// options are those of a newcomer that knows the address of at alone.
+// options returns those of a newcomer that knows only the address of at.
 func (c Newcomer) options(at peers.FleetHost) node.Options {
 	o := node.Options{NoWebRTCDirect: true}
 	if c.Listen {
@@ -148,7 +148,7 @@ func (c Newcomer) options(at peers.FleetHost) node.Options {
 	return o
 }
 
-// A NewcomerFigure is how long a newcomer took.
+// A NewcomerFigure is the time that a newcomer took.
 type NewcomerFigure struct {
 	Start   time.Duration // from the start of the node to the link
 	Connect time.Duration // from the call of Connect
@@ -156,14 +156,14 @@ type NewcomerFigure struct {
 	Story   []string      // what it logged meanwhile
 }
 
-// Join starts a newcomer that knows the address of at alone, has it Connect to an id at
-// once, and gives how long it took to be linked with that.
+// Join starts a newcomer that knows only the address of at, has it Connect to an id at once,
+// and returns how long it took to be linked with that.
 func (c Newcomer) Join(ctx context.Context, at, to peers.FleetHost) (figure NewcomerFigure, err error) {
 	o := c.options(at)
 	linked := make(chan protocol.LinkInfo, 1)
 	o.OnPeer = func(i protocol.LinkInfo) {
 		if i.ID == to.ID {
-			linked <- i // it comes once: nobody disconnects
+			linked <- i // once: neither end disconnects
 		}
 	}
 	lines := newLogLines("newcomer")

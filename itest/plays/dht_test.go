@@ -35,8 +35,8 @@ func TestNewcomersFindAnybodyInTheDHT(t *testing.T) {
 	}
 }
 
-// lonelyServer gives a server of a DHT that knows nobody, who asks it, and an address where
-// there is no peer.
+// lonelyServer returns a server of a DHT that knows no other, a client for it, and an address
+// where there is no peer.
 func lonelyServer(t *testing.T) (at peers.FleetHost, client *KadClient, decoy *Decoy) {
 	t.Helper()
 	server, err := node.New(node.Options{Listen: true, ListenHost: peers.Loopback, DHT: &dht.Options{Closed: true}})
@@ -93,8 +93,8 @@ func TestForgedRecordsAreNeitherKeptNorBelieved(t *testing.T) {
 	}
 }
 
-// TestLogsAreRead looks for the log texts that are awaited where they are written: to wait
-// in vain for one that was changed takes long and tells little.
+// TestLogsAreRead looks for the log texts that are awaited where they are written: waiting
+// for one that was changed would take long, and its failure would say little.
 func TestLogsAreRead(t *testing.T) {
 	root, err := peers.Root()
 	harness.Must(t, err)

@@ -15,18 +15,18 @@ import (
 	"github.com/peer-relay/peer-relay/itest/peers"
 )
 
-// A Step is a part of a longer run, and what is to be said of it.
+// A Step is a part of a longer run, with a note for the report.
 type Step struct {
 	Name string
 	Took time.Duration
 	Note string
 }
 
-// First is the way of an operator who replaces the npm package's server.js: it runs
-// with clients on a port and is killed, our binary is started as `peer-relay PORT` on
-// the same port, and serves npm clients, a browser or curl, a stock go-libp2p host and
-// js-libp2p there. messages go in each direction between two npm clients, held from
-// dialling each other, on either server.
+// First does what an operator does who replaces the npm package's server.js. That runs with
+// clients on a port and is killed. Our binary is started as `peer-relay PORT` on the same
+// port, and serves npm clients, curl, a stock go-libp2p host and js-libp2p there. On either
+// server a number of messages go in each direction between two npm clients that are held
+// from dialling each other.
 func First(ctx context.Context, binary string, messages int) (steps []Step, err error) {
 	step := func(name string, do func() (string, error)) error {
 		started := time.Now()
@@ -107,7 +107,7 @@ func First(ctx context.Context, binary string, messages int) (steps []Step, err 
 	return steps, err
 }
 
-// beforeFirst is what was there before.
+// beforeFirst has server.js relay between clients.
 func beforeFirst(ctx context.Context, port, messages int) (string, error) {
 	server, err := peers.StartJSServer(ctx, port)
 	if err != nil {
@@ -122,8 +122,8 @@ func beforeFirst(ctx context.Context, port, messages int) (string, error) {
 }
 
 // exchange lets two npm clients in a fresh process send each other messages through a
-// relay. ready waits until the relay has links to so many of them. check is called
-// while they are still there: what the relay has for them when they leave is lost.
+// relay. ready waits until the relay has links to a number of them. check is called while
+// they are still linked: messages for them when they leave are lost.
 func exchange(ctx context.Context, url string, messages int, ready func(ctx context.Context, clients int) error, check func() error) (err error) {
 	d, err := peers.StartDriver(ctx)
 	if err != nil {

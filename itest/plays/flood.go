@@ -14,8 +14,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// flood sends what next gives, at floodRate over so many links, until ctx is done. A link
-// that the node cuts is opened again. One call of next gives one or more messages.
+// flood sends what next returns, at floodRate over a number of links, until ctx is done. A
+// link that the node cuts is opened again. One call of next returns one or more messages.
 func flood(links int, next func(p *speaker, i int) []string) func(context.Context, *Siege) error {
 	return func(ctx context.Context, s *Siege) error {
 		return s.each(ctx, links, func(ctx context.Context, p *speaker, k int) error {
@@ -39,7 +39,7 @@ func flood(links int, next func(p *speaker, i int) []string) func(context.Contex
 	}
 }
 
-// each has so many speakers do something at once, and again when the node cuts them,
+// each has a number of speakers do something at once, and again when the node cuts them,
 // until ctx is done.
 func (s *Siege) each(ctx context.Context, links int, do func(ctx context.Context, p *speaker, k int) error) error {
 	var all sync.WaitGroup
@@ -68,7 +68,7 @@ func (s *Siege) each(ctx context.Context, links int, do func(ctx context.Context
 	return nil
 }
 
-// strangers opens connections that say one thing, or nothing.
+// strangers opens connections that each send one thing.
 func strangers(say func(*websocket.Conn, *Siege)) func(context.Context, *Siege) error {
 	return func(ctx context.Context, s *Siege) error {
 		tick := time.NewTicker(floodTick)
@@ -76,10 +76,10 @@ func strangers(say func(*websocket.Conn, *Siege)) func(context.Context, *Siege) 
 		for ctx.Err() == nil {
 			conn, _, err := websocket.DefaultDialer.DialContext(ctx, s.node.URL(), nil)
 			if err != nil {
-				break // the flood is over, or the node turns away who comes too often
+				break // the flood is over, or the node refuses further connections
 			}
 			say(conn, s)
-			defer conn.Close() // after the flood, that they add up
+			defer conn.Close() // after the flood, so that they add up
 			<-tick.C
 		}
 		<-ctx.Done()
@@ -87,7 +87,7 @@ func strangers(say func(*websocket.Conn, *Siege)) func(context.Context, *Siege) 
 	}
 }
 
-// pour sends on a channel until ctx is done, as fast as it goes.
+// pour sends on a channel as fast as it can, until ctx is done.
 func pour(ctx context.Context, c *webrtc.DataChannel, send func() error) error {
 	tick := time.NewTicker(floodTick)
 	defer tick.Stop()
@@ -205,7 +205,7 @@ func (p *speaker) open(ctx context.Context, pc *webrtc.PeerConnection, from prot
 	}
 }
 
-// signals floods with signals, each of another peer that was let in.
+// signals floods with signals, each of another peer whose offer was sent before.
 func signals(all ...string) func(context.Context, *Siege) error {
 	return flood(hostileLinks, func(p *speaker, i int) []string {
 		from := p.s.id()
@@ -225,7 +225,7 @@ func candidates(all ...string) func(context.Context, *Siege) error {
 	})
 }
 
-// messages floods with messages that are no signals; %s becomes an id that nobody has.
+// messages floods with messages that are no signals; %s becomes an id that no peer has.
 func messages(all ...string) func(context.Context, *Siege) error {
 	return flood(hostileLinks, func(p *speaker, i int) []string {
 		from := p.s.id()

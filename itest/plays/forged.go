@@ -27,17 +27,17 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A Forgery is a record that no server of our DHT may keep, and nobody believe.
+// A Forgery is a record that no server of our DHT may keep, and no peer believe.
 type Forgery struct {
 	Name  string
-	ID    protocol.ID // whose record it pretends to be, where it can be asked for
-	Peer  peer.ID     // whom the record names, if it can be read
+	ID    protocol.ID // of the peer whose record it pretends to be, where it can be asked for
+	Peer  peer.ID     // of the peer that the record names, if it can be read
 	Key   string
 	Value []byte
 }
 
-// Forgeries are records that the holder of some other key can make of a victim, and a
-// right one, the forger's own. All tell addr.
+// Forgeries returns records of a victim that the holder of another key can make, and a valid
+// one, the forger's own. All contain addr.
 func Forgeries(victim peers.FleetHost, addr ma.Multiaddr) (forged []Forgery, right Forgery, err error) {
 	key, err := node.NewKey()
 	if err != nil {
@@ -82,8 +82,8 @@ func hashOf(p peer.ID) []byte {
 	return sum[:]
 }
 
-// A KadClient asks servers of our DHT one by one, with the bytes of kad-dht, and checks
-// nothing of what it says and hears.
+// A KadClient asks servers of our DHT one by one, in the protocol of kad-dht, and validates
+// neither what it sends nor what it receives.
 type KadClient struct {
 	host  host.Host
 	proto libp2pprotocol.ID
@@ -127,8 +127,8 @@ func (c *KadClient) ask(ctx context.Context, at peers.FleetHost, m *pb.Message) 
 	return &answer, nil
 }
 
-// Closer asks a server for the record of an id, and tells what it says beside: how many
-// peers are nearer, and of how many of these it tells an address.
+// Closer asks a server for the record of an id, and returns the number of nearer peers in the
+// answer, and how many of them have an address there.
 func (c *KadClient) Closer(ctx context.Context, at peers.FleetHost, id protocol.ID) (nearer, addressed int, err error) {
 	answer, err := c.ask(ctx, at, pb.NewMessage(pb.Message_GET_VALUE, []byte("/pr/"+string(id[:])), 0))
 	if err != nil {
@@ -142,7 +142,7 @@ func (c *KadClient) Closer(ctx context.Context, at peers.FleetHost, id protocol.
 	return nearer, addressed, nil
 }
 
-// Put has a server keep a record, and says whether it takes it.
+// Put offers a record to a server, and reports whether it takes it.
 func (c *KadClient) Put(ctx context.Context, at peers.FleetHost, f Forgery) (taken bool, err error) {
 	m := pb.NewMessage(pb.Message_PUT_VALUE, []byte(f.Key), 0)
 	m.Record = dhtrecord.MakePutRecord(f.Key, f.Value)
@@ -153,11 +153,11 @@ func (c *KadClient) Put(ctx context.Context, at peers.FleetHost, f Forgery) (tak
 	return err == nil, err
 }
 
-// Kept asks a server for what it has under a key, nil for nothing.
+// Kept returns what a server has under a key, nil for nothing.
 func (c *KadClient) Kept(ctx context.Context, at peers.FleetHost, key string) ([]byte, error) {
 	answer, err := c.ask(ctx, at, pb.NewMessage(pb.Message_GET_VALUE, []byte(key), 0))
 	if errors.Is(err, network.ErrReset) {
-		return nil, nil // it has nothing under such a key, ever
+		return nil, nil // it never has a value under such a key
 	}
 	if err != nil {
 		return nil, err
@@ -165,15 +165,15 @@ func (c *KadClient) Kept(ctx context.Context, at peers.FleetHost, key string) ([
 	return answer.GetRecord().GetValue(), nil
 }
 
-// A LiarFigure is what came of a lie.
+// A LiarFigure is the effect of a lie.
 type LiarFigure struct {
 	Asked int // how often the liar was asked for the record
 	Found int // how often the newcomer thought that it had found a peer
-	Dials int // at the address that the lie told
+	Dials int // of the address in the lie
 }
 
-// Lie has a newcomer that knows one server of the DHT alone, one that answers every
-// question for a record with f, Connect to whose record that pretends to be.
+// Lie has a newcomer Connect to the id of a forged record. It knows one server of the DHT,
+// which answers every question for a record with f.
 func Lie(ctx context.Context, f Forgery, decoy *Decoy) (figure LiarFigure, err error) {
 	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0/ws"), libp2p.DisableMetrics())
 	if err != nil {

@@ -14,16 +14,16 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// Gone is a link to a process that is killed, which says nothing more: the kernel does
-// for a TCP connection, and nobody for UDP.
+// Gone is a link to a process that is killed without a message. The kernel closes its TCP
+// connections; with UDP the other end learns nothing.
 type Gone struct {
 	Name      string
 	transport string
-	dials     bool // the one that lives on dialled
-	talks     bool // and sends small messages all the time, which nobody waits for
+	dials     bool // the end that lives on dialled
+	talks     bool // and sends small messages all the time, without waiting for any
 }
 
-// Gones gives all kinds.
+// Gones returns all kinds.
 func Gones() []Gone {
 	return []Gone{
 		{Name: "webrtc-direct, dialled by us", transport: "webrtc-direct", dials: true},
@@ -34,15 +34,15 @@ func Gones() []Gone {
 	}
 }
 
-// Sudden says that the link runs over WebRTC, where pings are frequent.
+// Sudden reports whether the link runs over WebRTC, where pings are frequent.
 func (g Gone) Sudden() bool { return g.transport == "webrtc-direct" }
 
-// talkEvery is how often the one who talks does: a message of a few bytes, far less than any
-// buffer on the way holds until its peer must be missed.
+// talkEvery is the time between two messages of a few bytes. Buffers on the way hold far more
+// than these until the peer must be missed.
 const talkEvery = 100 * time.Millisecond
 
-// Play links a node in this process and one of its own, kills that, and gives how long it
-// took until the link was down.
+// Play links a node in this process and one in a process of its own, kills that process, and
+// returns how long it took until the link was down.
 func (g Gone) Play(ctx context.Context, binary string) (took time.Duration, err error) {
 	events := peers.NewLog[peers.Event]("node that lives on")
 	links := make(chan protocol.LinkInfo, 1)

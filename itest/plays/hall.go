@@ -14,8 +14,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// pageHall is a Go node that everybody is bootstrapped to and a Go peer without a port,
-// which pages can be linked with by WebRTC alone.
+// pageHall is a Go node that all peers are bootstrapped to and a Go peer without a port, with
+// which pages can be linked only by WebRTC.
 type pageHall struct {
 	stepper
 	hub, us *compat.PeerRelay
@@ -75,7 +75,7 @@ func (h *pageHall) page(ctx context.Context, p *peers.Pages, flavour peers.Flavo
 	return page, err
 }
 
-// linkKind gives the kind of our link to a peer, LinkUnknown if there is none.
+// linkKind returns the kind of our link to a peer, and whether there is one.
 func (h *pageHall) linkKind(id protocol.ID) (kind protocol.LinkKind, up bool) {
 	for _, l := range h.us.Node().Router().Peers() {
 		if l.ID == id {
@@ -99,8 +99,8 @@ func (h *pageHall) awaitLink(ctx context.Context, page *peers.PagePeer) error {
 	return nil
 }
 
-// exchange sends a text each way between a page and the Go peer, and gives over how many
-// links each went.
+// exchange sends a text each way between a page and the Go peer, and returns the number of
+// links over which each went.
 func (h *pageHall) exchange(ctx context.Context, page *peers.PagePeer, text string) (up, down int, err error) {
 	is := func(from protocol.ID) func(peers.Event) bool {
 		return func(e peers.Event) bool {
@@ -199,7 +199,7 @@ func (h *pageHall) halfOpen(ctx context.Context, p *peers.Pages) error {
 		if err != nil {
 			return "", err
 		}
-		// The package sends another copy by the way that the last message came.
+		// The package sends another copy by the link over which the last message came.
 		if _, down, err := h.exchange(ctx, page, "straight"); err != nil || down != 1 {
 			return "", fmt.Errorf("a message went over %d links, want 1; %w", down, err)
 		}
@@ -208,7 +208,7 @@ func (h *pageHall) halfOpen(ctx context.Context, p *peers.Pages) error {
 	}); err != nil {
 		return err
 	}
-	if err := h.step("the Go peer gives the half-open channel up", func() (string, error) {
+	if err := h.step("the Go peer closes the half-open channel", func() (string, error) {
 		return "", peers.Until(ctx, "the end of the data channel", func() (bool, error) {
 			states, err := peers.Eval[[]string](ctx, deaf.Page(), "itest.channels()")
 			return len(states) > 0 && states[0] == "closed", err
@@ -231,7 +231,7 @@ func (h *pageHall) halfOpen(ctx context.Context, p *peers.Pages) error {
 	return nil
 }
 
-// BigMessages has a page and a Go peer send each other as much as passes, and more.
+// BigMessages has a page and a Go peer send each other the largest message, and a larger one.
 func BigMessages(ctx context.Context, p *peers.Pages) (steps []Step, err error) {
 	h, err := openHall(ctx)
 	if err == nil {
@@ -271,7 +271,7 @@ func (h *pageHall) big(ctx context.Context, p *peers.Pages) error {
 	if err := h.step("too much from Go is an error", func() (string, error) {
 		err := h.us.Send(page.ID(), huge)
 		if !errors.Is(err, protocol.ErrTooBig) {
-			return "", fmt.Errorf("sending %d bytes gives %v", len(huge), err)
+			return "", fmt.Errorf("sending %d bytes returns %v", len(huge), err)
 		}
 		return err.Error(), nil
 	}); err != nil {
@@ -280,7 +280,7 @@ func (h *pageHall) big(ctx context.Context, p *peers.Pages) error {
 	if err := h.step("too much from the page is an error", func() (string, error) {
 		err := page.Page().Do(ctx, fmt.Sprintf("itest.send('%s', 'x'.repeat(%d))", h.us.ID(), len(huge)))
 		if err == nil {
-			return "", fmt.Errorf("sending %d bytes gives none", len(huge))
+			return "", fmt.Errorf("sending %d bytes returns no error", len(huge))
 		}
 		message, _, _ := strings.Cut(err.Error(), "\n")
 		return message, nil
@@ -301,13 +301,13 @@ func (h *pageHall) big(ctx context.Context, p *peers.Pages) error {
 	})
 }
 
-// A PageEnd is how a page goes without a word.
+// A PageEnd is a way in which a page ends silently.
 type PageEnd struct {
 	Name string
 	end  func(context.Context, *peers.Pages, *peers.PagePeer) error
 }
 
-// PageEnds gives all of them. The last one takes the browser with it.
+// PageEnds returns all of them. The last one takes the browser with it.
 func PageEnds() []PageEnd {
 	return []PageEnd{
 		{"the tab is closed", func(_ context.Context, _ *peers.Pages, page *peers.PagePeer) error { return page.Close() }},
@@ -315,7 +315,7 @@ func PageEnds() []PageEnd {
 	}
 }
 
-// Play ends a page that is linked with a Go peer, and gives how long that takes to notice.
+// Play ends a page that is linked with a Go peer, and returns how long that takes to notice.
 // Until then it goes on to send to a third peer whose nearest neighbour is that page:
 // every message must arrive another way.
 func (end PageEnd) Play(ctx context.Context, p *peers.Pages) (noticed time.Duration, sent int, err error) {

@@ -14,33 +14,33 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A Hostility is something that peers do to our node, for as long as the context lasts.
+// A Hostility is an attack of peers on our node that lasts as long as the context.
 type Hostility struct {
 	Name  string
-	Quick bool // what it leaves behind is gone soon after
+	Quick bool // what it leaves behind is soon gone
 	do    func(context.Context, *Siege) error
 }
 
 const (
-	// Under a flood the node may take so much more than before.
+	// MostMemory (in bytes) and MostGoroutines are the most that a node may take under a flood
+	// in addition to what it took before.
 	MostMemory     = 64 << 20
 	MostGoroutines = 500
 
-	// BackTime is how soon after a flood the node is as before: but for so much, which
-	// other peers and Go's collector take in the meantime.
+	// BackTime is the most time from the end of a flood until the node takes no more than
+	// before, but for what other peers and Go's collector take during that time.
 	BackTime        = time.Minute
 	slackMemory     = 16 << 20
 	slackGoroutines = 8
 
-	// sampleEvery is how often the node is looked at during a flood, and how often the
-	// bystanders talk.
+	// sampleEvery is the time between two looks at the node during a flood, and between two
+	// messages of the bystanders.
 	sampleEvery = 100 * time.Millisecond
 
-	// talkTime is how long a message between the bystanders may take. Only a failure takes
-	// it.
+	// talkTime is the most time for a message between the bystanders. Only a failure takes it.
 	talkTime = 20 * time.Second
 
-	// floodRate is the messages that a flood sends in a second, over all its links.
+	// floodRate is the messages per second of a flood, over all its links.
 	floodRate = 10_000
 	floodTick = 10 * time.Millisecond
 )
@@ -57,17 +57,17 @@ type Siege struct {
 	ids   atomic.Uint64
 }
 
-// A HostileReport is what a hostility cost.
+// A HostileReport is the cost of a hostility.
 type HostileReport struct {
 	Memory     int64 // bytes more than before, at most
-	Goroutines int   // likewise
+	Goroutines int   // in the same way
 	Back       time.Duration
 	Sent       uint64 // hostile messages
 	Talked     int    // messages of the bystanders that passed meanwhile
 	After      Usage  // what is more than before in the end
 }
 
-// A Usage is what a process takes at a time.
+// A Usage is what a process takes at one moment.
 type Usage struct {
 	Memory     int64
 	Goroutines int
@@ -210,7 +210,7 @@ func (h Hostility) play(ctx context.Context, s *Siege, flood time.Duration) (*Ho
 	return r, s.talk(ctx)
 }
 
-// id gives an id that nobody has.
+// id returns an id that no peer has.
 func (s *Siege) id() protocol.ID {
 	r := rand.New(rand.NewPCG(s.salt, s.ids.Add(1)))
 	var id protocol.ID

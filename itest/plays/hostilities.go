@@ -15,7 +15,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A description as simple-peer writes it, of a peer that is not there.
+// A description as simple-peer writes it, of a peer that does not exist.
 const (
 	hostileHead = `v=0\r\no=- 8652930047032223738 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n`
 	hostileMid  = `m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n`
@@ -24,9 +24,9 @@ const (
 	hostileTail = `a=setup:actpass\r\na=mid:0\r\na=sctp-port:5000\r\na=max-message-size:262144\r\n`
 	hostileSDP  = hostileHead + hostileMid + hostileICE + hostileKey + hostileTail
 
-	// hostileLinks is over how many links most floods come.
+	// hostileLinks is the number of links of most floods.
 	hostileLinks = 4
-	// hostileMany is many of what should be one.
+	// hostileMany is the number of candidates where a few would do.
 	hostileMany = 10_000
 )
 
@@ -43,7 +43,7 @@ func numbered(n int, format string) (all []string) {
 	return all
 }
 
-// Hostilities gives all of them.
+// Hostilities returns all of them.
 func Hostilities() []Hostility {
 	const nowhere = "candidate:%d 1 udp 2122265343 198.51.100.%[1]d 40000 typ host"
 	host := func(addrPort string) string { return "candidate:1 1 udp 2122265343 " + addrPort + " typ host" }
@@ -80,7 +80,7 @@ func Hostilities() []Hostility {
 
 		// Offers.
 		{"offers: 10,000 a second of one id", false, sameID(func(p *speaker) []string { return []string{p.signal(one, hostileOffer(hostileSDP))} })},
-		{"offers: 10,000 a second of as many ids", false, signals(hostileOffer(hostileSDP))},
+		{"offers: 10,000 a second, each of another id", false, signals(hostileOffer(hostileSDP))},
 		{"offers that never complete, a crowd of links", false, flood(100, func(p *speaker, i int) []string {
 			from := p.s.id()
 			return []string{p.offer(from), p.signal(from, hostileOffer(hostileSDP))}
@@ -89,7 +89,7 @@ func Hostilities() []Hostility {
 		{"offers of the speaker itself, which has a link", true, flood(hostileLinks, func(p *speaker, i int) []string {
 			return []string{p.offer(p.id), p.signal(p.id, hostileOffer(hostileSDP))}
 		})},
-		{"offers that nobody let in", true, flood(hostileLinks, func(p *speaker, i int) []string { return []string{p.signal(p.s.id(), hostileOffer(hostileSDP))} })},
+		{"offers without a handshake", true, flood(hostileLinks, func(p *speaker, i int) []string { return []string{p.signal(p.s.id(), hostileOffer(hostileSDP))} })},
 		{"the same message again and again", false, func(ctx context.Context, s *Siege) error {
 			from := s.id()
 			same := make(map[*speaker][]string)
@@ -103,7 +103,7 @@ func Hostilities() []Hostility {
 
 		// Answers.
 		{"answers without an offer", true, signals(`{"type":"answer","sdp":"` + hostileSDP + `"}`)},
-		{"answers of nobody that was let in", true, flood(hostileLinks, func(p *speaker, i int) []string {
+		{"answers without a handshake", true, flood(hostileLinks, func(p *speaker, i int) []string {
 			return []string{p.signal(p.s.id(), `{"type":"answer","sdp":"`+hostileSDP+`"}`)}
 		})},
 		{"answers to the node's own answer", false, sameID(func(p *speaker) []string {
@@ -127,9 +127,9 @@ func Hostilities() []Hostility {
 
 		// Handshakes.
 		{"handshake-offers of one id", false, flood(hostileLinks, func(p *speaker, i int) []string { return []string{p.offer(one)} })},
-		{"handshake-offers of as many ids", false, flood(hostileLinks, func(p *speaker, i int) []string { return []string{p.offer(p.s.id())} })},
-		{"handshake-answers that nobody waits for", true, messages(`{"type":"handshake-answer","data":{"ws":null,"wrtc":true}}`, `{"type":"handshake-answer","data":{"ws":"ws://127.0.0.1:22","wrtc":true}}`, `{"type":"handshake-answer","data":null}`)},
-		{"foundPeers that nobody asked for", true, messages(`{"type":"foundPeers","data":["%s","%s","%s"]}`)},
+		{"handshake-offers, each of another id", false, flood(hostileLinks, func(p *speaker, i int) []string { return []string{p.offer(p.s.id())} })},
+		{"handshake-answers without an offer", true, messages(`{"type":"handshake-answer","data":{"ws":null,"wrtc":true}}`, `{"type":"handshake-answer","data":{"ws":"ws://127.0.0.1:22","wrtc":true}}`, `{"type":"handshake-answer","data":null}`)},
+		{"foundPeers without a question", true, messages(`{"type":"foundPeers","data":["%s","%s","%s"]}`)},
 
 		// Forged senders.
 		{"forged: signals of a bystander", true, flood(hostileLinks, func(p *speaker, i int) []string {
@@ -149,7 +149,7 @@ func Hostilities() []Hostility {
 		{"signals to a bystander, which the node passes on", true, flood(1, func(p *speaker, i int) []string {
 			return []string{p.message(p.s.from.id, p.id, `{"type":"signal","data":`+hostileOffer(hostileSDP)+`}`)}
 		})},
-		{"signals to nobody", true, flood(hostileLinks, func(p *speaker, i int) []string {
+		{"signals to an id that no peer has", true, flood(hostileLinks, func(p *speaker, i int) []string {
 			return []string{p.message(p.s.id(), p.id, `{"type":"signal","data":`+hostileOffer(hostileSDP)+`}`)}
 		})},
 
@@ -190,7 +190,7 @@ func Hostilities() []Hostility {
 		{"data channel: text junk", false, channels(func(ctx context.Context, c *webrtc.DataChannel, _ *speaker, _ protocol.ID) error {
 			return pour(ctx, c, func() error { return c.SendText(`{"to":`) })
 		})},
-		{"data channel: a flood of good messages to nobody", false, channels(func(ctx context.Context, c *webrtc.DataChannel, p *speaker, from protocol.ID) error {
+		{"data channel: a flood of valid messages to an id that no peer has", false, channels(func(ctx context.Context, c *webrtc.DataChannel, p *speaker, from protocol.ID) error {
 			return pour(ctx, c, func() error {
 				return c.SendText(fmt.Sprintf(`{"to":%q,"from":%q,"path":[%[2]q],"nonce":"%d","data":{"type":"user","data":%q}}`, p.s.id(), from, time.Now().UnixNano()%1e15, strings.Repeat("x", 1000)))
 			})

@@ -18,20 +18,20 @@ import (
 // A LoadSpec is a crowd of npm clients without ports around one node.
 type LoadSpec struct {
 	Clients   int
-	Messages  int // in all, each between two of the clients by chance
+	Messages  int // in all, each between two random clients
 	Window    int // most messages of one sender that have not arrived
 	Processes int // that the clients are spread over
 	Seed      uint64
 
-	// Bucket puts all clients into this bucket of the node: their ids share so many bits
-	// with its id and differ in the next. AnyBucket leaves them to chance.
+	// Bucket puts all clients into this bucket of the node: their ids share that number of
+	// bits with its id and differ in the next. With AnyBucket they are random.
 	Bucket int
 }
 
 // AnyBucket is no bucket in particular.
 const AnyBucket = -1
 
-// A LoadReport is what came of it.
+// A LoadReport is the result of Load.
 type LoadReport struct {
 	Node       protocol.ID
 	Delivered  int
@@ -55,8 +55,8 @@ type loadMessage struct {
 	sent     time.Time
 }
 
-// Load lets the clients send each other messages over the node. It fails when one is
-// not delivered, or differs; what it says of duplicates and drops is for the caller.
+// Load has the clients send each other messages through the node. It fails when one is not
+// delivered, or differs; the caller checks the numbers of duplicates and drops.
 func Load(ctx context.Context, binary string, spec LoadSpec) (report *LoadReport, err error) {
 	node, err := peers.StartGo(ctx, binary, peers.Spec{Name: "node", Listen: true})
 	if err != nil {
@@ -224,7 +224,7 @@ func (l *load) run(ctx context.Context) error {
 	return nil
 }
 
-// receive takes the messages of a client until ctx ends, or says why it cannot go on.
+// receive takes the messages of a client until ctx ends, or returns why it cannot go on.
 func (l *load) receive(ctx context.Context, to int, windows []chan struct{}, all chan struct{}) error {
 	events := l.clients[to].Events()
 	for seen := 0; ; {
@@ -289,8 +289,8 @@ func (l *load) missing() string {
 	return text
 }
 
-// finish looks for what came after all was there. The node's own message to each client
-// goes over the one link that it has, behind everything that was still on its way.
+// finish looks for messages that came after all had arrived. The node's own message to each client
+// goes over the one link that it has, behind everything that was still in flight.
 func (l *load) finish(ctx context.Context) error {
 	const end = `"end"`
 	for _, p := range l.clients {

@@ -15,11 +15,11 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// resendAfter is how long the mixed network waits for a message before it sends another.
+// resendAfter is the time that the mixed network waits for a message before it sends another.
 const resendAfter = 2 * time.Second
 
-// legacyLinks is how many links each page of the npm package has before anybody writes. It
-// may never get more: what it has once sought in vain it does not seek again.
+// legacyLinks is the number of links of each page of the npm package before any peer writes.
+// It may never get more: a peer that it once did not find it does not seek again.
 const legacyLinks = 2
 
 // A Way is how a message went from one peer of the mixed network to another.
@@ -30,7 +30,7 @@ type Way struct {
 	Took     time.Duration
 }
 
-// kindOf gives the kind of a peer of the mixed network by its name: go, js or legacy.
+// kindOf returns the kind of a peer of the mixed network by its name: go, js or legacy.
 func kindOf(name string) string { return strings.TrimRight(name, "0123456789") }
 
 // Hops is the number of links that it went over.
@@ -59,14 +59,14 @@ func Relayed(ways []Way) map[string]int {
 
 // A MixedNetwork is four Go peers, three pages on js-libp2p and three pages of the npm
 // package. go1 and go2 have a port, but tell others an address that does not answer: a page
-// on js-libp2p is linked with whom it is bootstrapped to, and with nobody else.
+// on js-libp2p is linked with its bootstraps, and with no other peer.
 //
 //	js1 ───── go1 ──────── go2 ───── js2
 //	           └──── js3 ───┘             js3 comes by /webrtc-direct, the others by /ws
 //	go3, legacy2 at go2; go4, legacy1, legacy3 at go1, and all of these by WebRTC
 //
 // js3 has an id near that of js1, and legacy2 and legacy3 have the ids next to that of js2:
-// they are asked first for what is for these.
+// messages for these are sent to them first.
 type MixedNetwork struct {
 	pages *peers.Pages
 	peers []*member
@@ -84,7 +84,7 @@ type member struct {
 	send   func(ctx context.Context, to protocol.ID, text string) error
 }
 
-// deadURL is announced in place of an address: nobody listens there.
+// deadURL is announced in place of an address: no peer listens there.
 const deadURL = "ws://127.0.0.1:9"
 
 // OpenMixed starts the peers and waits for the links of their bootstraps. Close ends them.
@@ -148,8 +148,8 @@ func (n *MixedNetwork) open(ctx context.Context) error {
 	return nil
 }
 
-// TalkOverPages leaves go4 the links that it has to legacy pages, and has it write to
-// every other peer but these.
+// TalkOverPages closes the links of go4 but those to legacy pages, and has it write to every
+// other peer but these.
 func (n *MixedNetwork) TalkOverPages(ctx context.Context) (ways []Way, err error) {
 	p := n.goes[3]
 	m := n.peers[slices.IndexFunc(n.peers, func(m *member) bool { return m.id == p.ID() })]
@@ -199,12 +199,12 @@ func (n *MixedNetwork) next(kind string) string {
 	return fmt.Sprintf("%s%d", kind, i)
 }
 
-// realURL is where a peer listens, whatever it tells others.
+// realURL returns the URL at which a peer listens, which is not the one that it announces.
 func realURL(p *compat.PeerRelay) string {
 	return fmt.Sprintf("ws://%s:%d", peers.Loopback, p.Node().Port())
 }
 
-// portAddr gives the multiaddr of a peer's own port for a transport.
+// realAddr returns the multiaddr of a peer's own port for a transport.
 func realAddr(p *compat.PeerRelay, transport string) string {
 	for _, a := range p.Node().Addrs() {
 		if s := a.String(); strings.HasPrefix(s, "/ip4/"+peers.Loopback+"/") && strings.Contains(s, fmt.Sprintf("/%d/", p.Node().Port())) && strings.Contains(s, transport+"/") {
@@ -233,7 +233,7 @@ func (n *MixedNetwork) addGo(ctx context.Context, o compat.Options, to ...*compa
 	return p, nil
 }
 
-// addPage opens a page and waits until it has so many links.
+// addPage opens a page and waits until it has a number of links.
 func (n *MixedNetwork) addPage(ctx context.Context, flavour peers.Flavour, spec peers.PageSpec, links int) (*member, error) {
 	p, err := n.pages.Peer(ctx, flavour, spec)
 	if err != nil {
@@ -246,9 +246,9 @@ func (n *MixedNetwork) addPage(ctx context.Context, flavour peers.Flavour, spec 
 	return m, err
 }
 
-// Talk has every peer write to every other one, and gives the ways that the messages took.
-// The pages of the npm package begin: once
-// somebody has written to them, they answer by the way that it came.
+// Talk has every peer write to every other one, and returns the ways that the messages took.
+// The pages of the npm package begin: after a message has come to them, they send to its
+// origin by the link over which it came.
 func (n *MixedNetwork) Talk(ctx context.Context) (ways []Way, err error) {
 	for _, from := range slices.Backward(n.peers) {
 		for _, to := range n.peers {
@@ -302,7 +302,7 @@ func (n *MixedNetwork) nameOf(id protocol.ID) string {
 	return id.String()
 }
 
-// story tells who saw what, for a failure.
+// story returns what each peer saw, for the report of a failure.
 func (n *MixedNetwork) story() string {
 	text := ""
 	for _, m := range n.peers {

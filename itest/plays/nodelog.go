@@ -10,9 +10,9 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// What is read in the debug log of a newcomer, as packages node and protocol write it.
-// There is no other sign of these: a search of the DHT that finds nobody, or a peer that
-// cannot be dialled, is no error. TestLogsAreRead fails if one of the texts is changed.
+// These texts are read in the debug log of a newcomer, as packages node and protocol write
+// them. There is no other sign of these events: a search of the DHT that finds no peer, or a
+// peer that cannot be dialled, is no error. TestLogsAreRead fails if a text is changed.
 const (
 	lineFound  = "DHT: found"                        // an address of the peer, which is dialled then
 	lineEnded  = "DHT: search ended"                 // for the peer
@@ -31,12 +31,12 @@ func isLine(message string, id protocol.ID) func(logLine) bool {
 	return func(l logLine) bool { return l.message == message && l.peer == id.Short() }
 }
 
-// logLines is a slog.Handler that keeps what it is given.
+// logLines is a slog.Handler that keeps its records.
 type logLines struct{ *peers.Log[logLine] }
 
 func newLogLines(name string) logLines { return logLines{peers.NewLog[logLine](name)} }
 
-// await waits for so many lines with this text, of a peer.
+// await waits for a number of lines with this text, of a peer.
 func (l logLines) await(ctx context.Context, n int, message string, id protocol.ID) error {
 	if _, err := l.WaitN(ctx, n, isLine(message, id)); err != nil {
 		return fmt.Errorf("itest: wait for %q of peer %s in the debug log: %w", message, id.Short(), err)

@@ -10,7 +10,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A vector is a frame that the npm package wrote, verbatim, and what was known of it.
+// A vector is a frame that the npm package wrote, verbatim, and how it was made.
 // compat/legacy/testdata/legacy holds them, one JSON object a line.
 type vector struct {
 	// File is the file without its ending.
@@ -82,9 +82,9 @@ var vectorValues = []struct{ name, js string }{
 	{"datagram of Socket", `{buffer: Buffer.from([1, 2, 3]), address: "00", port: 7}`},
 }
 
-// carried are messages that no JavaScript peer writes, put on a link to a JavaScript
-// relay: what becomes of them is what survives one. $to and $from are ids; $TO, $bto and
-// so on their other forms.
+// carried are messages that no JavaScript peer writes, put on a link to a JavaScript relay.
+// The vectors record what it makes of them. $to and $from are ids; $TO, $bto and so on
+// their other forms.
 var carried = []struct{ name, frame string }{
 	{"a user message of its own", `{"to":"$to","from":"$from","path":["$from"],"nonce":"1","data":{"type":"user","data":"x"}}`},
 	{"pr", `{"to":"$to","from":"$from","path":["$from"],"nonce":"2","data":{"type":"user","data":"x"},"pr":{"h":"AAECAw","s":"_-8","r":["$to"],"t":"2800ffee"}}`},

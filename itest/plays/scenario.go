@@ -10,8 +10,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A Scenario is a short play: parts that any kind of peer can have, and what has to
-// happen. The first five are the WebSocket tests of the npm package's own test.js.
+// A Scenario is a short play whose parts any kind of peer can have. The first five are the
+// WebSocket tests of the npm package's own test.js.
 type Scenario struct {
 	Name string
 
@@ -21,7 +21,7 @@ type Scenario struct {
 	play func(ctx context.Context, s *stage) error
 }
 
-// Scenarios gives all scenarios in the order of the package's test.js.
+// Scenarios returns all scenarios in the order of the package's test.js.
 //
 // Two races of the originals are decided here, where the parts are processes of their
 // own and not objects in one event loop. In "relay message" the original sends as soon
@@ -41,9 +41,9 @@ func Scenarios() []Scenario {
 	}
 }
 
-// Play runs the scenario once with fresh peers: cast[i] plays Parts[i]. The seed gives
-// every part its own. Whatever a peer received beyond what the scenario awaits, and
-// every crash, is an error too.
+// Play runs the scenario once with fresh peers: cast[i] plays Parts[i]. The seeds of the
+// parts come from seed. Every message that the scenario does not await, and every crash, is
+// an error too.
 func (sc Scenario) Play(ctx context.Context, cast []peers.Kind, seed uint64) (err error) {
 	if len(cast) != len(sc.Parts) {
 		return fmt.Errorf("itest: %s: cast of %d for %d parts", sc.Name, len(cast), len(sc.Parts))
@@ -69,7 +69,7 @@ type stage struct {
 	seeds map[string][32]byte
 	peers []*actor
 	gates []*peers.Gate
-	inbox map[string][]string // what each part has to have received at the end
+	inbox map[string][]string // the messages that each part must have received at the end
 }
 
 // An actor is a peer on the stage.
@@ -124,8 +124,8 @@ func firstPeer(ctx context.Context, a, other *actor) error {
 	return nil
 }
 
-// finish destroys the peers, the latest first as the originals do, and looks at what
-// they had received in all.
+// finish destroys the peers, the latest first as the originals do, and compares all the
+// messages that they received.
 func (s *stage) finish(ctx context.Context) error {
 	var errs []error
 	for i := len(s.peers) - 1; i >= 0; i-- {
@@ -155,7 +155,7 @@ func (s *stage) finish(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// transcript shows what every part reported, for a failure.
+// transcript returns what every part reported, for the report of a failure.
 func (s *stage) transcript() string {
 	var b strings.Builder
 	for _, a := range s.peers {
@@ -170,7 +170,7 @@ func (s *stage) transcript() string {
 // both runs two things at once, as two event handlers would.
 func both(f, g func() error) error {
 	done := make(chan error)
-	go func() { done <- f() }() // ends by its context; the next line but one waits
+	go func() { done <- f() }() // ends with its context; received below
 	err := g()
 	return errors.Join(<-done, err)
 }
@@ -192,7 +192,7 @@ func twoPeersConnect(ctx context.Context, s *stage) error {
 			return err
 		}
 		if len(linked) != 1 || linked[0] != pair[1].ID() {
-			return fmt.Errorf("%s has links to %v, want %s alone", pair[0].part, linked, pair[1].ID())
+			return fmt.Errorf("%s has links to %v, want only %s", pair[0].part, linked, pair[1].ID())
 		}
 		if n := pair[0].Events().Count(peers.IsKind(peers.EventPeer)); n != 1 {
 			return fmt.Errorf("%s reported %d links, want 1", pair[0].part, n)
@@ -333,7 +333,7 @@ func automaticallyPopulate(ctx context.Context, s *stage) error {
 	for a, ids := range known {
 		for _, e := range a.Events().All() {
 			if e.Kind == peers.EventPeer && e.Node != ids[0] && e.Node != ids[1] {
-				return fmt.Errorf("%s linked to %s, which is nobody here", a.part, e.Node)
+				return fmt.Errorf("%s linked to %s, which has no part here", a.part, e.Node)
 			}
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/peer-relay/peer-relay/itest/peers"
 )
 
-// A SharedFigure is what came of a DHT of plain hosts that some of our peers have joined.
+// A SharedFigure is the result of ShareDHT.
 type SharedFigure struct {
 	Linked time.Duration   // from the start of the first of ours until each was linked with every other
 	Found  []time.Duration // how long each plain host sought each of ours; all have some in the routing table then
@@ -87,7 +87,7 @@ func ShareDHT(ctx context.Context, binary, prefix string, plain, ours int) (figu
 			// One that is connected and not yet identified is found without an address.
 			if err := peers.Until(ctx, fmt.Sprintf("plain host %v to find ours %v", h.Host.ID(), info.ID), func() (bool, error) {
 				got, err := h.DHT.FindPeer(ctx, info.ID)
-				return err == nil && len(got.Addrs) > 0, nil // it may know nobody who knows ours as yet
+				return err == nil && len(got.Addrs) > 0, nil // it may not know a host yet that knows ours
 			}); err != nil {
 				return figure, err
 			}
@@ -114,7 +114,7 @@ func ShareDHT(ctx context.Context, binary, prefix string, plain, ours int) (figu
 // provideAndFind has each plain host announce something, and another one find it.
 func provideAndFind(ctx context.Context, hosts []*peers.PlainDHT, what string) ([]time.Duration, error) {
 	took, errs := make([]time.Duration, len(hosts)), make([]error, len(hosts))
-	var all sync.WaitGroup // at the same time: who asks after peers that are gone waits for each
+	var all sync.WaitGroup // at the same time: a search that asks peers that are gone waits for each
 	for i, h := range hosts {
 		all.Go(func() { took[i], errs[i] = provideOne(ctx, h, hosts[(i+1)%len(hosts)], fmt.Sprintf("%s %d", what, i)) })
 	}
@@ -122,8 +122,8 @@ func provideAndFind(ctx context.Context, hosts []*peers.PlainDHT, what string) (
 	return took, errors.Join(errs...)
 }
 
-// provideOne has one host announce something and another one find it, and gives how long
-// that sought.
+// provideOne has one host announce something and another one find it, and returns how long
+// the search took.
 func provideOne(ctx context.Context, from, to *peers.PlainDHT, what string) (time.Duration, error) {
 	m, err := multihash.Sum([]byte(what), multihash.SHA2_256, -1)
 	if err != nil {

@@ -24,17 +24,17 @@ import (
 type Glare struct {
 	Name string
 
-	// native says that the peers are told multiaddrs, else ws:// URLs.
+	// native peers are told multiaddrs, the others ws:// URLs.
 	native bool
 
-	// js says that the second is an npm peer.
+	// js has an npm peer as the second one.
 	js bool
 
-	// upgrades says that a third connection, of libp2p, takes the place of what they made.
+	// upgrades has a third connection, of libp2p, take the place of the two.
 	upgrades bool
 }
 
-// Glares gives all kinds of glare.
+// Glares returns all kinds of glare.
 func Glares() []Glare {
 	return []Glare{
 		{Name: "go and js over WebSocket", js: true},
@@ -44,16 +44,16 @@ func Glares() []Glare {
 }
 
 const (
-	// settleTime is how long nothing may change before two peers count as settled.
+	// settleTime is the time without a change after which two peers count as settled.
 	settleTime = 500 * time.Millisecond
 
-	// A probe of which connections carry messages sends so many each way, of so many
-	// bytes: more than all else that two peers say meanwhile.
+	// probes is the number of messages each way, and probeBytes the bytes of each, by which it
+	// is found out which connections carry messages: more than all other traffic then.
 	probes     = 4
 	probeBytes = 16 << 10
 )
 
-// A GlareReport is what came of one.
+// A GlareReport is the result of a glare.
 type GlareReport struct {
 	Dialled int           // connections that were opened in all
 	Live    int           // of them, those still open in the end
@@ -131,7 +131,7 @@ func (s *glareStage) play(ctx context.Context) (*GlareReport, error) {
 	return report, nil
 }
 
-// portURL is where a peer listens, whatever it says.
+// portURL returns the URL at which a peer listens, which may not be the one that it announces.
 func portURL(p peers.Peer) string {
 	if p, ok := p.(*peers.GoPeer); ok {
 		return p.PortURL()
@@ -139,8 +139,8 @@ func portURL(p peers.Peer) string {
 	return p.URL()
 }
 
-// start starts both peers, each with the gate before the other as its bootstrap, and as
-// the address that others are told of it: whatever connection they make is seen.
+// start starts both peers, each with the gate before the other as its bootstrap, and with
+// the gate before itself as its address: every connection that they make is seen.
 func (s *glareStage) start(ctx context.Context) (err error) {
 	if s.dir, err = os.MkdirTemp("", "peer-relay-glare-"); err != nil {
 		return err
@@ -184,7 +184,7 @@ func (s *glareStage) start(ctx context.Context) (err error) {
 	return both(startOne(0), startOne(1))
 }
 
-// A snapshot is all that changes while two peers settle.
+// A snapshot is everything that changes while two peers settle.
 type snapshot string
 
 func (s *glareStage) snapshot(ctx context.Context) (snapshot, error) {
@@ -212,7 +212,7 @@ func (s *glareStage) snapshot(ctx context.Context) (snapshot, error) {
 	return snapshot(text), nil
 }
 
-// settle waits until nothing changed for settleTime, and gives the time of the last change.
+// settle waits until nothing changed for settleTime, and returns the time of the last change.
 func (s *glareStage) settle(ctx context.Context) (changed time.Time, err error) {
 	last, changed := snapshot(""), time.Now()
 	err = peers.Until(ctx, "the peers to settle", func() (bool, error) {
@@ -235,7 +235,7 @@ func (s *glareStage) passages() []peers.Passage {
 	return append(s.gates[0].Passed(), s.gates[1].Passed()...)
 }
 
-// oneLink checks what both peers think of their links.
+// oneLink checks the links that both peers report.
 func (s *glareStage) oneLink(ctx context.Context) error {
 	for i, p := range s.peers {
 		ids, err := p.Peers(ctx)
@@ -315,7 +315,7 @@ func (s *glareStage) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// transcript shows what happened, for a failure.
+// transcript returns what happened, for the report of a failure.
 func (s *glareStage) transcript() string {
 	var b strings.Builder
 	for i, p := range s.peers {

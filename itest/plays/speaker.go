@@ -13,7 +13,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A speaker is one end of a legacy WebSocket in this process, that says what it is told.
+// A speaker is one end of a legacy WebSocket in this process. It writes any text.
 type speaker struct {
 	s    *Siege
 	id   protocol.ID
@@ -24,7 +24,7 @@ type speaker struct {
 	nonce uint64
 }
 
-// A spoken is a message that a speaker hears.
+// A spoken is a message that comes to a speaker.
 type spoken struct {
 	To   protocol.ID
 	From protocol.ID
@@ -34,8 +34,8 @@ type spoken struct {
 	}
 }
 
-// speak dials the node, and is a peer that it knows. heard is called on one goroutine, which
-// close waits for.
+// speak dials the node, and returns when the node has linked it. heard is called on one
+// goroutine, which close waits for.
 func (s *Siege) speak(ctx context.Context, id protocol.ID, heard func(spoken)) (*speaker, error) {
 	conn, _, err := websocket.DefaultDialer.DialContext(ctx, s.node.URL(), nil)
 	if err != nil {
@@ -100,7 +100,7 @@ func (p *speaker) writeBinary(b []byte) error {
 	return p.conn.WriteMessage(websocket.BinaryMessage, b)
 }
 
-// message is a message of whoever it is said to be from, which this speaker passes on.
+// message returns a message in the name of from, which this speaker passes on.
 func (p *speaker) message(to, from protocol.ID, data string) string {
 	p.mu.Lock()
 	p.nonce++
@@ -113,12 +113,12 @@ func (p *speaker) message(to, from protocol.ID, data string) string {
 	return fmt.Sprintf(`{"to":%q,"from":%q,"path":[%s],"nonce":"%d","data":%s}`, to, from, path, nonce, data)
 }
 
-// toNode is a message to the node.
+// toNode returns a message to the node.
 func (p *speaker) toNode(from protocol.ID, data string) string {
 	return p.message(p.s.node.ID(), from, data)
 }
 
-// signal is a signal to the node.
+// signal returns a signal to the node.
 func (p *speaker) signal(from protocol.ID, signal string) string {
 	return p.toNode(from, `{"type":"signal","data":`+signal+`}`)
 }

@@ -19,17 +19,17 @@ import (
 	"github.com/peer-relay/peer-relay/node"
 )
 
-// A StaleFigure is what the record of a peer that is gone costs who asks for it.
+// A StaleFigure is the cost of the record of a peer that is gone, for a newcomer.
 type StaleFigure struct {
-	Before int // dials of its address until then: servers of the DHT name it to who looks around
+	Before int // dials of its address until then: servers of the DHT name it in any search
 	Found  int // how often the search found an address to dial
 	Dials  int // of the address, from Connect until the dial had failed
-	Again  int // how often it was found again, for as long as was watched
-	Later  int // dials meanwhile: kad-dht's own searches go by what servers name
+	Again  int // how often it was found again, while it was watched
+	Later  int // dials during that time: kad-dht's own searches dial what servers name
 }
 
 // Stale starts a newcomer, has it Connect to a peer that was killed after its record came
-// into the DHT, and counts how often it dials that, then and for a while after that.
+// into the DHT, and counts its dials of that peer, then and for a while after.
 func Stale(ctx context.Context, at, dead peers.FleetHost, watch time.Duration) (figure StaleFigure, err error) {
 	gate := &dialCounter{peer: dead.Peer}
 	lines := newLogLines("newcomer")
@@ -43,7 +43,7 @@ func Stale(ctx context.Context, at, dead peers.FleetHost, watch time.Duration) (
 	if s, ok := n.Host().Network().(*swarm.Swarm); ok {
 		gate.swarm.Store(s)
 	}
-	// What it seeks for itself may lead it to the dead peer as well.
+	// Its searches for itself may lead it to the dead peer as well.
 	if err := peers.Until(ctx, "the record of a newcomer", func() (bool, error) { return peers.StateOf(n).Published > 0, nil }); err != nil {
 		return figure, err
 	}
@@ -116,7 +116,7 @@ func (d *Decoy) Addr() ma.Multiaddr {
 	return ma.StringCast(fmt.Sprintf("/ip4/%s/tcp/%d/ws", peers.Loopback, d.l.Addr().(*net.TCPAddr).Port))
 }
 
-// Dials gives how often it was dialled, by anybody.
+// Dials returns the number of times that it was dialled, by any host.
 func (d *Decoy) Dials() int { return int(d.n.Load()) }
 
 // Close ends it.

@@ -11,10 +11,10 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// pageRounds is how many messages go each way where a page's counters are looked at.
+// pageRounds is the number of messages each way where a page's counters are looked at.
 const pageRounds = 10
 
-// A run of steps, for reports.
+// A stepper keeps the steps of a run, for reports.
 type stepper struct{ steps []Step }
 
 func (s *stepper) step(name string, do func() (note string, err error)) error {
@@ -37,8 +37,8 @@ type pageTrio struct {
 
 // MeetPages has two pages that are bootstrapped to our binary find each other, takes their
 // WebSockets away at TCP level one by one, so that each comes back to the node by
-// WebRTC, signalled through the other page, and then kills the node. Between all who are
-// left there are messages each way, over WebRTC links that the pages' own counters name.
+// WebRTC, signalled through the other page, and then kills the node. Between all peers that
+// are left there are messages each way, over WebRTC links that the pages' own counters name.
 func MeetPages(ctx context.Context, p *peers.Pages, binary string, flavours [2]peers.Flavour) (steps []Step, err error) {
 	t := &pageTrio{}
 	err = t.play(ctx, p, binary, flavours)
@@ -60,7 +60,7 @@ func (t *pageTrio) play(ctx context.Context, p *peers.Pages, binary string, flav
 		if t.pages[i], err = p.Peer(ctx, flavour, peers.PageSpec{Spec: peers.Spec{Name: string(rune('a' + i)), Bootstrap: []string{t.gates[i].URL()}}}); err != nil {
 			return err
 		}
-		// An offer to who is not there yet is lost, and the package never makes another one.
+		// An offer to a peer that is not linked yet is lost, and the package never makes another one.
 		if _, err := t.node.Events().Wait(ctx, peers.IsPeer(t.pages[i].ID())); err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func (t *pageTrio) play(ctx context.Context, p *peers.Pages, binary string, flav
 			return err
 		}
 	}
-	if err := t.step(fmt.Sprintf("%d messages each way between all three, over WebRTC alone", pageRounds), func() (string, error) { return t.talk(ctx) }); err != nil {
+	if err := t.step(fmt.Sprintf("%d messages each way between all three, over WebRTC only", pageRounds), func() (string, error) { return t.talk(ctx) }); err != nil {
 		return err
 	}
 	return t.step(fmt.Sprintf("%d messages each way between the pages, the node killed", pageRounds), func() (string, error) {
@@ -107,7 +107,7 @@ func (t *pageTrio) cut(ctx context.Context, i int, page *peers.PagePeer) error {
 	if _, err := t.node.Events().Wait(ctx, peers.IsDisconnect(page.ID())); err != nil {
 		return err
 	}
-	// The package seeks nobody whom it has lost.
+	// The package does not seek a peer that it has lost.
 	if err := page.Connect(ctx, t.node.ID()); err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (t *pageTrio) talk(ctx context.Context) (string, error) {
 				continue
 			}
 			if t.node != nil && peer.ID() == t.node.ID() && len(t.steps) == 0 {
-				continue // as long as nothing is cut it is linked by WebSocket
+				continue // until it is cut it is linked by WebSocket
 			}
 			link, err := page.WebRTC(ctx, peer.ID())
 			if err != nil {
@@ -174,8 +174,9 @@ func (t *pageTrio) talk(ctx context.Context) (string, error) {
 	return strings.Join(notes, "; "), nil
 }
 
-// send sends pageRounds messages one way and waits for them. What a page receives tells
-// that it came over one link; so do, at the other end, the page's counters.
+// send sends pageRounds messages one way and waits for them. The path of a message that a
+// page receives shows that it came over one link; in the other direction the page's counters
+// show it.
 func (w pageWay) send(ctx context.Context, round int) error {
 	text := func(i int) string { return fmt.Sprintf("round %d, message %d to %v", round, i, w.to.ID()) }
 	for i := range pageRounds {

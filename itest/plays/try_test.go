@@ -93,7 +93,7 @@ func (tab *tryTab) until(what, js string) {
 	}
 }
 
-// text is what an element shows.
+// text returns the text of an element.
 func (tab *tryTab) text(selector string) string {
 	tab.t.Helper()
 	s, err := peers.Eval[string](harness.Context(tab.t), tab.Page, fmt.Sprintf("document.querySelector(%s).textContent", quoteJS(selector)))
@@ -111,8 +111,8 @@ func (tab *tryTab) send(to, text string) {
 	harness.Must(tab.t, tab.Do(harness.Context(tab.t), js+"document.querySelector('#send').click()"))
 }
 
-// shows waits for a message in the list: class "in" or "out", the other peer, its text,
-// and for what is said of its fate if that is not empty.
+// shows waits for a message in the list: class "in" or "out", the other peer, its text, and
+// its fate unless that is empty.
 func (tab *tryTab) shows(class string, other protocol.ID, text, fate string) {
 	tab.t.Helper()
 	tab.until(fmt.Sprintf("shows %.40q %s %s", text, class, other), fmt.Sprintf(
@@ -157,7 +157,7 @@ func (tab *tryTab) looksRight(name string, width, height int64) {
 	}
 }
 
-// noErrors fails the test for whatever the browser has to say against the page.
+// noErrors fails the test if the browser reports an error of the page.
 func (tab *tryTab) noErrors() {
 	tab.t.Helper()
 	if errs := tab.Errors.All(); len(errs) > 0 {
@@ -200,7 +200,7 @@ func testTryTalk(t *testing.T, binary string) {
 		t.Errorf("the link to share is %q", share)
 	}
 
-	// Two tabs at one node, both ways; the first to whom the link named.
+	// Two tabs at one node, both ways; the first message goes to the peer that the link named.
 	const there = "The peer is there"
 	bob.send("", "hello Ann")
 	bob.shows("out", ann.id, "hello Ann", there)
@@ -221,7 +221,7 @@ func testTryTalk(t *testing.T, binary string) {
 		t.Errorf("said of a signed message from another node's tab: %q", about)
 	}
 
-	// To and from programs of other kinds. What a stranger sends is text, never HTML.
+	// To and from programs of other kinds. A message of a stranger is text, never HTML.
 	ann.send(b.ID().String(), "hello program")
 	e, err := b.Events().Wait(harness.Context(t), func(e peers.Event) bool { return e.Kind == peers.EventMessage && e.Node == ann.id })
 	if err != nil || string(e.Data) != `"hello program"` || !e.Proved {
@@ -256,7 +256,7 @@ func testTryTalk(t *testing.T, binary string) {
 		t.Errorf("a message became %d elements, %v", n, err)
 	}
 
-	// What cannot be sent, and what cannot arrive.
+	// Messages that cannot be sent, and one that cannot arrive.
 	for id, reason := range map[string]string{
 		" ":                     "Who is it for?",
 		bob.id.String()[1:]:     "this has 39",

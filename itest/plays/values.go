@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// valueDepth is how many objects and arrays may be open in a value: a message has
+	// valueDepth is the most objects and arrays inside each other in a value: a message has
 	// two around it and at most 1,000 in all.
 	valueDepth = 998
 
-	// A batch of Values is on its way at the same time. It has to fit the queue of a
-	// link: 8,192 frames and 4 MiB.
+	// A batch of Values is in flight at once. It has to fit the queue of a link: 8,192 frames
+	// and 4 MiB.
 	batchDocuments = 500
 	batchBytes     = 256 << 10
 
 	userHead = `"data":{"type":"user","data":`
 )
 
-// A ValuesReport is what came of generated documents.
+// A ValuesReport is the result of Values.
 type ValuesReport struct {
 	Documents   int
 	FixedPoints int             // of JSON.stringify(JSON.parse(x))
@@ -42,9 +42,9 @@ type ValuesReport struct {
 //	    npm client ─┴─ relay ── /peer-relay/1 ── relay ─┴─ npm client
 //
 // The bare one sends each document as it was generated, to either receiver; npm clients
-// send it as their JSON.stringify writes it, and back. What npm clients receive must be
-// what Node's own JSON.stringify(JSON.parse(x)) gives, what the bare one receives the
-// very bytes. It returns at the first difference.
+// send it as their JSON.stringify writes it, and back. Npm clients must receive the result of
+// Node's own JSON.stringify(JSON.parse(x)), and the bare one the very bytes. Values returns
+// at the first difference.
 func Values(ctx context.Context, binary string, seed uint64, documents int) (report *ValuesReport, err error) {
 	v := &values{generator: jsongen.New(seed, valueDepth)}
 	defer func() { err = errors.Join(err, v.closers.Close()) }()
@@ -167,7 +167,7 @@ func (v *values) batch(ctx context.Context, most int) error {
 	if err != nil {
 		return err
 	}
-	// The same values once more as npm clients write them, there and back.
+	// The same values again as npm clients write them, in both directions.
 	data := make([]any, len(documents))
 	for i, doc := range documents {
 		data[i] = json.RawMessage(doc)
@@ -207,7 +207,7 @@ func (v *values) there(ctx context.Context, documents []string, canon []peers.Ca
 			if !is || !strings.HasPrefix(f.Text, mine) {
 				continue // the overlay's, or a copy for a peer that may be beyond this one
 			}
-			// Behind the value nothing may stand but what our relays tell each other.
+			// Behind the value there may only be the extension of our relays.
 			var rest string
 			if i < len(documents) {
 				rest, is = strings.CutPrefix(text, documents[i])
@@ -244,7 +244,7 @@ func receivedCanon(ctx context.Context, p *peers.NPMPeer, got *int, from protoco
 	return nil
 }
 
-// check looks whether the relays have anything to say.
+// check checks the counters of the relays.
 func (v *values) check(ctx context.Context) error {
 	for _, relay := range v.relays {
 		status, err := peers.FetchStatus(ctx, relay.URL())

@@ -12,22 +12,22 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// A WebRTCMeeting is how two peers that nobody can dial come to be linked: one of ours
-// and one of the npm package with a WebRTC, each with a link to a third alone. Each of
-// the three is a process of its own.
+// A WebRTCMeeting is a way in which two peers become linked that cannot be dialled: one of
+// ours and one of the npm package with a WebRTC, whose only links are to a third one. Each
+// of the three is a process of its own.
 type WebRTCMeeting struct {
 	Name string
 	js   bool // the npm peer comes later, and so wants the link
 	both bool // both want it at the same instant
 }
 
-// WebRTCMeetings gives all of them.
+// WebRTCMeetings returns all of them.
 func WebRTCMeetings() []WebRTCMeeting {
 	return []WebRTCMeeting{{Name: "go begins"}, {Name: "js begins", js: true}, {Name: "both begin", both: true}}
 }
 
-// Play starts fresh peers, waits until they are linked, and gives how long that took from
-// when they could know of each other. There must be one link, over which messages go
+// Play starts fresh peers, waits until they are linked, and returns how long that took from
+// the moment when they could know of each other. There must be one link, over which messages go
 // both ways, none of them through the third peer, and still when that one is gone.
 func (m WebRTCMeeting) Play(ctx context.Context, binary string) (took time.Duration, err error) {
 	s := &webRTCStage{meeting: m, binary: binary}
@@ -66,7 +66,7 @@ func (s *webRTCStage) play(ctx context.Context) (took time.Duration, err error) 
 	}
 	if s.meeting.both {
 		start = time.Now()
-		// Both commands are on their way before either is waited for.
+		// Both commands are in flight before either is waited for.
 		if err := s.us.Write("connect", s.npm.ID()); err != nil {
 			return 0, err
 		}
@@ -123,8 +123,8 @@ func (s *webRTCStage) startUs(ctx context.Context) (err error) {
 	return s.joined(ctx, s.us.Events(), s.us.ID())
 }
 
-// joined waits until a peer and the third one know each other. An offer to who is not
-// there yet is lost, and the npm package never makes, nor answers, another one.
+// joined waits until a peer and the third one are linked. An offer to a peer that is not
+// linked yet is lost, and the npm package never makes, nor answers, another one.
 func (s *webRTCStage) joined(ctx context.Context, events *peers.Log[peers.Event], id protocol.ID) error {
 	if _, err := events.Wait(ctx, peers.IsPeer(s.hub.ID())); err != nil {
 		return err
@@ -187,7 +187,7 @@ func (s *webRTCStage) close() error {
 	return errors.Join(errs...)
 }
 
-// story tells what happened, for a failure.
+// story returns what happened, for the report of a failure.
 func (s *webRTCStage) story() string {
 	text := ""
 	if s.us != nil {

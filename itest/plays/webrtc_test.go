@@ -6,8 +6,8 @@ import (
 	"github.com/peer-relay/peer-relay/itest/harness"
 )
 
-// TestWebRTC has one of our peers and one of the npm package meet that nobody can dial.
-// accept webrtc does so again and again, and takes the time.
+// TestWebRTC has one of our peers and one of the npm package meet that cannot be dialled.
+// accept webrtc repeats it and measures the time.
 func TestWebRTC(t *testing.T) {
 	harness.NeedNPM(t)
 	for _, m := range WebRTCMeetings() {

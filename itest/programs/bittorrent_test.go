@@ -22,7 +22,7 @@ import (
 
 const (
 	servers    = 40
-	getters    = 5 // each torrent is asked for by so many
+	getters    = 5 // servers that ask for each torrent
 	dhtPort    = 6881
 	bucketSize = 8 // of a routing table of the library
 
@@ -66,7 +66,7 @@ type swarm struct {
 	stores  []*store
 
 	mu     sync.Mutex
-	linked [servers]map[protocol.ID]bool // with whom each node ever had a link
+	linked [servers]map[protocol.ID]bool // the peers with which each node ever had a link
 }
 
 // TestBitTorrentDHT has 40 servers of github.com/anacrolix/dht on 40 nodes that know one
@@ -160,7 +160,7 @@ func torrent(i int) [20]byte { return sha1.Sum(fmt.Appendf(nil, "torrent %d", i)
 func btPort(i int) int { return 6000 + i }
 
 // finish waits for the end of a lookup, and of the announcement that may follow it. It
-// gives the peers that were found.
+// returns the peers that were found.
 func finish(a *dht.Announce) (peers []dht.Peer) {
 	defer a.Close()
 	for answer := range a.Peers {
@@ -169,7 +169,7 @@ func finish(a *dht.Announce) (peers []dht.Peer) {
 	return peers
 }
 
-// startNodes starts the nodes and waits for the overlay. It gives the mean number of links.
+// startNodes starts the nodes and waits for the overlay. It returns the mean number of links.
 func (s *swarm) startNodes(t *testing.T) float64 {
 	for i := range servers {
 		o := node.Options{Listen: true, ListenHost: "127.0.0.1"}
@@ -193,7 +193,7 @@ func (s *swarm) startNodes(t *testing.T) float64 {
 }
 
 // connected reports whether every node has, for every other, a link to one that is nearer
-// to that other than it is itself: then everybody is found.
+// to that other than it is itself: then every node is found.
 func (s *swarm) connected() bool {
 	for _, n := range s.nodes {
 		links := n.Router().Peers()
@@ -207,8 +207,8 @@ func (s *swarm) connected() bool {
 	return true
 }
 
-// apart gives how many entries of routing tables are of a server that there never was a
-// link with. A datagram came from each of these, so that somebody has forwarded it.
+// apart returns how many entries of routing tables are of a server that there never was a
+// link with. A datagram came from each of these, so that a relay has forwarded it.
 func (s *swarm) apart() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -251,7 +251,7 @@ func (s *swarm) startServers(t *testing.T) {
 	}
 }
 
-// each runs f for every server at the same time and adds up what it gives.
+// each runs f for every server at the same time and adds up the results.
 func (s *swarm) each(f func(i int) int) (sum int) {
 	var tasks sync.WaitGroup
 	results := make([]int, servers)
@@ -267,9 +267,9 @@ func (s *swarm) each(f func(i int) int) (sum int) {
 
 // meet has the servers look for each other until every bucket of every routing table has
 // 8 servers that answered, or all that there are for it. Then a lookup comes to the
-// servers nearest to its target, whoever starts it. The library's TableMaintainer gets
+// servers nearest to its target, from every server. The library's TableMaintainer gets
 // there too, but by steps of a minute, and its find_node of v2.23.0 asks for other nodes
-// than it wants. It gives the number of rounds.
+// than it wants. It returns the number of rounds.
 func (s *swarm) meet(t *testing.T) (rounds int) {
 	begin := time.Now()
 	for ; ; rounds++ {
@@ -306,7 +306,7 @@ func (s *swarm) meet(t *testing.T) (rounds int) {
 	}
 }
 
-// incomplete gives the buckets of a server's routing table that more servers belong into,
+// incomplete returns the buckets of a server's routing table that more servers belong into,
 // and how many the table has room for. The first bucket is of those whose ids differ from
 // the server's own in the first bit.
 func (s *swarm) incomplete(i int) (wanted []int, room int) {

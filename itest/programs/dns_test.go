@@ -21,8 +21,8 @@ const (
 	longText  = 160 // strings of 250 bytes in the last answer
 )
 
-// TestDNS has a server of github.com/miekg/dns and clients of it on two nodes that nobody
-// can dial, with two relays between. The server tells each client which address it has.
+// TestDNS has a server of github.com/miekg/dns and clients of it on two nodes that cannot be
+// dialled, with two relays between. The server tells each client its address.
 func TestDNS(t *testing.T) {
 	row := make([]*node.Node, 4) // each is linked to the next one
 	link := func(i, to int, o node.Options) {

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start starts a node. It ends with the test.
 func start(t *testing.T, o node.Options) *node.Node {
 	t.Helper()
-	o.NoWebRTCDirect = true // every node can be dialled by WebSocket, or by nobody
+	o.NoWebRTCDirect = true // every node can be dialled by WebSocket, or not at all
 	n, err := node.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -73,5 +73,5 @@ func trafficOf(nodes []*node.Node) (sum traffic) {
 	return sum
 }
 
-// hops gives how many links a datagram crossed, on the average.
+// hops returns how many links a datagram crossed, on the average.
 func (s traffic) hops() float64 { return 1 + float64(s.forwarded)/float64(max(s.sent, 1)) }

@@ -14,9 +14,9 @@ const network = "peer-relay-stream"
 
 // ErrWrongPeer is matched by the error of Dial when the peer that answers cannot prove the
 // dialled id.
-var ErrWrongPeer = errors.New("node: another peer answers")
+var ErrWrongPeer = errors.New("peer-relay: another peer answers")
 
-var errNoKey = errors.New("node: streams need the private key of the host, which is not in its peerstore")
+var errNoKey = errors.New("peer-relay: streams need the private key of the host, which is not in its peerstore")
 
 // errNoService is syscall.ECONNREFUSED with its reason.
 var errNoService = fmt.Errorf("the peer has no listener for this service: %w", syscall.ECONNREFUSED)

@@ -95,7 +95,7 @@ func New(cfg Config) *World {
 // Now returns the virtual time.
 func (w *World) Now() time.Duration { return w.now }
 
-// Hash returns the hash over all actions of all cores so far.
+// Hash returns the hash over all actions and events of all cores so far.
 func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(nil)) }
 
 // Add adds a peer. No peer can dial a leaf.
@@ -113,6 +113,7 @@ func (w *World) Add(role wire.Role) *Peer {
 		Sign:       func([]byte) ([]byte, error) { return append(make([]byte, 44), p.ID[:]...), nil },
 		Verify:     verify,
 	})
+	p.Core.Trace(true)
 	w.peers = append(w.peers, p)
 	w.byID[p.ID] = p
 	if role != wire.RoleLeaf {
@@ -298,6 +299,9 @@ func (w *World) settle(p *Peer) {
 			w.dial(p, to, core.Bootstrap(a.Index))
 		}
 	}
+	for _, e := range p.Core.Events() {
+		w.noteEvent(p, e)
+	}
 	if len(drafts) > 0 {
 		for _, d := range drafts {
 			p.Core.Compose(d)
@@ -391,6 +395,17 @@ func (w *World) note(p *Peer, a core.Action) {
 		b = append(b, raw...)
 	}
 	w.hash.Write(b)
+	w.line = b
+}
+
+// noteEvent adds an event of a peer's core to the hash.
+func (w *World) noteEvent(p *Peer, e core.Event) {
+	b := w.line[:0]
+	for _, v := range []uint64{uint64(w.now), uint64(p.Index), uint64(e.Type), uint64(e.Kind), uint64(e.Reason)} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	b = append(append(b, e.Digest[:]...), e.Peer[:]...)
+	w.hash.Write(append(append(b, e.From[:]...), e.To[:]...))
 	w.line = b
 }
 

@@ -41,23 +41,26 @@ func (t FrameType) String() string {
 // after it was passed to a link.
 type Frame struct {
 	Type  FrameType
+	Bye   ByeReason
 	Num   uint64 // the count of an ack, or the token of a ping or pong
 	Hello *Hello
 	Nack  *Nack
-	Bye   ByeReason
 
 	*Message     // nil unless Type is FrameMessage
 	Hop      Hop // budgets of a message; zero if it arrived without them
 
-	noHop     bool   // the message arrived without hop, and is forwarded without it
-	relay     ID     // the peer that Relay added to the path; the zero id means none
-	linkFrame []byte // the bytes of a frame that is not a message
-
-	edge [lengthPrefix + hopSize + pathEntry]byte // room for head and tail while they are written
+	noHop     bool                         // the message arrived without hop, and is forwarded without it
+	relayed   bool                         // Relay was called: entry is written after the message
+	entry     [pathEntry]byte              // this peer's entry of the path
+	head      [lengthPrefix + hopSize]byte // room for what is written before the message
+	linkFrame []byte                       // the bytes of a frame that is not a message
 }
 
 // Relay appends the peer that forwards the message to the path. A second call replaces it.
-func (f *Frame) Relay(id ID) { f.relay = id }
+func (f *Frame) Relay(id ID) {
+	f.relayed = true
+	appendBytes(f.entry[:0], fieldPath, id[:])
+}
 
 // Copy returns a second frame of the same message, which can have other budgets.
 func (f *Frame) Copy() *Frame {
@@ -68,7 +71,7 @@ func (f *Frame) Copy() *Frame {
 // PathLen returns the number of peers in the path, the origin included.
 func (f *Frame) PathLen() int {
 	n := f.Message.pathLen()
-	if f.relay != (ID{}) {
+	if f.relayed {
 		n++
 	}
 	return n
@@ -77,7 +80,7 @@ func (f *Frame) PathLen() int {
 // PathAt returns entry i of the path. Entry 0 is the origin.
 func (f *Frame) PathAt(i int) ID {
 	if i == f.Message.pathLen() {
-		return f.relay
+		return ID(f.entry[pathEntry-IDSize:])
 	}
 	return ID(f.bytes[f.pathFrom+i*pathEntry+2:][:IDSize])
 }
@@ -93,8 +96,8 @@ func (f *Frame) Path() []ID {
 
 // InPath reports whether the path contains a peer.
 func (f *Frame) InPath(id ID) bool {
-	if f.relay == id {
-		return id != ID{}
+	if f.relayed && ID(f.entry[pathEntry-IDSize:]) == id {
+		return true
 	}
 	for at := f.pathFrom; at < len(f.bytes); at += pathEntry {
 		if ID(f.bytes[at+2:at+pathEntry]) == id {
@@ -113,7 +116,7 @@ func (f *Frame) Size() int {
 	if !f.noHop {
 		size += hopSize
 	}
-	if f.relay != (ID{}) {
+	if f.relayed {
 		size += pathEntry
 	}
 	return size
@@ -144,7 +147,7 @@ func (f *Frame) AppendTo(b []byte) ([]byte, error) {
 }
 
 // parts returns the bytes of the frame on a stream, in three parts. The first and the last
-// alias f.edge.
+// alias f.head and f.entry.
 func (f *Frame) parts() (head, body, tail []byte, err error) {
 	size := f.Size()
 	switch {
@@ -155,15 +158,15 @@ func (f *Frame) parts() (head, body, tail []byte, err error) {
 	case f.Message != nil && f.PathLen() > MaxPath:
 		return nil, nil, nil, fmt.Errorf("%w: the path has %d entries, want at most %d", ErrTooBig, f.PathLen(), MaxPath)
 	}
-	head = protowire.AppendVarint(f.edge[:0], uint64(size))
+	head = protowire.AppendVarint(f.head[:0], uint64(size))
 	if f.Message == nil {
 		return head, f.linkFrame, nil, nil
 	}
 	if !f.noHop {
 		head = appendHop(head, f.Hop)
 	}
-	if f.relay != (ID{}) {
-		tail = appendBytes(head[len(head):], fieldPath, f.relay[:])
+	if f.relayed {
+		tail = f.entry[:]
 	}
 	return head, f.bytes, tail, nil
 }

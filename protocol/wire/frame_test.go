@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -390,67 +389,6 @@ func TestLinkFrames(t *testing.T) {
 	}
 }
 
-func TestReadFrame(t *testing.T) {
-	ping := must(NewPing(1).AppendTo(nil))
-	largest := append([]byte{0x80, 0x80, 0x10}, make([]byte, MaxFrame)...) // a length of MaxFrame
-	for _, c := range []struct {
-		name   string
-		stream []byte
-		most   int
-		want   error // nil means a frame
-	}{
-		{"a frame", ping, MaxFrame, nil},
-		{"a frame of the greatest size allowed", ping, len(ping) - 1, nil},
-		{"nothing", nil, MaxFrame, io.EOF},
-		{"half a length", []byte{0x80}, MaxFrame, io.ErrUnexpectedEOF},
-		{"a length without a frame", []byte{0x05}, MaxFrame, io.ErrUnexpectedEOF},
-		{"half a frame", ping[:5], MaxFrame, io.ErrUnexpectedEOF},
-		{"more than allowed", ping, len(ping) - 2, ErrFraming},
-		{"more than a negative number", ping, -1, ErrFraming},
-		{"a length longer than needed", append([]byte{ping[0] | 0x80, 0x00}, ping[1:]...), MaxFrame, ErrFraming},
-		{"a length of 3 bytes longer than needed", append([]byte{ping[0] | 0x80, 0x80, 0x00}, ping[1:]...), MaxFrame, ErrFraming},
-		{"a length of 4 bytes", []byte{0x80, 0x80, 0x80, 0x01}, MaxFrame, ErrFraming},
-		{"MaxFrame and 1 byte, whatever is asked", append([]byte{0x81, 0x80, 0x10}, make([]byte, MaxFrame+1)...), 1 << 30, ErrFraming},
-		{"MaxFrame of nonsense", largest, 1 << 30, ErrMalformed},
-		{"an empty frame", []byte{0}, MaxFrame, ErrMalformed},
-	} {
-		f, err := ReadFrame(bufio.NewReader(bytes.NewReader(c.stream)), c.most)
-		if !errors.Is(err, c.want) || (f == nil) == (c.want == nil) {
-			t.Errorf("%s: frame %v, error %v, want %v", c.name, f, err, c.want)
-		}
-		if errors.Is(err, ErrFraming) && errors.Is(err, ErrMalformed) {
-			t.Errorf("%s: %v says that the stream may go on", c.name, err)
-		}
-	}
-
-	// A malformed frame and an unknown one do not keep the next frame from being read.
-	r := bufio.NewReader(bytes.NewReader(slices.Concat([]byte{2, 0x10, 0xff}, []byte{2, 0x3a, 0}, ping)))
-	if _, err := ReadFrame(r, MaxFrame); !errors.Is(err, ErrMalformed) {
-		t.Errorf("error %v, want ErrMalformed", err)
-	}
-	if f, err := ReadFrame(r, MaxFrame); err != nil || f.Type != FrameUnknown {
-		t.Errorf("frame %v, error %v, want an unknown one", f, err)
-	}
-	if f, err := ReadFrame(r, MaxFrame); err != nil || f.Type != FramePing {
-		t.Errorf("frame %v, error %v, want a ping", f, err)
-	}
-}
-
-// TestParseFrameCopies checks that a frame does not change when the argument of ParseFrame
-// is used again.
-func TestParseFrameCopies(t *testing.T) {
-	want := onWire(t, testMessage(t, 50))
-	b := bytes.Clone(want)
-	f, err := ParseFrame(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	clear(b)
-	if !bytes.Equal(onWire(t, f), want) {
-		t.Error("ParseFrame kept its argument")
-	}
-}
-
 func TestPath(t *testing.T) {
 	path := testIDs(MaxPath)
 	f := testMessage(t, 5, func(m *MessageFields) { m.Path = path })
@@ -473,56 +411,5 @@ func TestValidNonce(t *testing.T) {
 		if have := ValidNonce([]byte(nonce)); have != want {
 			t.Errorf("%q: %v", nonce, have)
 		}
-	}
-}
-
-// BenchmarkForward measures the codec's part of relaying: read a frame, append to its
-// path, lower the transmissions, and write it.
-func BenchmarkForward(b *testing.B) {
-	for _, size := range []int{64, 1 << 10, 16 << 10} {
-		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
-			wire := must(testMessage(b, size, func(m *MessageFields) { m.Path = testIDs(3) }).AppendTo(nil))
-			relay := testID("relay")
-			r := bytes.NewReader(wire)
-			b.ReportAllocs()
-			b.SetBytes(int64(len(wire)))
-			for b.Loop() {
-				r.Reset(wire)
-				f, err := ReadFrame(r, MaxFrame)
-				if err != nil {
-					b.Fatal(err)
-				}
-				f.Relay(relay)
-				f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1)
-				if _, err := f.WriteTo(io.Discard); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// BenchmarkOriginate measures the codec's part of sending a message.
-func BenchmarkOriginate(b *testing.B) {
-	for _, size := range []int{64, 1 << 10, 16 << 10} {
-		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
-			m := testFields(b, size)
-			body := m.Body
-			b.ReportAllocs()
-			b.SetBytes(int64(size))
-			for b.Loop() {
-				m.Body = Body{To: body.To, From: body.From, Form: body.Form, Payload: body.Payload}
-				if err := m.Body.Encode(); err != nil {
-					b.Fatal(err)
-				}
-				f, err := NewMessageFrame(m)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if _, err := f.WriteTo(io.Discard); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }

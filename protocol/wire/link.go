@@ -1,5 +1,7 @@
 package wire
 
+import "fmt"
+
 // A LinkKind is what a link runs over. A link of a greater kind is preferred.
 type LinkKind uint8
 
@@ -10,7 +12,11 @@ const (
 )
 
 func (k LinkKind) String() string {
-	return [...]string{"webrtc", "websocket", "native"}[k]
+	names := [...]string{"webrtc", "websocket", "native"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
 // A LinkInfo describes a link at the moment when the router gets it. It does not change

@@ -1,12 +1,12 @@
 // The peer of a page, of the global PeerRelay of our module on js-libp2p: the same as
-// page.js is for the npm package. With more than one bootstrap it relays for others, which
-// a page does not by itself: with one it would be the end of every way.
+// page.js is for the npm package. With more than one bootstrap it relays for others; other
+// pages do not, and a page with one bootstrap could not.
 window.itest = (() => {
   const { fromHex, toHex } = PeerRelay
   const report = (kind, id, more) => itestEmit(JSON.stringify({ kind, node: toHex(id), ...more }))
   let peer
 
-  // An id is that of a key, which is by chance: to be near another one takes some tries.
+  // An id is that of a random key: to be near another one takes some tries.
   const nearBits = 6
   const isNear = (a, b) => {
     const bits = (id) => parseInt(id.slice(0, 2), 16) >> (8 - nearBits)

@@ -1,5 +1,5 @@
-// The peer of a page, of the global PeerRelay of a bundle of the npm package. What it
-// reports goes to itestEmit, which the harness provides; what it is asked stands in itest.
+// The peer of a page, of the global PeerRelay of a bundle of the npm package. It reports to
+// itestEmit, which the harness provides, and is driven by the functions of itest.
 window.itest = (() => {
   const hex = (id) => Array.from(id, (byte) => byte.toString(16).padStart(2, '0')).join('')
   const report = (kind, id, more) => itestEmit(JSON.stringify({ kind, node: hex(id), ...more }))
@@ -9,8 +9,8 @@ window.itest = (() => {
   const buffer = (id) => peer.id.constructor.from(id, 'hex')
   const channelTo = (id) => peer.peers.get(buffer(id))
 
-  // The package takes its id by chance, and has no option for it. What it may come from,
-  // for 20 bytes, is one function in a page.
+  // The package takes a random id, and has no option for it. In a page there is one function
+  // that its 20 bytes may come from.
   function withNodeID (id, make) {
     if (!id) return make()
     const { getRandomValues } = crypto
@@ -49,11 +49,11 @@ window.itest = (() => {
     peers: () => peer.peers.toArray().map((channel) => hex(channel.id)),
     destroy: () => new Promise((resolve) => peer.destroy(resolve)),
 
-    // channels gives the states of all data channels that this page ever had.
+    // channels returns the states of all data channels that this page ever had.
     channels: () => itestChannels.map((channel) => channel.readyState),
 
-    // link tells which kind the link to a peer is, and of WebRTC what the browser counts
-    // on it and which addresses it goes between. It gives null if there is none.
+    // link returns the kind of the link to a peer, and of WebRTC what the browser counts
+    // on it and the addresses that it connects. It returns null if there is none.
     async link (to) {
       const channel = channelTo(to)
       if (channel == null || channel.destroyed) return null

@@ -1,5 +1,5 @@
-// proof gives "open" once two ends within this page have a data channel, or the state in
-// which they gave up.
+// proof returns "open" once two ends within this page have a data channel, or the state in
+// which they failed.
 async function proof () {
   const [a, b] = [new RTCPeerConnection(), new RTCPeerConnection()]
   const settled = new Promise((resolve) => {

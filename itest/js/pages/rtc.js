@@ -1,5 +1,5 @@
-// To be loaded first: it asks nobody on the internet for the page's addresses, and keeps
-// every data channel for who wants to look at it.
+// Must be loaded first. It asks no STUN server for the page's addresses, and keeps every data
+// channel, so that a test can look at it.
 window.itestChannels = []
 window.RTCPeerConnection = class extends window.RTCPeerConnection {
   constructor (config, ...rest) {

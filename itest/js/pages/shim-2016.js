@@ -1,6 +1,6 @@
-// For the npm package's bundle as it was published in 2016, and to be loaded before it.
-// Its simple-peer reads no data channel before getStats has told by callback, as it does
-// not any more, which candidate pair is selected. With none in the report it goes on.
+// For the npm package's bundle as it was published in 2016; must be loaded before it. Its
+// simple-peer reads no data channel before getStats has reported the selected candidate pair
+// to a callback, which browsers do not call any more. A report without a pair is enough.
 {
   const { getStats } = RTCPeerConnection.prototype
   RTCPeerConnection.prototype.getStats = function (...args) {

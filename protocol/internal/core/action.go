@@ -14,7 +14,7 @@ const (
 	Granted                         // the claim Index may continue to LinkUp
 	Refused                         // the claim Index may not continue, because of Err
 	Signalled                       // pass Frame, a signal, to the dialer of WebRTC links; Proved is about its origin
-	Compose                         // call Compose with Draft, which may take long; report with Composed
+	Compose                         // call Compose with Draft, which may take long; report with Composed or NotComposed
 	Found                           // the search Index was answered by IDs, the nearest first, or ended with Err
 	PeerUp                          // Peer is linked
 	PeerDown                        // Peer is no longer linked

@@ -47,8 +47,8 @@ func BenchmarkRelay(b *testing.B) {
 	}
 }
 
-// BenchmarkUnderLock measures what one frame costs while a router holds its lock: Receive, and
-// neither the reading before it nor the signature of an answer after it.
+// BenchmarkUnderLock measures the work for one frame under a router's lock. That is Receive,
+// without the parsing before it and the signature of an answer after it.
 func BenchmarkUnderLock(b *testing.B) {
 	for _, size := range []int{64, 16 << 10, 250 << 10} {
 		b.Run(fmt.Sprintf("forward%dB", size), func(b *testing.B) {

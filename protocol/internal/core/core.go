@@ -30,12 +30,12 @@ type Core struct {
 	transit    transit
 	delivered  seenTable
 	queued     int        // bytes in the queues of all links
-	learned    routeTable // by which neighbour the messages of an origin came
-	proved     routeTable // likewise, of messages for this peer whose signature proved the origin
+	learned    routeTable // the neighbours that brought messages of an origin
+	proved     routeTable // the neighbours that brought proved messages of an origin to this peer
 	waiting    []waiting
 	waitSize   int
 	expected   map[wire.ID]expectation
-	handshakes int // that were expected so far
+	handshakes int // number of the last expected handshake
 	held       []held
 	heldSize   int
 	stats      Stats

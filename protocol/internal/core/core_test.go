@@ -192,13 +192,13 @@ func (s *script) run(event string, w []string) {
 		s.c.Claim(s.now, number, s.info(w[1:]))
 	case "unclaim":
 		s.c.Unclaim(number)
-	case "burst": // HANDLE FROM>TO times=N: as many messages, what follows is not shown
+	case "burst": // HANDLE FROM>TO times=N: N messages; the actions are not shown
 		for i := range argInt(w, "times", 0) {
 			s.c.Receive(s.now, h, s.frame([]string{w[1], fmt.Sprint("nonce=1", i)}))
 		}
 		s.quietly()
 		s.out = append(s.out, fmt.Sprintf("held: %d", len(s.c.held)))
-	case "spread": // HANDLE peers=N times=N: as many messages to each of as many peers that are expected
+	case "spread": // HANDLE peers=N times=M: M messages to each of N expected peers
 		for peer := range argInt(w, "peers", 0) {
 			id := fmt.Sprintf("6%02x", peer)
 			s.c.Expect(s.now, abbreviated(id))
@@ -208,9 +208,9 @@ func (s *script) run(event string, w []string) {
 		}
 		s.quietly()
 		s.out = append(s.out, fmt.Sprintf("held: %d", len(s.c.held)))
-	case "expect": // ID: a handshake with it has begun
+	case "expect": // ID: a handshake with the peer has begun
 		s.expected = s.c.Expect(s.now, abbreviated(first))
-	case "unexpect": // ID: the handshake that the last expect told of has ended
+	case "unexpect": // ID: the handshake of the last expect has ended
 		s.c.Unexpect(s.now, abbreviated(first), s.expected)
 	case "down":
 		s.c.LinkDown(s.now, h, nil)
@@ -245,11 +245,27 @@ func (s *script) run(event string, w []string) {
 			s.c.Receive(s.now, h, s.frame(offer))
 		}
 		s.quietly()
+	case "each": // N: as many links, each of which brings an offer of another peer
+		for i := range number {
+			peer, id := fmt.Sprintf("c1%02x", i), fmt.Sprintf("a1%02x", i)
+			if err := s.c.LinkUp(s.now, LinkHandle(i+1), s.info([]string{peer, "native"}), Inbound()); err != nil {
+				s.t.Fatal(err)
+			}
+			s.c.Receive(s.now, LinkHandle(i+1), s.frame([]string{id + ">" + shortID(s.c.self), "kind=offer", "path=" + id + "," + peer}))
+		}
+		s.quietly()
 	case "asks": // HANDLE times=N: N questions of the linked peer; the answers are not shown
 		for range argInt(w, "times", 0) {
 			s.c.Receive(s.now, h, s.frame([]string{shortID(s.c.byHandle[h].ID) + ">" + shortID(s.c.self), "kind=find"}))
 		}
 		s.quietly()
+	case "unsigned": // INDEX ID: a search that the shell has no room to sign
+		if err := s.c.Search(s.now, number, abbreviated(w[1])); err != nil {
+			s.t.Fatal(err)
+		}
+		for _, a := range s.c.Actions() {
+			s.c.NotComposed(s.now, a.Draft)
+		}
 	case "send": // TO [TEXT]
 		text := strings.Join(w[1:], " ")
 		f, err := s.c.NewFrame(Outgoing{To: abbreviated(first), Form: wire.FormJSON, Payload: []byte(text)}, s.c.Draw())
@@ -436,133 +452,4 @@ func (s *script) frame(w []string) *wire.Frame {
 		s.t.Fatal(err)
 	}
 	return f
-}
-
-// quietly takes the actions of the last event without output.
-func (s *script) quietly() {
-	out := s.out
-	s.take()
-	s.out = out
-}
-
-// take writes the actions of the last event to the output.
-func (s *script) take() {
-	var drafts []*Draft
-	for _, a := range s.c.Actions() {
-		if a.Type == Compose {
-			drafts = append(drafts, a.Draft)
-		} else if line := s.show(a); line != "" {
-			s.out = append(s.out, line)
-		}
-	}
-	for _, e := range s.c.Events() {
-		switch e.Type {
-		case MessageDropped:
-			if e.From != (wire.ID{}) {
-				s.out = append(s.out, fmt.Sprintf("drop %v %v %s>%s", e.Reason, e.Kind, shortID(e.From), shortID(e.To)))
-			}
-		case MessageKept:
-			s.out = append(s.out, fmt.Sprintf("keep %v %s>%s", e.Kind, shortID(e.From), shortID(e.To)))
-		}
-	}
-	for _, d := range drafts {
-		s.c.Compose(d)
-		s.c.Composed(s.now, d)
-	}
-	if len(drafts) > 0 {
-		s.take()
-	}
-}
-
-func (s *script) show(a Action) string {
-	switch a.Type {
-	case Transmit:
-		return s.showFrame(a.Link, a.Frame)
-	case Deliver:
-		proved := ""
-		if a.Proved {
-			proved = ", proved"
-		}
-		return fmt.Sprintf("deliver %s from %s%s", a.Frame.Body.Payload, shortID(a.Frame.Body.From), proved)
-	case Dial:
-		return fmt.Sprintf("dial %s url=%q record=%q webrtc=%v", shortID(a.Contact.ID), a.Contact.URL, a.Contact.Record, a.Contact.WebRTC)
-	case DialBootstrap:
-		return fmt.Sprintf("dial bootstrap %d at %v", a.Index, s.now.Round(time.Millisecond))
-	case CloseLink:
-		return fmt.Sprintf("close %d: %s (%v)", a.Link, byeNames[a.Reason], a.Err)
-	case Granted:
-		return fmt.Sprintf("granted %d", a.Index)
-	case Refused:
-		return fmt.Sprintf("refused %d: %v", a.Index, a.Err)
-	case Signalled:
-		proved := ""
-		if a.Proved {
-			proved = ", proved"
-		}
-		return fmt.Sprintf("signal %s from %s%s", a.Frame.Body.Payload, shortID(a.Frame.Body.From), proved)
-	case Found:
-		if a.Err != nil {
-			return fmt.Sprintf("found %d: error: %v", a.Index, a.Err)
-		}
-		return fmt.Sprintf("found %d: %s", a.Index, showIDs(a.IDs))
-	case PeerUp:
-		return "peer up " + shortID(a.Peer)
-	case PeerDown:
-		return "peer down " + shortID(a.Peer)
-	}
-	return "?"
-}
-
-func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
-	if f.Type != wire.FrameMessage {
-		if f.Type == wire.FramePong {
-			return fmt.Sprintf("-> %d pong %d", h, f.Num)
-		}
-		return fmt.Sprintf("-> %d %v", h, f.Type)
-	}
-	b := &f.Body
-	if b.Kind == wire.KindFind && b.From == s.c.self && !s.greets {
-		if f.IsSearch() {
-			s.search = b.Token
-		}
-		return ""
-	}
-	line := fmt.Sprintf("-> %d %v %s>%s", h, b.Kind, shortID(b.From), shortID(b.To))
-	switch b.Kind {
-	case wire.KindFind:
-		line += " target=" + shortID(wire.ID(b.Payload))
-		if f.IsSearch() {
-			line += " closest"
-		}
-	case wire.KindFound:
-		ids, _ := wire.ParseFound(b.Payload)
-		line += " ids=" + showIDs(ids)
-	case wire.KindOffer:
-		s.tokens[b.To] = b.Token
-	case wire.KindAnswer:
-		if b.Form == wire.FormNone {
-			line += " no"
-		} else {
-			a, _ := wire.ParseAnswer(b.Payload)
-			line += fmt.Sprintf(" url=%q record=%q", a.WS, b.Record)
-			if a.WRTC {
-				line += " wrtc"
-			}
-		}
-	default:
-		line += " " + string(b.Payload)
-	}
-	line += fmt.Sprintf(" path=%s tx=%d detours=%d", showIDs(f.Path()), f.Hop.TxLeft(), f.Hop.DetoursLeft())
-	if len(f.Route) > 0 {
-		line += " route=" + showIDs(f.Route)
-	}
-	return line
-}
-
-func showIDs(ids []wire.ID) string {
-	var s []string
-	for _, id := range ids {
-		s = append(s, shortID(id))
-	}
-	return strings.Join(s, ",")
 }

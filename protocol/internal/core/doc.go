@@ -12,6 +12,7 @@
 //	│ transit.go  the messages that were forwarded │
 //	│ forward.go  the next hop of a message        │
 //	│ send.go     the messages of this peer        │
+//	│ held.go     messages that await a new link   │
 //	└──────┬───────────────────────────────────────┘
 //	       │ host: a clock, the links, and operations on them
 //	┌── overlay: the control plane ────────────────┐

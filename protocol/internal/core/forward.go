@@ -86,7 +86,7 @@ func (c *Core) copyTo(l *link, f *wire.Frame) {
 type choice struct {
 	first, second *link // links for one copy each; nil means none
 	detour        bool  // first is no nearer than this peer
-	far           bool  // first is no nearer than this peer, and is not known to lead to the receiver
+	far           bool  // first is no nearer than this peer, and no message from the receiver came over it
 	busy          bool  // a link was skipped because its queue is full
 }
 
@@ -100,8 +100,8 @@ type hopQuery struct {
 //
 //  1. a direct link to the receiver. If its queue is full, there is no other choice,
 //     since a detour would spread the backlog of one slow peer over its neighbours. If the
-//     peer of the link only claims its id, a second copy goes by the link that lately brought
-//     a message which proves the id
+//     peer of the link only claims its id, a second copy goes over the link that lately
+//     brought a proved message from that id
 //  2. the last linked peer in the message's route, which is the nearest to the receiver
 //  3. the nearest of the links that are strictly nearer than this peer
 //  4. the neighbour that brought messages from the receiver
@@ -183,9 +183,9 @@ func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 	return ch
 }
 
-// provedWay returns the link that lately brought a message which proves the id that the peer
-// of l only claims. Nil means that there is none. Without it, a stranger that claims the id of
-// a peer would receive the peer's messages.
+// provedWay returns the link that lately brought a proved message from the id that the peer of
+// l only claims. Nil means that there is none. Without this link, a stranger that claims the
+// id would get all messages for it.
 func (c *Core) provedWay(l *link) *link {
 	if l.Proved || l.vouched {
 		return nil

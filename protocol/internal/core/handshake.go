@@ -323,24 +323,29 @@ func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
 	}
 }
 
-// makeRoom makes room for one more handshake of another peer, whose offer the link to via
-// brought, and reports whether there is room. If all places are taken, it evicts the oldest
-// handshake of the link that brought the most, an unproved one before a proved one. So a
-// flood of forged offers evicts only handshakes of the link that brings it.
+// makeRoom reports whether there is room for another answered handshake, which the link to via
+// brought. If all places are taken, it ends the oldest handshake of the link that brought most
+// of them, an unproved one before a proved one: a flood of forged offers takes the places of
+// the links that bring it. A proved handshake takes the place of any unproved one.
 func (o *overlay) makeRoom(via wire.ID, proved bool) bool {
 	answered := 0
 	brought := map[wire.ID]int{via: 1}
+	var forged *handshake // the oldest unproved one
 	for _, h := range o.pending {
-		if !h.mine {
-			answered++
-			brought[h.via]++
+		if h.mine {
+			continue
+		}
+		answered++
+		brought[h.via]++
+		if forged == nil && !h.proved {
+			forged = h
 		}
 	}
 	if answered < maxAnswered {
 		return true
 	}
 	crowd := via
-	for _, h := range o.pending { // in order, so that equal events lead to equal decisions
+	for _, h := range o.pending { // in order, so that a tie has one outcome
 		if !h.mine && brought[h.via] > brought[crowd] {
 			crowd = h.via
 		}
@@ -350,6 +355,9 @@ func (o *overlay) makeRoom(via wire.ID, proved bool) bool {
 		if !h.mine && h.via == crowd && (oldest == nil || oldest.proved && !h.proved) {
 			oldest = h
 		}
+	}
+	if proved && forged != nil && (oldest == nil || oldest.proved) {
+		oldest = forged
 	}
 	if oldest == nil || oldest.proved && !proved && crowd == via {
 		return false

@@ -6,34 +6,34 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A newcomer may tell others that it has a link before the link is up at this end: its last
-// word of the handshake is still in flight. What others send it at once would find no way
-// here, so it is held until the handshake has ended.
+// A new peer may tell others that it has a link before the link is up at this end, since the
+// end of the handshake is still in flight. Messages that others send to it at once would have
+// no route here, so they are held until the handshake has ended.
 
-// An expectation is a handshake with a peer that is in progress.
+// An expectation is a handshake in progress with a peer.
 type expectation struct {
-	number int           // of this handshake
-	until  time.Duration // messages are held no longer
-	proved bool          // the peer has proved its id; otherwise it only claims it
+	number int           // number of the handshake
+	until  time.Duration // when messages for the peer are no longer held
+	proved bool          // the peer has proved its id, and not only claimed it
 }
 
-// A held message waits for the link that is expected.
+// A held message waits for the expected link to its receiver.
 type held struct {
 	frame   *wire.Frame
 	until   time.Duration
-	relayed bool // it is another peer's
+	relayed bool // another peer is its origin
 }
 
-// Expect tells that a handshake with a peer has begun, which has proved its id. The number is
-// for Unexpect.
+// Expect reports to the core that a handshake has begun with a peer that has proved its id. It
+// returns the number of the handshake, for Unexpect.
 func (c *Core) Expect(now time.Duration, id wire.ID) (number int) {
 	c.now = now
 	c.expect(id, true)
 	return c.handshakes
 }
 
-// Unexpect tells that a handshake with a peer has ended. It does nothing if the link is up, or
-// if another handshake with the peer has begun.
+// Unexpect reports to the core that a handshake with a peer has ended. It does nothing if the
+// link is up, or if another handshake with the peer has begun.
 func (c *Core) Unexpect(now time.Duration, id wire.ID, number int) {
 	c.now = now
 	if c.expected[id].number == number {
@@ -41,24 +41,25 @@ func (c *Core) Unexpect(now time.Duration, id wire.ID, number int) {
 	}
 }
 
-// endExpected sends what was held for a peer.
+// endExpected ends the expectation of a peer and sends the messages that were held for it.
 func (c *Core) endExpected(id wire.ID) {
 	delete(c.expected, id)
 	c.sendHeld(func(h held) bool { return h.frame.Body.To == id })
 }
 
+// expect adds a handshake in progress, if there is room.
 func (c *Core) expect(id wire.ID, proved bool) {
 	c.handshakes++
 	if e := c.expected[id]; e.proved && !proved && c.now < e.until {
-		return // no claim prolongs what is held for the peer itself
+		return // a claim must not replace the handshake of the proved peer
 	}
 	if len(c.expected) < maxExpected {
 		c.expected[id] = expectation{c.handshakes, c.now + holdTime, proved}
 	}
 }
 
-// holds reports whether a message is held rather than sent to its next hop. A peer that only
-// claims its id gets none that has another way.
+// holds reports whether a message must be held and not sent to its next hop. For a peer that
+// only claims its id, a message is held only if it has no other route, or only a far one.
 func (c *Core) holds(f *wire.Frame, next choice) bool {
 	if len(c.expected) == 0 || f.IsSearch() {
 		return false
@@ -70,7 +71,7 @@ func (c *Core) holds(f *wire.Frame, next choice) bool {
 	return e.proved || next.first == nil || next.far
 }
 
-// hold keeps a message for the link that is expected. It reports whether there was room.
+// hold keeps a message for the expected link, and reports whether there was room.
 func (c *Core) hold(f *wire.Frame, relayed bool) bool {
 	to, count, bytes := f.Body.To, 1, f.Size()
 	for _, h := range c.held {
@@ -93,7 +94,8 @@ func (c *Core) hold(f *wire.Frame, relayed bool) bool {
 	return true
 }
 
-// sendHeld sends held messages to their next hop, without holding them again.
+// sendHeld sends the held messages for which the function returns true to their next hop. It
+// does not hold them again.
 func (c *Core) sendHeld(which func(held) bool) {
 	var out []held
 	kept := c.held[:0]
@@ -112,9 +114,9 @@ func (c *Core) sendHeld(which func(held) bool) {
 	}
 }
 
-// expireHeld ends what has lasted long enough.
+// expireHeld removes the expectations that are too old, and sends the messages held for them.
 func (c *Core) expireHeld() {
-	for id, e := range c.expected {
+	for id, e := range c.expected { // the order does not change the result
 		if c.now >= e.until {
 			delete(c.expected, id)
 		}

@@ -24,7 +24,7 @@ type link struct {
 	replaced  bool          // it ended because there is a better link to the peer
 	extended  bool          // the peer knows this version's extensions
 	bootstrap bool          // the peer is a bootstrap
-	vouched   bool          // whether the peer signed the signals that made the link
+	vouched   bool          // the peer signed the signals that made the link
 
 	queuedFrames int // frames passed to the shell and not yet written
 	queuedBytes  int // bytes of these
@@ -55,10 +55,10 @@ func (l *link) ask(now time.Duration) bool {
 }
 
 // full reports whether the link's queue has no room for a frame of size bytes. All links
-// share queuesBytes. If these are used up, a link may still queue queueShare, or one frame.
+// share queuesBytes. If these are used up, a link may still queue queueShare.
 func (c *Core) full(l *link, size int) bool {
 	return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||
-		c.queued+size > queuesBytes && l.queuedBytes > 0 && l.queuedBytes+size > queueShare
+		c.queued+size > queuesBytes && l.queuedBytes+size > queueShare
 }
 
 func (l *link) idleLimit() time.Duration {
@@ -146,9 +146,9 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	return nil
 }
 
-// wasInFlight reports whether a link was being made when the application disconnected its
-// peer: by a dial of the overlay, or by a dial of the peer, which learns of it too late. A
-// link to a bootstrap, and one that the application dials, is meant to be there.
+// wasInFlight reports whether a dial of the link was in flight when the application
+// disconnected the peer. That is a dial of the overlay, or one of the peer, which did not know
+// of the disconnection. Links to bootstraps and links that the application dials are accepted.
 func (c *Core) wasInFlight(info wire.LinkInfo, cause Cause) bool {
 	switch cause.kind {
 	case causeSought:

@@ -158,7 +158,8 @@ func (o *overlay) shuns(id wire.ID) bool {
 	return cand != nil && cand.shunned > o.host.clock()
 }
 
-// shunsSince returns how long ago the application disconnected a peer.
+// shunsSince returns the time since the application disconnected a peer. It is refuseBackoff if
+// the peer is not shunned.
 func (o *overlay) shunsSince(id wire.ID) time.Duration {
 	if !o.shuns(id) {
 		return refuseBackoff
@@ -259,7 +260,7 @@ func (o *overlay) expire() {
 		}
 	}
 	o.queries = slices.DeleteFunc(o.queries, func(q query) bool { return q.until <= o.host.clock() })
-	// The only iteration over a map: its order does not change the result.
+	// The order of the map does not change the result.
 	maps.DeleteFunc(o.asked, func(_ wire.ID, d direct) bool { return d.until <= o.host.clock() })
 }
 

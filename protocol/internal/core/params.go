@@ -38,8 +38,8 @@ const (
 	maxExpected = 4096        // handshakes for which messages are held
 	maxHeld     = 256         // messages that are held
 	heldBytes   = 1 << 20     // bytes of the messages that are held
-	heldShare   = 8           // divisor: one peer may fill an eighth of both
-	holdTime    = time.Second // age of a held message: the end of a handshake crosses the network once
+	heldShare   = 8           // divisor: one receiver may fill an eighth of both
+	holdTime    = time.Second // age of a held message: more than the end of a handshake needs to arrive
 )
 
 // Parameters of the overlay.

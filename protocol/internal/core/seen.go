@@ -28,6 +28,12 @@ func (t *seenTable) add(now time.Duration, h uint64) bool {
 	return true
 }
 
+// put adds h, which is not in the table.
+func (t *seenTable) put(now time.Duration, h uint64) {
+	t.expire(now)
+	t.young.add(h)
+}
+
 func (t *seenTable) has(now time.Duration, h uint64) bool {
 	t.expire(now)
 	return t.young.has(h) || t.old.has(h)

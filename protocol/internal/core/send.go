@@ -181,6 +181,19 @@ func (c *Core) Composed(now time.Duration, d *Draft) {
 		c.stats.Control++
 		d.err = c.originate(d)
 	}
+	c.endDraft(d)
+}
+
+// NotComposed drops a draft that the shell had no room for.
+func (c *Core) NotComposed(now time.Duration, d *Draft) {
+	c.now = now
+	c.drop(DropRate, nil)
+	d.err = fmt.Errorf("too many messages wait for a signature: %w", ErrQueueFull)
+	c.endDraft(d)
+}
+
+// endDraft ends the search of a draft that failed.
+func (c *Core) endDraft(d *Draft) {
 	if d.err != nil && d.search != 0 {
 		c.overlay.endSearch(d.search)
 		c.do(Action{Type: Found, Index: d.search, Err: d.err})

@@ -30,9 +30,13 @@ const (
 )
 
 func (r DropReason) String() string {
-	return [...]string{"duplicate", "loop", "hops", "budget", "no_route", "queue_full", "waiting_full", "expired",
+	names := [...]string{"duplicate", "loop", "hops", "budget", "no_route", "queue_full", "waiting_full", "expired",
 		"malformed", "unknown", "unsupported", "too_big", "inbox_full", "unencodable", "unasked", "bad_control", "link_ended",
-		"no_port", "socket_full", "rate"}[r]
+		"no_port", "socket_full", "rate"}
+	if int(r) < len(names) {
+		return names[r]
+	}
+	return fmt.Sprintf("reason(%d)", uint8(r))
 }
 
 // Drops counts dropped messages by their reason.

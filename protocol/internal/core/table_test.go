@@ -158,8 +158,8 @@ func TestSeenGrowsInSteps(t *testing.T) {
 		if s.slots.size == slots && s.copied-copied > slotsPerCopy {
 			t.Fatalf("one add copied %d slots", s.copied-copied)
 		}
-		if s.slots.size > slots && s.copied > slotsPerCopy {
-			t.Fatalf("the add that made the set grow copied %d slots", s.copied)
+		if s.slots.size > slots && (s.copied > slotsPerCopy || s.former.size != slots) {
+			t.Fatalf("the add that made the set grow copied %d of %d slots, and %d are left", s.copied, slots, s.former.size)
 		}
 	}
 	for _, chunk := range s.slots.chunks {

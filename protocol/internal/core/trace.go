@@ -20,7 +20,11 @@ const (
 )
 
 func (t EventType) String() string {
-	return [...]string{"received", "sent", "kept", "delivered", "dropped", "link up", "link down"}[t]
+	names := [...]string{"received", "sent", "kept", "delivered", "dropped", "link up", "link down"}
+	if int(t) < len(names) {
+		return names[t]
+	}
+	return fmt.Sprintf("event(%d)", uint8(t))
 }
 
 // An Event is one step of a message, or the start or end of a link. Package protocol

@@ -8,7 +8,7 @@ import "time"
 // full. A better copy that arrives later must not count as its duplicate.
 type transit struct {
 	done seenTable
-	kept map[uint64]struct{} // at most maxWaiting and maxHeld
+	kept map[uint64]struct{} // at most maxWaiting plus maxHeld
 }
 
 func newTransit() transit {
@@ -26,10 +26,11 @@ func (t *transit) has(now time.Duration, h uint64) bool {
 // keep adds a message that waits here.
 func (t *transit) keep(h uint64) { t.kept[h] = struct{}{} }
 
-// finish adds a message that was forwarded or delivered.
+// finish adds a message that was forwarded or delivered. It must not be in the table, unless it
+// waited here.
 func (t *transit) finish(now time.Duration, h uint64) {
 	delete(t.kept, h)
-	t.done.add(now, h)
+	t.done.put(now, h)
 }
 
 // lose removes a waiting message that was dropped.

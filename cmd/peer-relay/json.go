@@ -24,19 +24,19 @@ import (
 //	{"event":"peers","peers":["<40 hex>",…]}
 //	{"event":"error","error":"…"}
 //
-// In, likewise; a line that makes no sense is answered by an error event:
+// In, one object a line. A line that makes no sense is answered by an error event:
 //
 //	{"send":{"to":"<40 hex>","data":…}}   {"connect":"<40 hex>"}   {"disconnect":"<40 hex>"}   {"peers":true}
 //
 // Values pass as the text that they are: numbers are not rounded on the way out, and
-// on the way in they become what JSON.stringify(JSON.parse(text)) gives.
+// on the way in they become what JSON.stringify(JSON.parse(text)) returns.
 
 // maxLine is the most bytes of a line, and of what send reads: a message at its
 // limit in any spelling.
 const maxLine = 1 << 20
 
-// An event is a line of output. Fields that are nil are left out, but for those of
-// the ready event.
+// An event is a line of output. Fields that are nil are left out, except in the ready
+// event.
 type event struct {
 	Event  string          `json:"event"`
 	ID     *compat.ID      `json:"id,omitempty"`
@@ -66,8 +66,8 @@ type events struct {
 
 func newEvents(out io.Writer) *events { return &events{out: out} }
 
-// write writes one line. Data is JSON text of a peer's making: json.Marshal checks
-// and compacts it, and without escaping leaves everything else as it is.
+// write writes one line. Data is JSON text that a peer wrote: json.Marshal checks and
+// compacts it, and without escaping leaves the rest as it is.
 func (e *events) write(v any) {
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line)
@@ -78,7 +78,7 @@ func (e *events) write(v any) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.out.Write(line.Bytes()) // if nobody reads any more, SIGPIPE ends the program
+	e.out.Write(line.Bytes()) // if no process reads any more, SIGPIPE ends the program
 }
 
 func (e *events) fail(err error) { e.write(event{Event: "error", Error: err.Error()}) }
@@ -143,7 +143,7 @@ func (e *events) obey(in io.Reader, peer *compat.PeerRelay) error {
 
 var errLongLine = fmt.Errorf("a line of more than %d bytes was skipped", maxLine)
 
-// readLine reads a line of bounded length; what is longer it skips.
+// readLine reads a line of bounded length, and skips one that is longer.
 func readLine(r *bufio.Reader) (line []byte, err error) {
 	long := false
 	for {

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/peer-relay/peer-relay/compat"
+)
+
+// listen runs a peer without a port that prints the messages for it: peer-relay listen.
+func (p *program) listen(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		return wrongUsage("listen: %q is one argument too many", args[0])
+	}
+	if !p.flags.joins() {
+		return wrongUsage("listen: want --bootstrap, or --dht with --dht-bootstrap: otherwise no peer can send a message")
+	}
+	o, err := p.options()
+	if err != nil {
+		return err
+	}
+	return p.runPeer(ctx, o, p.printMessage)
+}
+
+func (p *program) printMessage(m compat.Message) {
+	if m.JSON == nil {
+		m.JSON = []byte("undefined")
+	}
+	fmt.Fprintf(p.stdout, "message %v %s\n", m.From, m.JSON)
+}

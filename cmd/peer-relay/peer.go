@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/peer-relay/peer-relay/compat"
+)
+
+// runPeer runs a peer until ctx is done or, with --json, standard input ends. Without --json
+// it prints what happens in words, and onMessage, if it is not nil, takes the messages.
+func (p *program) runPeer(ctx context.Context, o compat.Options, onMessage func(compat.Message)) error {
+	peer, err := compat.New(o)
+	if err != nil {
+		return err
+	}
+	defer peer.Close()
+	if p.flags.json {
+		return p.runJSON(ctx, peer)
+	}
+	p.printAddresses(peer)
+	peer.OnPeer(func(id compat.ID) { fmt.Fprintln(p.stdout, "peer", id) })
+	peer.OnDisconnect(func(id compat.ID) { fmt.Fprintln(p.stdout, "gone", id) })
+	peer.OnError(func(err error) { fmt.Fprintln(p.stderr, err) })
+	peer.OnReceive(onMessage)
+	<-ctx.Done()
+	return nil
+}
+
+func (p *program) printAddresses(peer *compat.PeerRelay) {
+	fmt.Fprintln(p.stdout, "id", peer.ID())
+	for _, u := range peer.Node().URLs() {
+		fmt.Fprintln(p.stdout, "address", u)
+	}
+	for _, a := range peer.Node().Addrs() {
+		fmt.Fprintln(p.stdout, "address", a)
+	}
+}

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"fmt"
+	"runtime/debug"
+)
+
+// printVersion prints the version: peer-relay version.
+func (p *program) printVersion() error {
+	_, err := fmt.Fprintln(p.stdout, version())
+	return err
+}
+
+// version returns the module's version, as the go command has recorded it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
