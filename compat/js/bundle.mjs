@@ -1,4 +1,4 @@
-// Bundles what pages load of the peer. Prints each file with its size. Needs Node 18.
+// Bundles the peer for pages, and prints each file with its size. Needs Node 18.
 //
 //   node bundle.mjs OUTDIR [NAME…]
 
@@ -10,11 +10,11 @@ import { build } from 'esbuild'
 
 const here = path => fileURLToPath(new URL(path, import.meta.url))
 
-// One bundle a row: the file's name without .js, and what esbuild has to know of it.
+// The bundles: the file's name without .js, and the options of esbuild for it.
 const bundles = {
-  // The global PeerRelay is the class of our module.
+  // A script that sets the global PeerRelay to the class.
   peer: { entryPoints: [here('page.js')] },
-  // An ES module: the network's part of the page at /try.
+  // An ES module: the peer of the page at /try.
   try: { entryPoints: [here('try.mjs')], format: 'esm' }
 }
 

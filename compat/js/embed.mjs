@@ -1,7 +1,7 @@
 // Writes the bundle that package node embeds for the page at /try: node/try/dist/peer.js.gz,
 // which git ignores. The same sources make the same bytes. Needs Node 18.
 //
-//   node embed.mjs
+//	node embed.mjs
 
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,8 +27,8 @@ try {
   await bundle('try', script)
   const packed = gzipSync(readFileSync(script), { level: 9 })
   if (read(target)?.equals(packed) !== true) {
-    // Renamed into place, so that a build at the same time sees all or nothing. Go embeds no
-    // file whose name begins with a dot.
+    // The file is renamed into place, so that a concurrent build sees all or nothing. Go embeds
+    // no file whose name begins with a dot.
     mkdirSync(dirname(target), { recursive: true })
     const fresh = join(dirname(target), `.new-${process.pid}`)
     writeFileSync(fresh, packed)

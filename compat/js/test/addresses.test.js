@@ -27,7 +27,7 @@ test('ranges', () => {
   for (const [address, range] of Object.entries(want)) assert.equal(rangeOf(multiaddr(address)), range, address)
 })
 
-test('what a stranger tells is dialled only where it is public or where this peer is', async () => {
+test('an address of a stranger is dialled only if it is public or in a range of this peer', async () => {
   const lookup = async name => ({ 'a.example': ['192.0.2.1'], 'b.example': ['192.0.2.1', '127.0.0.1'], 'c.example': undefined })[name]
   const may = (address, ranges = []) => mayDial(multiaddr(address), new Set(ranges), lookup)
   assert.equal(await may(`/ip4/192.0.2.1/udp/1/webrtc-direct/certhash/${HASH}`), true)
@@ -43,7 +43,7 @@ test('what a stranger tells is dialled only where it is public or where this pee
   assert.equal(await may('/ip4/192.0.2.1/tcp/1/ws/p2p/12D3KooWGzh8vk7gYYtGQMCSLFdxiKfkPvkB2LjVWYJ8ckhqkNTF/p2p-circuit'), false)
 })
 
-test('a page dials what its browser lets it, and the private ranges that are its own', () => {
+test('a page dials what its browser allows, and private addresses in its own ranges', () => {
   const may = (href, address, ranges = []) => pageMayDial(multiaddr(address), new URL(href), new Set(ranges))
   for (const local of ['http://127.0.0.1:8000/', 'http://[::1]/', 'http://localhost/', 'http://app.localhost/']) {
     assert.equal(may(local, '/ip4/127.0.0.1/tcp/1/ws'), true, local)
