@@ -34,7 +34,7 @@ const WAITING_OVERHEAD = 512
  *
  * Events, by `on(event, listener)`:
  * - `message(data, from, { proved, path })`: a message for this peer. `data` is a JSON value, a
- *   Uint8Array or undefined. `from` is the sender's id, 20 bytes. `proved` tells whether the message
+ *   Uint8Array or undefined. `from` is the sender's id, 20 bytes. `proved` is true if the message
  *   is known to be the sender's. `path` is the ids of the sender and of the relays.
  * - `peer(id)`: a direct link to a peer is up.
  * - `disconnect(id)`: the last link to a peer is gone.

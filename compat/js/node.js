@@ -26,7 +26,7 @@ export const createNode = ({ listen = [], bootstrap = [], privateKey, page = glo
     addresses: { listen },
     transports: [
       webSockets(),
-      // A peer that is dialled in this way has a public address: no STUN server needs to hear of it.
+      // A peer that is dialled in this way has a public address: no STUN server needs to learn of it.
       webRTCDirect({ rtcConfiguration: { iceServers: [] } })
     ],
     connectionEncrypters: [noise()],

@@ -32,7 +32,7 @@ export class Overlay {
   #offers = new Map()
   #refused = new Map()
   #waiting = new Map()
-  /** What is called at a sign of life, by the id of the peer. */
+  /** Functions to call with the next message of a peer, by its id. */
   #reaching = new Map()
   /** The ids of peers that are being dialled: of those that took our offers, and of those whose offers we took. */
   #dials = new Set()
@@ -162,7 +162,7 @@ export class Overlay {
   }
 
   onFound ({ body: { from, token, key: signer, payload } }, proved) {
-    // A legacy peer cannot prove its answer. As a sign of life it is enough.
+    // A legacy peer cannot prove its answer. Any message from it is enough here.
     const reached = proved || signer === undefined ? this.#reaching.get(toHex(from)) : undefined
     for (const answered of reached ?? []) answered(true)
     const byToken = token === undefined ? undefined : toHex(token)
@@ -230,7 +230,7 @@ export class Overlay {
 
   #reply (message, body) {
     const { body: { from }, path } = message
-    // The path gives the way back. The answer to a peer that asked over its own link needs none.
+    // The path is the way back. The answer to a peer that asked over its own link needs none.
     const route = path.length > 1 ? path.toReversed() : undefined
     return this.#peer.originate({ ...body, to: from }, { route })
   }

@@ -1,4 +1,4 @@
-// What a peer does with a message: loops, duplicates, delivery, limits, the next link. Of a link it
+// The handling of a message: loops, duplicates, delivery, limits, the next link. Of a link it
 // knows only { id, idHex, up, role, send(frame), fits(size) }.
 
 import {
@@ -32,7 +32,7 @@ export const randomToken = () => crypto.getRandomValues(new Uint8Array(TOKEN_SIZ
 
 /** Returns a nonce that every reader takes: a uniform number below 10^15, in decimal. */
 export const randomNonce = () => {
-  // What is drawn is below 2^50, which is no multiple of 10^15. Drawing again keeps the number uniform.
+  // The drawn number is below 2^50, which is no multiple of 10^15. Drawing again keeps it uniform.
   for (;;) {
     const [a, b] = crypto.getRandomValues(new Uint32Array(2))
     const number = (a & 0x3ffff) * 2 ** 32 + b
@@ -82,8 +82,8 @@ const NONE = new Uint8Array(0)
 
 const uint32 = number => [24, 16, 8, 0].map(shift => (number >>> shift) & 0xff)
 
-// What a hash in the table of delivered messages is of, beside the origin: an end-to-end id or nonce
-// with a body; a proved message; a signed body without an end-to-end id.
+// The kinds of hashes in the table of delivered messages: of an end-to-end id or nonce with a body; of
+// a proved message; of a signed body without an end-to-end id.
 const OF_CONTENT = [0]
 const OF_PROVED = [1]
 const OF_SIGNED = [2]
@@ -235,7 +235,7 @@ export class Router {
     return (message.bodyHash ??= encodeText(siphash128(this.#secret, message.bodyBytes)))
   }
 
-  /** Returns a keyed hash of parts. Each is hashed with its length, so that no other list gives the same bytes. */
+  /** Returns a keyed hash of parts. Each is hashed with its length, so that no other list has the same bytes. */
   #hash (...parts) {
     return siphash128(this.#secret, concatBytes(parts.flatMap((part = NONE) => [uint32(part.length), part])))
   }

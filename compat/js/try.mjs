@@ -1,4 +1,4 @@
-// What the page at /try needs of the network. It is bundled and served as /try/peer.js. The page
+// The part of the page at /try that joins the network. It is bundled and served as /try/peer.js. The page
 // itself is in node/try.
 
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'

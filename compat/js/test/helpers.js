@@ -113,7 +113,7 @@ export const keyNearer = async (near, far) => {
 
 export const linked = (...ends) => until(() => ends.every(({ peer }) => peer.peers.length > 0), 'the links')
 
-/** Waits until links are up at both ends. A peer of ours may hear of its link before the relay does. */
+/** Waits until links are up at both ends. A peer of ours may learn of its link before the relay does. */
 export const linkedTo = async (relay, ...ends) => {
   await linked(...ends)
   await until(async () => {

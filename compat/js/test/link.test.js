@@ -163,7 +163,7 @@ both('questions are answered at a bounded rate: 64 at once, and 32 a second', as
   const start = Date.now()
   for (let i = 0; i < 400; i++) ask()
   await until(() => answers() >= 64, 'the answers')
-  // What comes after them is answered as time passes.
+  // Later questions are answered as time passes.
   await until(() => { ask(); return answers() >= 80 }, 'more answers')
   const seconds = (Date.now() - start) / 1_000
   assert.ok(answers() <= 64 + 32 * seconds, `${answers()} answers in ${seconds} s`)

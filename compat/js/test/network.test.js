@@ -240,7 +240,7 @@ test('a peer that makes its own node ends it', async t => {
   const peer = await PeerRelay.create({ bootstrap: [relay.addr], listen: [WS] })
   const [addr] = peer.addrs
   await until(() => peer.peers.length === 1, 'the link')
-  // What was queued is written first.
+  // Queued messages are written first.
   for (let i = 0; i < 3; i++) await peer.send(relay.id, i + 'x'.repeat(100_000))
   await peer.destroy()
   await until(() => relay.messages().length === 3, 'the messages')

@@ -231,7 +231,7 @@ test('an own message: 39 transmissions, path of itself', () => {
   assert.throws(() => router.originate({ nonce: '1', body, bodyBytes: new Uint8Array(262_000) }), /MaxFrame/)
 })
 
-/** Returns a function that gives copies to one receiver, and tells how each is taken. */
+/** Returns a function that passes copies to one receiver, and returns the outcome of each. */
 const receiver = () => {
   const { router } = setup(0x80, [])
   return (nonce, how, { e2e, text, from = 0x10 } = {}) => {
