@@ -16,6 +16,7 @@
 //	gate.go     holds connections back until a test lets them through
 //	status.go   what a node says of itself at its port
 //	alone.go    runs this program again in a network of its own
+//	lan.go      hosts on a switch, each with addresses of its own
 //	npm.go      installs the npm dependencies; bundle.go bundles them for pages
 //
 // A foreign peer runs in a process of its own, which is started here, driven by JSON
