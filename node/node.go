@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -52,6 +53,8 @@ type Node struct {
 	closed  bool
 	remotes map[protocol.ID]remote // of the linked peers
 	scopes  [scope.Public + 1]int  // how many of them are in each scope
+	locals  map[netip.Addr]*ownEnd // the addresses of this end of their links
+	boots   map[string]protocol.ID // the bootstraps that answered or are named with their id
 	greeted map[peer.ID]int        // handshakes in progress with peers that opened a stream
 	linkUp  chan struct{}          // closed with the next link; nil: nothing waits for it
 }
@@ -123,7 +126,8 @@ func newNode(o Options) *Node {
 	if o.Version == "" {
 		o.Version = "dev"
 	}
-	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]remote), greeted: make(map[peer.ID]int)}
+	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]remote),
+		locals: make(map[netip.Addr]*ownEnd), boots: make(map[string]protocol.ID), greeted: make(map[peer.ID]int)}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
 }
@@ -217,6 +221,7 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 			return ro, options.Wrong("%w", err)
 		}
 		ro.Bootstraps = append(ro.Bootstraps, c)
+		n.boots[b] = c.ID
 	}
 	if n.key != nil {
 		ro.Sign = n.key.Sign

@@ -48,17 +48,18 @@ const (
 // A LinkInfo describes a link at the moment it is handed to [Router.Serve]. It does not
 // change afterwards.
 //
-//	ID         ID        the peer at the other end
-//	Kind       LinkKind  what the link runs over
-//	Proved     bool      the peer's libp2p key hashes to ID
-//	Dialed     bool      this side opened the link
-//	OverWebRTC bool      the transport is WebRTC, whatever the kind: a dead peer is noticed late there
-//	Opener     string    with Value, orders two links of one kind between the same two peers:
-//	Value      uint64    both ends keep the one with the lower Opener, then the lower Value
-//	Role       Role      what the peer offers to others
-//	Features   []string  from the peer's hello
-//	Agent      string    name and version of the peer's program, for people
-//	Addr       string    where the peer is, for people
+//	ID         ID          the peer at the other end
+//	Kind       LinkKind    what the link runs over
+//	Proved     bool        the peer's libp2p key hashes to ID
+//	Dialed     bool        this side opened the link
+//	OverWebRTC bool        the transport is WebRTC, whatever the kind: a dead peer is noticed late there
+//	Opener     string      with Value, orders two links of one kind between the same two peers:
+//	Value      uint64      both ends keep the one with the lower Opener, then the lower Value
+//	Role       Role        what the peer offers to others
+//	Features   []string    from the peer's hello
+//	Agent      string      name and version of the peer's program, for people
+//	Addr       string      where the peer is, for people
+//	Local      netip.Addr  this end's IP address; the zero Addr if it is not known
 type LinkInfo = wire.LinkInfo
 
 // A Contact is what is known of how to reach a peer.

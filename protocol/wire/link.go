@@ -1,5 +1,7 @@
 package wire
 
+import "net/netip"
+
 // A LinkKind is what a link runs over. A link of a greater kind is preferred.
 type LinkKind uint8
 
@@ -33,7 +35,8 @@ type LinkInfo struct {
 	Role     Role
 	Features []string // from the peer's hello
 	Agent    string
-	Addr     string // the peer's address, for people
+	Addr     string     // the peer's address, for people
+	Local    netip.Addr // this end's IP address; the zero Addr if it is not known
 }
 
 // A Contact is what is known about how to reach a peer.

@@ -38,6 +38,13 @@ func Of(ip netip.Addr) Scope {
 	return Public
 }
 
+// Secondary reports whether an IP address is told to others only behind the rest: a link-local
+// one, which a machine takes when no server gave it one, and one of the space of providers,
+// which VPNs use also.
+func Secondary(ip netip.Addr) bool {
+	return ip.IsLinkLocalUnicast() || sharedSpace.Contains(ip.Unmap())
+}
+
 // OfMultiaddr returns the scope of a multiaddr. A name counts as public: what it resolves
 // to is checked where a URL is dialled, but libp2p dials it unchecked.
 func OfMultiaddr(a ma.Multiaddr) Scope {
