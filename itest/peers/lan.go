@@ -90,7 +90,7 @@ func (l *LAN) Host(ctx context.Context, addrs ...string) (*LANHost, error) {
 	return h, errors.Join(err, h.IP(ctx, "link", "set", "eth0", "up"))
 }
 
-// Close ends the LAN and its hosts. What runs on them must have ended.
+// Close ends the LAN and its hosts, on which no process may run any more.
 func (l *LAN) Close() error {
 	var errs []error
 	for _, h := range l.hosts {

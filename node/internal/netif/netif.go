@@ -77,7 +77,7 @@ func Toward(remote netip.Addr) netip.Addr {
 
 // A Watch notices changes of the addresses. One goroutine uses it.
 type Watch struct {
-	// What the system says, replaced by tests.
+	// The system, which tests replace.
 	interfaces func() ([]net.Interface, error)
 	addrs      func() ([]net.Addr, error)
 	addrsOf    func(*net.Interface) ([]net.Addr, error)
@@ -114,7 +114,7 @@ func (w *Watch) Look() (changed bool, gone []netip.Addr, err error) {
 		}
 	}
 	slices.SortFunc(all, netip.Addr.Compare)
-	// What follows asks the system once for each interface.
+	// To describe them asks the system once for each interface.
 	if slices.EqualFunc(found, w.found, sameInterface) && slices.Equal(all, w.all) {
 		return false, nil, nil
 	}
