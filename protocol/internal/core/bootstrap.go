@@ -51,12 +51,10 @@ func (o *overlay) bootstrap() {
 	}
 }
 
-// wait returns how long to wait after the failed tries so far.
+// wait returns how long to wait after the failed tries so far. It grows with the time that they
+// took: a network that was away for minutes is not waited for as long again.
 func (b *bootstrap) wait(now time.Duration) time.Duration {
-	most := bootMostLate
-	if now-b.since < bootEager {
-		most = bootMost
-	}
+	most := min(max(bootMost, (now-b.since)/bootShare), bootMostLate)
 	return min(bootFirst<<min(b.tries, 10), most)
 }
 

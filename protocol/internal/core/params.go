@@ -84,7 +84,7 @@ const (
 	bootFirst    = 500 * time.Millisecond
 	bootMost     = 4 * time.Second
 	bootMostLate = 60 * time.Second
-	bootEager    = 2 * time.Minute
+	bootShare    = 64               // the most is this part of the time that the tries took so far, within the two above
 	bootSettled  = 10 * time.Second // the least age of a link that was a success
 	bootLinger   = 30 * time.Second // how long an unneeded link to a bootstrap is kept
 	bootExpiry   = 60 * time.Second
