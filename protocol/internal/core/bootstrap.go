@@ -73,6 +73,10 @@ func (o *overlay) isBootstrap(id wire.ID) bool {
 // which of the links is its, so it is asked again now and then.
 func (o *overlay) bootstrapLinked(index int) {
 	b := &o.boots[index]
+	if b.known && b.id != o.self && !o.linked(b.id) {
+		o.bootstrapFailed(index) // it has a link of ours that is dead, and has not noticed
+		return
+	}
 	b.dialing, b.tries = false, 0
 	b.next = o.host.clock() + o.jitter(bootMostLate)
 	o.wakeTick(b.next)
