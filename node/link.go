@@ -63,6 +63,7 @@ func (n *Node) openStream(ctx context.Context, s network.Stream) (*streamLink, e
 		ended()
 		return nil, err
 	}
+	n.prove(l.info.ID)
 	manager, remote, tag := n.host.ConnManager(), s.Conn().RemotePeer(), string(StreamProtocol)+" "+s.ID()
 	manager.Protect(remote, tag)
 	l.release = func() {

@@ -236,6 +236,7 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 // start tells of the node, which is mounted and listens.
 func (n *Node) start() {
 	n.updateContact()
+	n.task(n.watchNetwork)
 	if n.dht != nil {
 		n.task(n.dht.Run)
 	}

@@ -86,6 +86,17 @@ func (n *Node) remember(info protocol.LinkInfo) {
 	}
 }
 
+// prove notes that a linked peer has proved its id on a stream of the host: the link that it had
+// before may be a legacy one.
+func (n *Node) prove(id protocol.ID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r, ok := n.remotes[id]; ok {
+		r.known = true
+		n.remotes[id] = r
+	}
+}
+
 // forget takes a peer out of those that are linked; n.mu is held.
 func (n *Node) forget(id protocol.ID) {
 	r, ok := n.remotes[id]
