@@ -106,7 +106,7 @@ func checkAttach(h host.Host, o Options) error {
 		set  bool
 	}{
 		{"Listen", o.Listen}, {"Port", o.Port != 0}, {"ListenHost", o.ListenHost != ""}, {"Announce", o.Announce != nil},
-		{"Key", o.Key != nil}, {"KeyFile", o.KeyFile != ""}, {"TLS", o.TLS != nil}, {"TLSClient", o.TLSClient != nil},
+		{"Key", o.Key != nil}, {"KeyFile", o.KeyFile != ""}, {"KeyFileGroup", o.KeyFileGroup}, {"TLS", o.TLS != nil}, {"TLSClient", o.TLSClient != nil},
 		{"NoWebRTCDirect", o.NoWebRTCDirect}, {"QUIC", o.QUIC}, {"MaxConns", o.MaxConns != 0}, {"Gater", o.Gater != nil},
 	} {
 		if option.set {
@@ -138,7 +138,11 @@ func (n *Node) newHost() (*port.Host, error) {
 	key := o.Key
 	if key == nil && o.KeyFile != "" {
 		var err error
-		if key, err = LoadKey(o.KeyFile); err != nil {
+		refused := ownerOnly
+		if o.KeyFileGroup {
+			refused = groupReads
+		}
+		if key, err = loadKey(o.KeyFile, refused); err != nil {
 			return nil, options.Wrong("%w", err)
 		}
 	}

@@ -51,10 +51,13 @@ type Options struct {
 	Bootstraps []string
 
 	// Key is the identity. Without it the key in KeyFile is used, which is made if it
-	// is missing; without both a fresh Ed25519 key that lives as long as the node.
-	// Attach refuses both: a host of the caller's has its own.
-	Key     crypto.PrivKey
-	KeyFile string
+	// is missing; without both a fresh Ed25519 key that lives as long as the node. The
+	// group of a KeyFile may not read it unless KeyFileGroup is set, as for a secret that a
+	// container gets with mode 0440. Attach refuses all three: a host of the caller's has
+	// its own key.
+	Key          crypto.PrivKey
+	KeyFile      string
+	KeyFileGroup bool
 
 	// TLS makes the port speak TLS also. TLSClient is for dialling /tls/ws, nil trusts
 	// what the system trusts. Attach refuses both.
