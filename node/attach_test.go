@@ -22,7 +22,7 @@ func TestAttachRefuses(t *testing.T) {
 	before := len(h.Mux().Protocols())
 	for name, o := range map[string]Options{
 		"Listen": {Listen: true}, "Port": {Port: 1}, "ListenHost": {ListenHost: "127.0.0.1"}, "Announce": {Announce: []string{"ws://relay.example.com"}},
-		"Key": {Key: key}, "KeyFile": {KeyFile: "key"}, "TLS": {TLS: new(tls.Config)}, "TLSClient": {TLSClient: new(tls.Config)},
+		"Key": {Key: key}, "KeyFile": {KeyFile: "key"}, "KeyFileGroup": {KeyFileGroup: true}, "TLS": {TLS: new(tls.Config)}, "TLSClient": {TLSClient: new(tls.Config)},
 		"NoWebRTCDirect": {NoWebRTCDirect: true}, "QUIC": {QUIC: true}, "MaxConns": {MaxConns: 1}, "Gater": {Gater: refuseNone{}},
 	} {
 		if _, err := Attach(h, o); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), name+" is set") {

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/peer-relay/peer-relay/node/internal/contact"
+	"github.com/peer-relay/peer-relay/node/internal/netif"
 	"github.com/peer-relay/peer-relay/node/internal/port"
 	"github.com/peer-relay/peer-relay/node/internal/scope"
 	"github.com/peer-relay/peer-relay/protocol"
@@ -97,8 +100,7 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 	}
 	n.mu.Unlock()
 	addrs := ma.Unique(append(n.host.Addrs(), n.listenAddrs()...))
-	// The cheapest first, since a record may not have room for all.
-	slices.SortStableFunc(addrs, func(a, b ma.Multiaddr) int { return port.CostOf(a) - port.CostOf(b) })
+	sortTold(addrs, n.ownIPs())
 	for s := widest; s > scope.None; s-- {
 		var told []ma.Multiaddr
 		for _, a := range addrs {
@@ -111,6 +113,51 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 		}
 	}
 	return nil
+}
+
+// sortTold puts addresses of this machine in the order in which others are told them: a legacy
+// peer is told only one, and a record may have no room for all. Names come first, which a host's
+// owner has chosen, then the best of its IP addresses, cheap transports before others.
+func sortTold(addrs []ma.Multiaddr, best []netip.Addr) {
+	rank := func(a ma.Multiaddr) int {
+		ip := netif.OfMultiaddr(a)
+		if !ip.IsValid() {
+			return -1
+		}
+		if i := slices.Index(best, ip); i >= 0 {
+			return i
+		}
+		if scope.Secondary(ip) {
+			return len(best) + 1
+		}
+		return len(best)
+	}
+	slices.SortStableFunc(addrs, func(a, b ma.Multiaddr) int {
+		return cmp.Or(rank(a)-rank(b), port.CostOf(a)-port.CostOf(b))
+	})
+}
+
+// ownIPs returns addresses of this machine at which others reach it, the best first: those from
+// which it has links to bootstraps, those of other links, and those of the default routes. The
+// bridge of a container, a VPN and the network of a virtual machine are none of these, unless
+// peers are there.
+func (n *Node) ownIPs() []netip.Addr {
+	defaults := netif.Default()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	rank := func(ip netip.Addr) int {
+		switch {
+		case n.locals[ip].bootstraps > 0:
+			return 0
+		case slices.Contains(defaults, ip):
+			return 1
+		}
+		return 2
+	}
+	own := slices.SortedFunc(maps.Keys(n.locals), func(a, b netip.Addr) int {
+		return cmp.Or(rank(a)-rank(b), a.Compare(b))
+	})
+	return append(own, defaults...)
 }
 
 // A contactStore keeps contacts in order.

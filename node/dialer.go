@@ -44,8 +44,16 @@ func (d nativeDialer) Dial(ctx context.Context, _ *protocol.Router, c protocol.C
 	return d.n.openTo(ctx, to.ID)
 }
 
+// errLimited is the error of a dial that reached a peer only by a circuit relay. The relay ends
+// such a connection after some data or time, so it is not fit for the messages of others. libp2p
+// would wait for a better connection until the dial has no time left.
+var errLimited = fmt.Errorf("there is only a circuit relay with limits, which is not fit for a link: %w", network.ErrLimitedConn)
+
 // openTo opens a stream to a peer with which the host is connected.
 func (n *Node) openTo(ctx context.Context, p peer.ID) (protocol.Link, error) {
+	if n.host.Network().Connectedness(p) == network.Limited {
+		return nil, fmt.Errorf("node: open a stream to %v: %w", p, errLimited)
+	}
 	s, err := n.host.NewStream(network.WithNoDial(ctx, "only over the connection there is"), p, StreamProtocol)
 	if err != nil {
 		return nil, fmt.Errorf("node: open a stream to %v: %w", p, err)

@@ -131,7 +131,7 @@ func (n *Node) linkTo(ctx context.Context, p peer.ID, wait time.Duration) protoc
 	case n.finder.turns <- struct{}{}:
 	}
 	defer func() { <-n.finder.turns }()
-	if !n.router.Wants(IDOf(p)) || n.host.Network().Connectedness(p) != network.Connected {
+	if c := n.host.Network().Connectedness(p); !n.router.Wants(IDOf(p)) || c != network.Connected && c != network.Limited {
 		return nil
 	}
 	dial, cancel := context.WithTimeout(ctx, helloTimeout)

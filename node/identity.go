@@ -33,13 +33,23 @@ func NewKey() (crypto.PrivKey, error) {
 // LoadKey returns the key in the file at path, a marshalled libp2p private key as other libp2p
 // programs write it. If there is no such file, it makes an Ed25519 key and writes it there,
 // readable only by its owner (mode 0600). A file that others may read is refused, since with
-// the key they could act as the peer.
-func LoadKey(path string) (crypto.PrivKey, error) {
-	key, err := readKey(path)
+// the key they could act as the peer. See Options.KeyFileGroup for one that its group may read.
+func LoadKey(path string) (crypto.PrivKey, error) { return loadKey(path, ownerOnly) }
+
+// A keyMode is a set of mode bits that a key file must not have.
+type keyMode fs.FileMode
+
+const (
+	ownerOnly  keyMode = 0o077
+	groupReads keyMode = 0o037 // the group may read the key, and not change it
+)
+
+func loadKey(path string, refused keyMode) (crypto.PrivKey, error) {
+	key, err := readKey(path, refused)
 	if errors.Is(err, fs.ErrNotExist) {
 		key, err = createKey(path)
 		if errors.Is(err, fs.ErrExist) { // another process was quicker
-			key, err = readKey(path)
+			key, err = readKey(path, refused)
 		}
 	}
 	if err != nil {
@@ -48,11 +58,11 @@ func LoadKey(path string) (crypto.PrivKey, error) {
 	return key, nil
 }
 
-func readKey(path string) (crypto.PrivKey, error) {
+func readKey(path string, refused keyMode) (crypto.PrivKey, error) {
 	// Before opening, since opening a named pipe would wait for a writer.
 	if info, err := os.Stat(path); err != nil {
 		return nil, err
-	} else if err := checkKeyFile(path, info); err != nil {
+	} else if err := checkKeyFile(path, info, refused); err != nil {
 		return nil, err
 	}
 	f, err := os.Open(path)
@@ -65,7 +75,7 @@ func readKey(path string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkKeyFile(path, info); err != nil {
+	if err := checkKeyFile(path, info, refused); err != nil {
 		return nil, err
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
@@ -79,7 +89,7 @@ func readKey(path string) (crypto.PrivKey, error) {
 	return key, nil
 }
 
-func checkKeyFile(path string, info fs.FileInfo) error {
+func checkKeyFile(path string, info fs.FileInfo, refused keyMode) error {
 	switch mode := info.Mode(); {
 	case mode.IsDir():
 		return fmt.Errorf("%s is a directory", path)
@@ -88,10 +98,13 @@ func checkKeyFile(path string, info fs.FileInfo) error {
 	case info.Size() > maxKeyFile:
 		return fmt.Errorf("%s has %d bytes, too many for a key", path, info.Size())
 	// Windows has no such bits. There the folder's access list decides.
-	case runtime.GOOS != "windows" && mode.Perm()&0o077 != 0:
+	case runtime.GOOS == "windows" || mode.Perm()&fs.FileMode(refused) == 0:
+		return nil
+	case mode.Perm()&fs.FileMode(groupReads) == 0: // as of a secret that is mounted in a container
+		return fmt.Errorf("%s has mode %04o, so that its group may read it: make it 0600 (chmod 600), or allow that with KeyFileGroup (--key-group)", path, mode.Perm())
+	default:
 		return fmt.Errorf("%s has mode %04o, so that others may read it: make it 0600 (chmod 600)", path, mode.Perm())
 	}
-	return nil
 }
 
 func createKey(path string) (crypto.PrivKey, error) {

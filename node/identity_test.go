@@ -2,6 +2,7 @@ package node
 
 import (
 	"crypto/sha256"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -120,6 +121,50 @@ func TestBadKeyFile(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "planted")); err == nil {
 		t.Error("a key was written through a link")
+	}
+}
+
+// TestKeyFileOfAGroup checks that the group of a key file may read it if the options say so,
+// and may never write it.
+func TestKeyFileOfAGroup(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such bits")
+	}
+	path := filepath.Join(t.TempDir(), "key")
+	key, err := LoadKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		mode    os.FileMode
+		group   bool
+		refusal string // what the error says, "" for none
+	}{
+		{0o440, false, "0440, so that its group may read it: make it 0600 (chmod 600), or allow that with KeyFileGroup (--key-group)"},
+		{0o640, false, "KeyFileGroup"},
+		{0o440, true, ""}, {0o640, true, ""}, {0o400, true, ""}, {0o600, true, ""},
+		{0o660, true, "0660, so that others may read it: make it 0600 (chmod 600)"},
+		{0o444, true, "0444"}, {0o444, false, "0444, so that others may read it: make it 0600 (chmod 600)"}, {0o604, true, "0604"},
+	} {
+		if err := os.Chmod(path, test.mode); err != nil {
+			t.Fatal(err)
+		}
+		n, err := New(Options{KeyFile: path, KeyFileGroup: test.group})
+		switch {
+		case err != nil && (test.refusal == "" || !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), test.refusal)):
+			t.Errorf("%04o, group %v: %v, want %q", test.mode, test.group, err, test.refusal)
+		case err == nil && test.refusal != "":
+			t.Errorf("%04o, group %v: taken, want %q", test.mode, test.group, test.refusal)
+		case err == nil && n.Host().ID() != want:
+			t.Errorf("%04o, group %v: the key is another one", test.mode, test.group)
+		}
+		if err == nil {
+			n.Close()
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/peer-relay/peer-relay/node/internal/netif"
 	"github.com/peer-relay/peer-relay/node/internal/port"
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -62,6 +64,7 @@ func (n *Node) openStream(ctx context.Context, s network.Stream) (*streamLink, e
 		ended()
 		return nil, err
 	}
+	n.prove(l.info.ID)
 	manager, remote, tag := n.host.ConnManager(), s.Conn().RemotePeer(), string(StreamProtocol)+" "+s.ID()
 	manager.Protect(remote, tag)
 	l.release = func() {
@@ -112,6 +115,7 @@ func greet(ctx context.Context, s network.Stream, hello wire.Hello) (*streamLink
 		Agent:      theirs.Agent,
 		Addr:       conn.RemoteMultiaddr().String(),
 		OverWebRTC: conn.ConnState().Transport == port.DirectName,
+		Local:      localIP(conn),
 	}
 	if l.info.Dialed {
 		l.info.Opener, l.info.Value = string(conn.LocalPeer()), hello.Link
@@ -119,6 +123,15 @@ func greet(ctx context.Context, s network.Stream, hello wire.Hello) (*streamLink
 		l.info.Opener, l.info.Value = string(conn.RemotePeer()), theirs.Link
 	}
 	return l, nil
+}
+
+// localIP returns the IP address of this end of a connection. A socket of UDP may not tell it:
+// then it is the one from which this machine reaches the other end now.
+func localIP(conn network.Conn) netip.Addr {
+	if ip := netif.OfMultiaddr(conn.LocalMultiaddr()); ip.IsValid() {
+		return ip
+	}
+	return netif.Toward(netif.OfMultiaddr(conn.RemoteMultiaddr()))
 }
 
 func (l *streamLink) exchange(hello wire.Hello) (*wire.Hello, error) {

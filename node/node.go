@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -52,6 +53,8 @@ type Node struct {
 	closed  bool
 	remotes map[protocol.ID]remote // of the linked peers
 	scopes  [scope.Public + 1]int  // number of linked peers in each scope
+	locals  map[netip.Addr]*ownEnd // by the address of this end of a link
+	boots   map[string]protocol.ID // ids of the bootstraps that answered or are named with their id
 	greeted map[peer.ID]int        // handshakes in progress with peers that opened a stream
 	linkUp  chan struct{}          // closed with the next link; nil means that nothing waits for it
 }
@@ -135,7 +138,7 @@ func checkAttach(h host.Host, o Options) error {
 		set  bool
 	}{
 		{"Listen", o.Listen}, {"Port", o.Port != 0}, {"ListenHost", o.ListenHost != ""}, {"Announce", o.Announce != nil},
-		{"Key", o.Key != nil}, {"KeyFile", o.KeyFile != ""}, {"TLS", o.TLS != nil}, {"TLSClient", o.TLSClient != nil},
+		{"Key", o.Key != nil}, {"KeyFile", o.KeyFile != ""}, {"KeyFileGroup", o.KeyFileGroup}, {"TLS", o.TLS != nil}, {"TLSClient", o.TLSClient != nil},
 		{"NoWebRTCDirect", o.NoWebRTCDirect}, {"QUIC", o.QUIC}, {"MaxConns", o.MaxConns != 0}, {"Gater", o.Gater != nil},
 	} {
 		if option.set {
@@ -155,7 +158,8 @@ func newNode(o Options) *Node {
 	if o.Version == "" {
 		o.Version = "dev"
 	}
-	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]remote), greeted: make(map[peer.ID]int)}
+	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]remote),
+		locals: make(map[netip.Addr]*ownEnd), boots: make(map[string]protocol.ID), greeted: make(map[peer.ID]int)}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
 }
@@ -166,7 +170,11 @@ func (n *Node) newHost() (*port.Host, error) {
 	key := o.Key
 	if key == nil && o.KeyFile != "" {
 		var err error
-		if key, err = LoadKey(o.KeyFile); err != nil {
+		refused := ownerOnly
+		if o.KeyFileGroup {
+			refused = groupReads
+		}
+		if key, err = loadKey(o.KeyFile, refused); err != nil {
 			return nil, options.Wrong("%w", err)
 		}
 	}
@@ -249,6 +257,7 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 			return ro, options.Wrong("%w", err)
 		}
 		ro.Bootstraps = append(ro.Bootstraps, c)
+		n.boots[b] = c.ID
 	}
 	if n.key != nil {
 		ro.Sign = n.key.Sign
@@ -263,6 +272,7 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 // start announces the node, which is mounted and listens.
 func (n *Node) start() {
 	n.updateContact()
+	n.task(n.watchNetwork)
 	if n.dht != nil {
 		n.task(n.dht.Run)
 	}

@@ -50,10 +50,12 @@ type Options struct {
 	Bootstraps []string
 
 	// Key is the identity. If it is nil, the key in KeyFile is used, and made if it is missing.
-	// Without both, the node gets a fresh Ed25519 key for its lifetime. Attach refuses both:
-	// the caller's host has its own key.
-	Key     crypto.PrivKey
-	KeyFile string
+	// Without both, the node gets a fresh Ed25519 key for its lifetime. The group of a KeyFile
+	// may not read it unless KeyFileGroup is set, as for a secret that a container gets with
+	// mode 0440. Attach refuses all three: the caller's host has its own key.
+	Key          crypto.PrivKey
+	KeyFile      string
+	KeyFileGroup bool
 
 	// TLS makes the port accept TLS also. TLSClient is for dialling /tls/ws; nil means the
 	// system's certificates. Attach refuses both.

@@ -26,7 +26,7 @@ func (r *Router) dialBootstrap(index int) {
 		r.enter(func(c *core.Core, now time.Duration) { c.BootstrapLinked(now, index) })
 	default:
 		r.log.Debug("bootstrap failed", "url", contact.URL, "err", err)
-		if r.opts.OnDialError != nil && r.ctx.Err() == nil {
+		if r.opts.OnDialError != nil && r.ctx.Err() == nil && !errors.Is(err, errNetworkChanged) {
 			r.inbox.put(func() { r.opts.OnDialError(contact, err) })
 		}
 		r.enter(func(c *core.Core, now time.Duration) { c.BootstrapFailed(now, index) })
@@ -41,8 +41,12 @@ func (r *Router) dialAny(contact Contact, cause core.Cause) error {
 		if !d.CanDial(contact) {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(r.ctx, dialTimeout)
+		ctx, cancel := context.WithTimeout(r.dialing(), dialTimeout)
 		link, err := d.Dial(ctx, r, contact)
+		if err != nil && context.Cause(ctx) == errNetworkChanged {
+			cancel()
+			return errNetworkChanged
+		}
 		cancel()
 		if err == nil && link == nil {
 			return nil
@@ -62,6 +66,21 @@ func (r *Router) dialAny(contact Contact, cause core.Cause) error {
 		return errors.New("no dialer for this contact")
 	}
 	return errors.Join(errs...)
+}
+
+// dialing returns the context of the dials that begin now.
+func (r *Router) dialing() context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dials
+}
+
+// renewDials makes the context of the dials that begin from now on, and returns what ends that
+// of those before; r.mu is held.
+func (r *Router) renewDials() (stopOlder context.CancelCauseFunc) {
+	stopOlder = r.stopDials
+	r.dials, r.stopDials = context.WithCancelCause(r.ctx)
+	return stopOlder
 }
 
 // Introduce dials a contact of the application once, unless the peer is linked. It is

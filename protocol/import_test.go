@@ -33,7 +33,7 @@ var walls = map[string][]string{
 	"protocol/protocoltest":  {"protocol/wire", "protocol"},
 
 	"node":          {"protocol/...", "node/..."},
-	"node/stream":   {"protocol/..."},
+	"node/stream":   {"protocol/...", "node/internal/certificate"},
 	"node/dht":      {"protocol/...", "node/internal/..."},
 	"node/internal": {"protocol/...", "node/internal/..."},
 	"node/try":      {"node/internal/..."},

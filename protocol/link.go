@@ -58,6 +58,7 @@ const (
 //	Features   []string  from the peer's hello
 //	Agent      string    name and version of the peer's program, for people
 //	Addr       string    the peer's address, for people
+//	Local      netip.Addr this end's IP address; the zero Addr means unknown
 type LinkInfo = wire.LinkInfo
 
 // A Contact is what is known about how to reach a peer.

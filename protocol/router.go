@@ -100,15 +100,17 @@ type Router struct {
 	drafts  chan *core.Draft
 	tasks   sync.WaitGroup
 
-	mu       sync.Mutex
-	core     *core.Core
-	served   map[core.LinkHandle]*served
-	claims   map[int]chan error
-	searches map[int]chan found
-	lastID   uint64
-	wakeAt   time.Duration
-	closed   bool
-	stopping chan struct{} // closed when the last link of a closing router has ended
+	mu        sync.Mutex
+	core      *core.Core
+	served    map[core.LinkHandle]*served
+	claims    map[int]chan error
+	searches  map[int]chan found
+	lastID    uint64
+	wakeAt    time.Duration
+	dials     context.Context // of the dials in progress; stopDials ends it
+	stopDials context.CancelCauseFunc
+	closed    bool
+	stopping  chan struct{} // closed when the last link of a closing router ended
 }
 
 // NewRouter starts a router. It runs until Close.
@@ -137,6 +139,7 @@ func NewRouter(opts Options) (*Router, error) {
 		searches:  make(map[int]chan found),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
+	r.renewDials()
 	r.sockets = packet.NewSockets(r.id, r.sendDatagram)
 	r.core = core.NewCore(core.CoreConfig{
 		Self: opts.ID, Role: opts.Role, Rand: rand.NewChaCha8(seed), Hash: r.hash,

@@ -39,6 +39,7 @@ func (f *flags) set() *flag.FlagSet {
 	set.Var((*list)(&o.Announce), "announce", "a `URL` or multiaddr that others are told in place of this peer's own; may be repeated")
 	set.StringVar(&o.ListenHost, "host", "", "the IP `address` to listen on, or localhost (default: all)")
 	set.StringVar(&o.KeyFile, "key", "", "keep the identity, and so the id, in this `file`")
+	set.BoolVar(&o.KeyFileGroup, "key-group", false, "take a --key file that its group may read, such as a secret of a container")
 	set.BoolVar(&f.json, "json", false, "speak one JSON object a line on standard output and input")
 	set.BoolVar(&o.SignMessages, "sign", false, "sign every message, so that peers that understand signatures know its sender")
 	set.BoolVar(&o.ShowPeers, "show-peers", false, "show the ids of linked peers on the status page")

@@ -42,7 +42,7 @@ func TestGoToGo(t *testing.T) {
 			dialed   bool
 		}{{a, b, true}, {b, a, false}} {
 			i := wait(t, "link", side.p.peers)
-			if i.ID != side.other.ID() || i.Kind != protocol.LinkWebSocket || i.Proved || i.Dialed != side.dialed || i.Opener != string(idA[:]) || i.Addr == "" {
+			if i.ID != side.other.ID() || i.Kind != protocol.LinkWebSocket || i.Proved || i.Dialed != side.dialed || i.Opener != string(idA[:]) || i.Addr == "" || !i.Local.IsLoopback() {
 				t.Errorf("plain %v: %+v", plain, i)
 			}
 			until(t, "features", func() bool { peers := side.p.Peers(); return len(peers) == 1 && fmt.Sprint(peers[0].Features) == "[x]" })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -44,6 +45,9 @@ type wsLink struct {
 
 func (w *WebSocket) newLink(c Conn, self protocol.ID, info protocol.LinkInfo) *wsLink {
 	ws := c.WebSocket()
+	if local, err := netip.ParseAddrPort(ws.LocalAddr().String()); err == nil {
+		info.Local = local.Addr().Unmap().WithZone("")
+	}
 	l := &wsLink{jsonLink: jsonLink{self: self, info: info, features: w.features}, w: w, conn: c, ws: ws}
 	ws.SetReadLimit(maxMessage)
 	ws.SetPingHandler(l.onPing)

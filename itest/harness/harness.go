@@ -81,6 +81,27 @@ func GoPeer(t *testing.T, spec peers.Spec, flags ...string) *peers.GoPeer {
 	return p
 }
 
+// LAN makes a network of hosts, which ends with the test. Peers on it must be started after it.
+func LAN(t *testing.T) *peers.LAN {
+	t.Helper()
+	l, err := peers.NewLAN(Context(t))
+	Must(t, err)
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// LANHost adds a host to a LAN.
+func LANHost(t *testing.T, l *peers.LAN, addrs ...string) *peers.LANHost {
+	t.Helper()
+	h, err := l.Host(Context(t), addrs...)
+	Must(t, err)
+	return h
+}
+
 // StartDriver starts a Node process, which ends with the test. The test fails if the
 // process has crashed.
 func StartDriver(t *testing.T) *peers.Driver {

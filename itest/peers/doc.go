@@ -15,6 +15,7 @@
 //	log.go        what was reported, and waiting for it
 //	gate.go       holds connections back until a test lets them through
 //	status.go     the status that a node shows at its port
+//	lan.go        hosts on a switch, each with its own addresses
 //	namespace.go  runs this program again in a network of its own
 //	npm.go        installs the npm dependencies; bundle.go bundles them for pages
 //

@@ -78,9 +78,14 @@ func StartGo(ctx context.Context, binary string, spec Spec, flags ...string) (*G
 	if spec.Listen {
 		port = strconv.Itoa(spec.Port)
 	}
-	args := slices.Concat([]string{"--json", "--host", Loopback}, flags, []string{port}, spec.Bootstrap)
+	host := []string{"--host", Loopback}
+	command := exec.Command
+	if spec.On != nil {
+		host, command = nil, spec.On.Command
+	}
+	args := slices.Concat([]string{"--json"}, host, flags, []string{port}, spec.Bootstrap)
 	var err error
-	p.proc, err = StartProcess("go peer "+spec.Name, exec.Command(binary, args...), p.line, func(err error) {
+	p.proc, err = StartProcess("go peer "+spec.Name, command(binary, args...), p.line, func(err error) {
 		if err == nil {
 			err = errors.New("itest: it has ended")
 		}

@@ -103,6 +103,10 @@ type Spec struct {
 
 	// Bootstrap are ws:// URLs to connect to.
 	Bootstrap []string
+
+	// On is the host where the peer runs. Nil is this machine, where it listens on
+	// Loopback only. Only our binary can run elsewhere.
+	On *LANHost
 }
 
 // A Kind can play a part.

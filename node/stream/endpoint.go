@@ -21,6 +21,7 @@ import (
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/quic-go/quic-go"
 
+	"github.com/peer-relay/peer-relay/node/internal/certificate"
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
@@ -157,7 +158,7 @@ func (e *Endpoint) start() error {
 	case e.opts.Key == nil:
 		return errNoKey
 	}
-	identity, err := libp2ptls.NewIdentity(e.opts.Key)
+	identity, err := libp2ptls.NewIdentity(e.opts.Key, certificate.Timeless())
 	if err != nil {
 		return fmt.Errorf("certificate: %w", err)
 	}

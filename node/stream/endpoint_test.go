@@ -495,3 +495,18 @@ func TestStreamProvesPeer(t *testing.T) {
 		t.Errorf("no key: %v", err)
 	}
 }
+
+// Each end takes the certificate of the other whatever its clock shows.
+func TestStreamCertificatesHoldAtAllTimes(t *testing.T) {
+	a, b := overRelay(t)
+	l := listenStreams(t, b)
+	d, c := openStream(t, a, l)
+	defer d.Close()
+	defer c.Close()
+	for _, end := range []*session{d.session, c.session} {
+		cert := end.conn.ConnectionState().TLS.PeerCertificates[0]
+		if from, to := cert.NotBefore.Year(), cert.NotAfter.Year(); from > 1970 || to < 9999 {
+			t.Errorf("the certificate of %v is valid from %d to %d", end.id, from, to)
+		}
+	}
+}

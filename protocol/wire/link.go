@@ -1,6 +1,9 @@
 package wire
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // A LinkKind is what a link runs over. A link of a greater kind is preferred.
 type LinkKind uint8
@@ -39,7 +42,8 @@ type LinkInfo struct {
 	Role     Role
 	Features []string // from the peer's hello
 	Agent    string
-	Addr     string // the peer's address, for people
+	Addr     string     // the peer's address, for people
+	Local    netip.Addr // this end's IP address; the zero Addr if it is not known
 }
 
 // A Contact is what is known about how to reach a peer.

@@ -22,6 +22,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/peer-relay/peer-relay/node/internal/certificate"
 	"github.com/peer-relay/peer-relay/node/internal/options"
 )
 
@@ -157,7 +158,7 @@ func New(o Options) (*Host, error) {
 		opts = append(opts, libp2p.Transport(h.newDirect))
 	}
 	if o.QUIC {
-		opts = append(opts, libp2p.Transport(libp2pquic.NewTransport))
+		opts = append(opts, libp2p.Transport(libp2pquic.NewTransport, libp2pquic.WithTLSIdentityOption(certificate.Timeless())))
 	}
 	if o.Gater != nil {
 		opts = append(opts, libp2p.ConnectionGater(o.Gater))

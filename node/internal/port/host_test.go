@@ -16,8 +16,10 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/quic-go/quic-go"
 
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 )
@@ -211,6 +213,29 @@ func TestWebSocketURL(t *testing.T) {
 		if got, ok := WebSocketURL(ma.StringCast(in)); got != want || ok != (want != "") {
 			t.Errorf("%s is %q, %v, want %q", in, got, ok, want)
 		}
+	}
+}
+
+// A peer takes the certificate of a host over QUIC whatever its clock shows.
+func TestQUICCertificateHoldsAtAllTimes(t *testing.T) {
+	h := startHost(t, Options{QUIC: true, NoWebRTCDirect: true})
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := libp2ptls.NewIdentity(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf, _ := identity.ConfigForPeer(h.ID())
+	conn, err := quic.DialAddr(t.Context(), h.hostport(), conf, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseWithError(0, "")
+	cert := conn.ConnectionState().TLS.PeerCertificates[0]
+	if from, to := cert.NotBefore.Year(), cert.NotAfter.Year(); from > 1970 || to < 9999 {
+		t.Errorf("the certificate is valid from %d to %d", from, to)
 	}
 }
 

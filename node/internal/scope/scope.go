@@ -38,6 +38,13 @@ func Of(ip netip.Addr) Scope {
 	return Public
 }
 
+// Secondary reports whether an IP address is sent to others only after the rest: a link-local
+// one, which a machine takes when it got no other, and one of the space of providers, which
+// VPNs use too.
+func Secondary(ip netip.Addr) bool {
+	return ip.IsLinkLocalUnicast() || sharedSpace.Contains(ip.Unmap())
+}
+
 // OfMultiaddr returns the scope of a multiaddr. A name counts as public: its addresses are
 // checked where a URL is dialled, but libp2p dials them unchecked.
 func OfMultiaddr(a ma.Multiaddr) Scope {

@@ -51,12 +51,10 @@ func (o *overlay) bootstrap() {
 	}
 }
 
-// wait returns the wait before the next try.
+// wait returns the wait before the next try. It grows with the time that the failed tries took:
+// after minutes without a network, the next try is not minutes away.
 func (b *bootstrap) wait(now time.Duration) time.Duration {
-	most := bootMostLate
-	if now-b.since < bootEager {
-		most = bootMost
-	}
+	most := min(max(bootMost, (now-b.since)/bootShare), bootMostLate)
 	return min(bootFirst<<min(b.tries, 10), most)
 }
 
@@ -75,6 +73,10 @@ func (o *overlay) isBootstrap(id wire.ID) bool {
 // which link that is, so the bootstrap is dialled again now and then.
 func (o *overlay) bootstrapLinked(index int) {
 	b := &o.boots[index]
+	if b.known && b.id != o.self && !o.linked(b.id) {
+		o.bootstrapFailed(index) // it has a link of ours that is dead, and has not noticed
+		return
+	}
 	b.dialing, b.tries = false, 0
 	b.next = o.host.clock() + o.jitter(bootMostLate)
 	o.wakeTick(b.next)

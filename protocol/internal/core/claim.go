@@ -27,8 +27,8 @@ func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 	if err := c.rival(info); err == nil {
 		cl.granted = true
 		c.do(Action{Type: Granted, Index: index})
-	} else if l := c.table.get(info.ID); errors.Is(err, ErrDuplicate) && l != nil && !l.Proved && !l.ended {
-		// A phone that wakes up may find its own dead link here.
+	} else if l := c.table.get(info.ID); errors.Is(err, ErrDuplicate) && l != nil && !l.ended {
+		// A phone that wakes up, or that changed networks, may find its own dead link here.
 		c.ping(l)
 		cl.until = now + pingAnswer
 		c.wakeBy(cl.until)

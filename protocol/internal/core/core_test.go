@@ -295,6 +295,8 @@ func (s *script) run(event string, w []string) {
 		s.c.DialFailed(s.now, abbreviated(first))
 	case "bootfailed":
 		s.c.BootstrapFailed(s.now, number)
+	case "network": // the addresses of the machine changed
+		s.c.NetworkChanged(s.now)
 	case "bootlinked":
 		s.c.BootstrapLinked(s.now, number)
 	case "wait": // DURATION

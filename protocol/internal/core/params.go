@@ -82,9 +82,9 @@ const (
 	tickIdle     = 15 * time.Second       // longest interval of ticks
 	fillingTime  = 30 * time.Second       // time after the first link
 	bootFirst    = 500 * time.Millisecond // first wait before a bootstrap is dialled again, doubles
-	bootMost     = 4 * time.Second        // longest wait during bootEager
-	bootMostLate = 60 * time.Second       // longest wait after bootEager
-	bootEager    = 2 * time.Minute        // time after the first try
+	bootMost     = 4 * time.Second        // longest wait at first
+	bootMostLate = 60 * time.Second       // longest wait at any time
+	bootShare    = 64                     // divisor: a wait is at most this part of the time since the first try, within the two above
 	bootSettled  = 10 * time.Second       // least age of a link that resets the waits
 	bootLinger   = 30 * time.Second       // least age of a bootstrap's link that is pruned
 	bootExpiry   = 60 * time.Second       // wait for the outcome of a dial

@@ -1,0 +1,133 @@
+package peers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+// lans counts the namespaces that this process made, for their names.
+var lans atomic.Int64
+
+// A LAN is a switch and the hosts on it. Each host is a network namespace, with a loopback
+// interface and eth0. Nothing leads out of it.
+type LAN struct {
+	hub   string // the namespace of the switch
+	hosts []*LANHost
+}
+
+// A LANHost is a host on a LAN, where processes can be started and addresses changed.
+type LANHost struct {
+	space string // its namespace
+	port  string // the name of its port at the switch
+	lan   *LAN
+}
+
+// NewLAN makes a LAN without hosts, which the caller closes. Its error matches ErrNoTool where
+// there are no network namespaces: on another system than Linux, without root, without ip.
+func NewLAN(ctx context.Context) (*LAN, error) {
+	if runtime.GOOS != "linux" {
+		return nil, &toolError{"a network namespace", errors.New("only Linux has them")}
+	}
+	if _, err := LookTool("ip"); err != nil {
+		return nil, err
+	}
+	if os.Geteuid() != 0 {
+		return nil, &toolError{"a network namespace", errors.New("it takes root to make one")}
+	}
+	l := new(LAN)
+	var err error
+	if l.hub, err = newSpace(ctx); err != nil {
+		return nil, &toolError{"a network namespace", err}
+	}
+	err = errors.Join(
+		ip(ctx, "-n", l.hub, "link", "add", "br0", "type", "bridge"),
+		ip(ctx, "-n", l.hub, "link", "set", "br0", "up"))
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func newSpace(ctx context.Context) (string, error) {
+	name := "itest" + strconv.FormatInt(int64(os.Getpid()), 36) + "-" + strconv.FormatInt(lans.Add(1), 10)
+	if err := ip(ctx, "netns", "add", name); err != nil {
+		return "", err
+	}
+	return name, ip(ctx, "-n", name, "link", "set", "lo", "up")
+}
+
+// ip runs the ip command.
+func ip(ctx context.Context, args ...string) error {
+	out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("itest: ip %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// Host adds a host whose eth0 has some addresses, such as 10.77.0.1/24.
+func (l *LAN) Host(ctx context.Context, addrs ...string) (*LANHost, error) {
+	space, err := newSpace(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := &LANHost{space: space, port: "p" + strconv.Itoa(len(l.hosts)), lan: l}
+	l.hosts = append(l.hosts, h)
+	err = errors.Join(
+		ip(ctx, "-n", l.hub, "link", "add", h.port, "type", "veth", "peer", "name", "eth0", "netns", h.space),
+		ip(ctx, "-n", l.hub, "link", "set", h.port, "master", "br0", "up"))
+	for _, a := range addrs {
+		err = errors.Join(err, h.AddAddr(ctx, a))
+	}
+	return h, errors.Join(err, h.IP(ctx, "link", "set", "eth0", "up"))
+}
+
+// Close ends the LAN and its hosts, on which no process may run any more.
+func (l *LAN) Close() error {
+	var errs []error
+	for _, h := range l.hosts {
+		errs = append(errs, ip(context.Background(), "netns", "del", h.space))
+	}
+	return errors.Join(append(errs, ip(context.Background(), "netns", "del", l.hub))...)
+}
+
+// IP runs the ip command on the host.
+func (h *LANHost) IP(ctx context.Context, args ...string) error {
+	return ip(ctx, append([]string{"-n", h.space}, args...)...)
+}
+
+// AddAddr adds an address to eth0.
+func (h *LANHost) AddAddr(ctx context.Context, addr string) error {
+	args := []string{"addr", "add", addr, "dev", "eth0"}
+	if strings.Contains(addr, ":") {
+		args = append(args, "nodad") // it can be used at once
+	}
+	return h.IP(ctx, args...)
+}
+
+// DelAddr takes an address off eth0.
+func (h *LANHost) DelAddr(ctx context.Context, addr string) error {
+	return h.IP(ctx, "addr", "del", addr, "dev", "eth0")
+}
+
+// Plug puts the cable of eth0 into the switch, or pulls it there: packets are lost, and the host
+// does not learn of it.
+func (h *LANHost) Plug(ctx context.Context, in bool) error {
+	if in {
+		return ip(ctx, "-n", h.lan.hub, "link", "set", h.port, "master", "br0")
+	}
+	return ip(ctx, "-n", h.lan.hub, "link", "set", h.port, "nomaster")
+}
+
+// Command returns a command that runs a program on the host.
+func (h *LANHost) Command(name string, args ...string) *exec.Cmd {
+	return exec.Command("ip", append([]string{"netns", "exec", h.space, name}, args...)...)
+}

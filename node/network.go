@@ -1,0 +1,52 @@
+package node
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/peer-relay/peer-relay/node/internal/netif"
+	"github.com/peer-relay/peer-relay/protocol"
+)
+
+// lookEvery is the time between two looks at the addresses of this machine. libp2p looks every
+// 5 s, and says nothing of the addresses of a host that does not listen.
+const lookEvery = time.Second
+
+// watchNetwork notes when the addresses of this machine change, until ctx is done.
+func (n *Node) watchNetwork(ctx context.Context) {
+	watch, err := netif.NewWatch()
+	if err != nil {
+		n.log.Debug("addresses of this machine", "err", err) // a system that hides them
+		return
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		changed, gone, err := watch.Look()
+		if err != nil {
+			n.log.Debug("addresses of this machine", "err", err)
+		} else if changed {
+			n.networkChanged(gone)
+		}
+	}
+}
+
+// networkChanged has the links tried and made again that the machine may have lost with some of
+// its addresses. A connection from one of these is dead, but its ends learn that late.
+func (n *Node) networkChanged(gone []netip.Addr) {
+	n.log.Debug("the addresses of this machine changed", "gone", gone)
+	for _, c := range n.host.Network().Conns() {
+		if ip := netif.OfMultiaddr(c.LocalMultiaddr()); slices.Contains(gone, ip) {
+			n.task(func(context.Context) { c.Close() }) // otherwise libp2p dials no other
+		}
+	}
+	n.router.NetworkChanged(func(i protocol.LinkInfo) bool { return slices.Contains(gone, i.Local) })
+	n.updateContact()
+}

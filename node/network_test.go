@@ -1,0 +1,85 @@
+package node
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/peer-relay/peer-relay/node/internal/nodetest"
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/protocoltest"
+)
+
+// An address of this machine is gone: its connections are dead, and libp2p would use them for
+// new streams. The bootstrap is dialled again at once, over a new one.
+func TestConnectionsFromALostAddressAreMadeAgain(t *testing.T) {
+	for _, attached := range []bool{false, true} {
+		relay := start(t, local(Options{}))
+		o, _, peers := inboxOf(Options{Bootstraps: []string{relay.Addrs()[0].String()}})
+		down := make(chan protocol.ID, 10)
+		o.OnPeerDown = func(id protocol.ID, _ error) { down <- id }
+		n := startOn(t, attached, o)
+		info := nodetest.Receive(t, "link", peers)
+		conn := n.Host().Network().ConnsToPeer(relay.Host().ID())[0]
+
+		n.networkChanged([]netip.Addr{netip.MustParseAddr("192.0.2.1")})
+		n.networkChanged([]netip.Addr{info.Local})
+		nodetest.Receive(t, "the end of the link", down)
+		nodetest.Receive(t, "another link", peers)
+		for _, c := range n.Host().Network().ConnsToPeer(relay.Host().ID()) {
+			if c.ID() == conn.ID() {
+				t.Errorf("attached %v: the old connection is there still", attached)
+			}
+		}
+		if len(down) > 0 {
+			t.Errorf("attached %v: %d links ended", attached, 1+len(down))
+		}
+	}
+}
+
+// startOn starts a node on a host of its own, or attaches it to one.
+func startOn(t *testing.T, attached bool, o Options) *Node {
+	t.Helper()
+	if !attached {
+		return start(t, o)
+	}
+	n, err := Attach(nodetest.StockHost(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+// A peer joins by a legacy link and then has a stream. When it falls silent, its connection is
+// closed as if the stream had been the first.
+func TestSilentPeerIsHungUpOnAfterALegacyLink(t *testing.T) {
+	o, _, peers := inboxOf(local(Options{NoDiscovery: true}))
+	down := make(chan error, 1)
+	o.OnPeerDown = func(_ protocol.ID, err error) { down <- err }
+	n := start(t, o)
+	x := approach(t, n.Addrs()[0])
+	memory := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+	legacy := protocol.LinkInfo{ID: x.id, Kind: protocol.LinkWebSocket}
+	ours, theirs := protocoltest.Pipe(legacy, protocol.LinkInfo{ID: n.ID(), Kind: protocol.LinkWebSocket}, protocoltest.PipeOptions{})
+	memory.Serve(n.Router(), ours)
+	memory.Serve(memory.Router(protocol.Options{ID: x.id}), theirs)
+	if i := nodetest.Receive(t, "the legacy link", peers); i.ID != x.id || i.Proved {
+		t.Fatalf("linked to %+v", i)
+	}
+	x.read()
+	x.write([]byte{0x0a, 9, 0x19, 1, 2, 3, 4, 5, 6, 7, 8})
+	nodetest.Eventually(t, "a proved link", func() bool { return n.Router().Peers()[0].Proved })
+	n.Router().NetworkChanged(nil) // asks it at once, and it answers nothing
+	if err := nodetest.Receive(t, "the end of the link", down); !errors.Is(err, protocol.ErrSilent) {
+		t.Errorf("the link ended with %v", err)
+	}
+	nodetest.Eventually(t, "the connection is closed", func() bool { return !connected(n.Host(), x) })
+}
+
+func connected(h host.Host, x *stranger) bool {
+	return h.Network().Connectedness(x.s.Conn().LocalPeer()) == network.Connected
+}
