@@ -13,7 +13,7 @@ const ip4Range = text => {
   return a === 0 || a >= 224 ? 'never' : 'public'
 }
 
-/** The eight groups of an IPv6 address; an IPv4 tail counts as two. */
+/** Returns the eight groups of an IPv6 address. An IPv4 tail counts as two. */
 const ip6Groups = text => {
   const plain = text.split('%')[0].replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
     `${(a * 256 + +b).toString(16)}:${(c * 256 + +d).toString(16)}`)
@@ -41,20 +41,20 @@ const hostOf = address => {
   return HOSTS.has(name) ? { name, value } : undefined
 }
 
-/** The range of an address that names an IP: 'public', a private range, 'never'; nothing for names. */
+/** Returns the range of an address that names an IP: 'public', a private range, 'never'. Undefined for names. */
 export const rangeOf = address => {
   const host = hostOf(address)
   return host?.name === 'ip4' ? ip4Range(host.value) : host?.name === 'ip6' ? ip6Range(host.value) : undefined
 }
 
-/** Resolves a name by Node's resolver, which no bundler sees; a browser has none to offer. */
+/** Resolves a name by Node's resolver, which no bundler sees. Returns undefined in browsers, which have none. */
 const nodeLookup = async name => {
   const dns = globalThis.process?.getBuiltinModule?.('node:dns/promises')
   return dns && (await dns.lookup(name, { all: true })).map(({ address }) => address)
 }
 
 /**
- * Whether a stranger's address may be dialled: it is public, or in a range in which this peer
+ * Returns whether a stranger's address may be dialled: it is public, or in a range in which this peer
  * itself listens or has a bootstrap.
  *
  * @param {import('@multiformats/multiaddr').Multiaddr} address
@@ -69,15 +69,15 @@ export const mayDial = async (address, ranges, lookup = nodeLookup) => {
   const host = hostOf(address)
   if (host === undefined || host.name === 'dnsaddr') return false
   const found = await lookup(host.value).catch(() => [])
-  // Without a resolver only TLS is left to tell that the name is its owner's: private hosts have
-  // no certificate for a stranger's name.
+  // Without a resolver, only TLS shows that the host is the name's: a private host has no certificate
+  // for a stranger's name.
   if (found === undefined) return address.getComponents().some(({ name }) => name === 'tls' || name === 'wss')
   return found.length > 0 && found.every(ip => allowed(ipRange(ip)))
 }
 
 const isLocalName = name => name === 'localhost' || name.endsWith('.localhost')
 
-/** The range of a URL's host; 'loopback' for localhost, nothing for other names. */
+/** Returns the range of a URL's host: 'loopback' for localhost, undefined for other names. */
 const hostRange = hostname => {
   const host = hostname.replace(/^\[(.*)\]$/, '$1')
   if (isLocalName(host)) return 'loopback'
@@ -85,8 +85,8 @@ const hostRange = hostname => {
 }
 
 /**
- * Whether a page may dial an address at all: a public one, or one in its own range or in one that
- * its application named, and over TLS where browsers ask for that.
+ * Returns whether a page may dial an address: a public one, or one in its own range or in a range that
+ * its application named. It must be over TLS where browsers want that.
  *
  * @param {import('@multiformats/multiaddr').Multiaddr} address
  * @param {{ protocol: string, hostname: string }} page
@@ -98,6 +98,6 @@ export const pageMayDial = (address, page, ranges) => {
   const range = rangeOf(address) ?? (isLocalName(host.value) ? 'loopback' : 'public')
   if (range !== 'public' && range !== hostRange(page.hostname) && !ranges.has(range)) return false
   const names = address.getComponents().map(({ name }) => name)
-  // Browsers take loopback for secure.
+  // Browsers treat loopback as secure.
   return page.protocol !== 'https:' || range === 'loopback' || !names.includes('ws') || names.includes('tls')
 }

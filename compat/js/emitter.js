@@ -1,4 +1,4 @@
-/** The little of an EventEmitter that is needed, for browsers too. */
+/** The part of an EventEmitter that is needed here, for browsers too. */
 export class Emitter {
   #listeners = new Map()
 
@@ -29,7 +29,7 @@ export class Emitter {
       try {
         listener.apply(this, args)
       } catch (err) {
-        // An application's mistake must not stop the network's work, nor be hidden.
+        // A mistake of the application must not stop the network's work, and must not be hidden.
         queueMicrotask(() => { throw err })
       }
     }

@@ -23,7 +23,7 @@ const RETRY_MAX = 60_000
 const RETRY_JOINED = 5_000
 const CONNECT_TIMEOUT = 20_000
 const REACH_TIMEOUT = 10_000
-// Bytes of the messages that wait to be proved, of which one link may bring a quarter.
+// Bytes of the messages that wait to be proved. One link may bring a quarter of them.
 const WAITING_BYTES = 16 * 1024 * 1024
 const WAITING_SHARE = 4
 // Bytes that a waiting message takes beside its frame.
@@ -34,8 +34,8 @@ const WAITING_OVERHEAD = 512
  *
  * Events, by `on(event, listener)`:
  * - `message(data, from, { proved, path })`: a message for this peer. `data` is a JSON value, a
- *   Uint8Array or undefined; `from` the 20 bytes of the sender's id; `proved` whether it is known
- *   to be the sender's; `path` the ids of the sender and the relays.
+ *   Uint8Array or undefined. `from` is the sender's id, 20 bytes. `proved` tells whether the message
+ *   is known to be the sender's. `path` is the ids of the sender and of the relays.
  * - `peer(id)`: a direct link to a peer is up.
  * - `disconnect(id)`: the last link to a peer is gone.
  */
@@ -63,18 +63,18 @@ export class PeerRelay extends Emitter {
   #ended
 
   /**
-   * Makes a peer, and the libp2p node under it unless there is one already.
+   * Makes a peer, and the libp2p node under it if none is given.
    *
    * @param {object} [options]
-   * @param {import('@libp2p/interface').Libp2p} [options.libp2p] a started node, with identify, that
-   *   is the caller's to stop; by default a new one, which `destroy` stops
+   * @param {import('@libp2p/interface').Libp2p} [options.libp2p] a started node, with identify, which
+   *   the caller stops; by default a new one, which `destroy` stops
    * @param {string[]} [options.listen] multiaddrs for a new node to listen on; pages can not
    * @param {string[]} [options.bootstrap] multiaddrs, each ending in /p2p/…, of peers to join by
    * @param {import('@libp2p/interface').PrivateKey} [options.privateKey] the node's key, to sign
-   *   with; by default the one that the node holds
+   *   with; by default the one that the node has
    * @param {boolean} [options.sign] sign the application's messages as well
-   * @param {'peer' | 'leaf' | 'server'} [options.role] a leaf relays for nobody; by default that
-   *   is who cannot be dialled
+   * @param {'peer' | 'leaf' | 'server'} [options.role] a leaf does not relay; by default, a peer that
+   *   cannot be dialled is one
    * @param {number} [options.links] how many links to relays to look for
    * @param {number} [options.maxLinks] how many links to have before offers are refused
    * @param {(name: string) => Promise<string[] | undefined>} [options.lookup] resolves the names
@@ -154,7 +154,7 @@ export class PeerRelay extends Emitter {
   }
 
   /**
-   * Sends a value to a peer: a Uint8Array as bytes, undefined as no value, all else as JSON.
+   * Sends a value to a peer: a Uint8Array as bytes, undefined as no value, any other value as JSON.
    * Delivery is best effort.
    *
    * @param {Uint8Array | string} id
@@ -168,7 +168,7 @@ export class PeerRelay extends Emitter {
   }
 
   /**
-   * Asks a peer, however far, whether it is there. Peers of every kind answer.
+   * Asks a peer, linked or not, whether it is there. Peers of every kind answer.
    *
    * @param {Uint8Array | string} id
    * @param {{ timeout?: number }} [options] in milliseconds
@@ -195,7 +195,7 @@ export class PeerRelay extends Emitter {
   }
 
   /**
-   * Ends the direct link to a peer, and does not seek one for some time.
+   * Ends the direct link to a peer, and does not seek one for a minute.
    *
    * @param {Uint8Array | string} id
    */
@@ -225,7 +225,7 @@ export class PeerRelay extends Emitter {
 
   // --- links ---------------------------------------------------------------
 
-  /** Every link that is not closed yet, and who waits for that. */
+  /** The links that are not closed yet, and what is called when one is. */
   #links = new Set()
   #closers = new Map()
 
@@ -257,7 +257,7 @@ export class PeerRelay extends Emitter {
     this.#timers.add(timer)
   }
 
-  /** Dials a bootstrap until it answers, and again whenever no relay is linked. */
+  /** Dials a bootstrap until it answers, and again when no relay is linked. */
   async #join (address, wait = RETRY_MIN, joined = false) {
     if (this.#destroyed) return
     const lonely = this.#router.nearest(this.#id, link => link.role !== Role.LEAF).length === 0
@@ -273,7 +273,7 @@ export class PeerRelay extends Emitter {
     await this.#open(connection)
   }
 
-  /** Opens a link over a connection, unless there is one to its peer or one on the way. */
+  /** Opens a link over a connection, unless its peer has one or is about to have one. */
   async #open (connection) {
     const peer = connection.remotePeer.toString()
     if (this.#destroyed || connection.status !== 'open' || connection.remotePeer.equals(this.#libp2p.peerId)) return
@@ -326,7 +326,7 @@ export class PeerRelay extends Emitter {
     const old = links.get(idHex)
     if (old !== undefined && !goesFirst(link, old)) {
       link.end(Bye.DUPLICATE)
-      // It may be dead without knowing, and the peer's new link would be right.
+      // The old link may be dead unnoticed, and the new one would be right.
       old.ping()
       return
     }
@@ -343,7 +343,7 @@ export class PeerRelay extends Emitter {
     if (byeReason === Bye.UNWANTED || byeReason === Bye.PROTOCOL || byeReason > Bye.SILENT) this.#overlay.avoid(idHex)
     if (this.#router.links.get(idHex) !== link) return
     this.#router.links.delete(idHex)
-    // The other end of a better link may know of it before this one does.
+    // The other end may hear before this one that a better link is up.
     if (this.#isPending(idHex)) this.#held.add(idHex)
     else this.emit('disconnect', link.id.slice())
   }
@@ -387,7 +387,7 @@ export class PeerRelay extends Emitter {
   }
 
   /**
-   * Takes a message for this peer, or returns the reason why not. Proving takes a while: the messages
+   * Takes a message for this peer, or returns the reason why not. A proof takes a while. The messages
    * of one link wait for each other, and not for those of other links.
    */
   #take (message, link) {
@@ -397,7 +397,7 @@ export class PeerRelay extends Emitter {
     link.waiting += size
     link.taken = link.taken
       .then(() => this.#dispatch(message, link))
-      .catch(() => this.#router.drop('senseless'))
+      .catch(() => this.#router.drop('malformed'))
       .finally(() => {
         this.#waiting -= size
         link.waiting -= size
@@ -427,7 +427,7 @@ export class PeerRelay extends Emitter {
       case Kind.USER:
         this.#emitMessage(message, proved)
         break
-      // What takes a while, such as a dial, must not hold up what comes after it.
+      // A task that takes a while, such as a dial, must not delay the messages after it.
       case Kind.FIND:
         this.#aside(this.#overlay.onFind(message, link, proved))
         break
@@ -446,7 +446,7 @@ export class PeerRelay extends Emitter {
   }
 
   #aside (promise) {
-    promise.catch(() => this.#router.drop('senseless'))
+    promise.catch(() => this.#router.drop('malformed'))
   }
 
   #emitMessage ({ body, path }, proved) {
@@ -458,7 +458,7 @@ export class PeerRelay extends Emitter {
   async #record () {
     const all = this.#libp2p.getMultiaddrs()
     const open = all.filter(address => rangeOf(address) === 'public' || rangeOf(address) === undefined)
-    // Private addresses are for a network that has no others.
+    // Private addresses are of use only in a network that has no others.
     const multiaddrs = open.length > 0 ? open : all
     const text = multiaddrs.join()
     if (this.#recordCache?.text !== text) {

@@ -15,11 +15,11 @@ export const TIMES = Object.freeze({
 })
 
 const MAX_OFFENCES = 16
-// Into less not every message of the overlay fits.
+// Not every message of the overlay fits into less.
 const LEAST_MAX_FRAME = 8_192
 const QUEUE_BYTES = 4 * 1024 * 1024
 const QUEUE_FRAMES = 8_192
-// PONG and BYE find a place even where messages do not, but not without end.
+// Places for PONG and BYE in a queue that is full of messages.
 const QUEUE_SPARE = 64
 // Questions of the peer that are answered at once, and per second after that: each answer costs a
 // signature.
@@ -29,8 +29,8 @@ const ASK_RATE = 32
 const random64 = () => crypto.getRandomValues(new BigUint64Array(1))[0]
 
 /**
- * The rule of exactly one link: of two native links to one peer, does `a` go before `b`?
- * Both ends come to the same answer; `b` is the older one.
+ * Returns whether `a` goes before `b`, of two native links to one peer of which `b` is the older one.
+ * This is the rule of exactly one link: both ends come to the same answer.
  */
 export const goesFirst = (a, b) =>
   compareBytes(a.opener, b.opener) < 0 ||
@@ -68,9 +68,9 @@ export class Link {
   /**
    * @param {object} init
    * @param {import('@libp2p/interface').Stream} init.stream
-   * @param {Uint8Array} init.id the other peer's id, `peerId` the bytes of its libp2p peer id
+   * @param {Uint8Array} init.id the other peer's id; `peerId` is the bytes of its libp2p peer id
    * @param {boolean} init.opened whether this side opened the stream
-   * @param {{ role, agent, features }} init.hello what is ours to say
+   * @param {{ role, agent, features }} init.hello what this side says in its HELLO
    * @param {{ up, message, down, closed, drop }} init.handlers
    */
   constructor ({ stream, id, idHex, peerId, selfPeerId, opened, webRTC = false, hello, handlers, times = TIMES }) {
@@ -83,7 +83,7 @@ export class Link {
     this.#ours = { ...hello, link: hello.link ?? random64() }
   }
 
-  /** Says HELLO. Apart from the constructor, as a stream that is gone already ends the link at once. */
+  /** Sends the HELLO. The constructor does not: a stream that is gone already ends the link at once. */
   start () {
     const stream = this.#stream
     stream.addEventListener('message', this.#onData)
@@ -99,7 +99,7 @@ export class Link {
     return this.state === 'up'
   }
 
-  /** The value that orders the links of one opener: that of the opener's HELLO. */
+  /** The value in the opener's HELLO, which orders the links of one opener. */
   get linkValue () {
     return this.opened ? this.#ours.link : this.#theirs.link
   }
@@ -108,7 +108,7 @@ export class Link {
    * Queues a message.
    *
    * @param {Uint8Array} frame
-   * @returns {boolean} false if this link cannot take it: full, ending, or the frame is too large
+   * @returns {boolean} false if this link cannot take it: it is full or ending, or the frame is too large
    */
   send (frame) {
     if (this.state !== 'up' || !this.fits(frame.length)) return false
@@ -117,12 +117,12 @@ export class Link {
     return true
   }
 
-  /** Whether the other side takes frames of that size. */
+  /** Returns whether the other side takes frames of that size. */
   fits (size) {
     return size <= this.maxFrame
   }
 
-  /** Asks whether the peer still lives; the link ends if nothing comes. */
+  /** Asks whether the peer still lives. The link ends if nothing comes. */
   ping () {
     if (this.state !== 'up' || this.#pinged) return
     this.#pinged = true
@@ -144,10 +144,10 @@ export class Link {
     return true
   }
 
-  /** Ends the link: what is queued, then BYE. */
+  /** Ends the link: sends what is queued, then BYE. */
   end (reason = Bye.NORMAL) {
     if (this.state === 'hello') {
-      // Nothing but the HELLO may be sent before the other's was read, so there is no BYE to give.
+      // Only the HELLO may be sent before the other side's was read, so no BYE is.
       this.#reset(new Error('the link is not wanted'))
     } else if (this.state === 'up') {
       this.#leave('ending', reason)
@@ -157,7 +157,7 @@ export class Link {
 
   #sayBye (reason) {
     this.#byeQueued = true
-    // Bounds the writing: a peer that reads nothing must not keep us.
+    // A peer that does not read must not keep the link.
     const { bye, drain } = this.#times
     this.#byeTimer = setTimeout(() => this.#reset(new Error('the queue was not read in time')), reason === Bye.SHUTDOWN ? bye : drain)
     this.#enqueue(encodeBye(reason))
@@ -288,7 +288,7 @@ export class Link {
     }
   }
 
-  /** One timer for both: silence that asks for a PING, and a PING without an answer. */
+  /** Sets the one timer, for a silence after which to send a PING and for a PING without an answer. */
   #watch () {
     clearTimeout(this.#timer)
     if (this.state !== 'up') return
@@ -305,7 +305,7 @@ export class Link {
     }
   }
 
-  /** The link carries nothing of ours from now on. `reason` is ours, `byeReason` the other's. */
+  /** Ends the sending of messages. `reason` is this side's; the other side's is `byeReason`. */
   #leave (state, reason) {
     const wasUp = this.state === 'up'
     clearTimeout(this.#timer)

@@ -1,4 +1,4 @@
-// Stands in for @multiformats/dns in pages, where that package asks strangers over HTTPS.
+// Replaces @multiformats/dns in pages, where that package asks strangers over HTTPS.
 
 export const RecordType = {}
 

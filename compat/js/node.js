@@ -14,7 +14,7 @@ import { pageMayDial, rangeOf } from './addresses.js'
  * @param {object} [options]
  * @param {string[]} [options.listen] multiaddrs to listen on; a page can listen on none
  * @param {import('@multiformats/multiaddr').Multiaddr[]} [options.bootstrap] where the application
- *   sends it, which says that their ranges are right to dial
+ *   sends it, so that their ranges may be dialled
  * @param {import('@libp2p/interface').PrivateKey} [options.privateKey]
  * @param {{ protocol: string, hostname: string }} [options.page] where the page is from
  * @returns {Promise<import('@libp2p/interface').Libp2p>}
@@ -26,14 +26,14 @@ export const createNode = ({ listen = [], bootstrap = [], privateKey, page = glo
     addresses: { listen },
     transports: [
       webSockets(),
-      // Who is dialled so has a public address: no STUN server needs to hear of it.
+      // A peer that is dialled in this way has a public address: no STUN server needs to hear of it.
       webRTCDirect({ rtcConfiguration: { iceServers: [] } })
     ],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
-    // The default in pages refuses every private address and every ws://.
+    // By default, pages refuse every private address and every ws://.
     connectionGater: { denyDialMultiaddr: address => page !== undefined && !pageMayDial(address, page, ranges) },
-    // A page would ask somebody's DNS-over-HTTPS for a /dnsaddr.
+    // A page would ask a stranger's DNS over HTTPS for a /dnsaddr.
     connectionManager: { resolvers: {} },
     services: { identify: identify() }
   })

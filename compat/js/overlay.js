@@ -19,22 +19,22 @@ const MAX_CANDIDATES = 64
 const CANDIDATE_AGE = 120_000
 const OFFERS_AT_ONCE = 3
 const DIALS_AT_ONCE = 3
-// What stands around the ids of a foundPeers that carries key, token and signature.
+// Bytes around the ids of a foundPeers that has a token and is signed with an Ed25519 key.
 const FOUND_OVERHEAD = 240
 
 export class Overlay {
   #peer
   #wanted
   #maxLinks
-  /** Questions by the id asked, and searches by their token. */
+  /** Open questions, by the id that was asked, and searches, by their token. */
   #questions = new Map()
   #candidates = new Map()
   #offers = new Map()
   #refused = new Map()
   #waiting = new Map()
-  /** Who waits for a sign of life, by the id of whom. */
+  /** What is called at a sign of life, by the id of the peer. */
   #reaching = new Map()
-  /** Peers that are being dialled: that took our offers, and whose offers we took. */
+  /** The ids of peers that are being dialled: of those that took our offers, and of those whose offers we took. */
   #dials = new Set()
   #dialsOffered = new Set()
   #lookup
@@ -53,7 +53,7 @@ export class Overlay {
     this.#searchEvery = searchEvery
   }
 
-  /** Asks the peer of a new link for those near us. */
+  /** Asks the peer of a new link for the peers near this one. */
   async ask (link) {
     this.#questions.set(link.idHex, { until: Date.now() + QUERY_EXPIRY })
     await this.#peer.originate({ to: link.id, kind: Kind.FIND, form: Form.RAW, payload: this.#peer.id }, { over: link })
@@ -66,7 +66,7 @@ export class Overlay {
     await this.#peer.originate({ to: target, kind: Kind.FIND, form: Form.RAW, flags: Flag.CLOSEST, token, payload: target })
   }
 
-  /** Forgets what is over, and looks for links if there are too few. */
+  /** Forgets what has expired, and looks for links if there are too few. */
   tick () {
     const now = Date.now()
     for (const map of [this.#questions, this.#offers, this.#refused, this.#candidates]) {
@@ -79,14 +79,14 @@ export class Overlay {
     }
   }
 
-  /** Whether there is somebody to ask by, and reason to. */
+  /** Returns whether there are too few links, and a relay to ask for more. */
   #lacksLinks () {
     const { router, id } = this.#peer
     const relays = router.nearest(id, link => link.role !== Role.LEAF).length
     return relays > 0 && relays < this.#wanted && router.links.size < this.#maxLinks
   }
 
-  /** A link is up: whoever waited for it goes on. */
+  /** Notes that a link is up, which `connect` may wait for. */
   linked (idHex) {
     this.#offers.delete(idHex)
     this.#candidates.delete(idHex)
@@ -122,7 +122,7 @@ export class Overlay {
     }
   }
 
-  /** Asks a peer for whom it is near, and again, until it answers: whether it does in time. */
+  /** Asks a peer for the peers near it, and again until it answers. Returns whether it does in time. */
   async reach (id, timeout) {
     const idHex = toHex(id)
     const waiting = this.#reaching.get(idHex) ?? new Set()
@@ -132,7 +132,7 @@ export class Overlay {
     waiting.add(answered)
     const ask = () => this.#peer.originate({ to: id, kind: Kind.FIND, form: Form.RAW, token: randomToken(), payload: this.#peer.id })
       .catch(() => {})
-    // One lost message, where links come and go, is no sign that nobody is there.
+    // A message can be lost where links come and go, though the peer is there.
     const again = setInterval(ask, REACH_AGAIN)
     const over = setTimeout(answered, timeout, false)
     try {
@@ -162,7 +162,7 @@ export class Overlay {
   }
 
   onFound ({ body: { from, token, key: signer, payload } }, proved) {
-    // A legacy peer cannot prove its answer; for a sign of life that will do.
+    // A legacy peer cannot prove its answer. As a sign of life it is enough.
     const reached = proved || signer === undefined ? this.#reaching.get(toHex(from)) : undefined
     for (const answered of reached ?? []) answered(true)
     const byToken = token === undefined ? undefined : toHex(token)
@@ -198,7 +198,7 @@ export class Overlay {
     }
     if (this.#offers.has(idHex)) {
       if (idHex > self) return
-      // A forged offer must not end ours.
+      // A forged offer must not end this peer's own.
       if (proved) this.#offers.delete(idHex)
     }
     if (router.links.size >= this.#maxLinks) {
@@ -230,7 +230,7 @@ export class Overlay {
 
   #reply (message, body) {
     const { body: { from }, path } = message
-    // The path says the way back; a straight question needs none.
+    // The path gives the way back. The answer to a peer that asked over its own link needs none.
     const route = path.length > 1 ? path.toReversed() : undefined
     return this.#peer.originate({ ...body, to: from }, { route })
   }
@@ -256,7 +256,7 @@ export class Overlay {
     }
   }
 
-  /** Dials the addresses of a record, which takes one of the places. */
+  /** Dials the addresses of a record, if there is a place for one more dial. */
   async #dialRecord (bytes, from, places) {
     const record = await openRecord(bytes, from)
     const idHex = toHex(from)
@@ -273,7 +273,7 @@ export class Overlay {
       }
       if (addresses.length > 0) await this.#peer.dial(addresses)
     } catch {
-      // An address that does not answer is a stranger's mistake; connect() has its own time limit.
+      // An address that does not answer is a stranger's mistake. connect() has its own time limit.
     } finally {
       places.delete(idHex)
     }

@@ -1,5 +1,5 @@
-// What a peer does with a message: loops, duplicates, delivery, limits, the next link. It knows
-// links only as { id, idHex, up, role, send(frame), fits(size) }.
+// What a peer does with a message: loops, duplicates, delivery, limits, the next link. Of a link it
+// knows only { id, idHex, up, role, send(frame), fits(size) }.
 
 import {
   Flag, Form, Kind, MAX_FRAME, MAX_PATH, Role, NACK_HEAD, PATH_ENTRY, TOKEN_SIZE,
@@ -18,7 +18,7 @@ const VIA_AGE = 60_000
 const VIA_ENTRIES = 4_096
 const SEEN_ENTRIES = 65_536
 
-/** Compares the distances of `a` and `b` to `target`: below 0 if `a` is the nearer one. */
+/** Compares the distances of `a` and `b` to `target`. Returns a number below 0 if `a` is nearer. */
 export const compareDistance = (a, b, target) => {
   for (let i = 0; i < target.length; i++) {
     const difference = (a[i] ^ target[i]) - (b[i] ^ target[i])
@@ -32,7 +32,7 @@ export const randomToken = () => crypto.getRandomValues(new Uint8Array(TOKEN_SIZ
 
 /** Returns a nonce that every reader takes: a uniform number below 10^15, in decimal. */
 export const randomNonce = () => {
-  // 10^15 does not divide 2^53; drawing again keeps the number uniform.
+  // What is drawn is below 2^50, which is no multiple of 10^15. Drawing again keeps the number uniform.
   for (;;) {
     const [a, b] = crypto.getRandomValues(new Uint32Array(2))
     const number = (a & 0x3ffff) * 2 ** 32 + b
@@ -82,13 +82,13 @@ const NONE = new Uint8Array(0)
 
 const uint32 = number => [24, 16, 8, 0].map(shift => (number >>> shift) & 0xff)
 
-// What a hash of the delivered messages is of, beside the origin: an end-to-end id or nonce and the
-// body; what was proved; or a signed body without an end-to-end id.
+// What a hash in the table of delivered messages is of, beside the origin: an end-to-end id or nonce
+// with a body; a proved message; a signed body without an end-to-end id.
 const OF_CONTENT = [0]
 const OF_PROVED = [1]
 const OF_SIGNED = [2]
 
-/** The parts of `hop`, cut down to what a message begins with. */
+/** Returns the parts of `hop`, cut down to what a message begins with. */
 const budgets = hop => ({
   transmissions: Math.min(hop >>> 24, MAX_TRANSMISSIONS),
   detours: Math.min((hop >>> 16) & 0xff, MAX_DETOURS),
@@ -140,7 +140,7 @@ export class Router {
   receive (link, message) {
     const { body, nonce, sig } = message
     if (equalBytes(body.from, this.#id) || message.path.some(id => equalBytes(id, this.#id))) return this.drop('loop')
-    // The signature belongs to it: anybody on the way can send a copy without it.
+    // The signature belongs to the hash: a relay on the way can send a copy without it.
     const hash = this.#hash(body.from, encodeText(nonce), this.#bodyHash(message), sig)
     if (this.#passed.has(hash)) return this.drop('duplicate')
     if (message.targets.length > 0) return this.drop('targets')
@@ -184,15 +184,18 @@ export class Router {
   }
 
   /**
-   * Notes a message for this peer. A proved message is one by its end-to-end id, whatever else a relay
-   * changed. It is delivered even if a copy without its proof was faster, since anybody on the way can
-   * strip a signature. A message that is not proved is one by its bytes as well.
+   * Notes a message for this peer. Two proved messages are the same if their end-to-end id is, whatever
+   * else a relay changed. A proved one is delivered even if a copy without its proof was faster, since
+   * each relay on the way can strip a signature. Two messages that are not proved are the same if their
+   * bytes are.
    *
-   * A signed body of an older peer has no end-to-end id. Then the nonce, which is not signed, is all
-   * that tells two equal messages apart, and only the first counts as proved.
+   * A signed body of an older peer has no end-to-end id. Then only the nonce, which is not signed,
+   * tells two equal messages apart, and only the first counts as proved.
    *
-   * @param {object} how it is proved: `straight`, by the link that it came over from its origin, or
-   *   `signed`, by its signature
+   * @param {object} message
+   * @param {object} proof
+   * @param {boolean} proof.straight whether it came from its origin over the origin's own link
+   * @param {boolean} proof.signed whether its signature is right; not looked at if it came straight
    * @returns {{ proved: boolean, again: boolean }} whether its origin is proved, and whether it was
    *   delivered before
    */
@@ -215,7 +218,7 @@ export class Router {
     return { proved, again }
   }
 
-  /** The live links, the nearest to `target` first. */
+  /** Returns the live links, the nearest to `target` first. */
   nearest (target, accept = () => true) {
     return [...this.links.values()]
       .filter(link => link.up && accept(link))
@@ -227,17 +230,17 @@ export class Router {
     return reason
   }
 
-  /** Returns the hash of a message's body, which is computed once: a body can be large. */
+  /** Returns the hash of a message's body. It is computed once, since a body can be large. */
   #bodyHash (message) {
     return (message.bodyHash ??= encodeText(siphash128(this.#secret, message.bodyBytes)))
   }
 
-  /** Returns a keyed hash of parts, each of which stands behind its length. */
+  /** Returns a keyed hash of parts. Each is hashed with its length, so that no other list gives the same bytes. */
   #hash (...parts) {
     return siphash128(this.#secret, concatBytes(parts.flatMap((part = NONE) => [uint32(part.length), part])))
   }
 
-  /** Remembers by which link messages of an origin come. */
+  /** Remembers the link over which messages of an origin come. */
   #learn (from, link) {
     this.#via.delete(from)
     this.#via.set(from, { link, at: this.#now() })
@@ -268,7 +271,7 @@ export class Router {
     return this.drop(none)
   }
 
-  /** The links that a message may take, the best first; lazy, as the first one mostly does. */
+  /** Yields the links that a message may take, the best first. Mostly the first one takes it. */
   * #choices ({ body: { to }, route = [] }, path, detours, from) {
     const barred = new Set(path.map(toHex))
     if (from !== undefined) barred.add(from.idHex)
@@ -276,7 +279,7 @@ export class Router {
 
     const direct = this.links.get(toHex(to))
     if (may(direct)) {
-      // If it is full, no other way is better.
+      // If it is full, there is no better way.
       yield { link: direct }
       return
     }
@@ -307,13 +310,13 @@ export class Router {
     }
   }
 
-  /** The links over which a search goes on; where there are none it has arrived. */
+  /** Returns the links over which a search goes on. If there are none, it has arrived. */
   #searchLinks ({ body: { to, from }, path }, came) {
     if (!this.#relays && came !== undefined) return []
     const barred = new Set(path.map(toHex)).add(toHex(from))
     if (came !== undefined) barred.add(came.idHex)
-    // Nobody is nearer to an origin's own id than the origin: its first step goes to whoever is
-    // nearest.
+    // No peer is nearer to an origin's own id than the origin. The first step of its search goes to the
+    // nearest one.
     const starts = came === undefined && equalBytes(to, this.#id)
     return this.nearest(to, link =>
       link.role !== Role.LEAF && !barred.has(link.idHex) && (starts || compareDistance(link.id, this.#id, to) < 0))

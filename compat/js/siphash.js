@@ -1,4 +1,4 @@
-// SipHash-2-4 with 128 bits of output: a keyed hash that is synchronous in browsers too, where
+// SipHash-2-4 with 128 bits of output. It is a keyed hash that is synchronous in browsers too, where
 // WebCrypto is not, so that a duplicate is known before anything else happens.
 
 /**

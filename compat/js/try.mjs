@@ -1,5 +1,5 @@
-// What the page at /try needs of the network. It is bundled and served as /try/peer.js; the
-// page itself is in node/try.
+// What the page at /try needs of the network. It is bundled and served as /try/peer.js. The page
+// itself is in node/try.
 
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import { PeerRelay, fromHex, toHex } from './index.js'

@@ -1,6 +1,6 @@
-// The encoding of /peer-relay/1: strict readers and canonical writers of frames.
-// A generic protobuf library would accept much of what the protocol refuses, and a
-// relay has to keep the bytes of a Body as they came.
+// The encoding of /peer-relay/1: strict readers and canonical writers of frames. A generic protobuf
+// library would accept much that the protocol refuses, and a relay has to keep the bytes of a Body as
+// they came.
 
 export const PROTOCOL = '/peer-relay/1'
 
@@ -22,12 +22,12 @@ export const Form = Object.freeze({ NONE: 0, JSON: 1, RAW: 2, WHOLE_JSON: 3, SEA
 export const Flag = Object.freeze({ RECEIPT: 1, NOTICE: 2, CLOSEST: 4, TRACE: 8 })
 export const Bye = Object.freeze({ NORMAL: 0, DUPLICATE: 1, SHUTDOWN: 2, UNWANTED: 3, PROTOCOL: 4, SILENT: 5 })
 
-/** A frame that breaks the rules of the encoding: dropped and counted. */
+/** The error for a frame that breaks the rules of the encoding. It is dropped and counted. */
 export class MalformedError extends Error {
   name = 'MalformedError'
 }
 
-/** A length after which nobody knows where the next frame begins: the stream is reset. */
+/** The error for an invalid length. The stream is reset, since it is not known where the next frame begins. */
 export class FramingError extends Error {
   name = 'FramingError'
 }
@@ -60,7 +60,7 @@ export const fromHex = text => {
 
 export const equalBytes = (a, b) => a.length === b.length && a.every((byte, i) => byte === b[i])
 
-/** Orders byte strings as unsigned bytes, a beginning before what it begins. */
+/** Compares two byte strings as unsigned bytes. A string goes before those that it begins. */
 export const compareBytes = (a, b) => {
   const n = Math.min(a.length, b.length)
   for (let i = 0; i < n; i++) if (a[i] !== b[i]) return a[i] - b[i]
@@ -81,7 +81,7 @@ export const concatBytes = parts => {
 
 export const encodeText = text => utf8.encode(text)
 
-/** Decodes UTF-8 and throws on what is none. */
+/** Decodes UTF-8, and throws an error if it is invalid. */
 export const decodeText = bytes => strictUtf8.decode(bytes)
 
 const isZero = bytes => bytes.every(byte => byte === 0)
@@ -100,7 +100,7 @@ class Reader {
     return this.at >= this.bytes.length
   }
 
-  /** A Number where it is exact, else a BigInt. */
+  /** Returns a Number where it is exact, otherwise a BigInt. */
   varint () {
     const { bytes } = this
     const start = this.at
@@ -141,8 +141,8 @@ class Reader {
 /**
  * Reads a protobuf message by a table of its known fields.
  *
- * @returns {{ values: object, spans: object, unknown: Uint8Array[] }} the values by name, where each
- *   known field (first) starts and where the last one that is not `path` ends, the unknown fields
+ * @returns {{ values: object, spans: object, unknown: Uint8Array[] }} the values by name; where each
+ *   known field first starts, and where the last one that is not `path` ends; the unknown fields
  */
 const readFields = (bytes, table) => {
   const reader = new Reader(bytes)
@@ -198,7 +198,7 @@ const check = ({ wire, min = 0, max = Infinity, id = false, u64 = false, convert
 }
 
 const asFeature = bytes => {
-  if (!isAscii(bytes, 0x21, 0x2c)) malformed('that is no name of a feature')
+  if (!isAscii(bytes, 0x21, 0x2c)) malformed('the name of a feature is not printable ASCII')
   return decodeText(bytes)
 }
 
@@ -216,7 +216,7 @@ const asNonce = bytes => {
 }
 
 const asPeer = id => {
-  if (isZero(id)) malformed("the zero id is no peer's")
+  if (isZero(id)) malformed('an id is zero')
   return id
 }
 
@@ -279,8 +279,8 @@ const CONTROL = ['hello', 'ack', 'nack', 'ping', 'pong', 'bye']
 /**
  * Reads one frame, without its length.
  *
- * A message keeps `frame` (its bytes), `bodyBytes`, and what `relayFrame` needs; `unknown` is the
- * type of a frame of a later version.
+ * A message keeps `frame` (its bytes), `bodyBytes`, and what `relayFrame` needs. A frame of a later
+ * version has the type `unknown`.
  *
  * @param {Uint8Array} bytes
  * @throws {MalformedError}
@@ -388,7 +388,7 @@ class Writer {
     return this
   }
 
-  /** Leaves zeros out. */
+  /** Writes a number, unless it is zero. */
   number (number, value) {
     if (value) {
       this.tag(number, VARINT)
@@ -437,7 +437,7 @@ export const encodePong = token => new Writer().fixed64(5, token).finish()
 
 export const encodeBye = (reason = 0) => new Writer().bytes(6, new Writer().number(1, reason).finish()).finish()
 
-/** The canonical encoding of a Body: fields in order, zeros left out, the payload last. */
+/** Returns the canonical encoding of a Body: fields in order, zeros left out, the payload last. */
 export const encodeBody = body => new Writer()
   .bytes(1, body.to)
   .bytes(2, body.from)
@@ -472,8 +472,8 @@ export const encodeAnswer = ({ ws, wrtc } = {}) => new Writer()
   .finish()
 
 /**
- * The frame as a relay passes it on: the received bytes with another `hop` and one more entry of
- * `path`. It is encoded again only where the writer before had not put `hop` first and `path` last.
+ * Returns the frame as a relay passes it on: the received bytes with another `hop` and one more entry
+ * of `path`. It is encoded again only if the writer before did not put `hop` first and `path` last.
  */
 export const relayFrame = (message, hop, id) => {
   if (message.hopAt !== 1 || !message.pathLast) {
@@ -493,7 +493,7 @@ export const relayFrame = (message, hop, id) => {
 /** Puts the length before a frame. */
 export const withLength = frame => concatBytes([varint(frame.length), frame])
 
-/** Cuts the bytes of a stream into frames; holds at most one unfinished frame. */
+/** Cuts the bytes of a stream into frames. It holds at most one unfinished frame. */
 export class FrameSplitter {
   /** The most bytes of the next frame; raised once the HELLO was read. */
   max = MAX_HELLO
@@ -520,8 +520,7 @@ export class FrameSplitter {
         const size = this.#head.reduce((sum, bits, i) => sum + (bits & 0x7f) * 2 ** (7 * i), 0)
         if (size > this.max) throw new FramingError(`a frame of ${size} bytes, want at most ${this.max}`)
         this.#head = []
-        // A stranger's word for the size is not yet a reason to take the memory: it grows with
-        // what comes.
+        // A length from a stranger must not take the memory that it names, so the memory grows with what arrives.
         this.#frame = new Uint8Array(Math.min(size, 4_096))
         this.#size = size
         this.#have = 0

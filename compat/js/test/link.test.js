@@ -8,7 +8,7 @@ import { FULL_HOP, randomNonce, randomToken } from '../router.js'
 import { idOf, openRecord, peerIdBytes, verifyMessage } from '../identity.js'
 import { linked, originOf, rawStream, sleep, startNode, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
 
-/** Both implementations have to do the same. */
+/** Runs a test for both implementations, which have to do the same. */
 const both = (name, run, times) => {
   test(`${name}: ours`, async t => {
     const { addr, peer, messages } = await startPeer(t, { listen: [WS], times })
@@ -189,7 +189,7 @@ both('a stream in its handshake does nothing to others of its peer', async (t, {
     const first = await rawStream(node, addr, { hello: null })
     await until(() => first.frames.length > 0)
     const second = await rawStream(node, addr, { hello: { role: 1, link: 5n } })
-    // It is up although it was opened later.
+    // It is up, though it was opened later.
     await until(() => second.types().includes('message'), 'the second stream')
     assert.deepEqual(first.types(), ['hello'])
     first.write(encodeHello({ role: 1, link: value }))
@@ -202,7 +202,7 @@ both('a stream in its handshake does nothing to others of its peer', async (t, {
   }
 })
 
-both('of the ids in a foundPeers the senseless ones are skipped, whatever its token', async (t, { addr, id }) => {
+both('ids in a foundPeers that are no candidates are skipped, whatever its token', async (t, { addr, id }) => {
   const node = await startNode(t)
   const raw = await rawStream(node, addr, { hello: { role: 0, link: 1n } })
   const from = await idOf(peerIdBytes(node.peerId))
@@ -223,7 +223,7 @@ both('of the ids in a foundPeers the senseless ones are skipped, whatever its to
   assert.deepEqual(offers().slice(0, 2).sort(), [one, two])
 })
 
-// With the other time out of reach of the test.
+// The other one of the two times is longer than the test.
 for (const [what, times, end] of [
   ['disconnect', { bye: 600_000, drain: 300 }, peer => peer.disconnect(peer.peers[0])],
   ['destroy', { bye: 300, drain: 600_000 }, peer => peer.destroy()]
@@ -243,7 +243,7 @@ for (const [what, times, end] of [
   })
 }
 
-test('a reader takes a senseless max_frame for the least that is useful', async t => {
+test('a reader takes a max_frame that is too small as the least that is useful', async t => {
   const a = await startPeer(t, { listen: [WS] })
   const node = await startNode(t)
   const raw = await rawStream(node, a.addr, { hello: { role: 1, link: 1n, maxFrame: 1 } })
@@ -287,7 +287,7 @@ const relayStreams = ({ libp2p }) => libp2p.getConnections().flatMap(({ streams 
 test('exactly one link when both sides dial and open at once', async t => {
   for (let i = 0; i < 4; i++) {
     const [a, b] = [await startPeer(t, { listen: [WS] }), await startPeer(t, { listen: [WS] })]
-    // Every stream there will be is there, at its opener's end.
+    // All streams are there by now, at their openers' ends.
     await Promise.all([a.peer.connect(b.addr), b.peer.connect(a.addr)])
     await linked(a, b)
     await until(() => relayStreams(a).length === 1 && relayStreams(b).length === 1, 'the one stream')
@@ -338,7 +338,7 @@ test('a stream that is not wanted any more: BYE after what was queued', async t 
   await until(() => a.left.length === 1)
 })
 
-/** Writes offers over a raw stream: of a peer that proves who it is, or of ones that nobody is. */
+/** Returns functions that write offers over a raw stream, forged and proved ones, and return the origin. */
 const offerer = async (node, raw, to) => {
   const relay = await idOf(peerIdBytes(node.peerId))
   const message = (from, bodyBytes, sig) => raw.write(encodeMessage({ hop: FULL_HOP, nonce: randomNonce(), bodyBytes, sig, path: [from, relay] }))
@@ -405,7 +405,7 @@ test('what waits to be proved of one link has a bound, and keeps nothing of anot
   assert.ok(peer.drops.busy < sent / 2, `${peer.drops.busy} dropped`)
 })
 
-test('it searches for its own id, offers itself to whom it hears of, and answers offers', async t => {
+test('it searches for its own id, offers links to the peers that it hears of, and answers offers', async t => {
   const { addr, peer } = await startPeer(t, { listen: [WS], times: { tick: 50, search: 200 } })
   const node = await startNode(t)
   const raw = await rawStream(node, addr, { hello: { role: 0, link: 1n } })
@@ -421,7 +421,7 @@ test('it searches for its own id, offers itself to whom it hears of, and answers
   assert.equal(await verifyMessage(search), true)
   assert.equal(search.body.e2e.length, 16)
 
-  // Nobody has asked this one, and the token is another one.
+  // This peer was not asked, and the token is another one.
   const [near, wrong] = [fromHex('77'.repeat(20)), fromHex('66'.repeat(20))]
   say({ kind: Kind.FOUND, form: Form.RAW, token: new Uint8Array(16), payload: wrong, from: fromHex('55'.repeat(20)) }, [fromHex('55'.repeat(20))])
   say({ kind: Kind.FOUND, form: Form.RAW, token: search.body.token, payload: near })
@@ -437,7 +437,7 @@ test('it searches for its own id, offers itself to whom it hears of, and answers
   assert.ok(!raw.frames.some(({ body }) => body?.kind === Kind.OFFER && toHex(body.to) === toHex(wrong)))
   assert.ok(peer.drops['not asked for'] >= 1)
 
-  // An offer from afar gets an answer with the reverse path; one that crosses ours only from the lower id.
+  // An offer from afar gets an answer with the reverse path.
   const far = fromHex('01'.repeat(20))
   say({ kind: Kind.OFFER, from: far, token: new Uint8Array(16).fill(9) }, [far, fromHex('02'.repeat(20)), from])
   const answer = await control(Kind.ANSWER)

@@ -9,7 +9,7 @@ import { startNode, until } from './helpers.js'
 
 const id = first => { const bytes = new Uint8Array(20).fill(1); bytes[0] = first; return bytes }
 
-/** An overlay whose peer only notes what it is told to send and to dial; a dial goes on until it is ended. */
+/** Returns an overlay whose peer only notes what it is to send and to dial. A dial goes on until it is ended. */
 const setup = ({ self = id(0x80), links = [], record } = {}) => {
   const sent = []
   const dials = []
@@ -26,7 +26,7 @@ const setup = ({ self = id(0x80), links = [], record } = {}) => {
   return { overlay, sent, dials, self }
 }
 
-/** A peer with a key, and a record of an address at which nobody is. */
+/** Returns the id, the key and the record of a peer at an address that does not answer. */
 const stranger = async t => {
   const { peerId, components: { privateKey } } = await startNode(t)
   const multiaddrs = [multiaddr('/ip4/192.0.2.1/tcp/1/ws')]
@@ -102,10 +102,10 @@ test('an answer to an unproved question from afar has at most three times its by
         await overlay.onFind({ body, path, frame }, links[0], false)
         const { body: reply, route } = sent.pop()
         assert.deepEqual(reply.token, body.token)
-        // As the peer makes it of that: signed, with an Ed25519 key.
+        // The peer makes this of it: signed with an Ed25519 key.
         const bodyBytes = encodeBody({ ...reply, from: self, e2e: randomToken(), key: new Uint8Array(36) })
         const answer = encodeMessage({ hop: FULL_HOP, nonce: '9'.repeat(15), bodyBytes, route, sig: new Uint8Array(64), path: [self] })
-        // One that has no room for any id is sent all the same.
+        // An answer without room for an id is sent all the same.
         const least = flags === 0 ? 0 : 1
         const ids = reply.payload.length / 20
         assert.ok(ids === least || answer.length <= 3 * frame.length, `${answer.length} bytes to ${frame.length}, ${ids} ids`)

@@ -80,7 +80,7 @@ test('detours cost their budget and end with it', () => {
   assert.equal(router.receive(a, message({ to: 0x20, from: 0x10, hop: 0x27000300 })), 'no route')
 })
 
-test('what nobody may claim of budgets is cut', () => {
+test('larger budgets than a message begins with are cut down', () => {
   const [a, b] = [fakeLink(0x10), fakeLink(0x20)]
   const { router } = setup(0x80, [a, b])
   router.receive(a, message({ to: 0x20, from: 0x10, hop: 0xffff0307 }))
@@ -178,7 +178,7 @@ test('what is remembered has a bound, and the oldest goes first', () => {
   assert.deepEqual(['a', 'b', 'c', 'd', 'e'].map(key => memory.has(key)), [false, false, true, true, true])
 })
 
-test('nothing goes back, nor to who stands in the path', () => {
+test('nothing goes back, or to a peer that stands in the path', () => {
   const [a, b] = [fakeLink(0x21), fakeLink(0x22)]
   const { router } = setup(0x80, [a, b])
   assert.equal(router.receive(a, message({ to: 0x20, from: 0x99, path: [0x99, 0x22] })), 'no route')
@@ -231,7 +231,7 @@ test('an own message: 39 transmissions, path of itself', () => {
   assert.throws(() => router.originate({ nonce: '1', body, bodyBytes: new Uint8Array(262_000) }), /MaxFrame/)
 })
 
-/** A fresh receiver: how it takes one copy after the other. */
+/** Returns a function that gives copies to one receiver, and tells how each is taken. */
 const receiver = () => {
   const { router } = setup(0x80, [])
   return (nonce, how, { e2e, text, from = 0x10 } = {}) => {
@@ -279,7 +279,7 @@ test('a link proves each message of its peer, also two that are equal', () => {
   assert.equal(take('2', 'straight'), 'proved')
   assert.equal(take('2', 'straight'), 'again')
   assert.equal(take('2', 'unproved'), 'again')
-  // It came straight, so that the signature was not looked at.
+  // The ones before came straight, and their signatures were not looked at.
   assert.equal(take('3', 'signed'), 'proved')
 })
 
