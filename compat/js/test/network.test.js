@@ -61,7 +61,7 @@ test('it relays between two compiled peers, and shows in their path', async t =>
   const message = await until(() => h.messages()[0], 'the message')
   assert.equal(message.from, g.id)
   assert.equal(message.data, 'over')
-  // The command line does not tell the path; one of our kind at the other end does.
+  // The command line does not tell the path. A peer of our kind at the other end does.
   const a = await startPeer(t, { bootstrap: [j.addr] })
   await until(() => j.peer.peers.length === 3, 'the links')
   g.command({ send: { to: a.peer.idHex, data: 'and here' } })
@@ -84,8 +84,8 @@ test('it relays between two of its kind that cannot be dialled', async t => {
 
 test('a message crosses two compiled relays that it brought together', async t => {
   const [r, s] = [await startRelay(t, '0'), await startRelay(t, '0')]
-  // Each end has one link, which a network of this kind does not promise to find: a message
-  // goes to two peers at most that are no nearer.
+  // Each end has one link. Such a network does not promise to find it: a message goes to two peers at
+  // most that are no nearer.
   const a = await startPeer(t, { bootstrap: [r.addr], maxLinks: 1 })
   const b = await startPeer(t, { bootstrap: [s.addr], maxLinks: 1, privateKey: await keyNearer(s.id, r.id) })
   const j = await startPeer(t, { listen: [WS], bootstrap: [r.addr, s.addr] })
@@ -124,9 +124,12 @@ test('what a compiled peer signs is proved, what it does not sign is not', async
 test('connect by an offer: to a compiled relay, to one of its kind, and to one that cannot be dialled', async t => {
   const relay = await startRelay(t, '0')
   const far = await startRelay(t, '0', relay.addr)
+  // Offers go by the relay that knows the receiver. The other one, if it has links to some by then, may
+  // pass them to a leaf.
+  const key = () => keyNearer(relay.id, far.id)
   const a = await startPeer(t, { bootstrap: [relay.addr], links: 0 })
-  const b = await startPeer(t, { bootstrap: [relay.addr], links: 0, listen: [WS] })
-  const c = await startPeer(t, { bootstrap: [relay.addr], links: 0 })
+  const b = await startPeer(t, { bootstrap: [relay.addr], links: 0, listen: [WS], privateKey: await key() })
+  const c = await startPeer(t, { bootstrap: [relay.addr], links: 0, privateKey: await key() })
   await linkedTo(relay, a, b, c)
   await until(async () => (await far.peers()).length > 0)
   await a.peer.connect(far.id)
@@ -137,7 +140,7 @@ test('connect by an offer: to a compiled relay, to one of its kind, and to one t
   await b.peer.connect(c.peer.id)
   assert.ok(b.came.includes(c.peer.idHex))
   const none = await startRelay(t, 'none', relay.addr)
-  await until(async () => (await none.peers()).length > 0)
+  for (const one of [relay, far]) await until(async () => (await one.peers()).includes(none.id), 'both relays to know it')
   await b.peer.connect(none.id)
   assert.ok(b.came.includes(none.id))
   // Neither can be dialled.
