@@ -235,7 +235,9 @@ func (c *rtcConn) relink() {
 		c.end(err)
 		return
 	}
-	r.Serve(c.w.ctx, c.w.newLink(c, r, info, release)) // it logs why the link ended
+	l := c.w.newLink(c, r, info, release)
+	l.unproved.Store(true)
+	r.Serve(c.w.ctx, l) // it logs why the link ended
 }
 
 func (c *rtcConn) why() error {

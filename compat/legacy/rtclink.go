@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/datachannel"
@@ -45,6 +47,8 @@ type rtcLink struct {
 	raw     datachannel.ReadWriteCloserDeadliner
 
 	small []byte // owned by the reader
+
+	unproved atomic.Bool // it is not the first link of its connection, and brought no message yet
 
 	gone chan struct{} // closed when the link is cut
 	left bool          // Close was called; guarded by conn.mu
@@ -124,7 +128,7 @@ func (l *rtcLink) ReadFrame() (*wire.Frame, error) {
 		return l.ended()
 	}
 	defer l.endRead()
-	n, _, err := l.raw.ReadDataChannel(l.small)
+	n, err := l.receive(l.small)
 	if err == nil {
 		b := l.w.texts.get()
 		defer l.w.texts.put(b)
@@ -139,7 +143,7 @@ func (l *rtcLink) ReadFrame() (*wire.Frame, error) {
 		if size = min(size, MaxWebRTC); cap(b.text) < size {
 			b.text = make([]byte, size)
 		}
-		n, _, err = l.raw.ReadDataChannel(b.text[:size])
+		n, err = l.receive(b.text[:size])
 		switch {
 		case err == nil:
 			return l.frame(b.text[:n], b)
@@ -149,6 +153,34 @@ func (l *rtcLink) ReadFrame() (*wire.Frame, error) {
 			return nil, fmt.Errorf("read from %s: a message of more than %d bytes", l.info.Addr, MaxWebRTC)
 		}
 	}
+}
+
+// receive reads one message. The deadline that ended the link before can come late, and is
+// none of this link's.
+func (l *rtcLink) receive(b []byte) (n int, err error) {
+	for {
+		n, _, err = l.raw.ReadDataChannel(b)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !l.clearDeadline() {
+			break
+		}
+	}
+	if err == nil {
+		l.unproved.Store(false)
+	}
+	return n, err
+}
+
+// clearDeadline takes a deadline back that neither the link nor its connection has set.
+func (l *rtcLink) clearDeadline() bool {
+	l.conn.mu.Lock()
+	defer l.conn.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn.err != nil || l.why != nil {
+		return false
+	}
+	l.raw.SetReadDeadline(time.Time{})
+	return true
 }
 
 // beginRead reports whether a message may be read.
@@ -209,6 +241,10 @@ func (l *rtcLink) WriteFrame(f *wire.Frame) error {
 		}
 		return nil
 	case wire.FrameBye:
+		if f.Bye == wire.ByeSilent && l.unproved.Load() {
+			l.cut(errSilent) // its peer, which has just come back, may only be slow
+			return nil
+		}
 		return l.writeBye(f.Bye)
 	default:
 		return unencodable("a " + f.Type.String() + " has no legacy form")
