@@ -107,6 +107,8 @@ type hopQuery struct {
 //  4. the neighbour that brought messages from the receiver
 //  5. the nearest link as a detour, if the message has detours left
 //
+// A leaf is only chosen as the receiver, or if no relay is left.
+//
 // There are three exceptions. A leaf sends its own message to the nearest relay before
 // rule 4. If the previous peer or the nearest one is a legacy peer, rule 5 is the two nearest
 // links, as legacy peers do it. Most legacy peers have no other link, so a message that goes
@@ -151,9 +153,9 @@ func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 		c.beside(&ch, to, takes)
 		return ch
 	}
+	relays := func(l *link) bool { return l.Role != wire.RoleLeaf && takes(l) }
 	if c.cfg.Role == wire.RoleLeaf && prev == nil {
-		relay := func(l *link) bool { return l.Role != wire.RoleLeaf && takes(l) }
-		if near := c.table.closest(to, 1, relay); len(near) > 0 {
+		if near := c.table.closest(to, 1, relays); len(near) > 0 {
 			ch.first = near[0]
 			return ch
 		}
@@ -164,8 +166,13 @@ func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
 			return ch
 		}
 	}
-	near := c.table.closest(to, 2, takes)
+	near := c.table.closest(to, 2, relays)
 	if len(near) == 0 {
+		// A leaf drops a message that is not for it. If there is no relay, one that is nearer
+		// may still know more than this version does.
+		if near = c.table.closest(to, 1, takes); len(near) > 0 && to.Closer(near[0].ID, c.self) {
+			ch.first = near[0]
+		}
 		return ch
 	}
 	ch.far = true
@@ -218,22 +225,20 @@ func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 
 // closer returns the best link that is strictly nearer to the target than this peer. If that
 // is a legacy peer, it also returns a second link: no peer beyond it takes custody, so one
-// copy is not enough. Relays go before leaves. Native links go before legacy ones, unless
-// the legacy one is more than maxLegacyBits nearer.
+// copy is not enough. It returns no leaf, which would drop the message. Native links go before
+// legacy ones, unless the legacy one is more than maxLegacyBits nearer.
 func (c *Core) closer(to wire.ID, takes func(*link) bool) (first, second *link) {
-	const native, legacy, leaf, kinds = 0, 1, 2, 3
+	const native, legacy, kinds = 0, 1, 2
 	var best [kinds][2]*link // the two nearest of each kind
 	c.table.nearest(to, func(l *link) bool {
 		if !to.Closer(l.ID, c.self) {
 			return false
 		}
-		if !takes(l) {
+		if l.Role == wire.RoleLeaf || !takes(l) {
 			return true
 		}
 		k := native
-		if l.Role == wire.RoleLeaf {
-			k = leaf
-		} else if !l.extended {
+		if !l.extended {
 			k = legacy
 		}
 		if best[k][0] == nil {
@@ -249,13 +254,10 @@ func (c *Core) closer(to wire.ID, takes func(*link) bool) (first, second *link) 
 			first = l
 		}
 	}
-	if first == nil {
-		first = best[leaf][0]
-	}
 	if first == nil || first.extended {
 		return first, nil
 	}
-	for _, l := range []*link{best[native][0], best[legacy][0], best[legacy][1], best[leaf][0]} {
+	for _, l := range []*link{best[native][0], best[legacy][0], best[legacy][1]} {
 		if l != nil && l != first {
 			return first, l
 		}

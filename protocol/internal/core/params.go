@@ -58,7 +58,7 @@ const (
 	maxQueries    = 64      // searches in flight
 	maxSearches   = 32      // searches in flight for the application
 	maxAsked      = 1 << 14 // linked peers with a question in flight: that many may join at once
-	answerIDs     = 11      // size of a foundPeers without its ids, in ids
+	answerIDs     = 12      // size of a foundPeers without its ids, in ids
 	findsPerTick  = 3       // buckets asked for in one tick
 	prunesPerTick = 2       // links pruned in one tick
 
