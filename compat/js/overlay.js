@@ -162,7 +162,7 @@ export class Overlay {
   }
 
   onFound ({ body: { from, token, key: signer, payload } }, proved) {
-    // A legacy peer cannot prove its answer. For reach() it counts all the same.
+    // A legacy peer cannot prove its answer. For reach() it still counts.
     const reached = proved || signer === undefined ? this.#reaching.get(toHex(from)) : undefined
     for (const answered of reached ?? []) answered(true)
     const byToken = token === undefined ? undefined : toHex(token)

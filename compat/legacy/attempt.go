@@ -60,7 +60,7 @@ type attempt struct {
 }
 
 // errYield ends an attempt of this peer in favour of one of the other peer.
-var errYield = errors.New("the peer's offer goes before")
+var errYield = errors.New("the peer's offer takes precedence")
 
 // begin makes a new attempt, in place of an older one with the same peer. w.mu is held.
 func (w *WebRTC) begin(ctx context.Context, r *protocol.Router, id protocol.ID, initiator bool) (*attempt, context.Context) {
