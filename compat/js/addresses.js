@@ -1,4 +1,4 @@
-// The rules for dialling the addresses of strangers.
+// Which addresses of a stranger may be dialled.
 
 const HOSTS = new Set(['ip4', 'ip6', 'dns', 'dns4', 'dns6', 'dnsaddr'])
 
@@ -13,7 +13,7 @@ const ip4Range = text => {
   return a === 0 || a >= 224 ? 'never' : 'public'
 }
 
-/** Returns the eight groups of an IPv6 address. An IPv4 tail makes two. */
+/** Returns the eight groups of an IPv6 address. An IPv4 tail counts as two. */
 const ip6Groups = text => {
   const plain = text.split('%')[0].replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
     `${(a * 256 + +b).toString(16)}:${(c * 256 + +d).toString(16)}`)
@@ -41,24 +41,24 @@ const hostOf = address => {
   return HOSTS.has(name) ? { name, value } : undefined
 }
 
-/** Returns the range of an IP address: 'public', a private range, or 'never'. For a name it is undefined. */
+/** Returns the range of an address that names an IP: 'public', a private range, 'never'. Undefined for names. */
 export const rangeOf = address => {
   const host = hostOf(address)
   return host?.name === 'ip4' ? ip4Range(host.value) : host?.name === 'ip6' ? ip6Range(host.value) : undefined
 }
 
-/** Resolves a name with Node's resolver, hidden from bundlers. A browser has none: undefined. */
+/** Resolves a name by Node's resolver, which no bundler sees. Returns undefined in browsers, which have none. */
 const nodeLookup = async name => {
   const dns = globalThis.process?.getBuiltinModule?.('node:dns/promises')
   return dns && (await dns.lookup(name, { all: true })).map(({ address }) => address)
 }
 
 /**
- * Resolves to whether a stranger's address may be dialled: it is public, or in a range in which
- * this peer itself listens or has a bootstrap.
+ * Returns whether a stranger's address may be dialled: it is public, or in a range in which this peer
+ * itself listens or has a bootstrap.
  *
  * @param {import('@multiformats/multiaddr').Multiaddr} address
- * @param {Set<string>} ranges the ranges of this peer
+ * @param {Set<string>} ranges those of this peer
  * @param {(name: string) => Promise<string[] | undefined>} [lookup]
  */
 export const mayDial = async (address, ranges, lookup = nodeLookup) => {
@@ -69,8 +69,8 @@ export const mayDial = async (address, ranges, lookup = nodeLookup) => {
   const host = hostOf(address)
   if (host === undefined || host.name === 'dnsaddr') return false
   const found = await lookup(host.value).catch(() => [])
-  // Without a resolver, only TLS can show that a name belongs to its host: a private host has
-  // no certificate for a stranger's name.
+  // Without a resolver, only TLS shows that the host is the name's: a private host has no certificate
+  // for a stranger's name.
   if (found === undefined) return address.getComponents().some(({ name }) => name === 'tls' || name === 'wss')
   return found.length > 0 && found.every(ip => allowed(ipRange(ip)))
 }
@@ -85,12 +85,12 @@ const hostRange = hostname => {
 }
 
 /**
- * Returns whether a page may dial an address: a public one, one in the page's own range, or one in
- * a range of the application's bootstraps. From https: it must use TLS where browsers require it.
+ * Returns whether a page may dial an address: a public one, or one in its own range or in a range that
+ * its application named. It must be over TLS where browsers want that.
  *
  * @param {import('@multiformats/multiaddr').Multiaddr} address
  * @param {{ protocol: string, hostname: string }} page
- * @param {Set<string>} ranges the ranges of the application's bootstraps
+ * @param {Set<string>} ranges those that the application named
  */
 export const pageMayDial = (address, page, ranges) => {
   const host = hostOf(address)

@@ -1,4 +1,4 @@
-/** The part of an EventEmitter that a peer needs, also for browsers. */
+/** The part of an EventEmitter that is needed here, for browsers too. */
 export class Emitter {
   #listeners = new Map()
 
@@ -29,7 +29,7 @@ export class Emitter {
       try {
         listener.apply(this, args)
       } catch (err) {
-        // An exception in a listener must not stop the network, and must not be hidden.
+        // A mistake of the application must not stop the network's work, and must not be hidden.
         queueMicrotask(() => { throw err })
       }
     }

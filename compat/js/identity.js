@@ -8,7 +8,7 @@ const BODY_PREFIX = encodeText('peer-relay/1 body\0')
 const MAX_RECORD = 2_048
 const MAX_ADDRESSES = 16
 
-/** Resolves to the 20-byte id of a libp2p peer: the first bytes of the SHA-256 of its binary peer id. */
+/** Returns the id of a libp2p peer: the first 20 bytes of the SHA-256 of its peer id's bytes. */
 export const idOf = async peerIdBytes =>
   new Uint8Array(await crypto.subtle.digest('SHA-256', peerIdBytes)).subarray(0, 20)
 
@@ -18,7 +18,7 @@ export const publicKeyBytes = privateKey => publicKeyToProtobuf(privateKey.publi
 
 export const signBody = async (privateKey, bodyBytes) => privateKey.sign(concatBytes([BODY_PREFIX, bodyBytes]))
 
-/** Resolves to whether a message's signature proves that it is from `from`. */
+/** Returns whether a message's signature proves that it is from `from`. */
 export const verifyMessage = async ({ body: { key, from }, bodyBytes, sig }) => {
   if (key === undefined || sig === undefined) return false
   try {
@@ -31,7 +31,7 @@ export const verifyMessage = async ({ body: { key, from }, bodyBytes, sig }) => 
   }
 }
 
-/** Resolves to the signed record of a peer's own addresses, or undefined if it has none or no key. */
+/** Returns the signed record of a peer's own addresses. Undefined if it cannot be dialled. */
 export const sealRecord = async ({ peerId, privateKey, multiaddrs }) => {
   if (privateKey === undefined || multiaddrs.length === 0) return undefined
   const record = new PeerRecord({ peerId, multiaddrs: multiaddrs.slice(0, MAX_ADDRESSES) })
@@ -39,7 +39,7 @@ export const sealRecord = async ({ peerId, privateKey, multiaddrs }) => {
   return bytes.length <= MAX_RECORD ? bytes : undefined
 }
 
-/** Resolves to the peer id and addresses in a signed record, or undefined if it is not from `from`. */
+/** Returns the peer id and the addresses in a signed record. Undefined if it is not `from`'s. */
 export const openRecord = async (bytes, from) => {
   try {
     const envelope = await RecordEnvelope.openAndCertify(bytes, PeerRecord.DOMAIN)

@@ -23,21 +23,21 @@ const RETRY_MAX = 60_000
 const RETRY_JOINED = 5_000
 const CONNECT_TIMEOUT = 20_000
 const REACH_TIMEOUT = 10_000
-// The bytes of messages that wait for their proof. One link may have a quarter of them.
+// Bytes of the messages that wait to be proved. One link may bring a quarter of them.
 const WAITING_BYTES = 16 * 1024 * 1024
 const WAITING_SHARE = 4
-// The bytes of a waiting message beside its frame.
+// Bytes that a waiting message takes beside its frame.
 const WAITING_OVERHEAD = 512
 
 /**
- * A peer with a 160-bit id. It sends messages to any id over a network of direct links.
+ * A peer with a 160-bit id that sends messages to any id over a network of direct links.
  *
- * Its events, for `on(event, listener)`:
+ * Events, by `on(event, listener)`:
  * - `message(data, from, { proved, path })`: a message for this peer. `data` is a JSON value, a
- *   Uint8Array or undefined. `from` are the 20 bytes of the sender's id. `proved` is true if the
- *   sender is proved. `path` has the ids of the sender and the relays.
+ *   Uint8Array or undefined. `from` is the sender's id, 20 bytes. `proved` is true if the message
+ *   is known to be the sender's. `path` is the ids of the sender and of the relays.
  * - `peer(id)`: a direct link to a peer is up.
- * - `disconnect(id)`: the last link to a peer has ended.
+ * - `disconnect(id)`: the last link to a peer is gone.
  */
 export class PeerRelay extends Emitter {
   #libp2p
@@ -63,21 +63,20 @@ export class PeerRelay extends Emitter {
   #ended
 
   /**
-   * Makes a peer, and its libp2p node unless there is one already.
+   * Makes a peer, and the libp2p node under it if none is given.
    *
    * @param {object} [options]
-   * @param {import('@libp2p/interface').Libp2p} [options.libp2p] a started node with identify, which
+   * @param {import('@libp2p/interface').Libp2p} [options.libp2p] a started node, with identify, which
    *   the caller stops; by default a new one, which `destroy` stops
-   * @param {string[]} [options.listen] multiaddrs at which a new node listens; a page cannot listen
-   * @param {string[]} [options.bootstrap] multiaddrs, each ending in /p2p/…, of peers of the network
-   *   to join
-   * @param {import('@libp2p/interface').PrivateKey} [options.privateKey] the node's key, for
-   *   signing; by default the key in the node
-   * @param {boolean} [options.sign] whether to sign the application's messages as well
-   * @param {'peer' | 'leaf' | 'server'} [options.role] a leaf forwards no messages; by default a peer
-   *   that cannot be dialled is a leaf
-   * @param {number} [options.links] the number of links to relays to look for
-   * @param {number} [options.maxLinks] the number of links from which on offers are refused
+   * @param {string[]} [options.listen] multiaddrs for a new node to listen on; pages can not
+   * @param {string[]} [options.bootstrap] multiaddrs, each ending in /p2p/…, of peers to join by
+   * @param {import('@libp2p/interface').PrivateKey} [options.privateKey] the node's key, to sign
+   *   with; by default the one that the node has
+   * @param {boolean} [options.sign] sign the application's messages as well
+   * @param {'peer' | 'leaf' | 'server'} [options.role] a leaf does not relay; by default, a peer that
+   *   cannot be dialled is one
+   * @param {number} [options.links] how many links to relays to look for
+   * @param {number} [options.maxLinks] how many links to have before offers are refused
    * @param {(name: string) => Promise<string[] | undefined>} [options.lookup] resolves the names
    *   in strangers' addresses
    * @returns {Promise<PeerRelay>}
@@ -109,7 +108,7 @@ export class PeerRelay extends Emitter {
     this.#idHex = toHex(id)
     this.#privateKey = privateKey ?? libp2p.components?.privateKey
     this.#signs = sign
-    if (sign && this.#privateKey === undefined) throw new TypeError('want privateKey for signing')
+    if (sign && this.#privateKey === undefined) throw new TypeError('want privateKey to sign with')
     const ours = role === undefined
       ? (libp2p.getMultiaddrs().length > 0 ? Role.PEER : Role.LEAF)
       : { peer: Role.PEER, leaf: Role.LEAF, server: Role.SERVER }[role]
@@ -144,23 +143,23 @@ export class PeerRelay extends Emitter {
     return this.#router.nearest(this.#id).map(link => link.id.slice())
   }
 
-  /** @returns {string[]} multiaddrs at which this peer can be dialled */
+  /** @returns {string[]} multiaddrs by which this peer can be dialled */
   get addrs () {
     return this.#libp2p.getMultiaddrs().map(String)
   }
 
-  /** @returns {Record<string, number>} the number of dropped messages, by reason */
+  /** @returns {Record<string, number>} how many messages were dropped, by reason */
   get drops () {
     return { ...this.#router.drops }
   }
 
   /**
-   * Sends a value to a peer: a Uint8Array as bytes, undefined as no value, other values as JSON.
+   * Sends a value to a peer: a Uint8Array as bytes, undefined as no value, any other value as JSON.
    * Delivery is best effort.
    *
    * @param {Uint8Array | string} id
    * @param {unknown} [data]
-   * @returns {Promise<boolean>} whether a link accepted the message
+   * @returns {Promise<boolean>} whether a link took the message
    */
   async send (id, data) {
     const to = asId(id)
@@ -169,7 +168,7 @@ export class PeerRelay extends Emitter {
   }
 
   /**
-   * Asks a peer, at any distance, whether it is there. Peers of every kind answer.
+   * Asks a peer, linked or not, whether it is there. Peers of every kind answer.
    *
    * @param {Uint8Array | string} id
    * @param {{ timeout?: number }} [options] in milliseconds
@@ -191,12 +190,12 @@ export class PeerRelay extends Emitter {
     if (this.#destroyed) throw new Error('the peer is destroyed')
     if (typeof id === 'string' && id.startsWith('/')) return this.#dial([multiaddr(id)], timeout)
     const wanted = asId(id)
-    if (equalBytes(wanted, this.#id)) throw new TypeError('a peer cannot link to itself')
+    if (equalBytes(wanted, this.#id)) throw new TypeError('a peer has no link with itself')
     return this.#overlay.connect(wanted, timeout)
   }
 
   /**
-   * Ends the direct link to a peer, and seeks none for some time.
+   * Ends the direct link to a peer, and does not seek one for a minute.
    *
    * @param {Uint8Array | string} id
    */
@@ -206,7 +205,7 @@ export class PeerRelay extends Emitter {
     this.#router.links.get(idHex)?.end(Bye.UNWANTED)
   }
 
-  /** Ends all links, and stops the libp2p node if it is the peer's own. */
+  /** Ends all links, and the libp2p node if it is the peer's own. */
   destroy () {
     return this.#ended ??= this.#end()
   }
@@ -226,7 +225,7 @@ export class PeerRelay extends Emitter {
 
   // --- links ---------------------------------------------------------------
 
-  /** The links that are not closed yet, and the functions that wait for their end. */
+  /** The links that are not closed yet, and what is called when one is. */
   #links = new Set()
   #closers = new Map()
 
@@ -274,7 +273,7 @@ export class PeerRelay extends Emitter {
     await this.#open(connection)
   }
 
-  /** Opens a link over a connection, unless its peer has a link or gets one. */
+  /** Opens a link over a connection, unless its peer has one or is about to have one. */
   async #open (connection) {
     const peer = connection.remotePeer.toString()
     if (this.#destroyed || connection.status !== 'open' || connection.remotePeer.equals(this.#libp2p.peerId)) return
@@ -292,7 +291,7 @@ export class PeerRelay extends Emitter {
     const peerId = peerIdBytes(connection.remotePeer)
     const id = await idOf(peerId)
     if (this.#destroyed || equalBytes(id, this.#id)) {
-      stream.abort(new Error('this link is not wanted'))
+      stream.abort(new Error('no link is wanted'))
       return
     }
     const link = new Link({
@@ -327,7 +326,7 @@ export class PeerRelay extends Emitter {
     const old = links.get(idHex)
     if (old !== undefined && !goesFirst(link, old)) {
       link.end(Bye.DUPLICATE)
-      // The old link may be dead unnoticed, and the new one right.
+      // The old link may be dead unnoticed, and the new one would be right.
       old.ping()
       return
     }
@@ -344,7 +343,7 @@ export class PeerRelay extends Emitter {
     if (byeReason === Bye.UNWANTED || byeReason === Bye.PROTOCOL || byeReason > Bye.SILENT) this.#overlay.avoid(idHex)
     if (this.#router.links.get(idHex) !== link) return
     this.#router.links.delete(idHex)
-    // The other end of a better link may have it before this end does.
+    // The other end may hear before this one that a better link is up.
     if (this.#isPending(idHex)) this.#held.add(idHex)
     else this.emit('disconnect', link.id.slice())
   }
@@ -388,8 +387,8 @@ export class PeerRelay extends Emitter {
   }
 
   /**
-   * Accepts a message for this peer, or returns the reason why not. Checking a proof takes a while.
-   * The messages of one link wait for each other, but not for those of other links.
+   * Takes a message for this peer, or returns the reason why not. A proof takes a while. The messages
+   * of one link wait for each other, and not for those of other links.
    */
   #take (message, link) {
     const size = message.frame.length + WAITING_OVERHEAD
@@ -398,7 +397,7 @@ export class PeerRelay extends Emitter {
     link.waiting += size
     link.taken = link.taken
       .then(() => this.#dispatch(message, link))
-      .catch(() => this.#router.drop('senseless'))
+      .catch(() => this.#router.drop('malformed'))
       .finally(() => {
         this.#waiting -= size
         link.waiting -= size
@@ -428,7 +427,7 @@ export class PeerRelay extends Emitter {
       case Kind.USER:
         this.#emitMessage(message, proved)
         break
-      // A slow task, such as a dial, must not delay later messages.
+      // A task that takes a while, such as a dial, must not delay the messages after it.
       case Kind.FIND:
         this.#aside(this.#overlay.onFind(message, link, proved))
         break
@@ -447,7 +446,7 @@ export class PeerRelay extends Emitter {
   }
 
   #aside (promise) {
-    promise.catch(() => this.#router.drop('senseless'))
+    promise.catch(() => this.#router.drop('malformed'))
   }
 
   #emitMessage ({ body, path }, proved) {
@@ -459,7 +458,7 @@ export class PeerRelay extends Emitter {
   async #record () {
     const all = this.#libp2p.getMultiaddrs()
     const open = all.filter(address => rangeOf(address) === 'public' || rangeOf(address) === undefined)
-    // Private addresses are for a network without others.
+    // Private addresses are of use only in a network that has no others.
     const multiaddrs = open.length > 0 ? open : all
     const text = multiaddrs.join()
     if (this.#recordCache?.text !== text) {
@@ -492,7 +491,7 @@ const encodeValue = data => {
     return { form: Form.RAW, payload: new Uint8Array(data) }
   }
   const text = JSON.stringify(data)
-  if (text === undefined) throw new TypeError('the data is not a JSON value')
+  if (text === undefined) throw new TypeError('the data is no JSON value')
   const payload = encodeText(text)
   if (payload.length > MAX_TEXT) throw new RangeError(`the JSON text has ${payload.length} bytes, more than MaxText (${MAX_TEXT})`)
   return { form: Form.JSON, payload }

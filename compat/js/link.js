@@ -1,4 +1,4 @@
-// A link on a stream of /peer-relay/1: HELLO, the queue, liveness and the end.
+// One stream of /peer-relay/1: HELLO, the queue, liveness and the end.
 
 import {
   Bye, FrameSplitter, MalformedError, MAX_FRAME, Role,
@@ -15,29 +15,29 @@ export const TIMES = Object.freeze({
 })
 
 const MAX_OFFENCES = 16
-// Every message of the overlay fits into this size.
+// Not every message of the overlay fits into less.
 const LEAST_MAX_FRAME = 8_192
 const QUEUE_BYTES = 4 * 1024 * 1024
 const QUEUE_FRAMES = 8_192
-// PONG and BYE have more room than messages, but not without limit.
+// Places for PONG and BYE in a queue that is full of messages.
 const QUEUE_SPARE = 64
-// The number of the peer's questions that are answered at once, and per second after that. Each
-// answer costs a signature.
+// Questions of the peer that are answered at once, and per second after that: each answer costs a
+// signature.
 const ASK_BURST = 64
 const ASK_RATE = 32
 
 const random64 = () => crypto.getRandomValues(new BigUint64Array(1))[0]
 
 /**
- * Returns whether link `a` goes before link `b` by the rule of exactly one native link between two
- * peers. Both ends get the same answer. `b` is the older link.
+ * Returns whether `a` goes before `b`, of two native links to one peer of which `b` is the older one.
+ * This is the rule of exactly one link: both ends come to the same answer.
  */
 export const goesFirst = (a, b) =>
   compareBytes(a.opener, b.opener) < 0 ||
   (compareBytes(a.opener, b.opener) === 0 && a.linkValue < b.linkValue)
 
 export class Link {
-  /** 'hello' until the other HELLO was read, then 'up', 'ending' (nothing more is sent) and 'closed'. */
+  /** 'hello' until the other's HELLO was read, then 'up', 'ending' (no more is sent) and 'closed'. */
   state = 'hello'
   role = Role.PEER
   features = new Set()
@@ -68,9 +68,9 @@ export class Link {
   /**
    * @param {object} init
    * @param {import('@libp2p/interface').Stream} init.stream
-   * @param {Uint8Array} init.id the other peer's id; `peerId` is its binary libp2p peer id
+   * @param {Uint8Array} init.id the other peer's id; `peerId` is the bytes of its libp2p peer id
    * @param {boolean} init.opened whether this side opened the stream
-   * @param {{ role, agent, features }} init.hello the content of our HELLO
+   * @param {{ role, agent, features }} init.hello what this side says in its HELLO
    * @param {{ up, message, down, closed, drop }} init.handlers
    */
   constructor ({ stream, id, idHex, peerId, selfPeerId, opened, webRTC = false, hello, handlers, times = TIMES }) {
@@ -83,7 +83,7 @@ export class Link {
     this.#ours = { ...hello, link: hello.link ?? random64() }
   }
 
-  /** Sends HELLO. It is separate from the constructor, since the link of a closed stream ends at once. */
+  /** Sends the HELLO. The constructor does not: a stream that is gone already ends the link at once. */
   start () {
     const stream = this.#stream
     stream.addEventListener('message', this.#onData)
@@ -99,7 +99,7 @@ export class Link {
     return this.state === 'up'
   }
 
-  /** The value that orders the links of one opener, from the opener's HELLO. */
+  /** The value in the opener's HELLO, which orders the links of one opener. */
   get linkValue () {
     return this.opened ? this.#ours.link : this.#theirs.link
   }
@@ -108,7 +108,7 @@ export class Link {
    * Queues a message.
    *
    * @param {Uint8Array} frame
-   * @returns {boolean} false if this link cannot take it: full, ending, or the frame is too large
+   * @returns {boolean} false if this link cannot take it: it is full or ending, or the frame is too large
    */
   send (frame) {
     if (this.state !== 'up' || !this.fits(frame.length)) return false
@@ -117,12 +117,12 @@ export class Link {
     return true
   }
 
-  /** Returns whether the other side accepts frames of that size. */
+  /** Returns whether the other side takes frames of that size. */
   fits (size) {
     return size <= this.maxFrame
   }
 
-  /** Sends a PING, unless one is pending. The link ends if nothing arrives in time. */
+  /** Asks whether the peer still lives. The link ends if nothing comes. */
   ping () {
     if (this.state !== 'up' || this.#pinged) return
     this.#pinged = true
@@ -132,8 +132,8 @@ export class Link {
   }
 
   /**
-   * Returns whether one more question from this link may be answered. The last half of the burst is
-   * reserved for questions of a proved origin, so that a flood of forged ones does not use it up.
+   * Returns whether one more question that came over this link may be answered. The last half of the
+   * burst is kept for questions of a proved origin, so that a flood of forged ones leaves them some.
    */
   ask (proved) {
     const now = Date.now()
@@ -147,7 +147,7 @@ export class Link {
   /** Ends the link: sends what is queued, then BYE. */
   end (reason = Bye.NORMAL) {
     if (this.state === 'hello') {
-      // Before the other HELLO was read, only HELLO may be sent, so there is no BYE.
+      // Only the HELLO may be sent before the other side's was read, so no BYE is.
       this.#reset(new Error('the link is not wanted'))
     } else if (this.state === 'up') {
       this.#leave('ending', reason)
@@ -157,7 +157,7 @@ export class Link {
 
   #sayBye (reason) {
     this.#byeQueued = true
-    // This bounds the writing: a peer that reads nothing must not delay the end.
+    // A peer that does not read must not keep the link.
     const { bye, drain } = this.#times
     this.#byeTimer = setTimeout(() => this.#reset(new Error('the queue was not read in time')), reason === Bye.SHUTDOWN ? bye : drain)
     this.#enqueue(encodeBye(reason))
@@ -188,7 +188,7 @@ export class Link {
       return
     }
     if (this.state === 'hello') {
-      if (frame.type !== 'hello') throw new MalformedError('the first frame is not a HELLO')
+      if (frame.type !== 'hello') throw new MalformedError('the first frame is no HELLO')
       this.#onHello(frame.hello)
       return
     }
@@ -244,7 +244,7 @@ export class Link {
     }
   }
 
-  /** Handles the end of the other side's direction, or of the stream. */
+  /** The other side has ended its direction, or the stream is gone. */
   #onEnd = () => {
     if (this.state === 'hello' || this.state === 'up') {
       this.#reset(new Error('the stream ended without a BYE'))
@@ -288,7 +288,7 @@ export class Link {
     }
   }
 
-  /** Sets the one timer: for a silence after which PING is sent, or for the answer to PING. */
+  /** Sets the one timer, for a silence after which to send a PING and for a PING without an answer. */
   #watch () {
     clearTimeout(this.#timer)
     if (this.state !== 'up') return
@@ -305,7 +305,7 @@ export class Link {
     }
   }
 
-  /** Stops sending messages. `reason` is for our BYE; `byeReason` is that of the peer's. */
+  /** Ends the sending of messages. `reason` is this side's; the other side's is `byeReason`. */
   #leave (state, reason) {
     const wasUp = this.state === 'up'
     clearTimeout(this.#timer)

@@ -1,7 +1,7 @@
-// Replaces @multiformats/dns in pages, where that package would ask third parties over HTTPS.
+// Replaces @multiformats/dns in pages, where that package asks strangers over HTTPS.
 
 export const RecordType = {}
 
 export const dns = () => {
-  throw new Error('a page cannot resolve names')
+  throw new Error('a page resolves no names')
 }

@@ -1,4 +1,4 @@
-// The libp2p node of a peer that gets none from the application, in Node and in pages.
+// The libp2p node of a peer that brings none, in Node and in pages.
 
 import { noise } from '@libp2p/noise'
 import { yamux } from '@libp2p/yamux'
@@ -12,11 +12,11 @@ import { pageMayDial, rangeOf } from './addresses.js'
  * Makes and starts a libp2p node that a peer can use.
  *
  * @param {object} [options]
- * @param {string[]} [options.listen] multiaddrs to listen on; a page cannot listen
- * @param {import('@multiformats/multiaddr').Multiaddr[]} [options.bootstrap] the application's
- *   bootstraps; a page may dial their private ranges
+ * @param {string[]} [options.listen] multiaddrs to listen on; a page can listen on none
+ * @param {import('@multiformats/multiaddr').Multiaddr[]} [options.bootstrap] where the application
+ *   sends it, so that their ranges may be dialled
  * @param {import('@libp2p/interface').PrivateKey} [options.privateKey]
- * @param {{ protocol: string, hostname: string }} [options.page] the location of the page
+ * @param {{ protocol: string, hostname: string }} [options.page] where the page is from
  * @returns {Promise<import('@libp2p/interface').Libp2p>}
  */
 export const createNode = ({ listen = [], bootstrap = [], privateKey, page = globalThis.document?.location } = {}) => {
@@ -26,15 +26,14 @@ export const createNode = ({ listen = [], bootstrap = [], privateKey, page = glo
     addresses: { listen },
     transports: [
       webSockets(),
-      // A peer that can be dialled in this way has a public address, so no STUN server is
-      // needed.
+      // A peer that is dialled in this way has a public address: no STUN server needs to learn of it.
       webRTCDirect({ rtcConfiguration: { iceServers: [] } })
     ],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
-    // The default in pages refuses every private address and every ws://.
+    // By default, pages refuse every private address and every ws://.
     connectionGater: { denyDialMultiaddr: address => page !== undefined && !pageMayDial(address, page, ranges) },
-    // To resolve a /dnsaddr, a page would ask a third party's DNS over HTTPS.
+    // A page would ask a stranger's DNS over HTTPS for a /dnsaddr.
     connectionManager: { resolvers: {} },
     services: { identify: identify() }
   })

@@ -1,4 +1,4 @@
-// The overlay of a peer: how it finds other peers with findPeers, foundPeers, offers and answers.
+// How a peer finds others: findPeers, foundPeers, offers and answers.
 
 import { multiaddr } from '@multiformats/multiaddr'
 import { openRecord } from './identity.js'
@@ -19,22 +19,22 @@ const MAX_CANDIDATES = 64
 const CANDIDATE_AGE = 120_000
 const OFFERS_AT_ONCE = 3
 const DIALS_AT_ONCE = 3
-// The bytes of a foundPeers that carries key, token and signature, without its ids.
+// Bytes around the ids of a foundPeers that has a token and is signed with an Ed25519 key.
 const FOUND_OVERHEAD = 240
 
 export class Overlay {
   #peer
   #wanted
   #maxLinks
-  /** The questions by the id that was asked, and the searches by their token. */
+  /** Open questions, by the id that was asked, and searches, by their token. */
   #questions = new Map()
   #candidates = new Map()
   #offers = new Map()
   #refused = new Map()
   #waiting = new Map()
-  /** The calls of reach() that wait for an answer, by the peer's id. */
+  /** Functions to call with the next message of a peer, by its id. */
   #reaching = new Map()
-  /** The peers being dialled: those that accepted our offers, and those whose offers we accepted. */
+  /** The ids of peers that are being dialled: of those that took our offers, and of those whose offers we took. */
   #dials = new Set()
   #dialsOffered = new Set()
   #lookup
@@ -42,8 +42,8 @@ export class Overlay {
   #searched = Date.now()
 
   /**
-   * @param {object} peer the parts of the peer that the overlay needs: id, idHex, router,
-   *   originate, dial, record, ranges
+   * @param {object} peer what the overlay needs of its peer: id, idHex, router, originate, dial,
+   *   record, ranges
    */
   constructor (peer, { wantedLinks = 3, maxLinks = 64, lookup, searchEvery = SEARCH_EVERY } = {}) {
     this.#peer = peer
@@ -66,7 +66,7 @@ export class Overlay {
     await this.#peer.originate({ to: target, kind: Kind.FIND, form: Form.RAW, flags: Flag.CLOSEST, token, payload: target })
   }
 
-  /** Forgets expired entries, and looks for links if there are too few. */
+  /** Forgets what has expired, and looks for links if there are too few. */
   tick () {
     const now = Date.now()
     for (const map of [this.#questions, this.#offers, this.#refused, this.#candidates]) {
@@ -79,14 +79,14 @@ export class Overlay {
     }
   }
 
-  /** Returns whether this peer has a relay, but too few of them. */
+  /** Returns whether there are too few links, and a relay to ask for more. */
   #lacksLinks () {
     const { router, id } = this.#peer
     const relays = router.nearest(id, link => link.role !== Role.LEAF).length
     return relays > 0 && relays < this.#wanted && router.links.size < this.#maxLinks
   }
 
-  /** Resolves the calls of connect() that wait for a link that is up now. */
+  /** Notes that a link is up, which `connect` may wait for. */
   linked (idHex) {
     this.#offers.delete(idHex)
     this.#candidates.delete(idHex)
@@ -94,13 +94,13 @@ export class Overlay {
     this.#waiting.delete(idHex)
   }
 
-  /** Seeks no link to a peer for some time. */
+  /** Does not seek a link to a peer for some time. */
   avoid (idHex) {
     this.#refused.set(idHex, { until: Date.now() + REFUSED_FOR })
     this.#candidates.delete(idHex)
   }
 
-  /** Offers a link to a peer and waits until it is up. */
+  /** Offers a link to a peer and waits until it is there. */
   async connect (id, timeout) {
     const idHex = toHex(id)
     if (this.#peer.router.links.get(idHex)?.up) return
@@ -122,7 +122,7 @@ export class Overlay {
     }
   }
 
-  /** Sends a peer questions until it answers. Resolves to whether it has answered in time. */
+  /** Asks a peer for the peers near it, and again until it answers. Returns whether it does in time. */
   async reach (id, timeout) {
     const idHex = toHex(id)
     const waiting = this.#reaching.get(idHex) ?? new Set()
@@ -132,7 +132,7 @@ export class Overlay {
     waiting.add(answered)
     const ask = () => this.#peer.originate({ to: id, kind: Kind.FIND, form: Form.RAW, token: randomToken(), payload: this.#peer.id })
       .catch(() => {})
-    // One lost message does not show that the peer is gone: links may be changing.
+    // A message can be lost where links come and go, though the peer is there.
     const again = setInterval(ask, REACH_AGAIN)
     const over = setTimeout(answered, timeout, false)
     try {
@@ -146,7 +146,7 @@ export class Overlay {
     }
   }
 
-  // --- receiving -----------------------------------------------------------
+  // --- what comes ----------------------------------------------------------
 
   async onFind (message, link, proved) {
     const { body: { from, payload, flags, token }, path, frame } = message
@@ -162,7 +162,7 @@ export class Overlay {
   }
 
   onFound ({ body: { from, token, key: signer, payload } }, proved) {
-    // A legacy peer cannot prove its answer. For reach() it still counts.
+    // A legacy peer cannot prove its answer. Any message from it is enough here.
     const reached = proved || signer === undefined ? this.#reaching.get(toHex(from)) : undefined
     for (const answered of reached ?? []) answered(true)
     const byToken = token === undefined ? undefined : toHex(token)
@@ -198,7 +198,7 @@ export class Overlay {
     }
     if (this.#offers.has(idHex)) {
       if (idHex > self) return
-      // A forged offer must not end our offer.
+      // A forged offer must not end this peer's own.
       if (proved) this.#offers.delete(idHex)
     }
     if (router.links.size >= this.#maxLinks) {
@@ -226,11 +226,11 @@ export class Overlay {
     return true
   }
 
-  // --- sending -------------------------------------------------------------
+  // --- what goes -----------------------------------------------------------
 
   #reply (message, body) {
     const { body: { from }, path } = message
-    // The reverse path is the route. A direct question needs none.
+    // The path is the way back. The answer to a peer that asked over its own link needs none.
     const route = path.length > 1 ? path.toReversed() : undefined
     return this.#peer.originate({ ...body, to: from }, { route })
   }
@@ -256,7 +256,7 @@ export class Overlay {
     }
   }
 
-  /** Dials the addresses of a record. The dial takes one of the places. */
+  /** Dials the addresses of a record, if there is a place for one more dial. */
   async #dialRecord (bytes, from, places) {
     const record = await openRecord(bytes, from)
     const idHex = toHex(from)
@@ -273,7 +273,7 @@ export class Overlay {
       }
       if (addresses.length > 0) await this.#peer.dial(addresses)
     } catch {
-      // A stranger's address may not answer. connect() has its own time limit.
+      // An address that does not answer is a stranger's mistake. connect() has its own time limit.
     } finally {
       places.delete(idHex)
     }

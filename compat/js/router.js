@@ -1,5 +1,5 @@
-// The handling of messages: loops, duplicates, delivery, limits, and the choice of the next
-// link. It knows links only as { id, idHex, up, role, send(frame), fits(size) }.
+// The handling of a message: loops, duplicates, delivery, limits, the next link. Of a link it
+// knows only { id, idHex, up, role, send(frame), fits(size) }.
 
 import {
   Flag, Form, Kind, MAX_FRAME, MAX_PATH, Role, NACK_HEAD, PATH_ENTRY, TOKEN_SIZE,
@@ -7,7 +7,7 @@ import {
 } from './wire.js'
 import { siphash128 } from './siphash.js'
 
-/** `hop` at the origin before the first transmission: 40 transmissions, 2 detours, 3 NACKs. */
+/** `hop` at the origin, before its first transmission: 40 transmissions, 2 detours, 3 NACKs. */
 export const FULL_HOP = 0x28020300
 
 const MAX_TRANSMISSIONS = 40
@@ -18,7 +18,7 @@ const VIA_AGE = 60_000
 const VIA_ENTRIES = 4_096
 const SEEN_ENTRIES = 65_536
 
-/** Compares the distances of `a` and `b` to `target`: negative if `a` is nearer. */
+/** Compares the distances of `a` and `b` to `target`. Returns a number below 0 if `a` is nearer. */
 export const compareDistance = (a, b, target) => {
   for (let i = 0; i < target.length; i++) {
     const difference = (a[i] ^ target[i]) - (b[i] ^ target[i])
@@ -30,9 +30,9 @@ export const compareDistance = (a, b, target) => {
 /** Returns 16 random bytes: a token, or an end-to-end id. */
 export const randomToken = () => crypto.getRandomValues(new Uint8Array(TOKEN_SIZE))
 
-/** Returns a nonce that every reader accepts: a uniform number below 10^15, in decimal. */
+/** Returns a nonce that every reader takes: a uniform number below 10^15, in decimal. */
 export const randomNonce = () => {
-  // 10^15 does not divide 2^53. Drawing again keeps the number uniform.
+  // The drawn number is below 2^50, which is no multiple of 10^15. Drawing again keeps it uniform.
   for (;;) {
     const [a, b] = crypto.getRandomValues(new Uint32Array(2))
     const number = (a & 0x3ffff) * 2 ** 32 + b
@@ -41,8 +41,8 @@ export const randomNonce = () => {
 }
 
 /**
- * Remembers keys for at least `age` milliseconds, unless there are more than `entries`. It has two
- * generations. When the young one is as old as `age`, or full, it becomes the old one.
+ * Remembers keys for at least `age` milliseconds, as far as `entries` allow. It holds two generations:
+ * when the young one is as old as `age`, or full, it becomes the old one.
  */
 export class Memory {
   #age
@@ -59,7 +59,7 @@ export class Memory {
     this.#since = now()
   }
 
-  /** Returns whether the key was added and is still remembered. */
+  /** Returns whether the key was added and is not forgotten yet. */
   has (key) {
     this.#expire()
     return this.#young.has(key) || this.#old.has(key)
@@ -82,14 +82,13 @@ const NONE = new Uint8Array(0)
 
 const uint32 = number => [24, 16, 8, 0].map(shift => (number >>> shift) & 0xff)
 
-// The first part of a hash of the delivered messages, which sets what is hashed after the
-// origin: an end-to-end id or nonce and the body; the id of a proved message; or a signed body
-// without an end-to-end id.
+// The kinds of hashes in the table of delivered messages: of an end-to-end id or nonce with a body; of
+// a proved message; of a signed body without an end-to-end id.
 const OF_CONTENT = [0]
 const OF_PROVED = [1]
 const OF_SIGNED = [2]
 
-/** Returns the parts of `hop`, at most those of FULL_HOP. */
+/** Returns the parts of `hop`, cut down to what a message begins with. */
 const budgets = hop => ({
   transmissions: Math.min(hop >>> 24, MAX_TRANSMISSIONS),
   detours: Math.min((hop >>> 16) & 0xff, MAX_DETOURS),
@@ -99,7 +98,7 @@ const budgets = hop => ({
 const packHop = ({ transmissions, detours, rest }) => (transmissions << 24 | detours << 16 | rest) >>> 0
 
 export class Router {
-  /** @type {Map<string, object>} the only link of each peer, by its id in hexadecimal */
+  /** @type {Map<string, object>} the one link for each peer, by its id in hexadecimal */
   links = new Map()
   drops = {}
 
@@ -116,8 +115,8 @@ export class Router {
   /**
    * @param {object} init
    * @param {Uint8Array} init.id
-   * @param {boolean} [init.relays] whether messages of others are forwarded
-   * @param {(message, link) => string | undefined} init.deliver accepts a message for this peer, or
+   * @param {boolean} [init.relays] whether messages of others are passed on
+   * @param {(message, link) => string | undefined} init.deliver takes a message for this peer, or
    *   returns the reason why not
    */
   constructor ({ id, relays = true, deliver, now = Date.now }) {
@@ -131,17 +130,17 @@ export class Router {
   }
 
   /**
-   * Handles a message that arrived over a link: for this peer, or to be forwarded.
+   * Takes a message that came over a link: for this peer, or to be passed on.
    *
-   * A dropped copy is not remembered. It may have had a spent budget or a full path, or every queue
-   * was full at that moment. It must not make a better copy a duplicate.
+   * A copy that goes nowhere leaves no trace. It may have come with a spent budget, a full path, or at
+   * a moment when every queue was full, and must not make a better copy a duplicate.
    *
-   * @returns {string} the result: 'delivered', 'forwarded', or the reason of the drop
+   * @returns {string} what was done: 'delivered', 'forwarded', or the reason of the drop
    */
   receive (link, message) {
     const { body, nonce, sig } = message
     if (equalBytes(body.from, this.#id) || message.path.some(id => equalBytes(id, this.#id))) return this.drop('loop')
-    // The signature is hashed too, since any relay can send a copy without it.
+    // The signature belongs to the hash: a relay on the way can send a copy without it.
     const hash = this.#hash(body.from, encodeText(nonce), this.#bodyHash(message), sig)
     if (this.#passed.has(hash)) return this.drop('duplicate')
     if (message.targets.length > 0) return this.drop('targets')
@@ -164,11 +163,11 @@ export class Router {
   }
 
   /**
-   * Sends a message of this peer.
+   * Sends a message of this peer's own.
    *
    * @param {{ nonce: string, body: object, bodyBytes: Uint8Array, route?: Uint8Array[], sig?: Uint8Array }} message
    * @param {object} [over] the only link to use
-   * @returns {boolean} whether a link accepted it
+   * @returns {boolean} whether a link took it
    */
   originate (message, over) {
     const path = [this.#id]
@@ -185,16 +184,18 @@ export class Router {
   }
 
   /**
-   * Records a message for this peer. Proved messages are equal if their end-to-end ids are, whatever
-   * else a relay has changed. A proved message is delivered even if a copy without its proof was
-   * faster, since any relay can strip a signature. Unproved messages are equal only if their bytes
-   * are, too.
+   * Notes a message for this peer. Two proved messages are the same if their end-to-end id is, whatever
+   * else a relay changed. A proved one is delivered even if a copy without its proof was faster, since
+   * each relay on the way can strip a signature. Two messages that are not proved are the same if their
+   * bytes are.
    *
    * A signed body of an older peer has no end-to-end id. Then only the nonce, which is not signed,
-   * distinguishes two equal messages, and only the first of them counts as proved.
+   * tells two equal messages apart, and only the first counts as proved.
    *
-   * @param {object} how the proof: `straight`, by the link over which it came directly from its
-   *   origin, or `signed`, by its signature
+   * @param {object} message
+   * @param {object} proof
+   * @param {boolean} proof.straight whether it came from its origin over the origin's own link
+   * @param {boolean} proof.signed whether its signature is right; not looked at if it came straight
    * @returns {{ proved: boolean, again: boolean }} whether its origin is proved, and whether it was
    *   delivered before
    */
@@ -217,7 +218,7 @@ export class Router {
     return { proved, again }
   }
 
-  /** Returns the live links, those nearest to `target` first. */
+  /** Returns the live links, the nearest to `target` first. */
   nearest (target, accept = () => true) {
     return [...this.links.values()]
       .filter(link => link.up && accept(link))
@@ -229,17 +230,17 @@ export class Router {
     return reason
   }
 
-  /** Returns the hash of a message's body, computed only once, since a body can be large. */
+  /** Returns the hash of a message's body. It is computed once, since a body can be large. */
   #bodyHash (message) {
     return (message.bodyHash ??= encodeText(siphash128(this.#secret, message.bodyBytes)))
   }
 
-  /** Returns a keyed hash of parts, each after its length. */
+  /** Returns a keyed hash of parts. Each is hashed with its length, so that no other list has the same bytes. */
   #hash (...parts) {
     return siphash128(this.#secret, concatBytes(parts.flatMap((part = NONE) => [uint32(part.length), part])))
   }
 
-  /** Remembers the link over which messages of an origin arrive. */
+  /** Remembers the link over which messages of an origin come. */
   #learn (from, link) {
     this.#via.delete(from)
     this.#via.set(from, { link, at: this.#now() })
@@ -270,7 +271,7 @@ export class Router {
     return this.drop(none)
   }
 
-  /** Yields the links that a message may take, the best first. It is lazy, since the first mostly works. */
+  /** Yields the links that a message may take, the best first. Mostly the first one takes it. */
   * #choices ({ body: { to }, route = [] }, path, detours, from) {
     const barred = new Set(path.map(toHex))
     if (from !== undefined) barred.add(from.idHex)
@@ -278,7 +279,7 @@ export class Router {
 
     const direct = this.links.get(toHex(to))
     if (may(direct)) {
-      // If this link is full, no other way is better.
+      // If it is full, there is no better way.
       yield { link: direct }
       return
     }
@@ -314,8 +315,8 @@ export class Router {
     if (!this.#relays && came !== undefined) return []
     const barred = new Set(path.map(toHex)).add(toHex(from))
     if (came !== undefined) barred.add(came.idHex)
-    // No peer is nearer to an origin's own id than the origin itself. So its first step goes to
-    // the nearest linked peer.
+    // No peer is nearer to an origin's own id than the origin. The first step of its search goes to the
+    // nearest one.
     const starts = came === undefined && equalBytes(to, this.#id)
     return this.nearest(to, link =>
       link.role !== Role.LEAF && !barred.has(link.idHex) && (starts || compareDistance(link.id, this.#id, to) < 0))
@@ -327,7 +328,7 @@ const isSearch = ({ kind, flags }) => kind === Kind.FIND && (flags & Flag.CLOSES
 /** Returns whether a message asks for an answer, which costs a signature. */
 export const isQuestion = ({ kind }) => kind === Kind.FIND || kind === Kind.OFFER
 
-/** Returns whether the form and payload of a message are those of its kind. */
+/** Returns whether the form and payload of a message are as its kind wants them. */
 export const isWellFormed = ({ kind, form, payload }) => {
   switch (kind) {
     case Kind.USER: return form === Form.NONE || form === Form.JSON || form === Form.RAW

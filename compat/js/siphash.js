@@ -1,5 +1,5 @@
-// SipHash-2-4 with 128 bits of output. This keyed hash is synchronous in browsers too, unlike
-// WebCrypto, so a duplicate is recognized before anything else happens.
+// SipHash-2-4 with 128 bits of output. It is a keyed hash that is synchronous in browsers too, where
+// WebCrypto is not, so that a duplicate is known before anything else happens.
 
 /**
  * @param {Uint8Array} key 16 bytes

@@ -1,6 +1,6 @@
-// The encoding of /peer-relay/1: strict readers and canonical writers of frames. A generic
-// protobuf library would accept much that the protocol refuses, and a relay must keep the bytes
-// of a Body as they arrived.
+// The encoding of /peer-relay/1: strict readers and canonical writers of frames. A generic protobuf
+// library would accept much that the protocol refuses, and a relay has to keep the bytes of a Body as
+// they came.
 
 export const PROTOCOL = '/peer-relay/1'
 
@@ -22,12 +22,12 @@ export const Form = Object.freeze({ NONE: 0, JSON: 1, RAW: 2, WHOLE_JSON: 3, SEA
 export const Flag = Object.freeze({ RECEIPT: 1, NOTICE: 2, CLOSEST: 4, TRACE: 8 })
 export const Bye = Object.freeze({ NORMAL: 0, DUPLICATE: 1, SHUTDOWN: 2, UNWANTED: 3, PROTOCOL: 4, SILENT: 5 })
 
-/** The error for a frame that breaks the rules of the encoding. The frame is dropped and counted. */
+/** The error for a frame that breaks the rules of the encoding. It is dropped and counted. */
 export class MalformedError extends Error {
   name = 'MalformedError'
 }
 
-/** The error for an invalid length. The next frame cannot be found, so the stream is reset. */
+/** The error for an invalid length. The stream is reset, since it is not known where the next frame begins. */
 export class FramingError extends Error {
   name = 'FramingError'
 }
@@ -60,7 +60,7 @@ export const fromHex = text => {
 
 export const equalBytes = (a, b) => a.length === b.length && a.every((byte, i) => byte === b[i])
 
-/** Compares byte strings as unsigned bytes. A prefix comes first. */
+/** Compares two byte strings as unsigned bytes. A string goes before those that it begins. */
 export const compareBytes = (a, b) => {
   const n = Math.min(a.length, b.length)
   for (let i = 0; i < n; i++) if (a[i] !== b[i]) return a[i] - b[i]
@@ -81,7 +81,7 @@ export const concatBytes = parts => {
 
 export const encodeText = text => utf8.encode(text)
 
-/** Decodes UTF-8. Throws if the bytes are not UTF-8. */
+/** Decodes UTF-8, and throws an error if it is invalid. */
 export const decodeText = bytes => strictUtf8.decode(bytes)
 
 const isZero = bytes => bytes.every(byte => byte === 0)
@@ -100,7 +100,7 @@ class Reader {
     return this.at >= this.bytes.length
   }
 
-  /** Reads a varint: a Number if that is exact, otherwise a BigInt. */
+  /** Returns a Number where it is exact, otherwise a BigInt. */
   varint () {
     const { bytes } = this
     const start = this.at
@@ -139,11 +139,10 @@ class Reader {
 }
 
 /**
- * Reads a protobuf message with a table of its known fields.
+ * Reads a protobuf message by a table of its known fields.
  *
- * @returns {{ values: object, spans: object, unknown: Uint8Array[] }} the values by name; the offset
- *   of each known field (the first of its name), and the end of the last field that is not `path`;
- *   the unknown fields
+ * @returns {{ values: object, spans: object, unknown: Uint8Array[] }} the values by name; where each
+ *   known field first starts, and where the last one that is not `path` ends; the unknown fields
  */
 const readFields = (bytes, table) => {
   const reader = new Reader(bytes)
@@ -171,11 +170,11 @@ const readFields = (bytes, table) => {
     const value = check(field, number, raw)
     if (field.repeated !== undefined) {
       const list = (values[field.name] ??= [])
-      if (list.length === field.repeated) malformed(`field ${number} occurs more than ${field.repeated} times`)
+      if (list.length === field.repeated) malformed(`field ${number} stands more than ${field.repeated} times`)
       if (list.length === 0) spans[field.name] = start
       list.push(value)
     } else {
-      if (field.name in values) malformed(`field ${number} occurs twice`)
+      if (field.name in values) malformed(`field ${number} stands twice`)
       values[field.name] = value
       spans[field.name] = start
     }
@@ -199,7 +198,7 @@ const check = ({ wire, min = 0, max = Infinity, id = false, u64 = false, convert
 }
 
 const asFeature = bytes => {
-  if (!isAscii(bytes, 0x21, 0x2c)) malformed('not the name of a feature')
+  if (!isAscii(bytes, 0x21, 0x2c)) malformed('the name of a feature is not printable ASCII')
   return decodeText(bytes)
 }
 
@@ -217,7 +216,7 @@ const asNonce = bytes => {
 }
 
 const asPeer = id => {
-  if (isZero(id)) malformed('no peer has the zero id')
+  if (isZero(id)) malformed('an id is zero')
   return id
 }
 
@@ -280,8 +279,8 @@ const CONTROL = ['hello', 'ack', 'nack', 'ping', 'pong', 'bye']
 /**
  * Reads one frame, without its length.
  *
- * A message keeps `frame`, which are its bytes, `bodyBytes`, and what `relayFrame` needs. A frame of a
- * later version has the type `unknown`.
+ * A message keeps `frame` (its bytes), `bodyBytes`, and what `relayFrame` needs. A frame of a later
+ * version has the type `unknown`.
  *
  * @param {Uint8Array} bytes
  * @throws {MalformedError}
@@ -292,7 +291,7 @@ export const decodeFrame = bytes => {
   const { values, spans, unknown } = readFields(bytes, FRAME)
   const controls = CONTROL.filter(name => name in values)
   if (controls.length > 0) {
-    if (Object.keys(values).length > 1) malformed('a frame with the fields of two')
+    if (Object.keys(values).length > 1) malformed('the fields of two frames')
     return decodeControl(controls[0], values[controls[0]], bytes)
   }
   if (values.body === undefined) {
@@ -302,7 +301,7 @@ export const decodeFrame = bytes => {
   if (values.path === undefined) malformed('a message without a path')
   const body = decodeBody(values.body)
   const targets = values.targets ?? []
-  if ((body.to === undefined) !== (targets.length > 0)) malformed('want either a receiver or targets')
+  if ((body.to === undefined) !== (targets.length > 0)) malformed('want either one receiver or targets')
   return {
     type: 'message',
     hop: values.hop ?? 0,
@@ -342,7 +341,7 @@ const decodeControl = (type, value, bytes) => {
 /** @throws {MalformedError} */
 export const decodeBody = bytes => {
   const { values, spans, unknown } = readFields(bytes, BODY)
-  if (values.from === undefined) malformed('a body without its origin')
+  if (values.from === undefined) malformed('the body does not say from whom it is')
   const body = { kind: 0, form: 0, flags: 0, expiry: 0n, ...values, unknown, head: spans.payload ?? bytes.length }
   if (body.form === Form.NONE && body.payload !== undefined) malformed('a payload without a form')
   if (body.form !== Form.NONE && body.payload === undefined) malformed('a form without a payload')
@@ -389,7 +388,7 @@ class Writer {
     return this
   }
 
-  /** Writes a varint field, unless it is zero. */
+  /** Writes a number, unless it is zero. */
   number (number, value) {
     if (value) {
       this.tag(number, VARINT)
@@ -438,7 +437,7 @@ export const encodePong = token => new Writer().fixed64(5, token).finish()
 
 export const encodeBye = (reason = 0) => new Writer().bytes(6, new Writer().number(1, reason).finish()).finish()
 
-/** Returns the canonical encoding of a Body: fields in order, without zeros, the payload last. */
+/** Returns the canonical encoding of a Body: fields in order, zeros left out, the payload last. */
 export const encodeBody = body => new Writer()
   .bytes(1, body.to)
   .bytes(2, body.from)
@@ -455,7 +454,7 @@ export const encodeBody = body => new Writer()
   .bytes(15, body.payload)
   .finish()
 
-/** Returns the frame of a message with the bytes of a Body. */
+/** Writes a message around the bytes of a Body. */
 export const encodeMessage = ({ hop, nonce, bodyBytes, route, sig, targets, unknown, path }) => new Writer()
   .fixed32(8, hop)
   .bytes(9, encodeText(nonce))
@@ -473,8 +472,8 @@ export const encodeAnswer = ({ ws, wrtc } = {}) => new Writer()
   .finish()
 
 /**
- * Returns the frame that a relay forwards: the received bytes with another `hop` and one more entry
- * of `path`. It is encoded again only if `hop` was not first or `path` not last.
+ * Returns the frame as a relay passes it on: the received bytes with another `hop` and one more entry
+ * of `path`. It is encoded again only if the writer before did not put `hop` first and `path` last.
  */
 export const relayFrame = (message, hop, id) => {
   if (message.hopAt !== 1 || !message.pathLast) {
@@ -491,12 +490,12 @@ export const relayFrame = (message, hop, id) => {
 
 // --- the stream ------------------------------------------------------------
 
-/** Returns a frame after its length. */
+/** Puts the length before a frame. */
 export const withLength = frame => concatBytes([varint(frame.length), frame])
 
-/** Splits the bytes of a stream into frames. Holds at most one unfinished frame. */
+/** Cuts the bytes of a stream into frames. It holds at most one unfinished frame. */
 export class FrameSplitter {
-  /** The largest size of the next frame in bytes. It grows once the HELLO was read. */
+  /** The most bytes of the next frame; raised once the HELLO was read. */
   max = MAX_HELLO
   #head = []
   #frame
@@ -521,7 +520,7 @@ export class FrameSplitter {
         const size = this.#head.reduce((sum, bits, i) => sum + (bits & 0x7f) * 2 ** (7 * i), 0)
         if (size > this.max) throw new FramingError(`a frame of ${size} bytes, want at most ${this.max}`)
         this.#head = []
-        // A stranger only claims this size. So the memory grows with the bytes that arrive.
+        // A length from a stranger must not take the memory that it names, so the memory grows with what arrives.
         this.#frame = new Uint8Array(Math.min(size, 4_096))
         this.#size = size
         this.#have = 0

@@ -2,6 +2,7 @@ package legacy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -127,6 +128,9 @@ func (o *WebRTCOptions) Check() error {
 	}
 	return nil
 }
+
+// ErrNoWebRTC means that this build makes no WebRTC links. It wraps errors.ErrUnsupported.
+var ErrNoWebRTC = fmt.Errorf("peer-relay: WebRTC links in a build for js: %w", errors.ErrUnsupported)
 
 // NewWebRTC returns a transport. The error names the invalid option, or matches
 // syscall.EADDRINUSE if another program has the port. In a build for js it is always

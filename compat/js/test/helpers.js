@@ -8,12 +8,12 @@ import { PeerRelay } from '../index.js'
 import { createNode } from '../node.js'
 import { FrameSplitter, MAX_FRAME, PROTOCOL, decodeFrame, encodeBody, encodeHello, withLength } from '../wire.js'
 
-// The Go test that runs this one sets the binary.
+// The Go test that runs this file names the binary.
 const BINARY = process.env.PEER_RELAY ?? fileURLToPath(new URL('../../../peer-relay', import.meta.url))
 
 const stacks = new WeakMap()
 
-/** Ends everything that a test has started, in reverse order. */
+/** Has something ended when a test is over, the last started first. */
 const atEnd = (t, end) => {
   if (!stacks.has(t)) {
     stacks.set(t, [])
@@ -34,7 +34,7 @@ export const until = async (check, what = 'it', timeout = 45_000) => {
 
 export const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
 
-/** A compiled peer without legacy links. It ends with its standard input. */
+/** Starts a compiled peer without legacy links. It ends with its standard input. */
 export const startRelay = async (t, ...args) => {
   const child = spawn(BINARY, ['--json', '--host', '127.0.0.1', '--no-webrtc', ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
   const events = []
@@ -60,7 +60,7 @@ export const startRelay = async (t, ...args) => {
   }
 }
 
-/** The address of peers that may be dialled. */
+/** The addresses at which peers listen that may be dialled. */
 export const WS = '/ip4/127.0.0.1/tcp/0/ws'
 export const WEBRTC = '/ip4/127.0.0.1/udp/0/webrtc-direct'
 
@@ -83,7 +83,7 @@ export const startPeer = async (t, { listen, privateKey, ...options } = {}) => {
   return { peer, libp2p, messages, came, left, addr: peer.addrs[0] }
 }
 
-/** Returns an origin without a link: its id, and a function that signs. */
+/** Returns an origin that has no link: its id, and how it signs. */
 export const originOf = async () => {
   const key = await generateKeyPair('Ed25519')
   const id = await idOfKey(key)
@@ -113,7 +113,7 @@ export const keyNearer = async (near, far) => {
 
 export const linked = (...ends) => until(() => ends.every(({ peer }) => peer.peers.length > 0), 'the links')
 
-/** Waits until links are up at both ends. A JS peer may have its link before the relay does. */
+/** Waits until links are up at both ends. A peer of ours may learn of its link before the relay does. */
 export const linkedTo = async (relay, ...ends) => {
   await linked(...ends)
   await until(async () => {
@@ -122,12 +122,12 @@ export const linkedTo = async (relay, ...ends) => {
   }, "the relay's links")
 }
 
-/** Returns the transports of a peer's links. */
+/** Returns the transports that the links of a peer use. */
 export const linkedBy = ({ libp2p }) => libp2p.getConnections()
   .filter(({ streams }) => streams.some(({ protocol }) => protocol === PROTOCOL))
   .map(({ remoteAddr }) => remoteAddr.getComponents().some(({ name }) => name === 'webrtc-direct') ? 'webrtc-direct' : 'ws')
 
-/** The end of a stream that sends only what a test passes to it. */
+/** Opens a stream that says only what it is told to. */
 export const rawStream = async (node, address, { hello = { role: 1, link: 5n } } = {}) => {
   const connection = await node.dial(multiaddr(address))
   const stream = await connection.newStream(PROTOCOL)

@@ -8,7 +8,7 @@ import { FULL_HOP, randomNonce, randomToken } from '../router.js'
 import { idOf, openRecord, peerIdBytes, verifyMessage } from '../identity.js'
 import { linked, originOf, rawStream, sleep, startNode, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
 
-/** Runs a test with both implementations, which must behave alike. */
+/** Runs a test for both implementations, which have to do the same. */
 const both = (name, run, times) => {
   test(`${name}: ours`, async t => {
     const { addr, peer, messages } = await startPeer(t, { listen: [WS], times })
@@ -42,7 +42,7 @@ both('the 16th malformed frame ends the link with BYE(PROTOCOL)', async (t, { ad
   for (let i = 0; i < 5; i++) raw.write(fromHex('0000'))
   for (let i = 0; i < 5; i++) raw.write(new Uint8Array(0))
   for (let i = 0; i < 5; i++) raw.write(encodeHello({ link: 1n }))
-  // A frame of a later version, and a reserved one, are not an offence.
+  // A frame of a later version, and the reserved ones, are no offence.
   for (let i = 0; i < 20; i++) raw.write(fromHex('3a036e6577'))
   for (let i = 0; i < 20; i++) raw.write(fromHex('1001'))
   raw.write(encodePing(9n))
@@ -86,7 +86,7 @@ both('two streams of one opener: the lower link value stays', async (t, { addr, 
   const high = await rawStream(node, addr, { hello: { role: 1, link: 8n } })
   await until(() => high.byes().length > 0)
   assert.deepEqual([low.byes(), high.byes()], [[], [Bye.DUPLICATE]])
-  // The older link gets a PING.
+  // The older one is asked whether it lives.
   const ping = await until(() => low.frames.find(({ type }) => type === 'ping'))
   low.write(encodePong(ping.num))
   const lowest = await rawStream(node, addr, { hello: { role: 1, link: 6n } })
@@ -112,7 +112,7 @@ both('a message is delivered, forwarded or dropped as it should, byte by byte', 
   a.write(encodeMessage({ hop: FULL_HOP, nonce: '3', bodyBytes, path: [from, fromHex(id)] }))
   a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, path: Array(20).fill(from) }))
   a.write(encodeMessage({ hop: 0x01020300, nonce: '5', bodyBytes, path: [from] }))
-  // Dropped copies do not make better ones duplicates, and a signature makes another message.
+  // The copies that went nowhere do not make better ones duplicates, and a signature makes another message.
   a.write(encodeMessage({ hop: FULL_HOP, nonce: '2', bodyBytes, path: [from] }))
   a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, path: [from] }))
   a.write(encodeMessage({ hop: FULL_HOP, nonce: '4', bodyBytes, sig: new Uint8Array(64), path: [from] }))
@@ -135,7 +135,7 @@ both('of the copies of a signed message one is delivered as proved, whatever a r
     raw.write(encodeMessage({ hop: FULL_HOP, nonce, bodyBytes, sig: stripped ? undefined : sig, path: [origin.id, relay] }))
   }
   for (const nonce of ['1', '2', '3']) await copy('pay', nonce, { e2e: one })
-  // An older peer signs without an end-to-end id. It may send two equal messages; the second is not proved.
+  // An older peer signs without an end-to-end id. Two equal messages may be meant: the second proves nothing.
   for (const nonce of ['4', '5']) await copy('old', nonce)
   await copy('stripped first', '6', { e2e: two, stripped: true })
   await copy('stripped first', '6', { e2e: two })
@@ -189,7 +189,7 @@ both('a stream in its handshake does nothing to others of its peer', async (t, {
     const first = await rawStream(node, addr, { hello: null })
     await until(() => first.frames.length > 0)
     const second = await rawStream(node, addr, { hello: { role: 1, link: 5n } })
-    // The link is up although it was opened later.
+    // It is up, though it was opened later.
     await until(() => second.types().includes('message'), 'the second stream')
     assert.deepEqual(first.types(), ['hello'])
     first.write(encodeHello({ role: 1, link: value }))
@@ -202,7 +202,7 @@ both('a stream in its handshake does nothing to others of its peer', async (t, {
   }
 })
 
-both('of the ids in a foundPeers the senseless ones are skipped, whatever its token', async (t, { addr, id }) => {
+both('ids in a foundPeers that are no candidates are skipped, whatever its token', async (t, { addr, id }) => {
   const node = await startNode(t)
   const raw = await rawStream(node, addr, { hello: { role: 0, link: 1n } })
   const from = await idOf(peerIdBytes(node.peerId))
@@ -215,7 +215,7 @@ both('of the ids in a foundPeers the senseless ones are skipped, whatever its to
     path: [from]
   }))
   const [one, two] = ['aa'.repeat(20), 'bb'.repeat(20)]
-  // With 21 ids the answer is dropped, and the question stays open.
+  // With 21 ids it is dropped, and the question stands.
   found(Array.from({ length: 21 }, (_, i) => (0xc0 + i).toString(16).repeat(20)))
   found(['00'.repeat(20), id, toHex(from), one, one, two])
   const offers = () => raw.frames.filter(({ body }) => body?.kind === Kind.OFFER).map(({ body }) => toHex(body.to))
@@ -223,7 +223,7 @@ both('of the ids in a foundPeers the senseless ones are skipped, whatever its to
   assert.deepEqual(offers().slice(0, 2).sort(), [one, two])
 })
 
-// With the other time limit too long for the test.
+// The other one of the two times is longer than the test.
 for (const [what, times, end] of [
   ['disconnect', { bye: 600_000, drain: 300 }, peer => peer.disconnect(peer.peers[0])],
   ['destroy', { bye: 300, drain: 600_000 }, peer => peer.destroy()]
@@ -235,7 +235,7 @@ for (const [what, times, end] of [
     await until(() => a.peer.peers.length === 1, 'the link')
     raw.stream.pause()
     const id = a.peer.peers[0]
-    // Until the window, which grows, and then the queue are full.
+    // Until the window, which grows, and the queue behind it are full.
     await until(async () => !await a.peer.send(id, 'x'.repeat(200_000)) || raw.reset, 'a full queue')
     end(a.peer)
     await until(() => raw.reset, 'the reset')
@@ -243,7 +243,7 @@ for (const [what, times, end] of [
   })
 }
 
-test('a reader reads a useless max_frame as the least useful one', async t => {
+test('a reader takes a max_frame that is too small as the least that is useful', async t => {
   const a = await startPeer(t, { listen: [WS] })
   const node = await startNode(t)
   const raw = await rawStream(node, a.addr, { hello: { role: 1, link: 1n, maxFrame: 1 } })
@@ -287,7 +287,7 @@ const relayStreams = ({ libp2p }) => libp2p.getConnections().flatMap(({ streams 
 test('exactly one link when both sides dial and open at once', async t => {
   for (let i = 0; i < 4; i++) {
     const [a, b] = [await startPeer(t, { listen: [WS] }), await startPeer(t, { listen: [WS] })]
-    // All streams have been opened.
+    // All streams are there by now, at their openers' ends.
     await Promise.all([a.peer.connect(b.addr), b.peer.connect(a.addr)])
     await linked(a, b)
     await until(() => relayStreams(a).length === 1 && relayStreams(b).length === 1, 'the one stream')
@@ -327,7 +327,7 @@ test('messages of 200 kB in a row pass a slow stream whole', async t => {
   assert.ok(a.messages.every(({ data }) => data.length > 200_000 && data.endsWith(text)))
 })
 
-test('an unwanted link: BYE after what was queued', async t => {
+test('a stream that is not wanted any more: BYE after what was queued', async t => {
   const a = await startPeer(t, { listen: [WS] })
   const b = await startPeer(t)
   await b.peer.connect(a.addr)
@@ -338,7 +338,7 @@ test('an unwanted link: BYE after what was queued', async t => {
   await until(() => a.left.length === 1)
 })
 
-/** Writes offers over a raw stream: proved ones of one peer, or forged ones of peers that do not exist. */
+/** Returns functions that write offers over a raw stream, forged and proved ones, and return the origin. */
 const offerer = async (node, raw, to) => {
   const relay = await idOf(peerIdBytes(node.peerId))
   const message = (from, bodyBytes, sig) => raw.write(encodeMessage({ hop: FULL_HOP, nonce: randomNonce(), bodyBytes, sig, path: [from, relay] }))
@@ -377,7 +377,7 @@ test('a flood of forged offers over one link leaves room for others, and for a p
   assert.ok(peer.drops.rate >= 300, `${peer.drops.rate} dropped`)
 })
 
-test('the messages of one link that wait for a proof are bounded, and do not delay another link', async t => {
+test('what waits to be proved of one link has a bound, and keeps nothing of another link waiting', async t => {
   const { addr, peer, messages } = await startPeer(t, { listen: [WS] })
   const [one, two] = [await startNode(t), await startNode(t)]
   const [slow, other] = [await rawStream(one, addr), await rawStream(two, addr)]
@@ -405,7 +405,7 @@ test('the messages of one link that wait for a proof are bounded, and do not del
   assert.ok(peer.drops.busy < sent / 2, `${peer.drops.busy} dropped`)
 })
 
-test('it searches for its own id, sends offers to the peers that it finds, and answers offers', async t => {
+test('it searches for its own id, offers links to the peers that it hears of, and answers offers', async t => {
   const { addr, peer } = await startPeer(t, { listen: [WS], times: { tick: 50, search: 200 } })
   const node = await startNode(t)
   const raw = await rawStream(node, addr, { hello: { role: 0, link: 1n } })
@@ -437,7 +437,7 @@ test('it searches for its own id, sends offers to the peers that it finds, and a
   assert.ok(!raw.frames.some(({ body }) => body?.kind === Kind.OFFER && toHex(body.to) === toHex(wrong)))
   assert.ok(peer.drops['not asked for'] >= 1)
 
-  // A forwarded offer is answered on the reverse path. One that crosses ours is answered only from the lower id.
+  // An offer from afar gets an answer with the reverse path.
   const far = fromHex('01'.repeat(20))
   say({ kind: Kind.OFFER, from: far, token: new Uint8Array(16).fill(9) }, [far, fromHex('02'.repeat(20)), from])
   const answer = await control(Kind.ANSWER)
@@ -449,7 +449,7 @@ test('it searches for its own id, sends offers to the peers that it finds, and a
   const pings = raw.frames.filter(({ type }) => type === 'ping').length
   say({ kind: Kind.OFFER, token: new Uint8Array(16) })
   await until(() => raw.frames.filter(({ type }) => type === 'ping').length > pings)
-  // The answer to an unproved forwarded question is short.
+  // To an unproved question from afar the answer is short.
   say({ kind: Kind.FIND, form: Form.RAW, from: far, payload: peer.id }, [far, from])
   const found = await control(Kind.FOUND)
   assert.ok(found.frame.length <= 3 * 130)

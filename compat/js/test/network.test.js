@@ -53,7 +53,7 @@ test('limits of sizes are errors that name them', async t => {
   assert.equal(await a.peer.send('11'.repeat(20), 1), false)
 })
 
-test('it relays between two compiled peers, and is in their path', async t => {
+test('it relays between two compiled peers, and shows in their path', async t => {
   const j = await startPeer(t, { listen: [WS] })
   const [g, h] = await Promise.all([startRelay(t, 'none', j.addr), startRelay(t, 'none', j.addr)])
   await until(async () => j.peer.peers.length === 2 && (await g.peers()).length > 0, 'the links')
@@ -61,7 +61,7 @@ test('it relays between two compiled peers, and is in their path', async t => {
   const message = await until(() => h.messages()[0], 'the message')
   assert.equal(message.from, g.id)
   assert.equal(message.data, 'over')
-  // The command line does not print the path. A JS peer at the other end does.
+  // The command line does not tell the path. A peer of our kind at the other end does.
   const a = await startPeer(t, { bootstrap: [j.addr] })
   await until(() => j.peer.peers.length === 3, 'the links')
   g.command({ send: { to: a.peer.idHex, data: 'and here' } })
@@ -84,8 +84,8 @@ test('it relays between two of its kind that cannot be dialled', async t => {
 
 test('a message crosses two compiled relays that it brought together', async t => {
   const [r, s] = [await startRelay(t, '0'), await startRelay(t, '0')]
-  // Each end has one link. The network does not promise that such peers reach each other: a
-  // message takes at most two detours.
+  // Each end has one link. Such a network does not promise to find it: a message goes to two peers at
+  // most that are no nearer.
   const a = await startPeer(t, { bootstrap: [r.addr], maxLinks: 1 })
   const b = await startPeer(t, { bootstrap: [s.addr], maxLinks: 1, privateKey: await keyNearer(s.id, r.id) })
   const j = await startPeer(t, { listen: [WS], bootstrap: [r.addr, s.addr] })
@@ -124,20 +124,23 @@ test('what a compiled peer signs is proved, what it does not sign is not', async
 test('connect by an offer: to a compiled relay, to one of its kind, and to one that cannot be dialled', async t => {
   const relay = await startRelay(t, '0')
   const far = await startRelay(t, '0', relay.addr)
+  // Offers go by the relay that knows the receiver. The other one, if it has links to some by then, may
+  // pass them to a leaf.
+  const key = () => keyNearer(relay.id, far.id)
   const a = await startPeer(t, { bootstrap: [relay.addr], links: 0 })
-  const b = await startPeer(t, { bootstrap: [relay.addr], links: 0, listen: [WS] })
-  const c = await startPeer(t, { bootstrap: [relay.addr], links: 0 })
+  const b = await startPeer(t, { bootstrap: [relay.addr], links: 0, listen: [WS], privateKey: await key() })
+  const c = await startPeer(t, { bootstrap: [relay.addr], links: 0, privateKey: await key() })
   await linkedTo(relay, a, b, c)
   await until(async () => (await far.peers()).length > 0)
   await a.peer.connect(far.id)
   assert.ok(a.came.includes(far.id))
   await a.peer.connect(b.peer.id)
   assert.ok(a.came.includes(b.peer.idHex))
-  // Only the offerer can be dialled, so the answerer dials.
+  // The offerer can be dialled, the answerer cannot: the answerer dials.
   await b.peer.connect(c.peer.id)
   assert.ok(b.came.includes(c.peer.idHex))
   const none = await startRelay(t, 'none', relay.addr)
-  await until(async () => (await none.peers()).length > 0)
+  for (const one of [relay, far]) await until(async () => (await one.peers()).includes(none.id), 'both relays to know it')
   await b.peer.connect(none.id)
   assert.ok(b.came.includes(none.id))
   // Neither can be dialled.
@@ -166,7 +169,7 @@ test('an own signed message is proved across two relays', async t => {
   assert.equal(message.proved, true)
 })
 
-test('destroy sends BYE, and the peers report it', async t => {
+test('destroy says goodbye, and the peers hear of it', async t => {
   const relay = await startRelay(t, '0')
   const a = await startPeer(t, { bootstrap: [relay.addr] })
   await linkedTo(relay, a)
@@ -175,7 +178,7 @@ test('destroy sends BYE, and the peers report it', async t => {
   await until(async () => (await relay.peers()).length === 0, 'the end')
 })
 
-test('destroy also ends after the node has stopped, and during a handshake', async t => {
+test('destroy ends also after the node has stopped, and in the midst of a handshake', async t => {
   const relay = await startRelay(t, '0')
   for (const stopFirst of [false, true]) {
     const a = await startPeer(t)
@@ -189,7 +192,7 @@ test('destroy also ends after the node has stopped, and during a handshake', asy
   }
 })
 
-test('an absent bootstrap has no effect', async t => {
+test('a bootstrap that is not there does no harm', async t => {
   const first = await startRelay(t, '0')
   const a = await startPeer(t, { bootstrap: [first.addr.replace(/tcp\/\d+/, 'tcp/9'), first.addr] })
   await linked(a)
@@ -223,7 +226,7 @@ test('over webrtc-direct: it relays between two that only dial', async t => {
   assert.equal((await until(() => g.messages()[0], 'the message')).data, 'back')
 })
 
-test('over webrtc-direct: connect by an offer, where the record has only that', async t => {
+test('over webrtc-direct: connect by an offer, where the record names that alone', async t => {
   const relay = await startRelay(t, '0')
   const a = await startPeer(t, { bootstrap: [relay.addr], links: 0 })
   const b = await startPeer(t, { bootstrap: [relay.addr], links: 0, listen: [WEBRTC] })

@@ -9,7 +9,7 @@ import { startNode, until } from './helpers.js'
 
 const id = first => { const bytes = new Uint8Array(20).fill(1); bytes[0] = first; return bytes }
 
-/** An overlay whose peer only records messages and dials. A dial lasts until the test ends it. */
+/** Returns an overlay whose peer only notes what it is to send and to dial. A dial goes on until it is ended. */
 const setup = ({ self = id(0x80), links = [], record } = {}) => {
   const sent = []
   const dials = []
@@ -26,7 +26,7 @@ const setup = ({ self = id(0x80), links = [], record } = {}) => {
   return { overlay, sent, dials, self }
 }
 
-/** A peer with a key, and a record of an unused address. */
+/** Returns the id, the key and the record of a peer at an address that does not answer. */
 const stranger = async t => {
   const { peerId, components: { privateKey } } = await startNode(t)
   const multiaddrs = [multiaddr('/ip4/192.0.2.1/tcp/1/ws')]
@@ -38,7 +38,7 @@ const offerFrom = ({ id: from, key, record }) => ({ body: { from, key, record, t
 test('a forged offer does not end an offer to the peer that it names, a proved one does', async t => {
   for (const proved of [false, true]) {
     const other = await stranger(t)
-    // Both offer: the offer of the lower id counts, if it is proved.
+    // Both offer: the one of the lower id stands, if it is that peer's.
     const { overlay, sent, dials } = setup({ self: new Uint8Array(20).fill(0xff), record: new Uint8Array(8) })
     const linked = overlay.connect(other.id, 60_000)
     const [{ body: { token } }] = await until(() => sent.length > 0 && sent, 'our offer')
@@ -57,7 +57,7 @@ test('a forged offer does not end an offer to the peer that it names, a proved o
   }
 })
 
-test('few dials for the offers of others run at once, one for a peer, and they take no place of our own dials', async t => {
+test('dials for the offers of others are few at once, one for a peer, and take no place of our own', async t => {
   const { overlay, sent, dials } = setup()
   const [one, two, three, four, ours] = await Promise.all(Array.from({ length: 5 }, () => stranger(t)))
   const taken = []
@@ -65,11 +65,11 @@ test('few dials for the offers of others run at once, one for a peer, and they t
     taken.push(overlay.onOffer(offerFrom(offerer), true))
     await until(() => dials.length === taken.length, 'the dial')
   }
-  // There is no place for these. They are still answered.
+  // These find no place. They are answered all the same.
   for (const offerer of [one, four]) await overlay.onOffer(offerFrom(offerer), true)
   assert.equal(dials.length, 3)
   assert.deepEqual(sent.map(({ body: { to } }) => toHex(to)), [one, two, three, one, four].map(({ id }) => toHex(id)))
-  // An unproved one is answered, but not dialled.
+  // One that is not proved is answered, and not dialled.
   await overlay.onOffer(offerFrom(await stranger(t)), false)
   assert.equal(sent.length, 6)
 
@@ -88,7 +88,7 @@ test('few dials for the offers of others run at once, one for a peer, and they t
   await linked
 })
 
-test('the answer to an unproved forwarded question has at most three times its bytes', async () => {
+test('an answer to an unproved question from afar has at most three times its bytes', async () => {
   const links = Array.from({ length: 30 }, (_, i) => ({ id: id(i + 1), idHex: toHex(id(i + 1)) }))
   const { overlay, sent, self } = setup({ links })
   for (const flags of [0, Flag.CLOSEST]) {
@@ -102,10 +102,10 @@ test('the answer to an unproved forwarded question has at most three times its b
         await overlay.onFind({ body, path, frame }, links[0], false)
         const { body: reply, route } = sent.pop()
         assert.deepEqual(reply.token, body.token)
-        // As the peer sends it: signed, with an Ed25519 key.
+        // The peer makes this of it: signed with an Ed25519 key.
         const bodyBytes = encodeBody({ ...reply, from: self, e2e: randomToken(), key: new Uint8Array(36) })
         const answer = encodeMessage({ hop: FULL_HOP, nonce: '9'.repeat(15), bodyBytes, route, sig: new Uint8Array(64), path: [self] })
-        // An answer without room for an id is still sent.
+        // An answer without room for an id is sent all the same.
         const least = flags === 0 ? 0 : 1
         const ids = reply.payload.length / 20
         assert.ok(ids === least || answer.length <= 3 * frame.length, `${answer.length} bytes to ${frame.length}, ${ids} ids`)

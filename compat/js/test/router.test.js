@@ -80,7 +80,7 @@ test('detours cost their budget and end with it', () => {
   assert.equal(router.receive(a, message({ to: 0x20, from: 0x10, hop: 0x27000300 })), 'no route')
 })
 
-test('budgets above the limits are cut', () => {
+test('larger budgets than a message begins with are cut down', () => {
   const [a, b] = [fakeLink(0x10), fakeLink(0x20)]
   const { router } = setup(0x80, [a, b])
   router.receive(a, message({ to: 0x20, from: 0x10, hop: 0xffff0307 }))
@@ -107,7 +107,7 @@ test('a path of 20 is full, one of 19 goes on', () => {
   assert.equal(delivered.length, 1)
 })
 
-test('duplicates and loops are dropped; another body with the same nonce is not a duplicate', () => {
+test('duplicates and loops are dropped; another body under the same nonce is not one', () => {
   const [a, b] = [fakeLink(0x10), fakeLink(0x20)]
   const { router } = setup(0x80, [a, b])
   const once = message({ to: 0x20, from: 0x10, nonce: '7' })
@@ -130,7 +130,7 @@ test('to a relay, a copy with its signature and one without are two messages', (
   assert.deepEqual(b.sent.map(({ sig }) => sig), [undefined, new Uint8Array(64)])
 })
 
-test('a dropped copy does not make a better one a duplicate', () => {
+test('a copy that goes nowhere does not make a better one a duplicate', () => {
   const [a, b] = [fakeLink(0x10), fakeLink(0x20)]
   const good = { to: 0x20, from: 0x10, nonce: '7' }
   const full = Array.from({ length: 20 }, (_, i) => 0xa0 + i)
@@ -150,7 +150,7 @@ test('a dropped copy does not make a better one a duplicate', () => {
   }
 })
 
-test('a message that its receiver refuses is accepted from another copy', () => {
+test('a message that its receiver refuses is taken from another copy', () => {
   let refused = 'busy'
   const a = fakeLink(0x10)
   const { router } = setup(0x80, [a], { deliver: () => refused })
@@ -172,13 +172,13 @@ test('duplicates are forgotten after their time', () => {
   assert.equal(memory.has('x'), false)
 })
 
-test('the memory is bounded, and forgets the oldest first', () => {
+test('what is remembered has a bound, and the oldest goes first', () => {
   const memory = new Memory(60, { entries: 2, now: () => 0 })
   for (const key of ['a', 'b', 'c', 'd', 'e']) memory.add(key)
   assert.deepEqual(['a', 'b', 'c', 'd', 'e'].map(key => memory.has(key)), [false, false, true, true, true])
 })
 
-test('nothing goes back, nor to a peer in the path', () => {
+test('nothing goes back, or to a peer that stands in the path', () => {
   const [a, b] = [fakeLink(0x21), fakeLink(0x22)]
   const { router } = setup(0x80, [a, b])
   assert.equal(router.receive(a, message({ to: 0x20, from: 0x99, path: [0x99, 0x22] })), 'no route')
@@ -193,7 +193,7 @@ test('the route is tried before nearness, its last linked entry first', () => {
   assert.deepEqual([b.sent.length, c.sent.length], [0, 1])
 })
 
-test('a message goes over the link from which messages of its receiver come', () => {
+test('a message goes where messages of its receiver come from', () => {
   const [a, b, c] = [fakeLink(0x10), fakeLink(0xe0), fakeLink(0x60)]
   const { router } = setup(0x21, [a, b, c])
   router.receive(b, message({ to: 0x21, from: 0x20, path: [0x20, 0xe0] }))
@@ -221,7 +221,7 @@ test('targets are dropped', () => {
   assert.equal(router.receive(a, frame), 'targets')
 })
 
-test('an own message: 39 transmissions, and itself as the path', () => {
+test('an own message: 39 transmissions, path of itself', () => {
   const b = fakeLink(0x22)
   const { router } = setup(0x80, [b])
   const body = { to: id(0x20), from: id(0x80), kind: 0, form: 0, flags: 0 }
@@ -231,7 +231,7 @@ test('an own message: 39 transmissions, and itself as the path', () => {
   assert.throws(() => router.originate({ nonce: '1', body, bodyBytes: new Uint8Array(262_000) }), /MaxFrame/)
 })
 
-/** Returns a function that passes copies to a fresh receiver. */
+/** Returns a function that passes copies to one receiver, and returns the outcome of each. */
 const receiver = () => {
   const { router } = setup(0x80, [])
   return (nonce, how, { e2e, text, from = 0x10 } = {}) => {
@@ -241,7 +241,7 @@ const receiver = () => {
   }
 }
 
-test('proved messages with the same end-to-end id are one, whatever a relay changes', () => {
+test('a proved message is one by its end-to-end id, whatever a relay changes', () => {
   const take = receiver()
   assert.equal(take('1', 'signed', { e2e: 1 }), 'proved')
   assert.equal(take('2', 'signed', { e2e: 1 }), 'again')
@@ -251,7 +251,7 @@ test('proved messages with the same end-to-end id are one, whatever a relay chan
   assert.equal(take('1', 'signed', { e2e: 1, from: 0x11 }), 'proved')
 })
 
-test('a copy without its proof does not replace a proved one, and is dropped after it', () => {
+test('a copy without its proof keeps no proved one away, and comes to nothing after it', () => {
   const take = receiver()
   assert.equal(take('1', 'unproved', { e2e: 1 }), 'unproved')
   assert.equal(take('2', 'unproved', { e2e: 1 }), 'again')
@@ -279,7 +279,7 @@ test('a link proves each message of its peer, also two that are equal', () => {
   assert.equal(take('2', 'straight'), 'proved')
   assert.equal(take('2', 'straight'), 'again')
   assert.equal(take('2', 'unproved'), 'again')
-  // It came directly, so the signature was not checked.
+  // The ones before came straight, and their signatures were not looked at.
   assert.equal(take('3', 'signed'), 'proved')
 })
 

@@ -17,7 +17,7 @@ const hex = bytes => bytes === undefined ? undefined : toHex(bytes)
 const hexes = list => list?.length > 0 ? list.map(toHex) : undefined
 const clean = object => JSON.parse(JSON.stringify(object))
 
-/** Returns a decoded frame in the form of the vectors. */
+/** Returns a decoded frame in the form that it has in the vectors. */
 const describe = frame => {
   const { type } = frame
   switch (type) {
@@ -93,7 +93,7 @@ for (const { name, hex: text, error } of vectors('malformed')) {
   })
 }
 
-test('every prefix of a message is refused or is another frame', () => {
+test('every beginning of a message is refused or another frame', () => {
   const { hex: text } = vectors('message').find(({ name }) => name === 'every field, one receiver')
   const bytes = fromHex(text)
   for (let n = 0; n < bytes.length - 22; n++) assert.throws(() => decodeFrame(bytes.subarray(0, n)), MalformedError)
@@ -131,7 +131,7 @@ test('siphash128 of the reference', () => {
   assert.equal(siphash128(key, Uint8Array.of(0)), 'da87c1d86b99af44347659119b22fc45')
 })
 
-// From the examples in SPEC.md.
+// From SPEC.md, Examples.
 const A = '2ea99e04b7226ebb09856fdd2c3df7aad5dbc53d'
 const FIND = '450003022 74a0131526c0a1475f5c871a3d51c00ce144d800304f53a7cba4c1712142ea99e04b7226ebb09856fdd2c3df7aad5dbc53d180120024224080112208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c7a142ea99e04b7226ebb09856fdd2c3df7aad5dbc53d62406a14fce11afaea19a91fb0ffa4e930ea85765178d6eebf3844408358909542242aa5d3adc22043b78ba7ddfc113533f918a10b644acafcc59b5d457296ec2b027a142ea99e04b7226ebb09856fdd2c3df7aad5dbc53d'.replace(' ', '')
 
