@@ -1,11 +1,11 @@
-// Command peer-relay runs a peer of the network: a relay where the npm package's
-// server.js ran, or a child process that lets a program in any language take part.
+// Command peer-relay runs a peer of the network. It can replace the npm package's server.js as
+// a relay, and as a child process it connects a program in any language.
 //
 //	peer-relay PORT [BOOTSTRAP…]                     run a relay
-//	peer-relay listen --bootstrap URL                print the messages that come
+//	peer-relay listen --bootstrap URL                print the received messages
 //	peer-relay send --bootstrap URL ID [DATA|-]      send one message
 //	peer-relay version
 //
-// With --json each speaks one JSON object a line, on standard output and input; see
-// json.go. The exit statuses stand in main.go.
+// With --json it writes and reads JSON, one object a line, on standard output and input: see
+// json.go. The exit statuses are in main.go.
 package main

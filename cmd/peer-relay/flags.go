@@ -16,47 +16,47 @@ import (
 	"github.com/peer-relay/peer-relay/node/dht"
 )
 
-// linkTimeout is how long send waits for a first link unless --timeout says otherwise.
+// linkTimeout is the time for which send waits for a first link, by default.
 const linkTimeout = 10 * time.Second
 
-// flags are what the arguments say. They may stand anywhere among the other arguments.
+// flags are the values of the flags, which may stand anywhere among the other arguments.
 type flags struct {
-	peer    compat.Options // of the peer to run, but for what options adds
-	dht     dht.Options    // of peer, if its prefix is set
-	as      string         // what DATA is
-	wait    time.Duration  // for a first link
+	peer    compat.Options // of the peer to run, without what options adds
+	dht     dht.Options    // of the peer, if the prefix is set
+	as      string         // the kind of DATA
+	wait    time.Duration  // time limit for a first link
 	json    bool
 	verbose bool
 	version bool
 }
 
-// set returns the flags, which write into f.
+// set returns the flags, which set the fields of f.
 func (f *flags) set() *flag.FlagSet {
 	o, w := &f.peer, &f.peer.WRTC
 	set := flag.NewFlagSet("peer-relay", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	set.Var((*list)(&o.Bootstraps), "bootstrap", "a peer of the network to join, `URL` or multiaddr; may be repeated")
-	set.Var((*list)(&o.Announce), "announce", "a `URL` or multiaddr that others are told in place of this peer's own; may be repeated")
+	set.Var((*list)(&o.Announce), "announce", "a `URL` or multiaddr that other peers get instead of this peer's own; may be repeated")
 	set.StringVar(&o.ListenHost, "host", "", "the IP `address` to listen on, or localhost (default: all)")
 	set.StringVar(&o.KeyFile, "key", "", "keep the identity, and so the id, in this `file`")
 	set.BoolVar(&o.KeyFileGroup, "key-group", false, "take a --key file that its group may read, such as a secret of a container")
-	set.BoolVar(&f.json, "json", false, "speak one JSON object a line on standard output and input")
+	set.BoolVar(&f.json, "json", false, "write and read JSON, one object a line, on standard output and input")
 	set.BoolVar(&o.SignMessages, "sign", false, "sign every message, so that peers that understand signatures know its sender")
 	set.BoolVar(&o.ShowPeers, "show-peers", false, "show the ids of linked peers on the status page")
-	set.StringVar(&f.as, "as", "string", "send: what DATA is, `kind` string, json or bytes")
+	set.StringVar(&f.as, "as", "string", "send: the `kind` of DATA: string, json or bytes")
 	f.wait = linkTimeout
-	set.Var((*wait)(&f.wait), "timeout", "send: how long to wait for a first link, a `duration` such as 10s or 1m")
-	set.StringVar(&f.dht.Prefix, "dht", "", "join the kad-dht of this protocol `prefix`: "+dht.Prefix+" is that of this kind of peers,\nanother prefix that of another network (default: none)")
+	set.Var((*wait)(&f.wait), "timeout", "send: the time limit for a first link, a `duration` such as 10s or 1m")
+	set.StringVar(&f.dht.Prefix, "dht", "", "join the kad-dht of this protocol `prefix`: "+dht.Prefix+" for the network of this program,\nor the prefix of another network (default: none)")
 	set.Var((*list)(&f.dht.Bootstraps), "dht-bootstrap", "a peer of the DHT, `multiaddr` with /p2p/…; may be repeated")
-	set.BoolVar(&f.dht.Closed, "dht-closed", false, "the DHT is in a closed network: tell and dial private and loopback addresses there")
-	set.BoolVar(&o.QUIC, "quic", false, "serve and dial libp2p over QUIC (/quic-v1) also, on the same UDP port")
+	set.BoolVar(&f.dht.Closed, "dht-closed", false, "the DHT is in a closed network: use private and loopback addresses in it")
+	set.BoolVar(&o.QUIC, "quic", false, "also serve and dial libp2p over QUIC (/quic-v1), on the same UDP port")
 	set.BoolVar(&o.NoWebRTCDirect, "no-webrtc-direct", false, "neither serve nor dial libp2p over WebRTC (/webrtc-direct)")
 	set.BoolVar(&o.NoWebRTC, "no-webrtc", false, "make no WebRTC links to legacy peers, such as the npm package's in pages")
-	set.Var((*iceServers)(&w.ICEServers), "ice", "a STUN or TURN `server` by which legacy WebRTC gets through NATs, stun:HOST:PORT or\nturn:HOST:PORT,USER,PASSWORD; may be repeated (default: none)")
-	set.Var(onePort{&w.SharePort, &w.Port}, "webrtc-port", "the one UDP `port` that all legacy WebRTC shares, 0 for any that is free (default: a port for each link)")
+	set.Var((*iceServers)(&w.ICEServers), "ice", "a STUN or TURN `server` for legacy WebRTC behind NATs, stun:HOST:PORT or\nturn:HOST:PORT,USER,PASSWORD; may be repeated (default: none)")
+	set.Var(onePort{&w.SharePort, &w.Port}, "webrtc-port", "the one UDP `port` for all legacy WebRTC, 0 for any free one (default: a port for each link)")
 	set.Var((*list)(&w.Interfaces), "webrtc-interface", "the `name` of a network interface for legacy WebRTC; may be repeated (default: all)")
-	set.Var(portRange{&w.PortMin, &w.PortMax}, "webrtc-ports", "the UDP ports for legacy WebRTC, `MIN-MAX` (default: any that is free)")
-	set.BoolVar(&w.Loopback, "webrtc-loopback", false, "make legacy WebRTC links over the loopback interface also")
+	set.Var(portRange{&w.PortMin, &w.PortMax}, "webrtc-ports", "the UDP ports for legacy WebRTC, `MIN-MAX` (default: any free one)")
+	set.BoolVar(&w.Loopback, "webrtc-loopback", false, "also make legacy WebRTC links over the loopback interface")
 	set.BoolVar(&f.version, "version", false, "print the version")
 	set.BoolVar(&f.verbose, "verbose", false, "log links, dials and drops on standard error")
 	return set
@@ -68,7 +68,7 @@ type list []string
 func (l *list) String() string     { return strings.Join(*l, " ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
-// A wait is a flag that is a duration.
+// A wait is a flag for a duration.
 type wait time.Duration
 
 func (w *wait) String() string { return time.Duration(*w).String() }
@@ -82,8 +82,8 @@ func (w *wait) Set(s string) error {
 	return nil
 }
 
-// iceServers is a flag that is a STUN or TURN server: a URL, and for TURN a user's name
-// and password behind it.
+// iceServers is a flag for STUN and TURN servers. Each is a URL, followed for TURN by a user
+// name and a password.
 type iceServers []legacy.ICEServer
 
 func (l *iceServers) String() string { return "" } // no password in the help
@@ -101,7 +101,7 @@ func (l *iceServers) Set(s string) error {
 	return nil
 }
 
-// An onePort is a flag that is a port, 0 for any that is free.
+// A onePort is a flag for a port, 0 for any free one.
 type onePort struct {
 	given  *bool
 	number *uint16
@@ -123,7 +123,7 @@ func (p onePort) Set(s string) error {
 	return nil
 }
 
-// A portRange is a flag such as 40000-40100. 0 and 0 are every port.
+// A portRange is a flag such as 40000-40100. 0 and 0 mean any port.
 type portRange struct{ min, max *uint16 }
 
 func (r portRange) String() string {
@@ -165,15 +165,15 @@ func (f *flags) parse(args []string) (rest []string, err error) {
 	return rest, nil
 }
 
-// twoDashes returns an error of package flag, which writes flags with one dash, as this
-// program writes them.
+// twoDashes returns the text of an error of package flag, with two dashes before flags, as this
+// program writes them. Package flag writes one.
 func twoDashes(err error) string {
 	text := strings.Replace(err.Error(), "flag provided but not defined: -", "there is no flag --", 1)
 	return strings.Replace(text, " for flag -", " for --", 1)
 }
 
-// joins reports whether the flags name a way into a network. options says what is wrong
-// about --dht-bootstrap without --dht.
+// joins reports whether the flags name a peer of a network. options reports --dht-bootstrap
+// without --dht.
 func (f *flags) joins() bool { return len(f.peer.Bootstraps) > 0 || len(f.dht.Bootstraps) > 0 }
 
 func (p *program) printUsage(w io.Writer) {
@@ -184,7 +184,7 @@ func (p *program) printUsage(w io.Writer) {
 	fmt.Fprintf(w, usage, strings.ReplaceAll(b.String(), "  -", "  --"))
 }
 
-// options returns what the peers of all commands have in common.
+// options returns the options that the peers of all commands share.
 func (p *program) options() (compat.Options, error) {
 	o := p.flags.peer
 	o.Version = version()

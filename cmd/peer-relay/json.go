@@ -14,29 +14,28 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// With --json a program in another language runs peer-relay as its child. Out, one
-// object a line:
+// With --json a program in another language runs peer-relay as its child. Output, one object a
+// line:
 //
 //	{"event":"ready","id":"<40 hex>","ws":"ws://127.0.0.1:8001","addrs":["/ip4/…"]}   ws is null without a port
 //	{"event":"peer","id":"<40 hex>"}
 //	{"event":"disconnect","id":"<40 hex>"}
-//	{"event":"message","from":"<40 hex>","data":…,"proved":false}                     no data: undefined
+//	{"event":"message","from":"<40 hex>","data":…,"proved":false}                     no data means undefined
 //	{"event":"peers","peers":["<40 hex>",…]}
 //	{"event":"error","error":"…"}
 //
-// In, one object a line. A line that makes no sense is answered by an error event:
+// Input, one object a line. An invalid line is answered with an error event:
 //
 //	{"send":{"to":"<40 hex>","data":…}}   {"connect":"<40 hex>"}   {"disconnect":"<40 hex>"}   {"peers":true}
 //
-// Values pass as the text that they are: numbers are not rounded on the way out, and
-// on the way in they become what JSON.stringify(JSON.parse(text)) returns.
+// Values are not decoded. In the output, numbers are not rounded. A value in the input becomes
+// what JSON.stringify(JSON.parse(text)) returns.
 
-// maxLine is the most bytes of a line, and of what send reads: a message at its
-// limit in any spelling.
+// maxLine is the largest size in bytes of a line, and of the input of send: the largest message
+// in any spelling.
 const maxLine = 1 << 20
 
-// An event is a line of output. Fields that are nil are left out, except in the ready
-// event.
+// An event is a line of output. Fields that are nil are left out, except in the ready event.
 type event struct {
 	Event  string          `json:"event"`
 	ID     *compat.ID      `json:"id,omitempty"`
@@ -58,7 +57,7 @@ type peersEvent struct {
 	Peers []compat.ID `json:"peers"`
 }
 
-// events writes lines of JSON. Its methods may be called from any goroutine.
+// An events value writes lines of JSON. Its methods may be called from any goroutine.
 type events struct {
 	mu  sync.Mutex
 	out io.Writer
@@ -66,8 +65,8 @@ type events struct {
 
 func newEvents(out io.Writer) *events { return &events{out: out} }
 
-// write writes one line. Data is JSON text that a peer wrote: json.Marshal checks and
-// compacts it, and without escaping leaves the rest as it is.
+// write writes one line. Data is JSON text of another peer. json.Marshal checks and compacts
+// it, and without escaping leaves the rest unchanged.
 func (e *events) write(v any) {
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line)
@@ -78,12 +77,12 @@ func (e *events) write(v any) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.out.Write(line.Bytes()) // if no process reads any more, SIGPIPE ends the program
+	e.out.Write(line.Bytes()) // if the reader is gone, SIGPIPE ends the program
 }
 
 func (e *events) fail(err error) { e.write(event{Event: "error", Error: err.Error()}) }
 
-// watch writes what happens to a peer.
+// watch writes the events of a peer.
 func (e *events) watch(peer *compat.PeerRelay) {
 	peer.OnPeer(func(id compat.ID) { e.write(event{Event: "peer", ID: &id}) })
 	peer.OnDisconnect(func(id compat.ID) { e.write(event{Event: "disconnect", ID: &id}) })
@@ -118,7 +117,7 @@ func (p *program) runJSON(ctx context.Context, peer *compat.PeerRelay) error {
 	}
 }
 
-// obey does what the lines of in say until it ends.
+// obey executes the lines of in until its end.
 func (e *events) obey(in io.Reader, peer *compat.PeerRelay) error {
 	r := bufio.NewReaderSize(in, 64<<10)
 	for {
@@ -143,7 +142,7 @@ func (e *events) obey(in io.Reader, peer *compat.PeerRelay) error {
 
 var errLongLine = fmt.Errorf("a line of more than %d bytes was skipped", maxLine)
 
-// readLine reads a line of bounded length, and skips one that is longer.
+// readLine returns the next line, and skips a line of more than maxLine bytes.
 func readLine(r *bufio.Reader) (line []byte, err error) {
 	long := false
 	for {
@@ -161,7 +160,7 @@ func readLine(r *bufio.Reader) (line []byte, err error) {
 	}
 }
 
-// A command is a line of input: exactly one of its fields.
+// A command is a line of input. Exactly one of its fields is set.
 type command struct {
 	Send *struct {
 		To   *protocol.ID    `json:"to"`

@@ -7,7 +7,7 @@ import (
 	"github.com/peer-relay/peer-relay/compat"
 )
 
-// listen runs a peer without a port that prints the messages for it: peer-relay listen.
+// listen runs a peer without a port that prints its messages: peer-relay listen.
 func (p *program) listen(ctx context.Context, args []string) error {
 	if len(args) > 0 {
 		return wrongUsage("listen: %q is one argument too many", args[0])

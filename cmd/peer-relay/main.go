@@ -18,32 +18,32 @@ import (
 const (
 	exitOK      = 0
 	exitFailure = 1 // any other failure
-	exitUsage   = 2 // a flag, an argument, a URL, a key file or an id is wrong
+	exitUsage   = 2 // a flag, an argument, a URL, a key file or an id is invalid
 	exitInUse   = 3 // another program has the port
 	exitNoLink  = 4 // send: no peer answered in time
 )
 
 const usage = `Usage:
   peer-relay [flags] PORT [BOOTSTRAP…]                  run a relay
-  peer-relay listen [flags] --bootstrap URL…            print the messages that come
+  peer-relay listen [flags] --bootstrap URL…            print the received messages
   peer-relay send [flags] --bootstrap URL… ID [DATA|-]  send one message
   peer-relay version                                    print the version
 
 PORT is a TCP port that serves legacy peers (ws://), libp2p peers (/ws) and a status
-page (http://), and the UDP port of that number, which serves libp2p peers in pages
-(/webrtc-direct). It is 0 for any that is free, or "none" for a peer without a port.
-BOOTSTRAP is a peer of the network to join: a ws:// or wss:// URL, or a multiaddr that
-ends in /p2p/…. All are used, and tried again until they answer. In place of a --bootstrap
-there can be --dht PREFIX --dht-bootstrap MULTIADDR.
+page (http://), and the UDP port of the same number, which serves libp2p peers in pages
+(/webrtc-direct). 0 means any free port, and "none" a peer without a port. BOOTSTRAP is a
+peer of the network to join: a ws:// or wss:// URL, or a multiaddr that ends in /p2p/….
+All are dialled, each until it answers. --dht PREFIX --dht-bootstrap MULTIADDR can replace
+--bootstrap.
 
 Flags:
 %s
 Exit status: 0 after SIGINT, SIGTERM or the end of standard input (with --json);
-1 failure; 2 a wrong flag, argument, URL, id or key file; 3 the port is in use, in TCP
+1 failure; 2 an invalid flag, argument, URL, id or key file; 3 the port is in use, in TCP
 or in UDP; 4 send: no peer answered in time. A second signal ends the program at once.
 `
 
-// An exitError is an error that has an exit status of its own.
+// An exitError is an error with its own exit status.
 type exitError struct {
 	status int
 	error
@@ -61,8 +61,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// signalContext returns a context that the first SIGINT or SIGTERM ends; the second
-// ends the program.
+// signalContext returns a context that the first SIGINT or SIGTERM ends. The second signal ends
+// the program.
 func signalContext() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -76,7 +76,7 @@ func signalContext() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// run does what the arguments say and returns the exit status.
+// run runs the command in the arguments and returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{args: args, stdin: stdin, stdout: stdout, stderr: stderr}
 	err := p.run(ctx)

@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must happen.
+// patience is the time that a test waits for an event.
 const patience = 30 * time.Second
 
 // runOnce runs the command to its end.
@@ -127,7 +127,7 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-// TestTransports checks what each flag adds to the addresses, and what it leaves away.
+// TestTransports checks which addresses each flag adds and removes.
 func TestTransports(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"", "ws webrtc-direct"},
@@ -156,7 +156,7 @@ func TestTransports(t *testing.T) {
 	}
 }
 
-// TestWebRTCFlags checks that the options of legacy WebRTC reach it.
+// TestWebRTCFlags checks that the flags of legacy WebRTC set its options.
 func TestWebRTCFlags(t *testing.T) {
 	p := &program{stderr: io.Discard}
 	if _, err := p.flags.parse(strings.Fields("0 --no-webrtc --ice stun:a:1 --ice turn:b:2,user,pass,word --webrtc-ports 40000-40100 --webrtc-port 0 --webrtc-interface eth0 --webrtc-interface wlan0 --webrtc-loopback")); err != nil {
@@ -175,7 +175,7 @@ func TestWebRTCFlags(t *testing.T) {
 	}
 }
 
-// A log is what a child writes to standard error.
+// A log is the standard error of a child.
 type log struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -193,8 +193,8 @@ func (l *log) String() string {
 	return l.text.String()
 }
 
-// TestVerbose checks that a message that goes nowhere leaves a line with its reason, and
-// no line without --verbose.
+// TestVerbose checks that a dropped message leaves a line with the reason, and no line without
+// --verbose.
 func TestVerbose(t *testing.T) {
 	for _, verbose := range []bool{true, false} {
 		args := []string{"0", "--host", "127.0.0.1", "--json"}
@@ -206,7 +206,7 @@ func TestVerbose(t *testing.T) {
 		if status, _, stderr := runOnce(t, "", "send", "--bootstrap", url, strings.Repeat("11", 20), "lost"); status != exitOK {
 			t.Fatalf("status %d, %q", status, stderr)
 		}
-		relay.await("disconnect") // all that the sender sent has come
+		relay.await("disconnect") // the sender's messages have arrived
 		if said := strings.Contains(relay.log.String(), "reason=no_route"); said != verbose {
 			t.Errorf("verbose %v, and the log is %q", verbose, relay.log.String())
 		}
@@ -228,7 +228,7 @@ func startChild(t *testing.T, args ...string) *child {
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	c := &child{t: t, in: inW, lines: make(chan map[string]json.RawMessage, 1000), status: make(chan int, 1)}
-	go func() { // ends when run has: it closes outW
+	go func() { // ends after run, then closes outW
 		c.status <- run(context.Background(), append([]string{"--json"}, args...), inR, outW, &c.log)
 		outW.Close()
 	}()
@@ -342,7 +342,7 @@ func TestJSONChildren(t *testing.T) {
 	if got := a.text(a.await("disconnect")["id"]); got != b.id() {
 		t.Errorf("a lost %s", got)
 	}
-	b.write(`{"connect":"%s"}`, a.id()) // goes nowhere: b has no link to ask by
+	b.write(`{"connect":"%s"}`, a.id()) // has no effect: b has no link
 }
 
 func TestSendAndListen(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"github.com/peer-relay/peer-relay/compat"
 )
 
-// runPeer runs a peer until ctx is done or, with --json, standard input ends. Without --json
-// it prints what happens in words, and onMessage, if it is not nil, takes the messages.
+// runPeer runs a peer until ctx is done or, with --json, standard input ends. Without --json it
+// prints events as words, and passes messages to onMessage, which may be nil.
 func (p *program) runPeer(ctx context.Context, o compat.Options, onMessage func(compat.Message)) error {
 	peer, err := compat.New(o)
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// send sends one message and ends when it has left: peer-relay send ID [DATA|-].
+// send sends one message and ends once it is written: peer-relay send ID [DATA|-].
 func (p *program) send(ctx context.Context, args []string) error {
 	if len(args) == 0 || len(args) > 2 {
 		return wrongUsage("send: want ID [DATA], have %d arguments", len(args))
 	}
 	if !p.flags.joins() {
-		return wrongUsage("send: want --bootstrap, or --dht with --dht-bootstrap: the network to send it on")
+		return wrongUsage("send: want --bootstrap, or --dht with --dht-bootstrap, to join a network")
 	}
 	to, err := protocol.ParseID(args[0])
 	if err != nil {
@@ -36,7 +36,7 @@ func (p *program) send(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer peer.Close() // it writes what is queued first
+	defer peer.Close() // first writes what is queued
 
 	linked := make(chan struct{}, 1)
 	lastErr := make(chan error, 1)
@@ -55,7 +55,7 @@ func (p *program) send(ctx context.Context, args []string) error {
 	case <-timer.C:
 		select {
 		case err := <-lastErr:
-			if why := errors.Unwrap(err); why != nil { // without the promise to try again
+			if why := errors.Unwrap(err); why != nil { // without the text that it will be tried again
 				err = why
 			}
 			return exitError{exitNoLink, fmt.Errorf("send: no answer within %v: %w", p.flags.wait, err)}
@@ -73,8 +73,8 @@ func offer[T any](c chan T, v T) {
 	}
 }
 
-// readData returns the message: the argument, or with "-" all of standard input.
-// Without either it has no value.
+// readData returns the message: the argument, or all of standard input for "-". Without an
+// argument the message has no value.
 func (p *program) readData(args []string) (any, error) {
 	if len(args) == 0 {
 		return compat.Undefined, nil

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// serve runs a relay until it is told to stop: peer-relay PORT [BOOTSTRAP…].
+// serve runs a relay until a signal ends it: peer-relay PORT [BOOTSTRAP…].
 func (p *program) serve(ctx context.Context, args []string) error {
 	o, err := p.options()
 	if err != nil {

@@ -11,7 +11,7 @@ func (p *program) printVersion() error {
 	return err
 }
 
-// version returns the module's version, as the go command has recorded it.
+// version returns the module's version from the build information, or "dev".
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		return info.Main.Version

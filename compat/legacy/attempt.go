@@ -17,24 +17,24 @@ import (
 )
 
 const (
-	// rtcTimeout bounds an attempt, from its first signal to the open channel.
+	// rtcTimeout is the time limit of an attempt, from its first signal to the open channel.
 	rtcTimeout = 15 * time.Second
-	// slotPause is the time for which the place of an attempt that failed stays taken.
+	// slotPause is the time for which a failed attempt keeps its place.
 	slotPause = 500 * time.Millisecond
-	// restTime is the time for which no attempt of a peer is taken after one of its failed.
+	// restTime is the time for which a peer's attempts are refused after one of them failed.
 	restTime   = 5 * time.Second
 	maxResting = 1024 // peers that rest
 
-	maxOffers   = 6   // connections in the making that this peer wants
-	maxAnswers  = 12  // connections in the making that others want
+	maxOffers   = 6   // connections being made that this peer wants
+	maxAnswers  = 12  // connections being made that others want
 	maxRTCLinks = 512 // connections that others wanted, from their making to their end
 	maxWaiting  = 64  // connections that wait for a silent peer
-	maxAttempts = 64  // attempts, with those that wait for a place
-	maxSignals  = 64  // signals of one attempt that wait to be taken, one description among them
+	maxAttempts = 64  // attempts, including those that wait for a place
+	maxSignals  = 64  // unread signals of one attempt, one of them a description
 
 	// maxNames is the number of a peer's candidates that may be mDNS names. pion asks the
-	// network for each of them once a second, until it has an answer or the connection
-	// ends, which may be a link by then. A page has one for each address of its machine.
+	// network for each of them once a second, until there is an answer or the connection ends,
+	// also while it is a link. A page has one for each address of its machine.
 	maxNames = 6
 )
 
@@ -48,21 +48,21 @@ type attempt struct {
 	signals   chan rtcSignal
 	cancel    context.CancelCauseFunc
 
-	settled atomic.Bool // an initiator has the answer
+	settled atomic.Bool // the initiator has the answer
 
-	described bool // the peer's description is or was among signals; guarded by w.mu
+	described bool // the peer's description was put into signals; guarded by w.mu
 
 	// Owned by the goroutine that makes the connection.
-	early      []rtcCandidate // came before the description
-	candidates int            // of the peer's that were looked at
-	names      int            // mDNS names among those that are tried
-	proved     bool           // the peer's description was
+	early      []rtcCandidate // candidates that arrived before the description
+	candidates int            // number of the peer's candidates so far
+	names      int            // number of mDNS names that are tried
+	proved     bool           // the peer's description was proved
 }
 
-// errYield ends an attempt of ours for the sake of one of theirs.
-var errYield = errors.New("the peer's offer goes before")
+// errYield ends an attempt of this peer in favour of one of the other peer.
+var errYield = errors.New("the peer's offer takes precedence")
 
-// begin makes an attempt the one with its peer. w.mu is held.
+// begin makes a new attempt, in place of an older one with the same peer. w.mu is held.
 func (w *WebRTC) begin(ctx context.Context, r *protocol.Router, id protocol.ID, initiator bool) (*attempt, context.Context) {
 	a := &attempt{w: w, r: r, id: id, initiator: initiator, signals: make(chan rtcSignal, maxSignals)}
 	ctx, a.cancel = context.WithCancelCause(ctx)
@@ -73,7 +73,7 @@ func (w *WebRTC) begin(ctx context.Context, r *protocol.Router, id protocol.ID, 
 	return a, ctx
 }
 
-// over forgets an attempt, and lets its peer rest if it failed.
+// over removes an attempt, and refuses its peer's attempts for restTime if it failed.
 func (a *attempt) over(err error) {
 	a.cancel(nil)
 	w := a.w
@@ -120,12 +120,12 @@ func (w *WebRTC) Dial(ctx context.Context, r *protocol.Router, c protocol.Contac
 	return l, nil
 }
 
-// Signal implements protocol.Signaller. While an offer of ours is unanswered, that of
-// the peer counts only if its id is the lower one.
+// Signal implements protocol.Signaller. While this peer's own offer is unanswered, the other
+// peer's offer counts only if its id is lower.
 func (w *WebRTC) Signal(r *protocol.Router, s protocol.Signal) {
 	sig, err := parseSignal(s.Payload)
 	if err != nil {
-		w.log.Debug("bad signal", "peer", s.From.Short(), "err", err)
+		w.log.Debug("invalid signal", "peer", s.From.Short(), "err", err)
 		return
 	}
 	sig.proved = s.Proved
@@ -150,16 +150,16 @@ func (w *WebRTC) Signal(r *protocol.Router, s protocol.Signal) {
 		}
 		var ctx context.Context
 		a, ctx = w.begin(w.ctx, r, s.From, false)
-		w.tasks.Go(func() { a.answer(ctx) }) // ends with the attempt, or with the link that it makes
+		w.tasks.Go(func() { a.answer(ctx) }) // ends with the attempt, or with its link
 	}
-	// An attempt that waits for its place takes nothing: what is large must not pile up.
+	// Only one description waits for the attempt's place, since it is large.
 	if sig.Candidate == nil && a.described {
 		return
 	}
 	select {
 	case a.signals <- sig:
 		a.described = a.described || sig.Candidate == nil
-	default: // no simple-peer sends as many
+	default: // no simple-peer sends that many
 	}
 }
 
@@ -196,8 +196,8 @@ func (a *attempt) connect(ctx context.Context) (l *rtcLink, err error) {
 			<-slots
 		}
 	}()
-	// Nothing is said to a peer that has a link; while the signals fly another one may
-	// come, and then it is the one to keep.
+	// No signal goes to a peer that has a link. While the signals are in flight another link
+	// may be made, and then that one is kept.
 	release, err := a.claim(ctx, a.info())
 	if err != nil {
 		return nil, err
@@ -226,7 +226,7 @@ func (a *attempt) connect(ctx context.Context) (l *rtcLink, err error) {
 			return nil, context.Cause(ctx)
 		case <-c.ended:
 			return nil, c.why()
-		case <-c.opened: // what candidates there are must not be sent any more
+		case <-c.opened: // the remaining candidates must not be sent
 			return a.link(ctx, c)
 		case candidate := <-c.candidates:
 			a.sendCandidate(candidate)
@@ -248,8 +248,8 @@ func (w *WebRTC) pause(d time.Duration) {
 	}
 }
 
-// claim asks for the place of the link. An attempt that ends meanwhile says why: that it
-// yields is no failure.
+// claim asks the router for the claim of the link. If the attempt ends meanwhile, the error is
+// its cause, since yielding is not a failure.
 func (a *attempt) claim(ctx context.Context, info protocol.LinkInfo) (release func(), err error) {
 	if release, err = a.r.Claim(ctx, info); err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -257,10 +257,10 @@ func (a *attempt) claim(ctx context.Context, info protocol.LinkInfo) (release fu
 	return release, err
 }
 
-// info describes the link as far as it is known.
+// info returns what is known about the link.
 func (a *attempt) info() protocol.LinkInfo {
 	info := protocol.LinkInfo{ID: a.id, Kind: protocol.LinkWebRTC, Dialed: a.initiator}
-	if a.proved { // then the peer is one of ours
+	if a.proved { // so the peer is a Go peer
 		opener := a.id
 		if a.initiator {
 			opener = a.r.ID()
@@ -270,7 +270,7 @@ func (a *attempt) info() protocol.LinkInfo {
 	return info
 }
 
-// link makes the link of an open channel.
+// link returns the link over an open channel.
 func (a *attempt) link(ctx context.Context, c *rtcConn) (*rtcLink, error) {
 	info := a.info()
 	info.Addr = c.remote()
@@ -281,7 +281,7 @@ func (a *attempt) link(ctx context.Context, c *rtcConn) (*rtcLink, error) {
 	return a.w.newLink(c, a.r, info, release), nil
 }
 
-// awaitOffer waits for the offer. Its candidates may have come another way, and sooner.
+// awaitOffer waits for the offer. Its candidates may arrive by another way, and earlier.
 func (a *attempt) awaitOffer(ctx context.Context) (rtcSignal, error) {
 	for {
 		select {
@@ -299,7 +299,7 @@ func (a *attempt) awaitOffer(ctx context.Context) (rtcSignal, error) {
 	}
 }
 
-// keep holds a candidate back until the peer's description is there.
+// keep stores a candidate until the peer's description is set.
 func (a *attempt) keep(c *rtcCandidate) {
 	if a.candidates++; a.candidates <= maxCandidates {
 		a.early = append(a.early, *c)
@@ -310,9 +310,9 @@ func (c *rtcCandidate) init() webrtc.ICECandidateInit {
 	return webrtc.ICECandidateInit{Candidate: c.Candidate, SDPMid: c.SDPMid, SDPMLineIndex: c.SDPMLineIndex}
 }
 
-// offer begins as the initiator.
+// offer begins a connection as the initiator.
 func (a *attempt) offer(c *rtcConn) error {
-	var label [20]byte // as long as simple-peer's
+	var label [20]byte // the same length as simple-peer's
 	cryptorand.Read(label[:])
 	channel, err := c.pc.CreateDataChannel(hex.EncodeToString(label[:]), nil)
 	if err != nil {
@@ -326,7 +326,7 @@ func (a *attempt) offer(c *rtcConn) error {
 	return a.describe(c, description)
 }
 
-// accept begins as the answerer.
+// accept begins a connection as the answerer.
 func (a *attempt) accept(c *rtcConn, offer rtcSignal) error {
 	if err := a.describeRemote(c, offer); err != nil {
 		return err
@@ -338,7 +338,7 @@ func (a *attempt) accept(c *rtcConn, offer rtcSignal) error {
 	return a.describe(c, description)
 }
 
-// describe sends this side's description, and only then finds candidates.
+// describe sends this side's description, and only then begins to find candidates.
 func (a *attempt) describe(c *rtcConn, d webrtc.SessionDescription) error {
 	if err := a.send(rtcSignal{Type: d.Type.String(), SDP: d.SDP}); err != nil {
 		return err
@@ -346,7 +346,7 @@ func (a *attempt) describe(c *rtcConn, d webrtc.SessionDescription) error {
 	return c.pc.SetLocalDescription(d)
 }
 
-// describeRemote takes the peer's description and the candidates that waited for it.
+// describeRemote sets the peer's description and adds the candidates that waited for it.
 func (a *attempt) describeRemote(c *rtcConn, s rtcSignal) error {
 	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.NewSDPType(s.Type), SDP: s.SDP}); err != nil {
 		return err
@@ -362,7 +362,7 @@ func (a *attempt) describeRemote(c *rtcConn, s rtcSignal) error {
 	return nil
 }
 
-// add has the connection try a candidate. If it cannot, there may be better ones.
+// add makes the connection try a candidate. A failure is only logged, since another may work.
 func (a *attempt) add(c *rtcConn, candidate rtcCandidate) {
 	parsed, err := ice.UnmarshalCandidate(candidate.Candidate)
 	if err == nil && !a.tries(parsed) {
@@ -376,7 +376,7 @@ func (a *attempt) add(c *rtcConn, candidate rtcCandidate) {
 	}
 }
 
-// tries reports whether a candidate of the peer's is tried.
+// tries reports whether a candidate of the peer is tried.
 func (a *attempt) tries(c ice.Candidate) bool {
 	if !a.w.home.Load().tries(c) {
 		return false
@@ -389,7 +389,7 @@ func (a *attempt) tries(c ice.Candidate) bool {
 
 var errNotTried = errors.New("no address to send packets to")
 
-// take takes a signal of the peer's while the connection is made.
+// take handles a signal of the peer while the connection is made.
 func (a *attempt) take(c *rtcConn, s rtcSignal) error {
 	described := !a.initiator || a.settled.Load()
 	switch {
@@ -403,11 +403,11 @@ func (a *attempt) take(c *rtcConn, s rtcSignal) error {
 		a.settled.Store(true)
 		return a.describeRemote(c, s)
 	}
-	return nil // a second description belongs to no connection
+	return nil // a second description is ignored
 }
 
 func (a *attempt) sendCandidate(c *webrtc.ICECandidate) {
-	// One data channel has one medium, of which pion leaves the name out.
+	// A data channel has one medium. pion leaves its name out.
 	line, mid := uint16(0), "0"
 	err := a.send(rtcSignal{Candidate: &rtcCandidate{Candidate: c.ToJSON().Candidate, SDPMLineIndex: &line, SDPMid: &mid}})
 	if err != nil {

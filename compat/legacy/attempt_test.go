@@ -15,8 +15,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
-// Floods of signals by many who were let in cost a bounded number of connections, and
-// what they leave behind goes.
+// TestSignalFlood checks that floods of signals from many peers with a handshake cost a bounded
+// number of connections, which all end.
 func TestSignalFlood(t *testing.T) {
 	const sources, times = 100, 5
 	rtc, err := NewWebRTC(WebRTCOptions{Loopback: true})
@@ -57,7 +57,7 @@ func TestSignalFlood(t *testing.T) {
 	if t.Logf("%d goroutines more", most); most > 500 {
 		t.Errorf("the flood made %d goroutines, want at most 500", most)
 	}
-	// In the flood its own links are made all the same.
+	// During the flood this peer still makes its own links.
 	if _, err := rtc.connection(false); err != nil {
 		t.Error(err)
 	}
@@ -67,8 +67,9 @@ func TestSignalFlood(t *testing.T) {
 	until(t, "the goroutines of before", func() bool { return runtime.NumGoroutine() <= before })
 }
 
-// While our own offer is pending, that of the peer counts only if its id is the lower
-// one; then ours is abandoned and theirs is answered.
+// TestSignalGlare checks that while this peer's own offer is pending, the other peer's offer
+// counts only if its id is lower. Then the own attempt yields, and the other's offer is
+// answered.
 func TestSignalGlare(t *testing.T) {
 	rtc, err := NewWebRTC(WebRTCOptions{Loopback: true})
 	if err != nil {
@@ -100,12 +101,12 @@ func TestSignalGlare(t *testing.T) {
 		until(t, "our attempt", func() bool { return role(id) == "initiator" })
 		rtc.Signal(r, protocol.Signal{From: id, Payload: offer})
 		if got := role(id); got != want {
-			t.Errorf("to %v we are the %s, want the %s", id, got, want)
+			t.Errorf("to %v this peer is the %s, want the %s", id, got, want)
 		}
 		if want == "initiator" {
 			cancel()
 			if err := wait(t, "end of the dial", ended); !errors.Is(err, context.Canceled) {
-				t.Errorf("the dial ended by %v", err)
+				t.Errorf("the dial ended with %v", err)
 			}
 			until(t, "no attempt", func() bool { return role(id) == "none" })
 		} else if err := wait(t, "end of the dial", ended); err != nil {
@@ -115,11 +116,12 @@ func TestSignalGlare(t *testing.T) {
 	}
 	rtc.Signal(r, protocol.Signal{From: protocol.ID{1}, Payload: []byte(`{"type":"answer","sdp":"` + testSDP + `"}`)})
 	if got := role(protocol.ID{1}); got != "none" {
-		t.Errorf("an answer to nothing makes us the %s", got)
+		t.Errorf("an answer to nothing makes this peer the %s", got)
 	}
 }
 
-// After an attempt that failed its peer rests, and one that has a link gets none.
+// TestSignalFails checks that a peer's attempts are refused for a while after one failed, and
+// while it has a link.
 func TestSignalFails(t *testing.T) {
 	p := newRTCPair(t, nil)
 	junk := []byte(`{"type":"offer","sdp":"` + strings.Replace(testSDP, "a=ice-ufrag:abcdefgh\\r\\n", "", 1) + `"}`)
@@ -133,7 +135,7 @@ func TestSignalFails(t *testing.T) {
 	until(t, "rest", resting)
 	p.rtc.Signal(p.Router, protocol.Signal{From: from, Payload: junk})
 	if !resting() {
-		t.Error("a peer that rests begins an attempt")
+		t.Error("a resting peer begins an attempt")
 	}
 	_, err := p.rtc.Dial(testContext(t), p.Router, protocol.Contact{ID: p.hub.ID(), WebRTC: true})
 	if !errors.Is(err, protocol.ErrDuplicate) {
@@ -144,8 +146,8 @@ func TestSignalFails(t *testing.T) {
 	}
 }
 
-// When there are as many connections as others may have, an offer is refused before
-// anything is made or said, and a connection that has ended leaves its place.
+// TestSignalLinks checks that an offer above the limit of connections for others is refused
+// before anything is made or sent, and that an ended connection frees its place.
 func TestSignalLinks(t *testing.T) {
 	p := newRTCPair(t, nil)
 	for range maxRTCLinks {
@@ -161,11 +163,11 @@ func TestSignalLinks(t *testing.T) {
 		t.Errorf("it was answered: %+v", s)
 	}
 	if _, err := p.rtc.connection(true); !errors.Is(err, errLinks) {
-		t.Errorf("one more connection: %v", err)
+		t.Errorf("a connection above the limit: %v", err)
 	}
 	own, err := p.rtc.connection(false)
 	if err != nil {
-		t.Fatalf("one of our own: %v", err)
+		t.Fatalf("a connection that this peer wants: %v", err)
 	}
 	own.end(errLinks)
 	<-p.rtc.links
@@ -180,7 +182,7 @@ func TestSignalLinks(t *testing.T) {
 	until(t, "its place given back", func() bool { return len(p.rtc.links) == maxRTCLinks-1 })
 }
 
-// Of what is said to an attempt that waits for its place, one description is kept.
+// TestSignalWaits checks that an attempt that waits for its place keeps only one description.
 func TestSignalWaits(t *testing.T) {
 	p := newRTCPair(t, nil)
 	for range maxAnswers {
@@ -201,17 +203,18 @@ func TestSignalWaits(t *testing.T) {
 	}
 	signal(`{"candidate":{"candidate":` + testCandidate + `,"sdpMid":"0"}}`)
 	if n := len(a.signals); n != 1 {
-		t.Errorf("%d signals wait, want the candidate alone", n)
+		t.Errorf("%d signals wait, want only the candidate", n)
 	}
 }
 
-// An attempt that ends while it waits for its claim ends for the reason that it was given.
+// TestSignalYields checks that an attempt that ends during its claim returns the reason of its
+// end.
 func TestSignalYields(t *testing.T) {
 	p := newRTCPair(t, nil)
 	ctx, cancel := context.WithCancelCause(testContext(t))
 	cancel(errYield)
-	a := &attempt{w: p.rtc, r: p.Router, id: p.hub.ID()} // which has a link
+	a := &attempt{w: p.rtc, r: p.Router, id: p.hub.ID()} // this peer has a link
 	if _, err := a.claim(ctx, a.info()); !errors.Is(err, errYield) {
-		t.Errorf("the claim failed by %v, want %v", err, errYield)
+		t.Errorf("the claim failed with %v, want %v", err, errYield)
 	}
 }

@@ -69,12 +69,12 @@
 // side leaves the channel open for another 200 ms after its last message before it closes it. It
 // never sends a signal to a peer that already has a link.
 //
-// JS never drops a link by WebRTC. A page whose channel has closed keeps the link, sends all
-// messages for the peer into it, and accepts no other link from that peer. So a connection whose
-// peer falls silent is not closed. It leaves routing at once, and is a link again if the peer
-// comes back within 30 s. A page that was linked with a Go peer cannot send to that peer after it
-// ended and came back with its key, until the page is reloaded. Relays do not help, since the page
-// does not ask them. A peer that often restarts under one id, and must hear pages, should make
-// no such links, by compat.Options.NoWebRTC or --no-webrtc. Then pages send to it by relays, or
-// by its port.
+// JS never drops a WebRTC link. A page whose channel has closed keeps the link, sends all
+// messages for the peer into it, and accepts no other link from that peer. So a connection
+// whose peer falls silent is not closed. It leaves routing at once, and gets a new link if the
+// peer answers within 30 s. If a Go peer ends and comes back with its key, a page that had a
+// link to it cannot send to it until the page is reloaded. Relays do not help, since the page
+// does not ask them. A peer that often restarts under one id, and must get messages from pages,
+// should make no such links: see compat.Options.NoWebRTC and --no-webrtc. Then pages send to it
+// by relays, or by its port.
 package legacy

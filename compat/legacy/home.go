@@ -84,7 +84,7 @@ func (h home) tries(c ice.Candidate) bool {
 	return port >= firstFreePort || (port == 80 || port == 443) && isPublic(addr.Unmap())
 }
 
-// isName reports whether a candidate has an mDNS name in place of an address. pion recognizes
+// isName reports whether a candidate has an mDNS name in place of an address. pion recognises
 // exactly the names with this ending.
 func isName(c ice.Candidate) bool { return strings.HasSuffix(c.Address(), ".local") }
 

@@ -21,13 +21,13 @@ import (
 const (
 	// iceDisconnected is the time without any packet from a peer after which its link ends.
 	iceDisconnected = 5 * time.Second
-	// iceFailed is the time after that for which the connection may come back. Chromium ends
-	// one after 18 s.
+	// iceFailed is the time after that within which the connection may resume. Chromium ends a
+	// connection after 18 s.
 	iceFailed = 25 * time.Second
 	// iceKeepAlive is the interval of keepalives on an idle connection.
 	iceKeepAlive = 2 * time.Second
-	// rtoMax bounds the pause between two tries to send the same bytes, so that what waited
-	// for a silent peer is sent soon after it lives again.
+	// rtoMax is the largest pause between two attempts to send the same bytes. So the bytes for a
+	// silent peer are sent soon after it answers again.
 	rtoMax = 2 * time.Second
 )
 

@@ -15,37 +15,38 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// An rtcConn is a PeerConnection and the one data channel that it is for. It outlives the
-// link over it: when its peer falls silent the link ends at once, so that messages take
-// other ways, and the connection waits until ICE has failed. If the peer lives again before,
-// there is a new link. A JS peer needs that: it keeps a channel that has closed among its
-// links for ever, sends all that is for this peer into it, and takes no other.
+// An rtcConn is a PeerConnection with one data channel. It outlives its link. When its peer
+// falls silent, the link ends at once, so that messages take other ways, and the connection
+// waits until ICE has failed. If the peer answers before that, there is a new link. A JS peer
+// needs that: it keeps a closed channel among its links for ever, sends all messages for this
+// peer into it, and accepts no other link.
 type rtcConn struct {
 	// Fixed from the start.
 	w          *WebRTC
 	pc         *webrtc.PeerConnection
 	opened     chan struct{}             // closed when the channel is open
 	candidates chan *webrtc.ICECandidate // of this side
-	low        chan struct{}             // holds a token when there may be room again
+	low        chan struct{}             // holds a token when there may be room in the channel
 	ended      chan struct{}
 
 	mu      sync.Mutex
 	channel *webrtc.DataChannel
 	raw     datachannel.ReadWriteCloserDeadliner // the channel once it is open
-	router  *protocol.Router                     // of the links, nil until there is one
-	link    *rtcLink                             // the latest
-	waits   bool                                 // for its peer, after link; it has a place in w.waiting
-	err     error                                // why it ended; io.EOF: the peer closed it
+	router  *protocol.Router                     // router of the links; nil until the first link
+	link    *rtcLink                             // the latest link
+	waits   bool                                 // the connection waits for its peer after link; it has a place in w.waiting
+	err     error                                // why it ended; io.EOF means that the peer closed it
 }
 
 var (
 	errChannels = errors.New("the peer opened a second data channel")
-	errLinks    = fmt.Errorf("there are %d connections that others wanted", maxRTCLinks)
+	errLinks    = fmt.Errorf("others have already made %d connections", maxRTCLinks)
 	past        = time.Unix(1, 0)
 )
 
-// connection makes a PeerConnection. It lives until end. There is a bound of those that
-// others wanted: each costs sockets, goroutines and the memory of its queues.
+// connection makes a PeerConnection, which lives until end. wanted means that another peer
+// wants it. The number of those is bounded, since each costs sockets, goroutines and the memory
+// of its queues.
 func (w *WebRTC) connection(wanted bool) (_ *rtcConn, err error) {
 	leave := func() {}
 	if wanted {
@@ -91,7 +92,7 @@ func (w *WebRTC) connection(wanted bool) (_ *rtcConn, err error) {
 		}
 	})
 	pc.OnICECandidate(func(candidate *webrtc.ICECandidate) {
-		if candidate == nil { // that was all, which must not be told
+		if candidate == nil { // the end of the candidates, which must not be sent
 			return
 		}
 		select {
@@ -115,7 +116,7 @@ func (w *WebRTC) connection(wanted bool) (_ *rtcConn, err error) {
 	return c, nil
 }
 
-// adopt makes a data channel the one of the connection.
+// adopt makes a data channel the channel of the connection.
 func (c *rtcConn) adopt(channel *webrtc.DataChannel) {
 	c.mu.Lock()
 	second := c.channel != nil
@@ -147,7 +148,7 @@ func (c *rtcConn) adopt(channel *webrtc.DataChannel) {
 	})
 }
 
-// end ends the connection, and what waits for it at once; only the first call counts.
+// end ends the connection and all waiting calls. Only the first call has an effect.
 func (c *rtcConn) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,8 +163,8 @@ func (c *rtcConn) end(err error) {
 	c.stopWaiting()
 }
 
-// fallSilent takes that nothing comes from the peer any more. While the connection is made
-// that is the end of it.
+// fallSilent handles the silence of the peer: it cuts the link. Without a link yet, it ends the
+// connection.
 func (c *rtcConn) fallSilent(why error) {
 	c.mu.Lock()
 	l := c.link
@@ -175,8 +176,8 @@ func (c *rtcConn) fallSilent(why error) {
 	}
 }
 
-// leave takes that a link is closed, and ends the connection with it, unless the link was cut
-// and there is room to wait for the peer.
+// leave handles the end of a link. It ends the connection too, unless the link was cut and
+// there is room to wait for the peer.
 func (c *rtcConn) leave(l *rtcLink) {
 	c.mu.Lock()
 	if l.left {
@@ -194,13 +195,13 @@ func (c *rtcConn) leave(l *rtcLink) {
 	waits := c.waits
 	c.mu.Unlock()
 	if waits {
-		c.resume() // the peer may live again already
+		c.resume() // the peer may have answered already
 	} else {
 		c.end(net.ErrClosed)
 	}
 }
 
-// stopWaiting frees the place. c.mu is held.
+// stopWaiting frees the connection's place in w.waiting. c.mu is held.
 func (c *rtcConn) stopWaiting() {
 	if c.waits {
 		c.waits = false
@@ -208,8 +209,8 @@ func (c *rtcConn) stopWaiting() {
 	}
 }
 
-// resume makes a new link if the connection waits for its peer, the peer lives, and
-// nothing reads from the link before.
+// resume makes a new link if the connection waits for its peer, the peer answers, and no call
+// reads from the previous link.
 func (c *rtcConn) resume() {
 	connected := c.isConnected()
 	c.mu.Lock()
@@ -223,7 +224,7 @@ func (c *rtcConn) resume() {
 	}
 }
 
-// relink serves a new link like the one before.
+// relink serves a new link like the previous one.
 func (c *rtcConn) relink() {
 	c.mu.Lock()
 	r, info := c.router, c.link.info
@@ -231,11 +232,13 @@ func (c *rtcConn) relink() {
 	info.Addr = c.remote()
 	release, err := r.Claim(c.w.ctx, info)
 	if err != nil {
-		c.w.log.Debug("no WebRTC link again", "peer", info.ID.Short(), "err", err)
+		c.w.log.Debug("no new WebRTC link", "peer", info.ID.Short(), "err", err)
 		c.end(err)
 		return
 	}
-	r.Serve(c.w.ctx, c.w.newLink(c, r, info, release)) // it logs why the link ended
+	l := c.w.newLink(c, r, info, release)
+	l.unproved.Store(true)
+	r.Serve(c.w.ctx, l) // it logs why the link ended
 }
 
 func (c *rtcConn) why() error {
@@ -244,7 +247,7 @@ func (c *rtcConn) why() error {
 	return c.err
 }
 
-// remote returns the address at the other end.
+// remote returns the address of the other end.
 func (c *rtcConn) remote() string {
 	pair, err := c.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
 	if err != nil || pair == nil {
@@ -253,7 +256,7 @@ func (c *rtcConn) remote() string {
 	return net.JoinHostPort(pair.Remote.Address, strconv.Itoa(int(pair.Remote.Port)))
 }
 
-// alive reports whether something came from the peer in the last seconds.
+// alive reports whether something arrived from the peer in the last seconds.
 func (c *rtcConn) alive() bool { return c.isConnected() && c.why() == nil }
 
 func (c *rtcConn) isConnected() bool {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/datachannel"
@@ -17,24 +19,24 @@ import (
 )
 
 const (
-	// MaxWebRTC is the most bytes of text in one message on a data channel, in both
+	// MaxWebRTC is the largest size in bytes of one message on a data channel, in both
 	// directions. Above it Chromium throws, and Node closes the channel.
 	MaxWebRTC = 262_144
-	// channelBuffer is the bytes of buffer with which a link waits for a message.
+	// channelBuffer is the size in bytes of the buffer with which a link waits for a message.
 	channelBuffer = 4 << 10
-	// channelHigh is the bytes in flight at which a channel takes no more messages, until
-	// they are down to channelLow.
+	// channelHigh is the number of bytes in flight at which writing waits, until there are at
+	// most channelLow.
 	channelHigh = 1 << 20
 	channelLow  = 256 << 10
-	// drainTimeout bounds the wait for the last messages to be acknowledged.
+	// drainTimeout is the time limit of waiting for the acknowledgement of the last messages.
 	drainTimeout = time.Second
-	// lingerTime is how long a channel to a JS peer stays open after the last message, for
-	// the peer's answer: it expects an open channel to write to.
+	// lingerTime is the time for which a channel to a JS peer stays open after the last
+	// message, since the peer may answer it and expects an open channel.
 	lingerTime = 200 * time.Millisecond
 )
 
-// An rtcLink is a link over a data channel. Each message on it is one of the overlay,
-// and is sent as it is written: Flush has nothing to do.
+// An rtcLink is a link over a data channel. Each message on the channel is one message of the
+// overlay, and is sent when it is written, so Flush does nothing.
 type rtcLink struct {
 	jsonLink
 
@@ -46,17 +48,19 @@ type rtcLink struct {
 
 	small []byte // owned by the reader
 
+	unproved atomic.Bool // it is not the first link of its connection, and brought no message yet
+
 	gone chan struct{} // closed when the link is cut
 	left bool          // Close was called; guarded by conn.mu
 
 	mu      sync.Mutex
 	byed    bool   // a bye was written
-	read    bool   // ReadFrame waits for a message
-	why     error  // why the link was cut, nil until then
-	release func() // of the claim
+	read    bool   // a call of ReadFrame waits for a message
+	why     error  // why the link was cut; nil means that it was not
+	release func() // releases the claim
 }
 
-// newLink makes the next link over a connection.
+// newLink returns the next link over a connection.
 func (w *WebRTC) newLink(c *rtcConn, r *protocol.Router, info protocol.LinkInfo, release func()) *rtcLink {
 	l := &rtcLink{
 		jsonLink: jsonLink{self: r.ID(), info: info},
@@ -66,10 +70,10 @@ func (w *WebRTC) newLink(c *rtcConn, r *protocol.Router, info protocol.LinkInfo,
 	l.channel, l.raw = c.channel, c.raw
 	c.router, c.link = r, l
 	if c.err == nil {
-		l.raw.SetReadDeadline(time.Time{}) // it was over for the link before
+		l.raw.SetReadDeadline(time.Time{}) // the previous link's end had set it
 	}
 	c.mu.Unlock()
-	if !c.alive() { // it fell silent, or ended, while the link was made
+	if !c.alive() { // the connection fell silent, or ended, while the link was made
 		l.cut(errSilent)
 	}
 	return l
@@ -77,7 +81,7 @@ func (w *WebRTC) newLink(c *rtcConn, r *protocol.Router, info protocol.LinkInfo,
 
 var errSilent = errors.New("the connection is silent")
 
-// cut ends the link, and not the connection.
+// cut ends the link, but not the connection.
 func (l *rtcLink) cut(why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,14 +92,14 @@ func (l *rtcLink) cut(why error) {
 	}
 }
 
-// isCut reports whether the link was cut, and its peer was not told of an end of it.
+// isCut reports whether the link was cut without a bye to its peer.
 func (l *rtcLink) isCut() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.why != nil && !l.byed
 }
 
-// isRead reports whether a call of ReadFrame may still take a message from the channel.
+// isRead reports whether a call of ReadFrame may still read a message from the channel.
 func (l *rtcLink) isRead() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,7 +128,7 @@ func (l *rtcLink) ReadFrame() (*wire.Frame, error) {
 		return l.ended()
 	}
 	defer l.endRead()
-	n, _, err := l.raw.ReadDataChannel(l.small)
+	n, err := l.receive(l.small)
 	if err == nil {
 		b := l.w.texts.get()
 		defer l.w.texts.put(b)
@@ -133,13 +137,13 @@ func (l *rtcLink) ReadFrame() (*wire.Frame, error) {
 	if !errors.Is(err, io.ErrShortBuffer) {
 		return l.ended()
 	}
-	b := l.w.texts.get() // the whole message is there: what follows does not wait
+	b := l.w.texts.get() // the whole message has arrived, so the next reads do not wait
 	defer l.w.texts.put(b)
 	for size := max(cap(b.text), 4*channelBuffer); ; size *= 4 {
 		if size = min(size, MaxWebRTC); cap(b.text) < size {
 			b.text = make([]byte, size)
 		}
-		n, _, err = l.raw.ReadDataChannel(b.text[:size])
+		n, err = l.receive(b.text[:size])
 		switch {
 		case err == nil:
 			return l.frame(b.text[:n], b)
@@ -151,7 +155,35 @@ func (l *rtcLink) ReadFrame() (*wire.Frame, error) {
 	}
 }
 
-// beginRead reports whether a message may be read.
+// receive reads one message. The deadline that ended the link before can come late, and is
+// none of this link's.
+func (l *rtcLink) receive(b []byte) (n int, err error) {
+	for {
+		n, _, err = l.raw.ReadDataChannel(b)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !l.clearDeadline() {
+			break
+		}
+	}
+	if err == nil {
+		l.unproved.Store(false)
+	}
+	return n, err
+}
+
+// clearDeadline takes a deadline back that neither the link nor its connection has set.
+func (l *rtcLink) clearDeadline() bool {
+	l.conn.mu.Lock()
+	defer l.conn.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn.err != nil || l.why != nil {
+		return false
+	}
+	l.raw.SetReadDeadline(time.Time{})
+	return true
+}
+
+// beginRead reports whether a message may be read, and marks the read.
 func (l *rtcLink) beginRead() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -165,11 +197,11 @@ func (l *rtcLink) endRead() {
 	wasCut := l.why != nil
 	l.mu.Unlock()
 	if wasCut {
-		l.conn.resume() // which waits for this reader
+		l.conn.resume() // it waits for this reader
 	}
 }
 
-// frame makes the frame of a message.
+// frame returns the frame of a message.
 func (l *rtcLink) frame(text []byte, b *textBuffers) (*wire.Frame, error) {
 	if l.info.Opener != "" && strings.HasPrefix(string(text[:min(len(text), len(byeText))]), byeText) {
 		return wire.NewBye(byeReason(string(text))), nil
@@ -177,8 +209,8 @@ func (l *rtcLink) frame(text []byte, b *textBuffers) (*wire.Frame, error) {
 	return l.parse(text, &b.scratch)
 }
 
-// ended says how the connection ended. If it was not this side that ended it, the peer
-// did: by closing the channel or the connection, which is its goodbye.
+// ended returns the end of the connection as a bye or an error. If this side did not end it,
+// the peer has closed the channel or the connection, which is its bye.
 func (l *rtcLink) ended() (*wire.Frame, error) {
 	if err := l.conn.why(); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read from %s: %w", l.info.Addr, err)
@@ -194,8 +226,8 @@ func (l *rtcLink) ended() (*wire.Frame, error) {
 	return wire.NewBye(wire.ByeNormal), nil
 }
 
-// WriteFrame implements protocol.Link. A data channel has no pings. What ICE knows
-// stands in for the answer: it asks the peer every 2 s.
+// WriteFrame implements protocol.Link. A data channel has no pings. The state of ICE, which
+// asks the peer every 2 s, replaces the answer.
 func (l *rtcLink) WriteFrame(f *wire.Frame) error {
 	if l.byed { // only the writer sets it
 		return nil
@@ -209,6 +241,10 @@ func (l *rtcLink) WriteFrame(f *wire.Frame) error {
 		}
 		return nil
 	case wire.FrameBye:
+		if f.Bye == wire.ByeSilent && l.unproved.Load() {
+			l.cut(errSilent) // its peer, which has just come back, may only be slow
+			return nil
+		}
 		return l.writeBye(f.Bye)
 	default:
 		return unencodable("a " + f.Type.String() + " has no legacy form")
@@ -224,7 +260,7 @@ func (l *rtcLink) writeText(appendText func([]byte) ([]byte, error)) error {
 		}
 		_, err := l.raw.WriteDataChannel(text, true)
 		if errors.Is(err, sctp.ErrOutboundPacketTooLarge) {
-			return fmt.Errorf("%w: %d bytes of JSON: %w", protocol.ErrTooBig, len(text), err) // the peer named a lower limit
+			return fmt.Errorf("%w: %d bytes of JSON: %w", protocol.ErrTooBig, len(text), err) // the peer has a lower limit
 		} else if err != nil {
 			return fmt.Errorf("write to %s: %w", l.info.Addr, err)
 		}
@@ -232,8 +268,8 @@ func (l *rtcLink) writeText(appendText func([]byte) ([]byte, error)) error {
 	})
 }
 
-// errStalled says that a peer takes nothing.
-var errStalled = errors.New("the peer takes no messages")
+// errStalled means that a peer reads nothing.
+var errStalled = errors.New("the peer reads no messages")
 
 // await waits until at most most bytes are in flight.
 func (l *rtcLink) await(most uint64, patience time.Duration) error {
@@ -253,8 +289,7 @@ func (l *rtcLink) await(most uint64, patience time.Duration) error {
 	return nil
 }
 
-// writeBye closes the channel once the peer has all that was sent. One of ours is told
-// why.
+// writeBye closes the channel once the peer has all that was sent. A Go peer gets the reason.
 func (l *rtcLink) writeBye(reason wire.ByeReason) error {
 	l.mu.Lock()
 	l.byed = true

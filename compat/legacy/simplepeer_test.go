@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
@@ -177,6 +178,7 @@ func (p *simplePeer) start(id protocol.ID) {
 func (p *simplePeer) startLocked(id protocol.ID) {
 	var s webrtc.SettingEngine
 	s.SetIncludeLoopbackCandidate(true)
+	s.SetSCTPRTOMax(time.Second) // pion would wait up to a minute before it sends again
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	if p.socket != nil {
 		p.mux = webrtc.NewICEUDPMux(nil, p.socket)

@@ -17,58 +17,57 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// WebRTCOptions say how WebRTC links are made. The zero value makes them within the
-// networks that this machine is in.
+// WebRTCOptions are the options of WebRTC links. The zero value makes links within the networks
+// of this machine.
 type WebRTCOptions struct {
-	// ICEServers are STUN and TURN servers, which peers behind a NAT need to find each
-	// other. There are none by default: a server learns which peers connect with each other.
+	// ICEServers are STUN and TURN servers, which peers behind a NAT need to find each other.
+	// There are none by default: a server learns which peers connect with each other.
 	ICEServers []ICEServer
 
-	// PortMin and PortMax bound the UDP ports that are used, 0 and 0: any that is free.
-	// A connection takes one for each address of this machine.
+	// PortMin and PortMax are the limits of the UDP ports that are used. 0 and 0 mean any free
+	// port. A connection takes one port for each address of this machine.
 	PortMin, PortMax uint16
 
-	// SharePort has all connections share one UDP port, where a firewall has to be opened
-	// for it. Port is its number, 0 for any that is free. Requests to ICEServers use ports
-	// of their own.
+	// SharePort makes all connections share one UDP port, for firewalls that must open it. Port
+	// is its number, 0 for any free one. Requests to ICEServers use other ports.
 	SharePort bool
 	Port      uint16
 
-	// Interfaces are the names of the network interfaces whose addresses are told and used.
-	// Nil means all. It does not bind requests to ICEServers: the system chooses the
-	// interface for them, and the address that a server sees is told.
+	// Interfaces are the names of the network interfaces whose addresses are sent and used. nil
+	// means all. It does not bind requests to ICEServers. The system chooses the interface for
+	// them, and the address that a server sees is sent to the peer.
 	Interfaces []string
 
-	// Loopback uses the loopback interface also. PeerRelay does so by itself if its
-	// bootstraps are on this machine.
+	// Loopback uses the loopback interface also. PeerRelay does so by itself if it has
+	// bootstraps on this machine.
 	Loopback bool
 
-	// MayDial reports whether a private or loopback address that a stranger gave may be
-	// dialled. Nil means that none may. PeerRelay sets it.
+	// MayDial reports whether a private or loopback address that a stranger has named may be
+	// dialled. nil means none. PeerRelay sets it.
 	MayDial func(netip.Addr) bool
 
-	// Logger gets a line for each attempt at debug level. Nil means no log. PeerRelay sets it.
+	// Logger gets a line for each attempt at debug level. nil discards it. PeerRelay sets it.
 	Logger *slog.Logger
 }
 
-// An ICEServer is a STUN or TURN server: stun:, stuns:, turn: and turns: URLs, and for
-// TURN the name and password of a user.
+// An ICEServer is a STUN or TURN server: stun:, stuns:, turn: and turns: URLs, and for TURN a
+// user name and a password.
 type ICEServer struct {
 	URLs       []string
 	Username   string
 	Credential string
 }
 
-// A WebRTC makes legacy WebRTC links: it is the protocol.Signaller of one Router. Close it
+// A WebRTC makes legacy WebRTC links. It is the protocol.Signaller of one Router. Close it
 // after the Router. The other end is simple-peer, or another WebRTC of this package.
 //
 //	the initiator   receives a handshake-answer; makes the data channel; sends an offer
-//	the answerer    has sent it; sends an answer
+//	the answerer    has sent that handshake-answer; sends an answer
 //	both            send candidates while they are found, until the channel is open
 //
-// A link has no hello, the ids are those of the signals. It ends when nothing came
-// from the peer for 5 s. Messages that were written to it until then may be lost; later
-// ones go by relays. If something comes within another 25 s, there is a link again.
+// A link has no hello; the ids are those of the signals. It ends when nothing has arrived from
+// the peer for 5 s. Messages that were written to it until then may be lost, and later ones go
+// by relays. If something arrives within another 25 s, there is a new link.
 type WebRTC struct {
 	// Fixed after NewWebRTC.
 	api      *webrtc.API
@@ -76,14 +75,14 @@ type WebRTC struct {
 	log      *slog.Logger
 	ctx      context.Context // done when the transport closes
 	stop     context.CancelFunc
-	offers   chan struct{} // holds a token for each connection that is being made
-	answers  chan struct{} // the same, for those that others asked for
-	links    chan struct{} // and for all of these, until they have ended
-	waiting  chan struct{} // and for each connection that waits for a silent peer
+	offers   chan struct{} // holds a token for each connection being made
+	answers  chan struct{} // holds a token for each connection being made for others
+	links    chan struct{} // holds a token for each connection made for others, until it has ended
+	waiting  chan struct{} // holds a token for each connection that waits for a silent peer
 	loopback bool
 	mayDial  func(netip.Addr) bool
 	mux      *portMux      // nil means that each connection has its own ports
-	timeout  time.Duration // rtcTimeout, but for tests
+	timeout  time.Duration // rtcTimeout, except in tests
 	texts    textPool
 
 	home atomic.Pointer[home] // as of the latest connection
@@ -92,10 +91,10 @@ type WebRTC struct {
 	closed   bool
 	tasks    sync.WaitGroup
 	attempts map[protocol.ID]*attempt
-	resting  map[protocol.ID]time.Time // until when no attempt of theirs is taken
+	resting  map[protocol.ID]time.Time // the time until which a peer's attempts are refused
 }
 
-// Check returns the first thing that is wrong with the options. It opens nothing.
+// Check returns the first invalid option as an error. It opens nothing.
 func (o *WebRTCOptions) Check() error {
 	wrong := func(format string, args ...any) error { return fmt.Errorf("peer-relay: WebRTC: "+format, args...) }
 	if (o.PortMin != 0 || o.PortMax != 0) && (o.PortMin == 0 || o.PortMin > o.PortMax) {
@@ -133,8 +132,8 @@ func (o *WebRTCOptions) Check() error {
 // ErrNoWebRTC means that this build makes no WebRTC links. It wraps errors.ErrUnsupported.
 var ErrNoWebRTC = fmt.Errorf("peer-relay: WebRTC links in a build for js: %w", errors.ErrUnsupported)
 
-// NewWebRTC returns a transport. The error says which option is wrong, or matches
-// syscall.EADDRINUSE when another program has the port. In a build for js it is always
+// NewWebRTC returns a transport. The error names the invalid option, or matches
+// syscall.EADDRINUSE if another program has the port. In a build for js it is always
 // ErrNoWebRTC.
 func NewWebRTC(o WebRTCOptions) (*WebRTC, error) {
 	if err := o.Check(); err != nil {
@@ -159,7 +158,7 @@ func NewWebRTC(o WebRTCOptions) (*WebRTC, error) {
 	return w, nil
 }
 
-// Close ends every connection and attempt, and waits for all that was started.
+// Close ends every connection and attempt, and waits for their goroutines.
 func (w *WebRTC) Close() error {
 	w.mu.Lock()
 	w.closed = true
@@ -172,7 +171,7 @@ func (w *WebRTC) Close() error {
 	return nil
 }
 
-// Port returns the UDP port that all connections share, 0 if there is none.
+// Port returns the UDP port that all connections share, or 0 if there is none.
 func (w *WebRTC) Port() int {
 	if w.mux == nil {
 		return 0
@@ -180,7 +179,7 @@ func (w *WebRTC) Port() int {
 	return w.mux.port
 }
 
-// task runs f on a goroutine that ends soon after ctx is done; Close waits for it.
+// task runs f on a goroutine that ends soon after w.ctx is done. Close waits for it.
 func (w *WebRTC) task(f func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

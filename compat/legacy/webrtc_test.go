@@ -244,6 +244,45 @@ func TestWebRTCPeerComesBack(t *testing.T) {
 	}
 }
 
+// A deadline of pion's that comes late ends no link.
+func TestWebRTCStrayDeadline(t *testing.T) {
+	p := newRTCPair(t, nil)
+	p.Connect(p.js.ID())
+	channel := wait(t, "channel", p.js.opened)
+	wait(t, "link", p.ups)
+	l := <-p.links
+	for _, text := range []string{"once", "twice"} {
+		l.raw.SetReadDeadline(past)
+		p.js.send(channel, string(jsUser(p.js.ID(), p.ID(), text, `"`+text+`"`)))
+		if m := wait(t, "message", p.messages); string(m.Payload) != `"`+text+`"` {
+			t.Errorf("got %s", m.Payload)
+		}
+	}
+	if len(p.downs) > 0 {
+		t.Errorf("the link ended by %v", <-p.downs)
+	}
+}
+
+// A peer that has come back and is slow to speak keeps its connection.
+func TestWebRTCSlowPeerComesBack(t *testing.T) {
+	t.Parallel()
+	p, socket := newMortalPair(t)
+	channel := wait(t, "channel", p.js.opened)
+	p.silence(t, socket)
+	until(t, "a connection that waits", func() bool { return len(p.rtc.waiting) == 1 })
+	refused := p.Stats().LinksRefused
+	socket.dead.Store(false)
+	until(t, "the end of a link that brought nothing", func() bool { return p.Stats().LinksRefused > refused })
+	p.js.send(channel, string(jsUser(p.js.ID(), p.ID(), "1", `"at last"`)))
+	wait(t, "link", p.ups)
+	if m := wait(t, "message", p.messages); string(m.Payload) != `"at last"` {
+		t.Errorf("got %s", m.Payload)
+	}
+	if len(p.js.closed) > 0 {
+		t.Error("the channel is closed")
+	}
+}
+
 // TestWebRTCWaitingIsBounded checks that maxWaiting bounds the connections that wait for their
 // peers.
 func TestWebRTCWaitingIsBounded(t *testing.T) {

@@ -48,7 +48,7 @@ const goHeader = "Peer-Relay"
 //	           of a Go peer: sends its own, waits 10 s for the hello, claims
 //
 // A JS hello is a Buffer. Ours is a string of hex digits, which JS accepts as well. By it a Go
-// peer recognizes another one, which keeps the rule that orders two links.
+// peer recognises another one, which keeps the rule that orders two links.
 type WebSocket struct {
 	// TLSClient is for dialling wss://. nil means the system's certificates.
 	TLSClient *tls.Config

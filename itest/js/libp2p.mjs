@@ -26,7 +26,10 @@ const node = await createLibp2p({
 const signal = AbortSignal.timeout(TIMEOUT)
 const conn = await node.dial(multiaddr(process.argv[2]), { signal })
 const seen = await node.services.identify.identify(conn, { signal })
-const rtt = await node.services.ping.ping(conn.remotePeer, { signal })
+// Timed here: the time that ping() returns is in whole milliseconds, so that on one machine it is often 0.
+const start = performance.now()
+await node.services.ping.ping(conn.remotePeer, { signal })
+const rtt = performance.now() - start
 
 console.log(JSON.stringify({
   self: node.peerId.toString(),

@@ -8,11 +8,12 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/packet"
 )
 
-// QUIC packets are small. A relay spends about the same time on a small message as on a large
-// one, and keeps about the same for a minute. So packets that are written faster than they are
-// sent are joined. A datagram of the streams is a QUIC packet, or it is batchMark and then
-// packets, each after its length in two bytes. No QUIC packet begins with that mark: bit 0x40
-// is set in all of them, except in Version Negotiation, which has bit 0x80.
+// QUIC packets are small. Most of a message's cost to a relay, and of what the relay keeps of
+// it for a minute, is the same for a small message as for a large one. So packets that are
+// written faster than they are sent are joined. A datagram of the streams is a QUIC packet, or
+// it is batchMark and then packets, each after its length in two bytes. No QUIC packet begins
+// with that mark: bit 0x40 is set in all of them, except in Version Negotiation, which has bit
+// 0x80.
 const (
 	batchMark   = 0
 	packetBits  = 0xc0     // a packet has one of these bits in its first byte

@@ -87,9 +87,9 @@ func TestAgreesWithNode(t *testing.T) {
 		case mutant && errors.Is(err, rawjson.ErrDepth):
 			tooDeep++ // Node has no such limit
 		case err != nil && want != nil:
-			t.Errorf("refused, but Node takes it: %s\n%v", doc, err)
+			t.Errorf("refused, but Node accepts it: %s\n%v", doc, err)
 		case err == nil && want == nil:
-			t.Errorf("taken, but Node refuses it: %s", doc)
+			t.Errorf("accepted, but Node refuses it: %s", doc)
 		case want == nil && !mutant:
 			t.Errorf("Node refuses a document: %s", doc)
 		case want == nil:

@@ -163,13 +163,13 @@ func TestScannerWalk(t *testing.T) {
 		t.Fatal("entered an object as an array")
 	}
 	if !s.EnterObject() {
-		t.Fatal("no object")
+		t.Fatal("not an object")
 	}
 	for s.More() {
 		switch key := string(s.Key()); key {
 		case `"path"`:
 			if !s.EnterArray() {
-				t.Fatal("path is no array")
+				t.Fatal("path is not an array")
 			}
 			for s.More() {
 				got = append(got, "path "+string(s.Value()))
@@ -180,7 +180,7 @@ func TestScannerWalk(t *testing.T) {
 			}
 			start := s.Offset()
 			if !s.EnterObject() {
-				t.Fatal("data is no object")
+				t.Fatal("data is not an object")
 			}
 			for s.More() {
 				got = append(got, fmt.Sprintf("data.%s %s", s.Key(), s.Value()))

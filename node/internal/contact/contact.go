@@ -30,7 +30,7 @@ func ParseP2P(s string) (*peer.AddrInfo, error) {
 	}
 	info, err := peer.AddrInfoFromP2pAddr(a)
 	if err != nil || len(info.Addrs) == 0 {
-		return nil, fmt.Errorf("node: multiaddr %q: want /…/p2p/PEER-ID, so that the peer can prove who it is", s)
+		return nil, fmt.Errorf("node: multiaddr %q: want /…/p2p/PEER-ID, so that the peer can prove its id", s)
 	}
 	return info, nil
 }

@@ -118,7 +118,7 @@ func isSecured(local net.Addr) bool {
 	return ok && a.conn.secured.Load() != nil
 }
 
-// A replayConn returns the bytes again that were read to recognize TLS.
+// A replayConn returns the bytes again that were read to recognise TLS.
 type replayConn struct {
 	net.Conn
 	head []byte // owned by the reader

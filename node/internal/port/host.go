@@ -58,7 +58,7 @@ type Options struct {
 	// closed. Closing the host closes the connection and waits for AcceptText. So AcceptText
 	// must not close the host. nil refuses text.
 	AcceptText func(*TextConn)
-	// HTTP answers plain requests. Nil answers 404.
+	// HTTP answers plain requests. nil answers 404.
 	HTTP http.Handler
 
 	// Gater may refuse connections, legacy ones too. nil accepts all.
