@@ -139,10 +139,11 @@ func TestSilentPeerIsHungUpOn(t *testing.T) {
 func TestALegacyPeerThatClaimsAnIDHangsUpOnNobody(t *testing.T) {
 	a, b := start(t, local(Options{NoOverlay: true, NoDiscovery: true})), start(t, local(Options{NoOverlay: true, NoDiscovery: true}))
 	nodetest.Connect(t, a.Host(), peer.AddrInfo{ID: b.Host().ID(), Addrs: b.Host().Addrs()})
+	a.stop() // ends all tasks but those that hang up
 	claimed := protocol.LinkInfo{ID: b.ID(), Kind: protocol.LinkWebSocket, Addr: "127.0.0.1:1"}
 	a.peerUp(claimed)
 	a.peerDown(b.ID(), protocol.ErrSilent)
-	a.tasks.Wait() // without discovery the only task is hangUp
+	a.tasks.Wait()
 	if got := a.Host().Network().Connectedness(b.Host().ID()); got != network.Connected {
 		t.Errorf("the peer whose id was claimed is %v", got)
 	}
