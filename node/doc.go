@@ -9,6 +9,7 @@
 //	link.go       a link on a /peer-relay/1 stream
 //	dialer.go     made by address           dht: the address of an id
 //	discovery.go  made to peers that the host knows
+//	network.go    tried again when the network changes
 //	                                   │
 //	             internal/port: a libp2p host with one port, or the caller's host
 //	                                   │
@@ -24,7 +25,18 @@
 // connected peers that speak [StreamProtocol] according to identify, if the overlay wants them.
 // It dials other peers by their contacts. It protects the connections of its links from the
 // host's connection manager. Close undoes all that. Without a private key in the host's
-// peerstore nothing is signed.
+// peerstore nothing is signed. A connection over a circuit relay with limits carries no link.
+//
+// # Networks that change
+//
+// A node looks at the addresses of the machine once a second. When they change, it asks its
+// links whether they are alive, and dials its bootstraps again as at the start. It closes the
+// connections from an address that the machine has lost, also on the host of the caller: they
+// are dead.
+//
+// Other peers get the addresses of this machine in an order: first those of the node's links
+// with its bootstraps, then those of the default routes, then those of its other links. A legacy
+// peer learns only the first.
 //
 // # Limits
 //
@@ -36,6 +48,11 @@
 // its first message. The host dials at most 1,024 connections. An attached node has the limits
 // of its host. The documentation of package stream has the limits of streams, that of package
 // dht those of the DHT, and that of package protocol those of links and datagram sockets.
+//
+// A TCP client that is refused for a limit gets the status 429 or 503 in HTTP, with
+// Retry-After. Each limit has a counter, peer_relay_port_requests_total{outcome="refused_…"},
+// and a line in the log at level Warn, at most every 10 s. The limits are rate, address,
+// handshakes, connections, webrtc_direct, and files (the process may open no more).
 //
 // # Threats
 //

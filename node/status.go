@@ -4,6 +4,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,14 @@ func (n *Node) status() status.Data {
 	for reason, count := range stats.Dropped {
 		if count > 0 {
 			d.Counters = append(d.Counters, status.Counter{Name: "dropped: " + protocol.DropReason(reason).String(), Value: count})
+		}
+	}
+	if n.own != nil {
+		outcomes := n.own.Stats().Map()
+		for _, outcome := range slices.Sorted(maps.Keys(outcomes)) {
+			if reason, refused := strings.CutPrefix(outcome, "refused_"); refused && outcomes[outcome] > 0 {
+				d.Counters = append(d.Counters, status.Counter{Name: "connections refused: " + reason, Value: outcomes[outcome]})
+			}
 		}
 	}
 	if n.opts.ShowPeers {

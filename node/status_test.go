@@ -72,3 +72,30 @@ func TestStatusListsPeersSeldom(t *testing.T) {
 		}
 	}
 }
+
+// An operator sees for which limit connections were refused.
+func TestStatusShowsRefusals(t *testing.T) {
+	n := start(t, local(Options{MaxConns: 1}))
+	refusals := func() (names []string) {
+		for _, c := range n.status().Counters {
+			if strings.HasPrefix(c.Name, "connections refused") {
+				names = append(names, fmt.Sprint(c.Name, " ", c.Value))
+			}
+		}
+		return names
+	}
+	if got := refusals(); len(got) > 0 {
+		t.Errorf("before any there are %q", got)
+	}
+	x := meet(t, n, []byte{0x0a, 9, 0x19, 1, 2, 3, 4, 5, 6, 7, 8})
+	defer x.s.Reset()
+	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", n.Port()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	if got, want := refusals(), []string{"connections refused: connections 1"}; resp.StatusCode != http.StatusServiceUnavailable || !slices.Equal(got, want) {
+		t.Errorf("the answer is %s, and the status shows %q, want %q", resp.Status, got, want)
+	}
+}

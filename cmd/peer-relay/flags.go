@@ -194,8 +194,10 @@ func (p *program) options() (compat.Options, error) {
 	case len(d.Bootstraps) > 0 || d.Closed:
 		return o, wrongUsage("--dht-bootstrap and --dht-closed: want --dht as well, such as --dht %s", dht.Prefix)
 	}
+	level := slog.LevelWarn // such as a limit that is reached
 	if p.flags.verbose {
-		o.Logger = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		level = slog.LevelDebug
 	}
+	o.Logger = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))
 	return o, nil
 }

@@ -114,7 +114,7 @@ func pseudoPeer(n uint64) peer.ID {
 type counters struct {
 	pseudo atomic.Uint64 // the last number passed to pseudoPeer
 
-	libp2p, text, http                           atomic.Uint64
+	libp2p, text, http, gated                    atomic.Uint64
 	noText, silent, tooBig, notJSON, limit, left atomic.Uint64
 }
 
@@ -131,21 +131,29 @@ type Stats struct {
 	RefusedNotJSON uint64 // first text message is not JSON (1002)
 	RefusedLimit   uint64 // the resource manager or the connection gater refused it (1013)
 	Left           uint64 // the client closed, or broke the rules of WebSocket, before its first message
+
+	// TCP and UDP connections that were closed earlier than that.
+	RefusedGated uint64            // the connection gater refused it
+	RefusedFor   [numLimits]uint64 // by limit
 }
 
 // Map returns the counts by their names.
 func (s Stats) Map() map[string]uint64 {
-	return map[string]uint64{
+	m := map[string]uint64{
 		"libp2p": s.LibP2P, "text": s.Text, "http": s.HTTP,
 		"refused_no_text": s.RefusedNoText, "refused_silent": s.RefusedSilent, "refused_too_big": s.RefusedTooBig,
-		"refused_not_json": s.RefusedNotJSON, "refused_limit": s.RefusedLimit, "left": s.Left,
+		"refused_not_json": s.RefusedNotJSON, "refused_limit": s.RefusedLimit, "left": s.Left, "refused_gated": s.RefusedGated,
 	}
+	for l, n := range s.RefusedFor {
+		m["refused_"+limit(l).String()] = n
+	}
+	return m
 }
 
 // Stats returns the counts.
 func (h *Host) Stats() Stats {
 	c := &h.front.count
-	return Stats{
+	s := Stats{
 		LibP2P:         c.libp2p.Load(),
 		Text:           c.text.Load(),
 		HTTP:           c.http.Load(),
@@ -155,5 +163,10 @@ func (h *Host) Stats() Stats {
 		RefusedNotJSON: c.notJSON.Load(),
 		RefusedLimit:   c.limit.Load(),
 		Left:           c.left.Load(),
+		RefusedGated:   c.gated.Load(),
 	}
+	for l := range s.RefusedFor {
+		s.RefusedFor[l] = h.front.refused.count[l].Load()
+	}
+	return s
 }

@@ -32,7 +32,7 @@ type directTransport struct {
 
 // newDirect is a constructor for libp2p.Transport. It runs before the host exists.
 func (h *Host) newDirect(key crypto.PrivKey, psk pnet.PSK, gater connmgr.ConnectionGater, rm network.ResourceManager, listen libp2pwebrtc.ListenUDPFn) (*directTransport, error) {
-	limits := &directLimits{ResourceManager: rm, most: int64(max(1, h.opts.MaxConns/directShare))}
+	limits := &directLimits{ResourceManager: rm, most: int64(max(1, h.opts.MaxConns/directShare)), refused: h.front.refused}
 	t, err := libp2pwebrtc.New(key, psk, gater, limits, listen)
 	if err != nil {
 		return nil, err
@@ -60,8 +60,9 @@ func (t *directTransport) withCertHash(a ma.Multiaddr) ma.Multiaddr {
 // made for one.
 type directLimits struct {
 	network.ResourceManager
-	most int64
-	open atomic.Int64
+	most    int64
+	refused *refusals
+	open    atomic.Int64
 }
 
 var errDirectLimit = errors.New("node: too many webrtc-direct connections")
@@ -72,6 +73,7 @@ func (l *directLimits) OpenConnection(dir network.Direction, usefd bool, endpoin
 	}
 	if l.open.Add(1) > l.most {
 		l.open.Add(-1)
+		l.refused.note(limitDirect)
 		return nil, errDirectLimit
 	}
 	scope, err := l.ResourceManager.OpenConnection(dir, usefd, endpoint)

@@ -122,6 +122,9 @@ func TestDirectConnectionsAreLimited(t *testing.T) {
 	if _, err := limits.OpenConnection(network.DirInbound, false, ma.StringCast("/ip4/127.0.0.1/udp/1")); !errors.Is(err, errDirectLimit) {
 		t.Errorf("a second connection: %v", err)
 	}
+	if got := h.Stats().Map()["refused_webrtc_direct"]; got != 1 {
+		t.Errorf("%d are counted as refused, want 1", got)
+	}
 	nodetest.Connect(t, nodetest.StockHost(t), peer.AddrInfo{ID: h.ID(), Addrs: []ma.Multiaddr{nodetest.AddrOf(t, h.PortAddrs(), ma.P_WS)}})
 
 	first.Close()

@@ -1,13 +1,19 @@
 // Package port is a libp2p host with one port number for everything.
 //
-//	TCP ── portConn ── HTTP ──── GET ───────────────────────────> Options.HTTP
-//	       (TLS or            └─ WebSocket ── first is text ────> Options.AcceptText
-//	       plain text)                     └─ first is binary ──> libp2p
-//	UDP ── webrtc-direct, quic-v1 ──────────────────────────────> libp2p
+//	TCP ── portConn ── gate ── HTTP ──── GET ───────────────────────────> Options.HTTP
+//	       (TLS or       │            └─ WebSocket ── first is text ────> Options.AcceptText
+//	       plain text)   │                         └─ first is binary ──> libp2p
+//	                     └─ 429 or 503: a limit is reached
+//	UDP ── webrtc-direct, quic-v1 ──────────────────────────────────────> libp2p
 //
 // Both kinds of WebSocket client send first: a legacy peer sends its id as JSON text, libp2p
-// sends multistream in binary. go-libp2p still does dialling, HTTP, gating and limits. This
-// package only wraps the upgrader of its WebSocket transport.
+// sends multistream in binary. go-libp2p still does dialling, HTTP and limits. This package only
+// wraps the upgrader of its WebSocket transport, and the resource manager.
+//
+// Each limit has a name. A connection that is refused for a limit is counted by that name, and
+// the log has a line about it at most every 10 s. Over TCP the client gets an answer in HTTP with
+// the time after which it may try again. The package keeps a spare file open. So it can also
+// answer when the process may open no more files, and it recovers by itself.
 //
 // A stranger costs one goroutine and a slot of the resource manager's transient scope. It has
 // at most 10 s until its HTTP request is complete, and 10 s more until its first message.

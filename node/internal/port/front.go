@@ -27,8 +27,9 @@ const (
 
 // A front is the shared part of all listeners of a host.
 type front struct {
-	opts  Options // with its defaults
-	count counters
+	opts    Options // with its defaults
+	count   counters
+	refused *refusals
 }
 
 func newFront(o Options) *front {
@@ -46,7 +47,7 @@ func newFront(o Options) *front {
 	if o.FirstMessageTimeout == 0 {
 		o.FirstMessageTimeout = firstMessageTimeout
 	}
-	return &front{opts: o}
+	return &front{opts: o, refused: newRefusals()}
 }
 
 // A webSocket is go-libp2p's WebSocket transport, but it keeps the name in an address. So a
@@ -85,7 +86,7 @@ func (f *front) transport(u transport.Upgrader, rc network.ResourceManager, shar
 	if f.opts.TLSClient != nil {
 		opts = append(opts, libp2pws.WithTLSClientConfig(f.opts.TLSClient))
 	}
-	t, err := libp2pws.New(&frontUpgrader{u, f}, rc, shared, opts...)
+	t, err := libp2pws.New(&frontUpgrader{u, f, rc}, rc, shared, opts...)
 	return &webSocket{t, f.opts.Gater != nil}, err
 }
 
@@ -110,11 +111,12 @@ func (f *front) serveHTTP(w http.ResponseWriter, r *http.Request) {
 // connections arrive, and above it, where WebSockets leave.
 type frontUpgrader struct {
 	transport.Upgrader
-	front *front
+	front     *front
+	resources network.ResourceManager
 }
 
 func (u *frontUpgrader) GateMaListener(l manet.Listener) transport.GatedMaListener {
-	return u.Upgrader.GateMaListener(&portListener{Listener: l, tls: u.front.opts.TLS})
+	return newGate(&portListener{Listener: l, tls: u.front.opts.TLS}, u.front, u.resources)
 }
 
 func (u *frontUpgrader) UpgradeGatedMaListener(t transport.Transport, l transport.GatedMaListener) transport.Listener {

@@ -1,6 +1,7 @@
 package port
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	basicconnmgr "github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
@@ -95,6 +97,7 @@ type Host struct {
 	front     *front
 	direct    *directTransport // nil means no webrtc-direct
 	announced []ma.Multiaddr
+	stop      context.CancelFunc // ends what New started
 }
 
 // New makes a host that does not listen yet, so that its owner can set stream handlers before
@@ -132,6 +135,8 @@ func New(o Options) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: resource limits: %w", err)
 	}
+	state, _ := limits.(rcmgr.ResourceManagerState)
+	limits = &watchedManager{limits, state, h.front.refused}
 	// libp2p's default manager closes connections above 192.
 	var manager connmgr.ConnManager = connmgr.NullConnMgr{}
 	if o.TrimIdle {
@@ -172,5 +177,14 @@ func New(o Options) (*Host, error) {
 	if h.Host, err = libp2p.New(opts...); err != nil {
 		return nil, errors.Join(fmt.Errorf("node: libp2p host: %w", err), manager.Close())
 	}
+	var ctx context.Context
+	ctx, h.stop = context.WithCancel(context.Background())
+	go h.front.refused.report(ctx, o.Logger) // ends with Close, which does not wait for a log that takes no line
 	return h, nil
+}
+
+// Close closes the host and all that it has open.
+func (h *Host) Close() error {
+	h.stop()
+	return h.Host.Close()
 }
