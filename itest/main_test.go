@@ -7,4 +7,7 @@ import (
 	"github.com/peer-relay/peer-relay/itest/peers"
 )
 
-func TestMain(m *testing.M) { harness.Main(m, map[string]peers.Part{partAttached: playAttached}) }
+// parts are what this program plays when a test starts it again.
+var parts = map[string]peers.Part{partAttached: playAttached, partDialler: playDialler}
+
+func TestMain(m *testing.M) { harness.Main(m, parts) }

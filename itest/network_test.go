@@ -1,7 +1,10 @@
 package itest
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +14,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	"github.com/peer-relay/peer-relay/itest/harness"
 	"github.com/peer-relay/peer-relay/itest/peers"
@@ -156,17 +161,91 @@ func playAttached(spec []byte) error {
 // the messages that it received.
 func startAttached(t *testing.T, on *peers.LANHost, bootstrap string) (protocol.ID, func() int) {
 	t.Helper()
-	self, err := peers.SelfAs(partAttached, bootstrap)
-	harness.Must(t, err)
-	cmd := on.Command(self.Path)
-	cmd.Env = self.Env
-	lines := peers.NewLog[string]("an attached peer")
-	p, err := peers.StartProcess("an attached peer", cmd, func(line []byte) { lines.Add(string(line)) }, lines.End)
-	harness.Must(t, err)
-	t.Cleanup(func() { harness.Must(t, p.Close()) })
+	_, lines := startPart(t, on, partAttached, bootstrap)
 	first, err := lines.Wait(harness.Context(t), func(line string) bool { return strings.HasPrefix(line, "id ") })
 	harness.Must(t, err)
 	id, err := protocol.ParseID(strings.TrimPrefix(first, "id "))
 	harness.Must(t, err)
 	return id, func() int { return lines.Count(func(line string) bool { return line == "message" }) }
+}
+
+// TestUDPIsDialledAfterALongAbsence has a peer without a network dial a public address of UDP
+// again and again. libp2p by itself takes such a network for one that blocks UDP, and refuses
+// most dials after a hundred.
+func TestUDPIsDialledAfterALongAbsence(t *testing.T) {
+	lan := harness.LAN(t)
+	relay := harness.GoPeer(t, peers.Spec{Name: "relay", Listen: true, Port: 8001, On: harness.LANHost(t, lan, "11.0.0.1/24")}, "--quic")
+	host := harness.LANHost(t, lan)
+	addr, err := relay.AddrWith("/ip4/11.0.0.1/udp/8001/quic-v1")
+	harness.Must(t, err)
+	p, lines := startPart(t, host, partDialler, addr)
+	_, err = lines.Wait(harness.Context(t), func(line string) bool { return line == "failed" })
+	harness.Must(t, err)
+	harness.Must(t, host.AddAddr(harness.Context(t), "11.0.0.2/24"))
+	harness.Must(t, p.WriteLine(nil))
+	result, err := lines.WaitN(harness.Context(t), 2, func(string) bool { return true })
+	harness.Must(t, err)
+	if result[1] != "connected" {
+		t.Error(result[1])
+	}
+}
+
+// partDialler is a peer that dials an address until it has failed often, and once more when it
+// is told to.
+const partDialler = "dialler"
+
+func playDialler(spec []byte) error {
+	var addr string
+	if err := json.Unmarshal(spec, &addr); err != nil {
+		return err
+	}
+	to, err := peer.AddrInfoFromString(addr)
+	if err != nil {
+		return err
+	}
+	n, err := node.New(node.Options{QUIC: true})
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	dial := func() error {
+		if s, ok := n.Host().Network().(*swarm.Swarm); ok {
+			s.Backoff().Clear(to.ID) // as the node does
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		return n.Host().Connect(ctx, *to)
+	}
+	for range 120 {
+		if dial() == nil {
+			return errors.New("connected without an address")
+		}
+	}
+	fmt.Println("failed")
+	in := bufio.NewReader(os.Stdin)
+	if _, err := in.ReadString('\n'); err != nil {
+		return err
+	}
+	if err := dial(); err != nil {
+		fmt.Printf("%q\n", err)
+	} else {
+		fmt.Println("connected")
+	}
+	_, err = io.Copy(io.Discard, in)
+	return err
+}
+
+// startPart starts this program on a host to play a part. It returns the process, and the lines
+// that it prints.
+func startPart(t *testing.T, on *peers.LANHost, part string, spec any) (*peers.Process, *peers.Log[string]) {
+	t.Helper()
+	self, err := peers.SelfAs(part, spec)
+	harness.Must(t, err)
+	cmd := on.Command(self.Path)
+	cmd.Env = self.Env
+	lines := peers.NewLog[string](part)
+	p, err := peers.StartProcess(part, cmd, func(line []byte) { lines.Add(string(line)) }, lines.End)
+	harness.Must(t, err)
+	t.Cleanup(func() { harness.Must(t, p.Close()) })
+	return p, lines
 }

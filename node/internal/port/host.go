@@ -158,6 +158,10 @@ func New(o Options) (*Host, error) {
 		libp2p.AddrsFactory(h.addrsToTell),
 		libp2p.UserAgent(o.UserAgent),
 		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
+		// After a hundred failures libp2p takes UDP, or IPv6, for blocked and refuses most dials.
+		// Here they are few, and a network that was away for minutes comes back.
+		libp2p.UDPBlackHoleSuccessCounter(nil),
+		libp2p.IPv6BlackHoleSuccessCounter(nil),
 	}
 	if !o.NoWebRTCDirect {
 		opts = append(opts, libp2p.Transport(h.newDirect))
