@@ -137,10 +137,10 @@ func sortTold(addrs []ma.Multiaddr, best []netip.Addr) {
 	})
 }
 
-// ownIPs returns addresses of this machine at which others reach it, the best first: those from
-// which it has links to bootstraps, those of other links, and those of the default routes. The
-// bridge of a container, a VPN and the network of a virtual machine are none of these, unless
-// peers are there.
+// ownIPs returns the addresses of this machine at which others reach it, the best first. Those of
+// links come before those of default routes without a link. Of the links, those with bootstraps
+// come first, then those on a default route. The bridge of a container, a VPN and the network of
+// a virtual machine appear only if peers are there.
 func (n *Node) ownIPs() []netip.Addr {
 	defaults := netif.Default()
 	n.mu.Lock()

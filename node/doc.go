@@ -35,7 +35,7 @@
 // are dead.
 //
 // Other peers get the addresses of this machine in an order: first those of the node's links
-// with its bootstraps, then those of the default routes, then those of its other links. A legacy
+// with its bootstraps, then those of its other links, then those of the default routes. A legacy
 // peer learns only the first.
 //
 // # Limits

@@ -25,9 +25,9 @@ const (
 	answerTime = time.Second
 )
 
-// A gate lets TCP connections in that the gater and the resource manager allow, as go-libp2p's
-// own does, which closes the others without a word. Those that are refused for a limit get an
-// answer of HTTP, so that the client, or a proxy before it, knows that it may come back.
+// A gate lets TCP connections in if the gater and the resource manager allow them. go-libp2p's
+// own gate silently closes the others. This one answers those that are refused for a limit in
+// HTTP, so that the client, or a proxy in front, knows that it may try again.
 type gate struct {
 	// Fixed after newGate.
 	manet.Listener

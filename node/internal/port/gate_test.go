@@ -128,7 +128,8 @@ type refuseAccepts struct{ refuseAll }
 
 func (*refuseAccepts) InterceptAccept(network.ConnMultiaddrs) bool { return false }
 
-// What an application refuses by its gater is closed and counted. It gets no answer.
+// TestGatedConnectionsAreCounted checks that a connection that the application's gater refuses is
+// closed without an answer, and counted.
 func TestGatedConnectionsAreCounted(t *testing.T) {
 	h := startHost(t, Options{Gater: new(refuseAccepts)})
 	if resp, err := newClient(nil).Get("http://" + h.hostport()); err == nil {
