@@ -226,11 +226,10 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	ctx := harness.Context(t)
 	const plain = "whoever reads this may know it"
 	digits := strings.Trim(peers.BytesText([]byte(plain)), "[]") // as JSON writes a Buffer
-	read := func() int {
-		return ends.tap.Frames.Count(func(f peers.TapFrame) bool {
-			return strings.Contains(f.Text, digits) || strings.Contains(f.Text, plain)
-		})
+	says := func(f peers.TapFrame) bool {
+		return strings.Contains(f.Text, digits) || strings.Contains(f.Text, plain)
 	}
+	read := func() int { return ends.tap.Frames.Count(says) }
 
 	server, err := ends.far.ListenPacket(7)
 	harness.Must(t, err)
@@ -242,6 +241,8 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	harness.Must(t, err)
 	harness.Must(t, server.SetReadDeadline(time.Now().Add(harness.Patience)))
 	_, _, err = server.ReadFrom(make([]byte, 100))
+	harness.Must(t, err)
+	_, err = ends.tap.Frames.Wait(ctx, says) // the tap tells of a frame after it has passed it on
 	harness.Must(t, err)
 	if n := read(); n != 1 {
 		t.Fatalf("the relay could read %d frames with what one datagram says", n)
