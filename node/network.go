@@ -16,24 +16,22 @@ const lookEvery = time.Second
 
 // watchNetwork notes when the addresses of this machine change, until ctx is done.
 func (n *Node) watchNetwork(ctx context.Context) {
-	watch, err := netif.NewWatch()
-	if err != nil {
-		n.log.Debug("addresses of this machine", "err", err) // a system that hides them
-		return
-	}
+	watch := netif.NewWatch()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	blind := false
 	for {
+		changed, gone, err := watch.Look()
+		if err != nil && !blind { // the system hides them, or has no file left for the question
+			n.log.Debug("no look at the addresses of this machine", "err", err)
+		}
+		if blind = err != nil; changed {
+			n.networkChanged(gone)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		changed, gone, err := watch.Look()
-		if err != nil {
-			n.log.Debug("addresses of this machine", "err", err)
-		} else if changed {
-			n.networkChanged(gone)
 		}
 	}
 }

@@ -88,16 +88,15 @@ type Watch struct {
 	state string       // what of both matters to connections
 }
 
-// NewWatch returns a Watch that has looked once.
-func NewWatch() (*Watch, error) {
-	w := &Watch{interfaces: net.Interfaces, addrs: net.InterfaceAddrs, addrsOf: (*net.Interface).Addrs}
-	_, _, err := w.Look()
-	return w, err
+// NewWatch returns a Watch.
+func NewWatch() *Watch {
+	return &Watch{interfaces: net.Interfaces, addrs: net.InterfaceAddrs, addrsOf: (*net.Interface).Addrs}
 }
 
 // Look returns whether the addresses changed since the last look, and those that are gone. An
 // interface that goes up or down, or whose cable is pulled or plugged, is a change too, but keeps
 // its addresses. A link-local address of IPv6 is none: every container that starts brings one.
+// The first look returns no change.
 func (w *Watch) Look() (changed bool, gone []netip.Addr, err error) {
 	found, err := w.interfaces()
 	if err != nil {
@@ -123,9 +122,11 @@ func (w *Watch) Look() (changed bool, gone []netip.Addr, err error) {
 			gone = append(gone, ip)
 		}
 	}
+	first := w.found == nil
 	w.found, w.all = found, all
 	state := w.describe(found)
-	if state == w.state {
+	if first || state == w.state {
+		w.state = state
 		return false, nil, nil
 	}
 	w.state = state

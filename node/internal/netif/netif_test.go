@@ -60,8 +60,8 @@ func TestToward(t *testing.T) {
 }
 
 func TestWatchLooksAtThisMachine(t *testing.T) {
-	w, err := NewWatch()
-	if err != nil {
+	w := NewWatch()
+	if _, _, err := w.Look(); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Contains(w.all, netip.MustParseAddr("127.0.0.1")) {
@@ -120,8 +120,8 @@ func TestWatch(t *testing.T) {
 		"eth0": {2, up, []string{"192.168.5.2/24", "fe80::2/64"}},
 	}
 	w := &Watch{interfaces: m.interfaces, addrs: m.addrs, addrsOf: m.addrsOf}
-	if changed, _, err := w.Look(); err != nil || !changed {
-		t.Fatalf("the first look: %v, %v", changed, err)
+	if changed, gone, err := w.Look(); err != nil || changed || len(gone) > 0 {
+		t.Fatalf("the first look: %v, %v, %v", changed, gone, err)
 	}
 	set := func(name string, i fakeInterface) func() { return func() { m[name] = i } }
 	for _, step := range []struct {
