@@ -172,7 +172,7 @@ func TestAttach(t *testing.T) {
 	if len(h.Network().ListenAddresses()) == 0 {
 		t.Error("the host is closed")
 	}
-	for err = nil; err == nil; { // what was on its way still arrives
+	for err = nil; err == nil; { // what was in flight still arrives
 		_, _, err = js.ws.ReadMessage()
 	}
 	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {

@@ -242,7 +242,7 @@ func TestStreamThroughJSRelay(t *testing.T) {
 	harness.Must(t, server.SetReadDeadline(time.Now().Add(harness.Patience)))
 	_, _, err = server.ReadFrom(make([]byte, 100))
 	harness.Must(t, err)
-	_, err = ends.tap.Frames.Wait(ctx, says) // the tap tells of a frame after it has passed it on
+	_, err = ends.tap.Frames.Wait(ctx, says) // the tap reports a frame after it has passed it on
 	harness.Must(t, err)
 	if n := read(); n != 1 {
 		t.Fatalf("the relay could read %d frames with what one datagram says", n)
