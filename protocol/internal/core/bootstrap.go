@@ -103,10 +103,14 @@ func (o *overlay) bootstrapDown(l *link) {
 		if l.usable && o.host.clock()-l.since >= bootSettled {
 			b.tries, b.since = 0, o.host.clock()
 		}
-		if l.gone || !l.usable {
+		switch {
+		case l.replaced && b.tries < bootQuick: // by a link that is dead, as the peer is about to find out
+			b.next = o.host.clock() + o.jitter(tickSoon)
+			b.tries++
+		case l.gone || l.replaced || !l.usable:
 			b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
 			b.tries++
-		} else { // one of the two ended it on purpose
+		default: // one of the two ended it on purpose
 			b.next = o.host.clock() + o.rebootIn()
 		}
 		o.wakeTick(b.next)

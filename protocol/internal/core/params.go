@@ -85,6 +85,7 @@ const (
 	bootMost     = 4 * time.Second        // longest wait at first
 	bootMostLate = 60 * time.Second       // longest wait at any time
 	bootShare    = 64                     // divisor: a wait is at most this part of the time since the first try, within the two above
+	bootQuick    = 3                      // dials at once of a bootstrap that takes a dead link for a live one
 	bootSettled  = 10 * time.Second       // least age of a link that resets the waits
 	bootLinger   = 30 * time.Second       // least age of a bootstrap's link that is pruned
 	bootExpiry   = 60 * time.Second       // wait for the outcome of a dial
