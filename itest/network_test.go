@@ -50,6 +50,23 @@ func TestLegacyPeerIsToldTheLANAddress(t *testing.T) {
 	}
 }
 
+// TestLegacyPeerIsToldTheNewAddress has a node whose machine moves to another address.
+func TestLegacyPeerIsToldTheNewAddress(t *testing.T) {
+	ctx, lan := harness.Context(t), harness.LAN(t)
+	r, a, b := harness.LANHost(t, lan, "192.168.5.1/24"), harness.LANHost(t, lan, "192.168.5.2/24"), harness.LANHost(t, lan, "192.168.5.3/24")
+	relay := harness.GoPeer(t, peers.Spec{Name: "relay", Listen: true, Port: 8001, On: r})
+	node := harness.GoPeer(t, peers.Spec{Name: "node", Listen: true, Port: 8002, On: a, Bootstrap: []string{"ws://192.168.5.1:8001"}})
+	_, err := node.Events().Wait(ctx, peers.IsPeer(relay.ID()))
+	harness.Must(t, err)
+	harness.Must(t, a.DelAddr(ctx, "192.168.5.2/24"))
+	harness.Must(t, a.AddAddr(ctx, "192.168.5.102/24"))
+	_, err = node.Events().WaitN(ctx, 2, peers.IsPeer(relay.ID()))
+	harness.Must(t, err)
+	if got := toldURL(t, b, "ws://192.168.5.1:8001", node.ID()); got != "ws://192.168.5.102:8002" {
+		t.Errorf("it is told %q", got)
+	}
+}
+
 // toldURL has a legacy peer on a host join at a relay and offer a peer a handshake. It returns
 // the URL in the answer.
 func toldURL(t *testing.T, on *peers.LANHost, relay string, to protocol.ID) string {

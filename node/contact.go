@@ -99,7 +99,7 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 		}
 	}
 	n.mu.Unlock()
-	addrs := ma.Unique(append(n.host.Addrs(), n.listenAddrs()...))
+	addrs := n.withoutLost(ma.Unique(append(n.host.Addrs(), n.listenAddrs()...)))
 	sortTold(addrs, n.ownIPs())
 	for s := widest; s > scope.None; s-- {
 		var told []ma.Multiaddr
@@ -113,6 +113,13 @@ func (n *Node) toldAddrs() []ma.Multiaddr {
 		}
 	}
 	return nil
+}
+
+// withoutLost takes out the addresses that this machine has lost.
+func (n *Node) withoutLost(addrs []ma.Multiaddr) []ma.Multiaddr {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.DeleteFunc(addrs, func(a ma.Multiaddr) bool { return slices.Contains(n.lost, netif.OfMultiaddr(a)) })
 }
 
 // sortTold puts addresses of this machine in the order in which others are told them: a legacy

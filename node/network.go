@@ -14,6 +14,10 @@ import (
 // 5 s, and says nothing of the addresses of a host that does not listen.
 const lookEvery = time.Second
 
+// maxLost is the number of lost addresses that are kept, so that others are not told them: libp2p
+// has them for up to a minute longer.
+const maxLost = 64
+
 // watchNetwork notes when the addresses of this machine change, until ctx is done.
 func (n *Node) watchNetwork(ctx context.Context) {
 	watch := netif.NewWatch()
@@ -26,7 +30,7 @@ func (n *Node) watchNetwork(ctx context.Context) {
 			n.log.Debug("no look at the addresses of this machine", "err", err)
 		}
 		if blind = err != nil; changed {
-			n.networkChanged(gone)
+			n.networkChanged(gone, watch.Addrs())
 		}
 		select {
 		case <-ctx.Done():
@@ -36,9 +40,13 @@ func (n *Node) watchNetwork(ctx context.Context) {
 	}
 }
 
-// networkChanged has the links tried and made again that the machine may have lost with some of
+// networkChanged is called with the addresses that are gone and those that there are. It has the links tried and made again that the machine may have lost with some of
 // its addresses. A connection from one of these is dead, but its ends learn that late.
-func (n *Node) networkChanged(gone []netip.Addr) {
+func (n *Node) networkChanged(gone, have []netip.Addr) {
+	n.mu.Lock()
+	n.lost = slices.DeleteFunc(append(n.lost, gone...), func(ip netip.Addr) bool { return slices.Contains(have, ip) })
+	n.lost = n.lost[max(0, len(n.lost)-maxLost):]
+	n.mu.Unlock()
 	n.log.Debug("the addresses of this machine changed", "gone", gone)
 	for _, c := range n.host.Network().Conns() {
 		if ip := netif.OfMultiaddr(c.LocalMultiaddr()); slices.Contains(gone, ip) {

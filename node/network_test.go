@@ -3,11 +3,14 @@ package node
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/peer-relay/peer-relay/node/internal/netif"
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
@@ -25,8 +28,8 @@ func TestConnectionsFromALostAddressAreMadeAgain(t *testing.T) {
 		info := nodetest.Receive(t, "link", peers)
 		conn := n.Host().Network().ConnsToPeer(relay.Host().ID())[0]
 
-		n.networkChanged([]netip.Addr{netip.MustParseAddr("192.0.2.1")})
-		n.networkChanged([]netip.Addr{info.Local})
+		n.networkChanged([]netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil)
+		n.networkChanged([]netip.Addr{info.Local}, nil)
 		nodetest.Receive(t, "the end of the link", down)
 		nodetest.Receive(t, "another link", peers)
 		for _, c := range n.Host().Network().ConnsToPeer(relay.Host().ID()) {
@@ -36,6 +39,41 @@ func TestConnectionsFromALostAddressAreMadeAgain(t *testing.T) {
 		}
 		if len(down) > 0 {
 			t.Errorf("attached %v: %d links ended", attached, 1+len(down))
+		}
+	}
+}
+
+// libp2p keeps the addresses of the machine for a minute. One that is lost is not told until it
+// is there again.
+func TestLostAddressesAreNotTold(t *testing.T) {
+	for _, attached := range []bool{false, true} {
+		var n *Node
+		if attached {
+			var err error
+			if n, err = Attach(nodetest.Listening(t), Options{}); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { n.Close() })
+		} else {
+			n = start(t, local(Options{}))
+		}
+		loopback := netip.MustParseAddr("127.0.0.1")
+		told := func() bool {
+			return slices.ContainsFunc(n.toldAddrs(), func(a ma.Multiaddr) bool { return netif.OfMultiaddr(a) == loopback })
+		}
+		if !told() {
+			t.Fatalf("attached %v: it tells %v", attached, n.toldAddrs())
+		}
+		for range maxLost {
+			n.networkChanged([]netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil)
+		}
+		n.networkChanged([]netip.Addr{loopback}, nil)
+		if told() || len(n.lost) > maxLost {
+			t.Errorf("attached %v: it tells %v, and keeps %d lost addresses", attached, n.toldAddrs(), len(n.lost))
+		}
+		n.networkChanged(nil, []netip.Addr{loopback})
+		if !told() {
+			t.Errorf("attached %v: it tells %v after the address is back", attached, n.toldAddrs())
 		}
 	}
 }

@@ -54,6 +54,7 @@ type Node struct {
 	remotes map[protocol.ID]remote // of the linked peers
 	scopes  [scope.Public + 1]int  // number of linked peers in each scope
 	locals  map[netip.Addr]*ownEnd // by the address of this end of a link
+	lost    []netip.Addr           // the addresses that this machine lost last
 	boots   map[string]protocol.ID // ids of the bootstraps that answered or are named with their id
 	greeted map[peer.ID]int        // handshakes in progress with peers that opened a stream
 	linkUp  chan struct{}          // closed with the next link; nil means that nothing waits for it

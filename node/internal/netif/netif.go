@@ -133,6 +133,9 @@ func (w *Watch) Look() (changed bool, gone []netip.Addr, err error) {
 	return true, gone, nil
 }
 
+// Addrs returns the addresses that there were at the last look.
+func (w *Watch) Addrs() []netip.Addr { return w.all }
+
 func sameInterface(a, b net.Interface) bool {
 	return a.Index == b.Index && a.Name == b.Name && a.Flags == b.Flags
 }

@@ -31,12 +31,13 @@ func (h *Host) Port() uint16 {
 func (h *Host) Announced() []ma.Multiaddr { return slices.Clone(h.announced) }
 
 // PortAddrs returns every address of the port, without /p2p: the announced ones, then the
-// machine's own, TCP before UDP, loopback first, IPv4 before IPv6, TLS last. Unlike Addrs it
-// is up to date at once.
+// machine's own, TCP before UDP, loopback first, IPv4 before IPv6, TLS last. It is up to date:
+// libp2p keeps the addresses of the machine for a minute.
 func (h *Host) PortAddrs() []ma.Multiaddr {
-	own, err := h.Network().InterfaceListenAddresses()
+	listen := h.Network().ListenAddresses()
+	own, err := manet.ResolveUnspecifiedAddresses(listen, nil)
 	if err != nil {
-		own = h.Network().ListenAddresses()
+		own = listen
 	}
 	slices.SortFunc(own, func(a, b ma.Multiaddr) int {
 		return cmp.Or(CostOf(a)-CostOf(b), remoteness(a)-remoteness(b), strings.Compare(a.String(), b.String()))
