@@ -112,6 +112,8 @@ func (p *simplePeer) Dial(_ context.Context, _ *protocol.Router, c protocol.Cont
 		p.begun <- struct{}{}
 		return nil, nil
 	}
+	p.mu.Lock() // no answer is taken before the offer is its own
+	defer p.mu.Unlock()
 	p.start(c.ID)
 	channel, err := p.pc.CreateDataChannel(strings.Repeat("ab", 20), nil)
 	if err != nil {
@@ -139,7 +141,7 @@ func (p *simplePeer) Signal(_ *protocol.Router, s protocol.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.pc == nil {
-		p.startLocked(s.From)
+		p.start(s.From)
 	}
 	if c := sig.Candidate; c != nil {
 		if p.early = append(p.early, c.init()); p.pc.RemoteDescription() == nil {
@@ -169,13 +171,8 @@ func (p *simplePeer) Signal(_ *protocol.Router, s protocol.Signal) {
 	}
 }
 
+// start makes the PeerConnection. p.mu is held.
 func (p *simplePeer) start(id protocol.ID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.startLocked(id)
-}
-
-func (p *simplePeer) startLocked(id protocol.ID) {
 	var s webrtc.SettingEngine
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetSCTPRTOMax(time.Second) // pion would wait up to a minute before it sends again
