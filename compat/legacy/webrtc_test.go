@@ -291,9 +291,10 @@ func TestWebRTCWaitingIsBounded(t *testing.T) {
 	for range maxWaiting {
 		p.rtc.waiting <- struct{}{}
 	}
+	l := <-p.links
 	p.silence(t, socket)
+	wait(t, "end of the connection", l.conn.ended)
 	socket.dead.Store(false)
-	wait(t, "end of the channel", p.js.closed)
 	if len(p.ups) > 0 || len(p.rtc.waiting) != maxWaiting {
 		t.Errorf("%d links again, %d wait", len(p.ups), len(p.rtc.waiting))
 	}
