@@ -40,8 +40,9 @@ func (n *Node) watchNetwork(ctx context.Context) {
 	}
 }
 
-// networkChanged is called with the addresses that are gone and those that there are. It has the links tried and made again that the machine may have lost with some of
-// its addresses. A connection from one of these is dead, but its ends learn that late.
+// networkChanged tries those links again that the machine may have lost with the addresses that
+// are gone, and makes them again. have are the addresses that it has now. A connection from an
+// address that is gone is dead, but its ends learn that late.
 func (n *Node) networkChanged(gone, have []netip.Addr) {
 	n.mu.Lock()
 	n.lost = slices.DeleteFunc(append(n.lost, gone...), func(ip netip.Addr) bool { return slices.Contains(have, ip) })

@@ -71,7 +71,7 @@ export class Link {
    * @param {Uint8Array} init.id the other peer's id; `peerId` is the bytes of its libp2p peer id
    * @param {boolean} init.opened whether this side opened the stream
    * @param {{ role, agent, features }} init.hello what this side says in its HELLO
-   * @param {{ up, message, down, closed, drop }} init.handlers
+   * @param {{ up, message, down, closed }} init.handlers
    */
   constructor ({ stream, id, idHex, peerId, selfPeerId, opened, webRTC = false, hello, handlers, times = TIMES }) {
     Object.assign(this, { id, idHex, peerId, opened })
