@@ -3,6 +3,7 @@ package protocol
 import (
 	"context"
 	cryptorand "crypto/rand"
+	"encoding/binary"
 	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
@@ -152,17 +153,13 @@ func NewRouter(opts Options) (*Router, error) {
 	return r, nil
 }
 
-func (r *Router) hash(a, b, c, d []byte) uint64 {
-	var h maphash.Hash
-	h.SetSeed(r.seed)
-	h.Write(a)
-	h.WriteByte(byte(len(b)))
-	h.Write(b)
-	h.WriteByte(byte(len(d)))
-	h.WriteByte(byte(len(d) >> 8))
-	h.Write(d)
-	h.Write(c)
-	return h.Sum64()
+// hash returns a keyed hash of the four parts. The body may be long, so it is hashed in place.
+func (r *Router) hash(from, nonce, body, sig []byte) uint64 {
+	var room [128]byte // on the stack, unless the key of sig is RSA
+	b := append(append(room[:0], from...), byte(len(nonce)))
+	b = append(append(b, nonce...), sig...)
+	b = binary.LittleEndian.AppendUint64(b, maphash.Bytes(r.seed, body))
+	return maphash.Bytes(r.seed, b)
 }
 
 // ID returns this peer's address.
