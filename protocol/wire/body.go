@@ -62,6 +62,8 @@ type Body struct {
 	Kind    Kind
 	Form    Form
 	Flags   Flags
+	hasTo   bool
+	unknown bool   // there are fields that this version does not know
 	E2E     []byte // end-to-end id of 16 bytes; nil means none
 	Expiry  uint64 // Unix milliseconds; 0 means never
 	Key     []byte // the origin's libp2p public key, encoded with protobuf
@@ -70,10 +72,8 @@ type Body struct {
 	Token   []byte // token of a handshake or search, 16 bytes; nil means none
 	Payload []byte
 
-	hasTo   bool
-	unknown bool   // there are fields that this version does not know
-	raw     []byte // the encoded Body
-	head    int    // bytes of raw before the payload field
+	raw  []byte // the encoded Body
+	head int    // bytes of raw before the payload field
 }
 
 // Raw returns the encoded Body. The caller must not change the bytes.

@@ -82,7 +82,7 @@ func (f *Frame) PathAt(i int) ID {
 	if i == f.Message.pathLen() {
 		return ID(f.entry[pathEntry-IDSize:])
 	}
-	return ID(f.bytes[f.pathFrom+i*pathEntry+2:][:IDSize])
+	return ID(f.bytes[int(f.pathFrom)+i*pathEntry+2:][:IDSize])
 }
 
 // Path returns a copy of the path, the origin first.
@@ -99,7 +99,7 @@ func (f *Frame) InPath(id ID) bool {
 	if f.relayed && ID(f.entry[pathEntry-IDSize:]) == id {
 		return true
 	}
-	for at := f.pathFrom; at < len(f.bytes); at += pathEntry {
+	for at := int(f.pathFrom); at < len(f.bytes); at += pathEntry {
 		if ID(f.bytes[at+2:at+pathEntry]) == id {
 			return true
 		}

@@ -19,10 +19,9 @@ type Message struct {
 	Targets []ID
 
 	bytes    []byte // the frame without hop: the fields above, unknown ones, and the path last
-	pathFrom int    // offset of the path in bytes
-
-	hash  uint64 // 0 means not computed yet
-	proof proof
+	pathFrom int32  // offset of the path in bytes
+	proof    proof
+	hash     uint64 // 0 means not computed yet
 }
 
 // A proof is the result of checking a message's signature.
@@ -82,7 +81,7 @@ func (m *Message) IsSearch() bool {
 	return m.Body.Kind == KindFind && m.Body.Flags&FlagClosest != 0
 }
 
-func (m *Message) pathLen() int { return (len(m.bytes) - m.pathFrom) / pathEntry }
+func (m *Message) pathLen() int { return (len(m.bytes) - int(m.pathFrom)) / pathEntry }
 
 // MessageFields are the fields of a message frame.
 type MessageFields struct {
