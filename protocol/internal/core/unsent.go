@@ -81,11 +81,12 @@ func (c *Core) lose(f *wire.Frame) {
 	}
 }
 
-// Sent reports to the core that a link has taken a message.
-func (c *Core) Sent(f *wire.Frame) {
-	if key, _, ok := c.following(f); ok {
-		delete(c.own, key)
-	}
+// Sent reports to the core that a link has taken a message. It returns whether this is the first
+// copy of a message of the application.
+func (c *Core) Sent(f *wire.Frame) (first bool) {
+	key, _, ok := c.following(f)
+	delete(c.own, key)
+	return ok
 }
 
 // Waits reports whether a message of the application waits for a link, or in the queue of one.
