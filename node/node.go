@@ -45,6 +45,7 @@ type Node struct {
 	contact     contactStore
 	peerList    peerList
 	finder      finder
+	dials       dials
 	closing     sync.Once
 	closeErr    error // guarded by closing
 	tasks       sync.WaitGroup

@@ -110,12 +110,12 @@ func (r *Router) endSought() {
 	r.signalMoved()
 }
 
-// Wants reports whether a link to a peer would be useful: the peer is not linked, and its
-// bucket or the neighbourhood has room for it.
+// Wants reports whether a link to a peer would be useful: the peer is not linked, no handshake
+// with it is in progress, and its bucket or the neighbourhood has room for it.
 func (r *Router) Wants(id ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.closed && r.core.Wants(id)
+	return !r.closed && r.core.Wants(r.now(), id)
 }
 
 // Connect asks the overlay for a direct link to a peer. The overlay tries until there is one,

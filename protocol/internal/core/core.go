@@ -143,9 +143,13 @@ func (c *Core) Peers() []wire.LinkInfo {
 	return infos
 }
 
-// Wants reports whether a link to a peer would be useful: the peer is not linked, and its
-// bucket or the neighbourhood has room for it.
-func (c *Core) Wants(id wire.ID) bool { return id != c.self && !c.Linked(id) && c.overlay.useful(id) }
+// Wants reports whether a link to a peer would be useful: the peer is not linked, no handshake
+// with it is in progress, and its bucket or the neighbourhood has room for it.
+func (c *Core) Wants(now time.Duration, id wire.ID) bool {
+	c.now = now
+	e, begun := c.expected[id]
+	return id != c.self && !c.Linked(id) && !(begun && now < e.until) && c.overlay.useful(id)
+}
 
 // Connect asks the overlay for a direct link to a peer, unless there is one.
 func (c *Core) Connect(now time.Duration, id wire.ID) {
