@@ -143,10 +143,10 @@ func (r *Router) endLinks(ctx context.Context) {
 	r.until, _ = ctx.Deadline()
 	r.stopping = make(chan struct{})
 	for _, s := range r.served {
-		if s.closing && s.patience != nil {
-			s.patience.Reset(byeTime)
-		}
 		s.sayBye(wire.ByeShutdown, ErrClosed)
+		if s.patience != nil {
+			s.patience.Reset(r.patience(s))
+		}
 	}
 	if len(r.served) == 0 {
 		close(r.stopping)

@@ -315,9 +315,6 @@ func (r *Router) flush(s *served) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed && s.patience != nil { // the other end reads
-		s.patience.Reset(byeTime)
-	}
 	for i, f := range s.unflushed {
 		s.unflushed[i] = nil
 		if f.Body.From == r.id && r.core.Sent(f) {
@@ -325,25 +322,32 @@ func (r *Router) flush(s *served) error {
 		}
 	}
 	s.unflushed, s.pending = s.unflushed[:0], 0
+	if r.closed && s.patience != nil { // the other end reads
+		s.patience.Reset(r.patience(s))
+	}
 	if r.closing {
 		r.signalMoved()
 	}
 	return nil
 }
 
-// byed lets the other end answer a bye that was written. While the router closes, its time
-// lasts until the end of Close if it may still have to read messages of the application.
+// byed lets the other end answer a bye that was written.
 func (r *Router) byed(s *served) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.patience == nil {
-		return
+	if s.patience != nil {
+		s.patience.Reset(r.patience(s))
 	}
-	patience := byeTime
+}
+
+// patience returns the time for which a link may stand still that was asked to end; r.mu is
+// held. While the router closes, that is all that is left of its time if the other end may still
+// have to read messages of the application.
+func (r *Router) patience(s *served) time.Duration {
 	if r.closed && s.recent.sum(r.recently(r.now())) > 0 {
-		patience = max(patience, time.Until(r.until))
+		return max(byeTime, time.Until(r.until))
 	}
-	s.patience.Reset(patience)
+	return byeTime
 }
 
 // recently returns the time for which the recent messages are counted. It stands still while the
