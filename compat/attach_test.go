@@ -164,19 +164,21 @@ func TestAttach(t *testing.T) {
 	}
 
 	// The host outlives the peer.
-	if err := served.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if len(h.Network().ListenAddresses()) == 0 {
-		t.Error("the host is closed")
-	}
-	for { // what was in flight still arrives
+	closed := make(chan error, 1)
+	go func() { closed <- served.Close() }() // ends when the clients have answered
+	for {                                    // what was in flight still arrives
 		if _, _, err := js.ws.ReadMessage(); err != nil {
 			if !websocket.IsCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway) {
 				t.Errorf("the connection of the JS peer ended by %v", err)
 			}
 			break
 		}
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if len(h.Network().ListenAddresses()) == 0 {
+		t.Error("the host is closed")
 	}
 }
 

@@ -201,6 +201,7 @@ func (p *PeerRelay) Disconnect(id protocol.ID) { p.node.Router().Disconnect(id) 
 //
 // An error means that the message is lost already: data is not JSON, or is too big (at most
 // 64,000 bytes, or 256,000 bytes of JSON text), every queue is full, or the peer was destroyed.
+// Close returns the number of other messages that no link took.
 func (p *PeerRelay) Send(id protocol.ID, data any) error {
 	form, payload, err := encodeData(data)
 	if err != nil {
@@ -209,8 +210,9 @@ func (p *PeerRelay) Send(id protocol.ID, data any) error {
 	return p.node.Router().Send(id, form, payload)
 }
 
-// Destroy ends the peer and frees what it holds. It does not wait. When all is freed it calls
-// each callback, also those of later calls.
+// Destroy ends the peer and frees what it holds. It does not wait. What was sent before still
+// leaves the peer, as Close describes. When all is freed Destroy calls each callback, also those
+// of later calls. An error of Close goes to the listeners of OnError.
 func (p *PeerRelay) Destroy(cb ...func()) {
 	p.end()
 	for _, f := range cb {
@@ -238,7 +240,13 @@ func (p *PeerRelay) end() (first bool) {
 			if p.wrtc != nil {
 				p.wrtc.Close()
 			}
+			if p.doneErr != nil { // Destroy has no result
+				p.err.emitSoon(p.doneErr)
+			}
 			if p.socket != nil {
+				if p.doneErr != nil {
+					p.socket.err.emitSoon(p.doneErr)
+				}
 				p.socket.closed.emitSoon(struct{}{})
 			}
 			p.calls.end()
@@ -258,7 +266,10 @@ func (p *PeerRelay) isEnding() bool {
 	}
 }
 
-// Close calls Destroy and waits until all is freed. A handler must not call it.
+// Close calls Destroy and waits until all is freed. A handler must not call it. Before it ends
+// the peer, it waits for what was sent, for at most Options.Linger: for a first link, for slow
+// lines, and until streams are read that were closed. The error says what may be lost. It wraps
+// a *protocol.UnsentError or a *stream.UnreadError.
 func (p *PeerRelay) Close() error {
 	p.Destroy()
 	<-p.done
@@ -315,7 +326,8 @@ func (p *PeerRelay) OnPeer(f func(id protocol.ID)) { p.peer.add(f) }
 func (p *PeerRelay) OnDisconnect(f func(id protocol.ID)) { p.down.add(f) }
 
 // OnError adds a listener for failures that are tried again: a bootstrap that does not answer.
-// A call that fails returns its own error.
+// A call that fails returns its own error. The error of Close is also the last one for this
+// listener, since Destroy has no result.
 func (p *PeerRelay) OnError(f func(error)) { p.err.add(f) }
 
 func (p *PeerRelay) onPeer(id protocol.ID) {

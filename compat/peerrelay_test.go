@@ -122,7 +122,11 @@ func TestValues(t *testing.T) {
 }
 
 func TestSendRefuses(t *testing.T) {
-	p := newPeer(t, compat.Options{})
+	p, err := compat.New(compat.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
 	for name, data := range map[string]any{
 		"64,001 bytes":  make([]byte, wire.MaxPayload+1),
 		"a long string": strings.Repeat("x", wire.MaxText),
@@ -139,6 +143,10 @@ func TestSendRefuses(t *testing.T) {
 	}
 	if err := p.Send(compat.ID{1}, make([]byte, wire.MaxPayload)); err != nil {
 		t.Errorf("64,000 bytes: %v", err)
+	}
+	var unsent *protocol.UnsentError
+	if err := p.Close(); !errors.As(err, &unsent) || unsent.Messages != 1 { // those that were refused are not counted
+		t.Errorf("Close of a peer without a link: %v, want 1 message", err)
 	}
 }
 

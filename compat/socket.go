@@ -375,8 +375,9 @@ func (s *Socket) onMessage(m protocol.Message) {
 }
 
 // Close closes the socket and its peer. It does not wait: the close event, and then the
-// callbacks, come when all is freed. It also works without a port to listen on. A second Close
-// returns ErrNotRunning and calls no callback.
+// callbacks, come when all is freed, after the datagrams that were sent. If some of these may be
+// lost, an error event comes before, which the peer's Close returns too. Close also works without
+// a port to listen on. A second Close returns ErrNotRunning and calls no callback.
 func (s *Socket) Close(cb ...func()) error {
 	if !s.peer.end() {
 		return ErrNotRunning

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -35,6 +36,7 @@ func (d nativeDialer) Dial(ctx context.Context, _ *protocol.Router, c protocol.C
 	if err != nil {
 		return nil, err
 	}
+	defer d.n.dials.begin(to.ID)()
 	if s, ok := d.n.host.Network().(*swarm.Swarm); ok {
 		s.Backoff().Clear(to.ID) // the router has its own back-off
 	}
@@ -42,6 +44,55 @@ func (d nativeDialer) Dial(ctx context.Context, _ *protocol.Router, c protocol.C
 		return nil, fmt.Errorf("node: connect to %v: %w", to.ID, err)
 	}
 	return d.n.openTo(ctx, to.ID)
+}
+
+// dials counts the dials in progress, by peer. While one connects, identify tells discovery of the
+// same peer, which leaves it to the dial. The zero value works.
+type dials struct {
+	mu sync.Mutex
+	of map[peer.ID]*dialled
+}
+
+type dialled struct {
+	number int
+	none   chan struct{} // closed when no dial of the peer is in progress
+}
+
+// begin counts a dial, until end is called.
+func (d *dials) begin(p peer.ID) (end func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.of == nil {
+		d.of = make(map[peer.ID]*dialled)
+	}
+	x := d.of[p]
+	if x == nil {
+		x = &dialled{none: make(chan struct{})}
+		d.of[p] = x
+	}
+	x.number++
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if x.number--; x.number == 0 {
+			delete(d.of, p)
+			close(x.none)
+		}
+	}
+}
+
+// wait waits until no dial of a peer is in progress, or until the context is done.
+func (d *dials) wait(ctx context.Context, p peer.ID) {
+	d.mu.Lock()
+	x := d.of[p]
+	d.mu.Unlock()
+	if x == nil {
+		return
+	}
+	select {
+	case <-x.none:
+	case <-ctx.Done():
+	}
 }
 
 // errLimited is the error of a dial that reached a peer only by a circuit relay. The relay ends

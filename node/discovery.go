@@ -116,14 +116,15 @@ func (n *Node) found(p peer.ID) {
 	})
 }
 
-// linkTo waits, and then opens a link to a connected peer if the overlay still wants it. It
-// returns nil if there is no link.
+// linkTo waits, also for a dial of the peer, and then opens a link to a connected peer if the
+// overlay still wants it. It returns nil if there is no link.
 func (n *Node) linkTo(ctx context.Context, p peer.ID, wait time.Duration) protocol.Link {
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-time.After(wait):
 	}
+	n.dials.wait(ctx, p)
 	// Few at once: with each link the overlay wants fewer others.
 	select {
 	case <-ctx.Done():

@@ -174,3 +174,51 @@ func TestToldScopeFollowsLinks(t *testing.T) {
 		}
 	}
 }
+
+// TestADialIsOneAttempt checks that a peer that is dialled gets one link, although identify also
+// tells discovery of it.
+func TestADialIsOneAttempt(t *testing.T) {
+	relay := start(t, local(Options{}))
+	const rounds = 20
+	for range rounds {
+		o, _, peers := inboxOf(Options{Bootstraps: []string{relay.Addrs()[0].String()}})
+		n := start(t, o)
+		nodetest.Receive(t, "peer", peers)
+		nodetest.Eventually(t, "discovery has looked", func() bool {
+			n.finder.mu.Lock()
+			defer n.finder.mu.Unlock()
+			return len(n.finder.found) == 0
+		})
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := relay.Router().Stats(); s.LinksOpened+s.LinksRefused != rounds {
+		t.Errorf("%d links were opened and %d refused for %d dials", s.LinksOpened, s.LinksRefused, rounds)
+	}
+}
+
+// TestDialsAreAwaited checks that wait returns when the last dial of the peer has ended, and
+// that other peers do not matter.
+func TestDialsAreAwaited(t *testing.T) {
+	var d dials
+	d.wait(t.Context(), "one")
+	first, second := d.begin("one"), d.begin("one")
+	d.wait(t.Context(), "another")
+	ended := make(chan struct{})
+	go func() { // ends below
+		d.wait(t.Context(), "one")
+		close(ended)
+	}()
+	first()
+	select {
+	case <-ended:
+		t.Error("wait returned during a dial")
+	case <-time.After(50 * time.Millisecond):
+	}
+	second()
+	<-ended
+	if len(d.of) != 0 {
+		t.Errorf("%d peers are kept", len(d.of))
+	}
+}

@@ -45,6 +45,7 @@ type Node struct {
 	contact     contactStore
 	peerList    peerList
 	finder      finder
+	dials       dials
 	closing     sync.Once
 	closeErr    error // guarded by closing
 	tasks       sync.WaitGroup
@@ -243,7 +244,7 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 	o := n.opts
 	ro := protocol.Options{
 		ID: IDOf(n.host.ID()), Role: o.Role, Verify: verify, SignMessages: o.SignMessages,
-		Dialers: []protocol.Dialer{nativeDialer{n}}, NoOverlay: o.NoOverlay,
+		Dialers: []protocol.Dialer{nativeDialer{n}}, NoOverlay: o.NoOverlay, Linger: o.Linger, Seeks: o.DHT != nil,
 		OnMessage: o.OnMessage, OnPeerDown: n.peerDown, OnDialError: o.OnDialError, Logger: o.Logger,
 	}
 	if o.Legacy != nil {
@@ -376,9 +377,15 @@ func (n *Node) Send(to protocol.ID, payload []byte) error {
 // and errors are those of Router.Receive in package protocol.
 func (n *Node) Receive(ctx context.Context) (protocol.Message, error) { return n.router.Receive(ctx) }
 
-// Close sends a bye to all peers, stops what New or Attach started, and closes the host if it
-// is the node's own. It takes at most about a second. Nothing of the node runs after it. A
-// second call waits for the first one and returns its error.
+// Close waits until what the application has sent has left the node, for at most
+// Options.Linger: first until the other sides have read the streams that were closed, and then
+// for messages and datagrams, as Router.Close in package protocol does. Then it sends a bye to
+// all peers, stops what New or Attach started, and closes the host if it is the node's own. If
+// nothing waits, it takes at most about a second. Nothing of the node runs after it.
+//
+// The error wraps a *protocol.UnsentError if messages may be lost, and a *stream.UnreadError if
+// streams may not have arrived whole. A second call waits for the first one and returns its
+// error.
 func (n *Node) Close() error {
 	n.closing.Do(func() { n.closeErr = n.close() })
 	return n.closeErr
@@ -397,7 +404,13 @@ func (n *Node) close() error {
 	if n.unsubscribe != nil {
 		errs = append(errs, n.unsubscribe())
 	}
-	errs = append(errs, n.streams.Close(), n.router.Close())
+	linger := n.opts.Linger
+	if linger == 0 {
+		linger = protocol.DefaultLinger
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), max(linger, 0))
+	defer cancel()
+	errs = append(errs, n.streams.Shutdown(ctx), n.router.Shutdown(ctx))
 	n.stop()
 	n.tasks.Wait()
 	if n.dht != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -94,6 +95,11 @@ type Options struct {
 	// OnDialError is called in the same way when a bootstrap does not answer. The bootstrap is
 	// dialled again.
 	OnDialError func(protocol.Contact, error)
+
+	// Linger is the longest time for which Close waits for what the application has sent:
+	// messages, datagrams, and streams that were closed. 0 means protocol.DefaultLinger, 10 s,
+	// and a negative value no time.
+	Linger time.Duration
 
 	// NoOverlay leaves the choice of links to the application. NoDiscovery opens no links to
 	// peers that the host is connected with for other reasons.

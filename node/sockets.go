@@ -52,6 +52,7 @@ func (n *Node) newStreams() *stream.Endpoint {
 			if err != nil {
 				return nil, err // not a net.PacketConn that holds a nil *PacketConn
 			}
+			c.SetResends(true)
 			return c, nil
 		},
 	})

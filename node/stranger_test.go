@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -93,8 +94,12 @@ func (x *stranger) read() []byte {
 func TestNothingLargerThanThePeerTakes(t *testing.T) {
 	for _, test := range []struct{ said, most int }{{9000, 9000}, {200, 8192}} {
 		t.Run(fmt.Sprint(test.said), func(t *testing.T) {
-			o, _, peers := inboxOf(local(Options{}))
-			n := start(t, o)
+			o, _, peers := inboxOf(local(Options{Linger: -1})) // the stranger answers no bye
+			n, err := New(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer n.Close()
 			x := meet(t, n, []byte{
 				0x0a, 14,
 				0x19, 1, 2, 3, 4, 5, 6, 7, 8, // link
@@ -119,6 +124,10 @@ func TestNothingLargerThanThePeerTakes(t *testing.T) {
 			}
 			if got := n.Router().Stats().Dropped[protocol.DropUnencodable]; got != 1 {
 				t.Errorf("%d messages dropped as unencodable, want 1", got)
+			}
+			var unsent *protocol.UnsentError
+			if err := n.Close(); !errors.As(err, &unsent) || unsent.Messages != 1 {
+				t.Errorf("Close: %v, want 1 message", err)
 			}
 		})
 	}

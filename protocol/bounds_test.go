@@ -3,6 +3,7 @@ package protocol_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -93,15 +94,14 @@ func TestQueuesTogether(t *testing.T) {
 	})
 }
 
-// TestUnwrittenIsDropped checks that each message is counted that a link had not written when
-// it ended.
-func TestUnwrittenIsDropped(t *testing.T) {
+// TestUnwrittenIsCounted checks that Close counts each message that the only link had not
+// written when it ended.
+func TestUnwrittenIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		me, peer := protocoltest.NewIdentity(1), protocoltest.NewIdentity(2)
 		o := me.Options()
 		o.NoOverlay = true
 		r := must(protocol.NewRouter(o))
-		defer r.Close()
 		atA, atB := protocoltest.Infos(me.ID, peer.ID, 1)
 		a, b := protocoltest.Pipe(atA, atB, protocoltest.PipeOptions{})
 		served := make(chan struct{})
@@ -120,8 +120,9 @@ func TestUnwrittenIsDropped(t *testing.T) {
 		b.Close()
 		a.Close()
 		<-served
-		if n := r.Stats().Dropped[protocol.DropLinkEnded]; n != 5 {
-			t.Errorf("%d of 5 unwritten messages were counted", n)
+		var unsent *protocol.UnsentError
+		if err := r.Close(); !errors.As(err, &unsent) || unsent.Messages != 5 {
+			t.Errorf("Close of a router with 5 unwritten messages: %v", err)
 		}
 	})
 }

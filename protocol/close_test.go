@@ -2,11 +2,13 @@ package protocol_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/packet"
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -87,5 +89,249 @@ func TestCloseWaitsForServe(t *testing.T) {
 				t.Errorf("%s: Serve outlives Close", name)
 			}
 		})
+	}
+}
+
+// sendAll sends n messages of size bytes.
+func sendAll(t *testing.T, r *protocol.Router, to protocol.ID, n, size int) {
+	t.Helper()
+	for range n {
+		if err := r.Send(to, protocol.FormRaw, make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A closing is the outcome of a Close.
+type closing struct {
+	unsent protocol.UnsentError // zero if there was no error
+	took   time.Duration
+}
+
+func closed(t *testing.T, r *protocol.Router) (c closing) {
+	t.Helper()
+	begun := time.Now()
+	err := r.Close()
+	c.took = time.Since(begun)
+	var unsent *protocol.UnsentError
+	if errors.As(err, &unsent) {
+		c.unsent = *unsent
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if again := r.Close(); again != err {
+		t.Errorf("a second Close returns %v, the first one %v", again, err)
+	}
+	return c
+}
+
+// counted returns the options of a router that counts the messages for it.
+func counted(seed byte, got *atomic.Int64) protocol.Options {
+	o := quiet(seed)
+	o.OnMessage = func(protocol.Message) { got.Add(1) }
+	return o
+}
+
+// Close waits for a first link. Then all messages and datagrams arrive that were sent before it.
+func TestCloseWaitsForALink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: 50 * time.Millisecond})
+		var got atomic.Int64
+		to := counted(2, &got)
+		o := quiet(1)
+		o.Bootstraps = []protocol.Contact{{URL: to.ID.String()}}
+		r := n.Router(o)
+		sendAll(t, r, to.ID, 20, 100)
+		c := must(r.ListenPacket(0))
+		for range 20 {
+			if _, err := c.WriteTo([]byte("x"), packet.Addr{ID: to.ID, Port: 7}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Close()
+		datagrams := make(chan uint64)
+		go func() { // ends below
+			time.Sleep(3 * time.Second)
+			socket := must(n.Router(to).ListenPacket(7))
+			time.Sleep(7 * time.Second)
+			datagrams <- socket.Stats().Received
+		}()
+		if c := closed(t, r); c.unsent != (protocol.UnsentError{}) || c.took > 8*time.Second {
+			t.Errorf("Close took %v, and says that %+v were not sent", c.took, c.unsent)
+		}
+		if n, m := got.Load(), <-datagrams; n != 20 || m != 20 {
+			t.Errorf("%d of 20 messages and %d of 20 datagrams arrived", n, m)
+		}
+	})
+}
+
+// Close does not wait if no link can come, and counts what was sent.
+func TestCloseWithoutHope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := must(protocol.NewRouter(quiet(1)))
+		sendAll(t, r, protocol.ID{2}, 3, 1)
+		c := must(r.ListenPacket(0))
+		resends := must(r.ListenPacket(0))
+		resends.SetResends(true)
+		for range 2 {
+			c.WriteTo([]byte("x"), packet.Addr{ID: protocol.ID{2}, Port: 7})
+			resends.WriteTo([]byte("x"), packet.Addr{ID: protocol.ID{2}, Port: 7})
+		}
+		want := closing{unsent: protocol.UnsentError{Messages: 3, Datagrams: 2}}
+		if c := closed(t, r); c != want {
+			t.Errorf("Close: %+v, want %+v", c, want)
+		}
+	})
+}
+
+// Close waits for a bootstrap that never answers no longer than Linger.
+func TestCloseLingers(t *testing.T) {
+	for linger, most := range map[time.Duration]time.Duration{0: protocol.DefaultLinger, time.Second: time.Second, -1: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+			o := quiet(1)
+			o.Linger = linger
+			o.Bootstraps = []protocol.Contact{{URL: quiet(2).ID.String()}}
+			r := n.Router(o)
+			sendAll(t, r, quiet(2).ID, 1, 1)
+			want := closing{protocol.UnsentError{Messages: 1}, most}
+			if c := closed(t, r); c != want {
+				t.Errorf("Linger %v: %+v, want %+v", linger, c, want)
+			}
+		})
+	}
+}
+
+// Close waits for a slow line while it moves. What does not pass in time is named.
+func TestCloseOverASlowLine(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		bandwidth int // bytes per second
+		window    int // bytes in the buffers of the line
+		all       bool
+	}{
+		{"256 kbit/s", 32_000, 16 << 10, true},
+		{"256 kbit/s, with all in the buffers of the line", 32_000, 1 << 20, true},
+		{"64 kbit/s", 8_000, 16 << 10, false},
+		{"64 kbit/s, with all in the buffers of the line", 8_000, 1 << 20, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Bandwidth: test.bandwidth, Window: test.window})
+			var got atomic.Int64
+			a, b := n.Router(quiet(1)), n.Router(counted(2, &got))
+			n.Link(a, b)
+			synctest.Wait()
+			const messages, size = 200, 1000
+			sendAll(t, a, b.ID(), messages, size)
+			c := closed(t, a)
+			synctest.Wait()
+			arrived := int(got.Load())
+			if named := c.unsent.Messages + c.unsent.Unconfirmed; test.all && (arrived != messages || named != 0) ||
+				arrived+named < messages || c.unsent.Messages > messages-arrived || c.took > protocol.DefaultLinger+time.Second {
+				t.Errorf("%s: %d of %d arrived, Close took %v and says %+v", test.name, arrived, messages, c.took, c.unsent)
+			}
+			if !test.all && c.unsent == (protocol.UnsentError{}) {
+				t.Errorf("%s: nothing is named", test.name)
+			}
+		})
+	}
+}
+
+// Close of a relay sends the messages of others while they move, and does not count them.
+func TestCloseRelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+		slow := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Bandwidth: 64_000, Window: 4 << 10})
+		var got atomic.Int64
+		a, relay, b := n.Router(quiet(1)), n.Router(quiet(2)), n.Router(counted(3, &got))
+		n.Link(a, relay)
+		slow.Link(relay, b)
+		synctest.Wait()
+		sendAll(t, a, b.ID(), 200, 1000) // 3 s
+		synctest.Wait()
+		c := closed(t, relay)
+		synctest.Wait()
+		if c.unsent != (protocol.UnsentError{}) || got.Load() != 200 {
+			t.Errorf("%d of 200 arrived, Close took %v and says %+v", got.Load(), c.took, c.unsent)
+		}
+	})
+}
+
+// Close of a relay does not wait for a peer that does not read the messages of others.
+func TestCloseLeavesAStuckPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+		a, relay, b := n.Router(quiet(1)), n.Router(quiet(2)), n.Router(quiet(3))
+		n.Link(a, relay)
+		atRelay, _ := n.Link(relay, b)
+		synctest.Wait()
+		atRelay.Block()
+		sendAll(t, a, b.ID(), 20, 1000)
+		synctest.Wait()
+		if c, want := closed(t, relay), (closing{took: time.Second}); c != want {
+			t.Errorf("Close: %+v, want %+v", c, want)
+		}
+	})
+}
+
+// A message that a link took is named if the other end does not answer the bye, and only if it
+// was taken lately.
+func TestCloseNamesTheUnconfirmed(t *testing.T) {
+	for wait, want := range map[time.Duration]closing{
+		0:                {protocol.UnsentError{Unconfirmed: 3}, protocol.DefaultLinger},
+		15 * time.Second: {took: time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := must(protocol.NewRouter(quiet(1)))
+			mine, _ := lone(t, r, protocol.LinkInfo{ID: protocol.ID{2}, Kind: protocol.LinkNative})
+			synctest.Wait()
+			sendAll(t, r, protocol.ID{2}, 3, 1)
+			synctest.Wait()
+			time.Sleep(wait)
+			if c := closed(t, r); c != want {
+				t.Errorf("after %v: %+v, want %+v", wait, c, want)
+			}
+			mine.Close()
+		})
+	}
+}
+
+// What was in the queue of a link that ended goes on over the next one.
+func TestUnwrittenGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+		var got atomic.Int64
+		a, b := n.Router(quiet(1)), n.Router(counted(2, &got))
+		atA, _ := n.Link(a, b)
+		synctest.Wait()
+		atA.Block()
+		sendAll(t, a, b.ID(), 5, 60_000)
+		synctest.Wait()
+		atA.Break()
+		synctest.Wait()
+		n.Link(a, b)
+		synctest.Wait()
+		if got.Load() != 5 {
+			t.Errorf("%d of 5 arrived", got.Load())
+		}
+		if c := closed(t, a); c != (closing{}) {
+			t.Errorf("Close: %+v", c)
+		}
+	})
+}
+
+func TestUnsentError(t *testing.T) {
+	for want, e := range map[string]protocol.UnsentError{
+		"peer-relay: 1 message was not sent":                                        {Messages: 1},
+		"peer-relay: 1 datagram was not sent":                                       {Datagrams: 1},
+		"peer-relay: 20 messages were not sent":                                     {Messages: 20},
+		"peer-relay: 3 messages and 2 datagrams were not sent":                      {Messages: 3, Datagrams: 2},
+		"peer-relay: 1 message and 1 datagram were not sent":                        {Messages: 1, Datagrams: 1},
+		"peer-relay: 4 messages may not have arrived":                               {Unconfirmed: 4},
+		"peer-relay: 2 datagrams were not sent, and 1 message may not have arrived": {Datagrams: 2, Unconfirmed: 1},
+	} {
+		if e.Error() != want {
+			t.Errorf("%+v is %q, want %q", e, e.Error(), want)
+		}
 	}
 }

@@ -27,7 +27,7 @@ func TestNoDatagramIsAMessage(t *testing.T) {
 		}
 		send := func(form wire.Form, extra string) {
 			t.Helper()
-			if err := r.send(core.Outgoing{To: r.ID(), Form: form, Payload: []byte(`1`), Extra: []byte(extra)}); err != nil {
+			if err := r.send(core.Outgoing{To: r.ID(), Form: form, Payload: []byte(`1`), Extra: []byte(extra)}, core.OwnMessage); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -36,7 +36,7 @@ func TestNoDatagramIsAMessage(t *testing.T) {
 		}
 		send(wire.FormJSON, `{"dgram":"1,2"}`)
 		// No socket sends a larger datagram, so no reader has room for it.
-		if err := r.send(core.Outgoing{To: r.ID(), Form: wire.FormRaw, Payload: make([]byte, packet.MaxDatagram+1), Extra: []byte(`{"dgram":"1,2"}`)}); err != nil {
+		if err := r.send(core.Outgoing{To: r.ID(), Form: wire.FormRaw, Payload: make([]byte, packet.MaxDatagram+1), Extra: []byte(`{"dgram":"1,2"}`)}, core.OwnMessage); err != nil {
 			t.Fatal(err)
 		}
 		for _, extra := range others {

@@ -87,24 +87,35 @@ func (r *Router) renewDials() (stopOlder context.CancelCauseFunc) {
 // independent of the overlay's own dials. It does not wait.
 func (r *Router) Introduce(contact Contact) {
 	r.mu.Lock()
-	linked := r.core.Linked(contact.ID)
+	known := r.core.Linked(contact.ID) || contact.ID == r.id || r.closed
+	if !known {
+		r.sought++
+	}
 	r.mu.Unlock()
-	if linked || contact.ID == r.id {
+	if known {
 		return
 	}
 	r.task(func() { // ends with the dial, or with the link
+		defer r.endSought()
 		if err := r.dialAny(contact, core.Sought()); err != nil && !errors.Is(err, ErrDuplicate) {
 			r.log.Debug("dial of an introduced peer failed", "peer", contact.ID.Short(), "err", err)
 		}
 	})
 }
 
-// Wants reports whether a link to a peer would be useful: the peer is not linked, and its
-// bucket or the neighbourhood has room for it.
+func (r *Router) endSought() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sought--
+	r.signalMoved()
+}
+
+// Wants reports whether a link to a peer would be useful: the peer is not linked, no handshake
+// with it is in progress, and its bucket or the neighbourhood has room for it.
 func (r *Router) Wants(id ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.closed && r.core.Wants(id)
+	return !r.closed && r.core.Wants(r.now(), id)
 }
 
 // Connect asks the overlay for a direct link to a peer. The overlay tries until there is one,

@@ -12,18 +12,19 @@ type queue struct {
 	mu     sync.Mutex
 	urgent []*wire.Frame // pings and pongs, which overtake messages
 	frames []*wire.Frame
+	late   []*wire.Frame // frames that were put after close, which the writer does not get
 	closed bool
 	ready  chan struct{} // holds a token if there may be frames to take, or the queue was closed
 }
 
 func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
 
-// put adds f and returns true, or returns false if the queue is closed.
-func (q *queue) put(f *wire.Frame) bool {
+// put adds f.
+func (q *queue) put(f *wire.Frame) {
 	q.mu.Lock()
-	open := !q.closed
 	switch {
-	case !open:
+	case q.closed:
+		q.late = append(q.late, f)
 	case f.Type == wire.FramePing || f.Type == wire.FramePong:
 		q.urgent = append(q.urgent, f)
 	default:
@@ -31,10 +32,9 @@ func (q *queue) put(f *wire.Frame) bool {
 	}
 	q.mu.Unlock()
 	q.signal()
-	return open
 }
 
-// close makes put refuse further frames, and take report that no more will follow.
+// close makes take report that no more frames will follow.
 func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true
@@ -49,8 +49,8 @@ func (q *queue) signal() {
 	}
 }
 
-// take removes and returns all frames, and reports whether the queue is closed. The queue
-// reuses the slice emptied.
+// take removes and returns the frames for the writer, and reports whether the queue is closed.
+// The queue reuses the slice emptied.
 func (q *queue) take(emptied []*wire.Frame) (frames []*wire.Frame, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -63,4 +63,13 @@ func (q *queue) take(emptied []*wire.Frame) (frames []*wire.Frame, closed bool) 
 	}
 	frames, q.frames = q.frames, emptied[:0]
 	return frames, q.closed
+}
+
+// rest removes and returns the frames that no writer will take. The writer has ended.
+func (q *queue) rest() []*wire.Frame {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	frames := append(q.frames, q.late...)
+	q.frames, q.late = nil, nil
+	return frames
 }

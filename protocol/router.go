@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
@@ -68,6 +69,14 @@ type Options struct {
 	// tries again.
 	OnDialError func(Contact, error)
 
+	// Linger is the longest time for which Close waits for what the application has sent. 0
+	// means DefaultLinger, and a negative value no time.
+	Linger time.Duration
+
+	// Seeks means that links are sought outside of the router, as by a DHT. So Close waits for
+	// a first link even if there are no Bootstraps.
+	Seeks bool
+
 	// Logger gets a line at debug level for each dropped message and for each change of a
 	// link. It gets a line at LevelTrace for each other step of a message, also for a dropped
 	// duplicate or loop, so that a lost message can be followed by its digest through the
@@ -97,6 +106,7 @@ type Router struct {
 	delivered chan struct{} // closed after the last delivery
 
 	sockets *packet.Sockets
+	ending  atomic.Bool   // closing, for the writers of links
 	wake    chan struct{} // signals run that wakeAt is earlier now
 	drafts  chan *core.Draft
 	tasks   sync.WaitGroup
@@ -110,8 +120,17 @@ type Router struct {
 	wakeAt    time.Duration
 	dials     context.Context // of the dials in progress; stopDials ends it
 	stopDials context.CancelCauseFunc
-	closed    bool
+	closingAt time.Duration
+	closing   bool          // the application sends no more; what it has sent is awaited
+	closed    bool          // the links end
+	until     time.Time     // when a closing router stops waiting for the other ends of its links
 	stopping  chan struct{} // closed when the last link of a closing router ended
+	moved     chan struct{} // holds a token if a closing router may have sent what it waits for
+	sought    int           // dials of the application in progress
+
+	unconfirmed int           // messages that links took lately whose other end has not answered the bye
+	ended       chan struct{} // closed at the end of Close
+	closeErr    error         // fixed when ended is closed
 }
 
 // NewRouter starts a router. It runs until Close.
@@ -138,6 +157,8 @@ func NewRouter(opts Options) (*Router, error) {
 		served:    make(map[core.LinkHandle]*served),
 		claims:    make(map[int]chan error),
 		searches:  make(map[int]chan found),
+		moved:     make(chan struct{}, 1),
+		ended:     make(chan struct{}),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	r.renewDials()
@@ -184,8 +205,8 @@ func (r *Router) settle() (later []core.Action) {
 	for _, a := range r.core.Actions() {
 		switch a.Type {
 		case core.Transmit:
-			if s := r.served[a.Link]; s != nil && !s.queue.put(a.Frame) && a.Frame.Type == wire.FrameMessage {
-				r.core.Drop(DropLinkEnded, a.Frame)
+			if s := r.served[a.Link]; s != nil {
+				s.queue.put(a.Frame)
 			}
 		case core.CloseLink:
 			if s := r.served[a.Link]; s != nil {
@@ -228,6 +249,9 @@ func (r *Router) settle() (later []core.Action) {
 		default:
 			later = append(later, a)
 		}
+	}
+	if r.closing {
+		r.signalMoved()
 	}
 	if next := r.core.NextWake(); next < r.wakeAt {
 		r.wakeAt = next
@@ -326,44 +350,4 @@ func (r *Router) Peers() []LinkInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.core.Peers()
-}
-
-// Close closes the sockets, sends a bye on every link, and waits up to 1 s for the answers.
-// Then it closes the links and ends all goroutines of the router. Frames that were not written
-// by then are lost. Close waits for every Serve and for a running handler, so a handler must
-// not call it.
-func (r *Router) Close() error {
-	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		r.tasks.Wait()
-		return nil
-	}
-	r.closed = true
-	r.sockets.Close(ErrClosed)
-	r.stopping = make(chan struct{})
-	for _, s := range r.served {
-		s.sayBye(wire.ByeShutdown, ErrClosed)
-	}
-	if len(r.served) == 0 {
-		close(r.stopping)
-	}
-	r.mu.Unlock()
-
-	timer := time.NewTimer(byeTime)
-	defer timer.Stop()
-	select {
-	case <-r.stopping:
-	case <-timer.C:
-	}
-	r.stop()
-	r.mu.Lock()
-	for _, s := range r.served {
-		r.tasks.Go(func() { s.link.Close() })
-	}
-	r.mu.Unlock()
-	<-r.stopping
-	r.inbox.close()
-	r.tasks.Wait()
-	return nil
 }

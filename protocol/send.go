@@ -43,18 +43,18 @@ type Message struct {
 
 // Send sends a message to a peer over any number of hops. It never blocks. An error means that
 // the message is lost: it is too big, a queue has no room, or the router is closed. A nil error
-// does not mean that the message will arrive.
+// does not mean that the message will arrive. [Router.Close] counts those that no link took.
 func (r *Router) Send(to ID, form Form, payload []byte) error {
-	return r.send(core.Outgoing{To: to, Form: form, Payload: payload, Sign: r.opts.SignMessages})
+	return r.send(core.Outgoing{To: to, Form: form, Payload: payload, Sign: r.opts.SignMessages}, core.OwnMessage)
 }
 
 // Signal sends a signal about a WebRTC connection to a peer. The payload is the JSON text of
 // one value. Signal never blocks. An error means that the signal is lost.
 func (r *Router) Signal(to ID, payload []byte) error {
-	return r.send(core.Outgoing{To: to, Kind: wire.KindSignal, Form: FormJSON, Payload: payload, Sign: true})
+	return r.send(core.Outgoing{To: to, Kind: wire.KindSignal, Form: FormJSON, Payload: payload, Sign: true}, core.OwnMessage)
 }
 
-func (r *Router) send(m core.Outgoing) error {
+func (r *Router) send(m core.Outgoing, kind core.OwnKind) error {
 	r.mu.Lock()
 	draw := r.core.Draw()
 	r.mu.Unlock()
@@ -63,14 +63,13 @@ func (r *Router) send(m core.Outgoing) error {
 		return fmt.Errorf("send to %v: %w", m.To, err)
 	}
 	r.enter(func(c *core.Core, now time.Duration) {
-		if r.closed {
-			err = ErrClosed
-			return
-		}
-		if m.Kind == wire.KindSignal {
+		switch {
+		case m.Kind == wire.KindSignal && !r.closed:
 			err = c.Signal(now, f)
-		} else {
-			err = c.Send(now, f)
+		case r.closing:
+			err = ErrClosed
+		default:
+			err = c.Send(now, f, kind)
 		}
 	})
 	return err
@@ -95,7 +94,7 @@ func (r *Router) Nearest(ctx context.Context, id ID) ([]ID, error) {
 	r.enter(func(c *core.Core, now time.Duration) {
 		r.lastID++
 		index = int(r.lastID)
-		if r.closed {
+		if r.closing {
 			err = ErrClosed
 			return
 		}
@@ -163,8 +162,12 @@ func (r *Router) DialPacket(id ID, port uint16) (*packet.PacketConn, error) {
 }
 
 // sendDatagram is the Sender of the router's sockets.
-func (r *Router) sendDatagram(to ID, payload, extra []byte) (full bool, err error) {
-	err = r.send(core.Outgoing{To: to, Form: FormRaw, Payload: payload, Extra: extra, Sign: r.opts.SignMessages})
+func (r *Router) sendDatagram(to ID, payload, extra []byte, resends bool) (full bool, err error) {
+	kind := core.OwnDatagram
+	if resends {
+		kind = core.OwnRepeatable
+	}
+	err = r.send(core.Outgoing{To: to, Form: FormRaw, Payload: payload, Extra: extra, Sign: r.opts.SignMessages}, kind)
 	if errors.Is(err, ErrQueueFull) {
 		return true, nil
 	}

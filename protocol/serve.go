@@ -19,6 +19,12 @@ type served struct {
 	reason   error       // why the link ends
 	closing  bool        // a bye was queued
 	patience *time.Timer // closes the link if the other end does not
+	recent   recent      // messages of the application that the link took lately
+
+	// Owned by the writer, and by Serve after its end.
+	unflushed []*wire.Frame // messages that were written since the last flush
+	pending   int           // bytes of unflushed
+	left      []*wire.Frame // frames that were taken from the queue, and that the link did not take
 }
 
 // sayBye queues a bye after the frames that are queued. If the other end does not read all of
@@ -31,7 +37,7 @@ func (s *served) sayBye(reason wire.ByeReason, why error) {
 	s.queue.put(wire.NewBye(reason))
 	s.queue.close()
 	patience := drainTime
-	if reason == wire.ByeSilent {
+	if reason == wire.ByeSilent || reason == wire.ByeShutdown {
 		patience = byeTime
 	}
 	s.patience = time.AfterFunc(patience, func() { s.link.Close() })
@@ -98,7 +104,7 @@ func (r *Router) Serve(ctx context.Context, link Link) error {
 }
 
 const (
-	byeTime   = time.Second      // wait for the answer to a bye
+	byeTime   = time.Second      // wait for the answer to a bye, and for a queue that does not move while the router closes
 	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye
 )
 
@@ -156,21 +162,24 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		link.Close()
 	}
 	<-written
-	left, _ := s.queue.take(nil)
-	r.dropAll(left)
+	heard := err == nil // the other end has read all before our bye, or has ended the link itself
 	r.enter(func(c *core.Core, now time.Duration) {
 		if s.closing {
 			err = s.reason
 		} else {
 			s.reason = err // for OnPeerDown
 		}
+		if s.patience != nil {
+			s.patience.Stop()
+		}
+		if r.closed && !heard {
+			r.unconfirmed += s.recent.sum(r.recently(now))
+		}
 		c.LinkDown(now, h, err)
+		c.Returned(now, s.info.ID, append(s.left, s.queue.rest()...))
 	})
 	r.mu.Lock()
 	delete(r.served, h)
-	if s.patience != nil {
-		s.patience.Stop()
-	}
 	if r.closed && len(r.served) == 0 {
 		close(r.stopping)
 	}
@@ -235,50 +244,54 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 	}
 }
 
-// write writes the frames in the queue of a link, and flushes whenever the queue is empty.
+// write writes the frames in the queue of a link, and flushes whenever the queue is empty. If the
+// link fails, it closes the link and leaves in s.left what the link did not take.
 func (r *Router) write(h core.LinkHandle, s *served) {
 	var frames []*wire.Frame
 	var closed bool
 	for range s.queue.ready {
 		frames, closed = s.queue.take(frames)
 		for len(frames) > 0 {
-			if err := r.writeAll(h, s, frames); err != nil {
+			if !r.writeAll(h, s, frames) {
 				s.link.Close()
 				return
 			}
 			frames, closed = s.queue.take(frames)
 		}
-		if err := s.link.Flush(); err != nil {
+		if r.flush(s) != nil {
 			s.link.Close()
 			return
 		}
 		if closed {
-			r.mu.Lock()
-			if s.patience != nil { // from here on the other end has byeTime to answer
-				s.patience.Reset(byeTime)
-			}
-			r.mu.Unlock()
+			r.byed(s)
 			return
 		}
 	}
 }
 
-const progress = 64 << 10 // bytes that are written between two reports to the core
+const progress = 64 << 10 // bytes that are written between two reports to the core, and between two flushes
 
 // writeAll writes frames, and reports to the core after progress bytes that the queue has room
-// again. On an error it drops the messages that were not written.
-func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) (err error) {
+// again. It reports whether the link took all of them.
+func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) bool {
 	count, bytes := 0, 0
 	for i, f := range frames {
 		frames[i] = nil
-		err = s.link.WriteFrame(f)
-		if errors.Is(err, ErrTooBig) || errors.Is(err, wire.ErrUnencodable) {
+		err := s.link.WriteFrame(f)
+		switch {
+		case errors.Is(err, ErrTooBig) || errors.Is(err, wire.ErrUnencodable):
 			r.drop(DropUnencodable, f)
 			err = nil
+		case f.Type == wire.FrameMessage:
+			s.unflushed = append(s.unflushed, f)
+			s.pending += f.Size()
+		}
+		if err == nil && (s.pending >= progress || r.ending.Load()) {
+			err = r.flush(s) // at the end after each frame: what counts is which of them were taken
 		}
 		if err != nil {
-			r.dropAll(append(frames[i+1:], f))
-			return err
+			s.left = append(s.unflushed, frames[i+1:]...)
+			return false
 		}
 		if f.Type != wire.FrameBye { // the core does not count a bye
 			count++
@@ -291,14 +304,90 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) (e
 			count, bytes = 0, 0
 		}
 	}
+	return true
+}
+
+// flush flushes a link, and reports to the core the messages of the application that it took.
+func (r *Router) flush(s *served) error {
+	if err := s.link.Flush(); err != nil {
+		s.left = s.unflushed
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, f := range s.unflushed {
+		s.unflushed[i] = nil
+		if f.Body.From == r.id && r.core.Sent(f) {
+			s.recent.add(r.recently(r.now()))
+		}
+	}
+	s.unflushed, s.pending = s.unflushed[:0], 0
+	if r.closed && s.patience != nil { // the other end reads
+		s.patience.Reset(r.patience(s))
+	}
+	if r.closing {
+		r.signalMoved()
+	}
 	return nil
 }
 
-// dropAll counts the messages among the frames of a link that ended as dropped.
-func (r *Router) dropAll(frames []*wire.Frame) {
-	for _, f := range frames {
-		if f.Type == wire.FrameMessage {
-			r.drop(DropLinkEnded, f)
-		}
+// byed lets the other end answer a bye that was written.
+func (r *Router) byed(s *served) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.patience != nil {
+		s.patience.Reset(r.patience(s))
 	}
+}
+
+// patience returns the time for which a link may stand still that was asked to end; r.mu is
+// held. While the router closes, that is all that is left of its time if the other end may still
+// have to read messages of the application.
+func (r *Router) patience(s *served) time.Duration {
+	if r.closed && s.recent.sum(r.recently(r.now())) > 0 {
+		return max(byeTime, time.Until(r.until))
+	}
+	return byeTime
+}
+
+// recently returns the time for which the recent messages are counted. It stands still while the
+// router closes.
+func (r *Router) recently(now time.Duration) time.Duration {
+	if r.closing {
+		return r.closingAt
+	}
+	return now
+}
+
+// recentTime is the time for which a message that a link took may lie in the buffers of the
+// systems in between.
+const recentTime = 10 // seconds
+
+// A recent counts the messages that a link took in the last recentTime, by the second.
+type recent struct {
+	counts [recentTime]int
+	last   int // the second of the latest message
+}
+
+func (c *recent) add(now time.Duration) {
+	c.forget(now)
+	c.counts[c.last%recentTime]++
+}
+
+// sum returns the number of messages.
+func (c *recent) sum(now time.Duration) (n int) {
+	c.forget(now)
+	for _, count := range c.counts {
+		n += count
+	}
+	return n
+}
+
+// forget removes the seconds that are over.
+func (c *recent) forget(now time.Duration) {
+	second := int(now / time.Second)
+	for i := max(c.last+1, second-recentTime+1); i <= second; i++ {
+		c.counts[i%recentTime] = 0
+	}
+	c.last = second
 }

@@ -383,3 +383,40 @@ func TestSendAndListenByTheDHT(t *testing.T) {
 		t.Errorf("%s arrived", got)
 	}
 }
+
+// TestChildSendsAll checks that a child whose input ends at once sends what it was given before
+// its first link.
+func TestChildSendsAll(t *testing.T) {
+	relay := startChild(t, "0", "--host", "127.0.0.1")
+	url := relay.text(relay.ready["ws"])
+	listener := startChild(t, "listen", "--bootstrap", url)
+	listener.await("peer")
+	var addrs []string
+	if err := json.Unmarshal(relay.ready["addrs"], &addrs); err != nil {
+		t.Fatal(err)
+	}
+	for _, bootstrap := range []string{url, addrs[0]} {
+		const sent = 20
+		var lines strings.Builder
+		for i := range sent {
+			fmt.Fprintf(&lines, `{"send":{"to":"%s","data":%d}}`+"\n", listener.id(), i)
+		}
+		if status, _, stderr := runOnce(t, lines.String(), "--json", "none", bootstrap); status != exitOK {
+			t.Errorf("%s: status %d, %q", bootstrap, status, stderr)
+		}
+		for range sent {
+			listener.await("message")
+		}
+	}
+}
+
+// TestChildSaysWhatWasNotSent checks the exit status and the words of a child whose messages no
+// link took.
+func TestChildSaysWhatWasNotSent(t *testing.T) {
+	line := `{"send":{"to":"` + strings.Repeat("11", 20) + `","data":1}}` + "\n"
+	const want = "3 messages were not sent"
+	status, stdout, stderr := runOnce(t, line+line+line, "--json", "none")
+	if status != exitFailure || !strings.Contains(stderr, want) || !strings.Contains(stdout, `{"event":"error","error":"peer-relay: `+want+`"}`) {
+		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
+	}
+}

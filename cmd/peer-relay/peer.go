@@ -8,20 +8,29 @@ import (
 )
 
 // runPeer runs a peer until ctx is done or, with --json, standard input ends. Without --json it
-// prints events as words, and passes messages to onMessage, which may be nil.
-func (p *program) runPeer(ctx context.Context, o compat.Options, onMessage func(compat.Message)) error {
+// prints events as words, and passes messages to onMessage, which may be nil. It returns the
+// error of the peer's Close, such as messages that were not sent.
+func (p *program) runPeer(ctx context.Context, o compat.Options, onMessage func(compat.Message)) (err error) {
 	peer, err := compat.New(o)
 	if err != nil {
 		return err
 	}
-	defer peer.Close()
+	defer func() {
+		if unsent := peer.Close(); err == nil {
+			err = unsent
+		}
+	}()
 	if p.flags.json {
 		return p.runJSON(ctx, peer)
 	}
 	p.printAddresses(peer)
 	peer.OnPeer(func(id compat.ID) { fmt.Fprintln(p.stdout, "peer", id) })
 	peer.OnDisconnect(func(id compat.ID) { fmt.Fprintln(p.stdout, "gone", id) })
-	peer.OnError(func(err error) { fmt.Fprintln(p.stderr, err) })
+	peer.OnError(func(err error) {
+		if ctx.Err() == nil { // otherwise it may be that of Close, which is returned
+			fmt.Fprintln(p.stderr, err)
+		}
+	})
 	peer.OnReceive(onMessage)
 	<-ctx.Done()
 	return nil

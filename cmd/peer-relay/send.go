@@ -13,7 +13,7 @@ import (
 )
 
 // send sends one message and ends once it is written: peer-relay send ID [DATA|-].
-func (p *program) send(ctx context.Context, args []string) error {
+func (p *program) send(ctx context.Context, args []string) (err error) {
 	if len(args) == 0 || len(args) > 2 {
 		return wrongUsage("send: want ID [DATA], have %d arguments", len(args))
 	}
@@ -36,7 +36,11 @@ func (p *program) send(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer peer.Close() // first writes what is queued
+	defer func() { // Close first writes what is queued
+		if unsent := peer.Close(); err == nil {
+			err = unsent
+		}
+	}()
 
 	linked := make(chan struct{}, 1)
 	lastErr := make(chan error, 1)

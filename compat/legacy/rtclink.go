@@ -28,7 +28,7 @@ const (
 	// most channelLow.
 	channelHigh = 1 << 20
 	channelLow  = 256 << 10
-	// drainTimeout is the time limit of waiting for the acknowledgement of the last messages.
+	// drainTimeout is the time limit of waiting for the next acknowledgement of the last messages.
 	drainTimeout = time.Second
 	// lingerTime is the time for which a channel to a JS peer stays open after the last
 	// message, since the peer may answer it and expects an open channel.
@@ -55,6 +55,7 @@ type rtcLink struct {
 
 	mu      sync.Mutex
 	byed    bool   // a bye was written
+	acked   bool   // the peer's system has all that was written before the bye
 	read    bool   // a call of ReadFrame waits for a message
 	why     error  // why the link was cut; nil means that it was not
 	release func() // releases the claim
@@ -210,13 +211,15 @@ func (l *rtcLink) frame(text []byte, b *textBuffers) (*wire.Frame, error) {
 }
 
 // ended returns the end of the connection as a bye or an error. If this side did not end it,
-// the peer has closed the channel or the connection, which is its bye.
+// the peer has closed the channel or the connection, which is its bye. After our bye the peer may
+// close the connection in any way.
 func (l *rtcLink) ended() (*wire.Frame, error) {
-	if err := l.conn.why(); err != nil && err != io.EOF {
-		return nil, fmt.Errorf("read from %s: %w", l.info.Addr, err)
-	}
+	err := l.conn.why()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err != nil && err != io.EOF && !l.acked {
+		return nil, fmt.Errorf("read from %s: %w", l.info.Addr, err)
+	}
 	switch {
 	case l.byed:
 		return nil, io.EOF
@@ -289,6 +292,17 @@ func (l *rtcLink) await(most uint64, patience time.Duration) error {
 	return nil
 }
 
+// drain waits until nothing is in flight, as long as the peer acknowledges something.
+func (l *rtcLink) drain() error {
+	for {
+		before := l.channel.BufferedAmount()
+		err := l.await(0, drainTimeout)
+		if err != errStalled || l.channel.BufferedAmount() >= before {
+			return err
+		}
+	}
+}
+
 // writeBye closes the channel once the peer has all that was sent. A Go peer gets the reason.
 func (l *rtcLink) writeBye(reason wire.ByeReason) error {
 	l.mu.Lock()
@@ -301,9 +315,12 @@ func (l *rtcLink) writeBye(reason wire.ByeReason) error {
 		}
 	}
 	l.channel.SetBufferedAmountLowThreshold(0)
-	if err := l.await(0, drainTimeout); err != nil {
+	if err := l.drain(); err != nil {
 		return err
 	}
+	l.mu.Lock()
+	l.acked = true
+	l.mu.Unlock()
 	if js {
 		linger := time.NewTimer(lingerTime)
 		defer linger.Stop()

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,7 @@ var past = time.Unix(1, 0)
 // syscall.ETIMEDOUT if nothing has arrived from it for 30 seconds.
 //
 // After Close, data that was written before still arrives while the Endpoint is open.
+// [Endpoint.Shutdown] waits for it.
 //
 // All methods may be called from any goroutine.
 type Conn struct {
@@ -36,6 +38,10 @@ type Conn struct {
 	accepted bool // the other side opened it
 
 	writing sync.Mutex // held by every Write, and to end writing
+
+	wrote atomic.Bool // Write was called
+	ended atomic.Bool // Read has returned that nothing more comes
+	eof   atomic.Bool // and that all of it has arrived
 
 	mu       sync.Mutex
 	closed   bool
@@ -47,11 +53,25 @@ var _ net.Conn = (*Conn)(nil)
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.stream.Read(p)
-	if err != nil && err != io.EOF || c.isClosed() {
-		return n, c.failed("read", err)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.ended.Store(true)
 	}
-	return n, err
+	switch {
+	case c.isClosed():
+	case err == io.EOF:
+		c.eof.Store(true)
+		return n, err
+	case err == nil:
+		return n, nil
+	case c.eof.Load(): // the session ended later
+		return 0, io.EOF
+	}
+	return n, c.failed("read", err)
 }
+
+// isOver reports whether the end of the session would lose nothing of the stream: all that
+// comes was read, and the other side reads no more.
+func (c *Conn) isOver() bool { return c.ended.Load() && c.stream.Context().Err() != nil }
 
 // Write implements net.Conn. It returns when all is in flight. Up to 4 MiB may be unread.
 func (c *Conn) Write(p []byte) (int, error) {
@@ -60,6 +80,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if c.isFinished() {
 		return 0, c.failed("write", syscall.EPIPE)
 	}
+	c.wrote.Store(true)
 	n, err := c.stream.Write(p)
 	if err != nil && c.isFinished() {
 		err = syscall.EPIPE
@@ -100,16 +121,17 @@ func (c *Conn) Close() error {
 	}
 	c.stream.CancelRead(codeDone)
 	c.finish()
-	c.session.release()
+	c.session.release(c)
 	return nil
 }
 
-// reset closes the stream and discards what was written.
-func (c *Conn) reset(code quic.StreamErrorCode) {
+// abort closes the stream and discards what was written.
+func (c *Conn) abort(code quic.StreamErrorCode) {
 	if c.shut() {
 		c.stream.CancelRead(code)
 		c.stream.CancelWrite(code)
-		c.session.release()
+		c.wrote.Store(false)
+		c.session.release(c)
 	}
 }
 

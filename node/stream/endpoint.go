@@ -92,6 +92,7 @@ type Endpoint struct {
 	tasks    sync.WaitGroup
 
 	mu        sync.Mutex
+	ending    bool // no stream is opened or accepted any more
 	closed    bool
 	listeners map[uint16]*Listener // by service
 	accepted  uint64               // number of sessions that others have opened
@@ -151,7 +152,7 @@ func (e *Endpoint) addr(service uint16) packet.Addr {
 // start opens the socket on first use; e.mu is held.
 func (e *Endpoint) start() error {
 	switch {
-	case e.closed:
+	case e.closed || e.ending:
 		return net.ErrClosed
 	case e.transport != nil:
 		return nil
@@ -274,7 +275,7 @@ func (e *Endpoint) add(conn *quic.Conn, accepted bool) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{endpoint: e, conn: conn, id: protocol.HashID([]byte(peerID)), peerID: peerID, accepted: accepted}
+	s := &session{endpoint: e, conn: conn, id: protocol.HashID([]byte(peerID)), peerID: peerID, accepted: accepted, conns: make(map[*Conn]struct{})}
 	if from, ok := conn.RemoteAddr().(packet.Addr); accepted && (!ok || from.ID != s.id) {
 		return nil, fmt.Errorf("%w: %v", ErrWrongPeer, s.id)
 	}
@@ -382,7 +383,8 @@ func (e *Endpoint) connect(to packet.Addr, want protocol.ID) (*session, error) {
 	return s, err
 }
 
-// Close ends all streams and waits for the endpoint's goroutines. It may be called again.
+// Close ends all streams and waits for the endpoint's goroutines. It may be called again. What
+// was written to streams before, and has not arrived, is lost. See [Endpoint.Shutdown].
 func (e *Endpoint) Close() error {
 	e.mu.Lock()
 	e.closed = true
@@ -391,7 +393,9 @@ func (e *Endpoint) Close() error {
 	sessions := make([]*session, 0, len(e.sessions))
 	for s := range e.sessions {
 		s.idle.Stop()
-		sessions = append(sessions, s)
+		if !e.ending || s.unsure == 0 {
+			sessions = append(sessions, s)
+		} // otherwise the end of the session would discard what the other side has not read yet
 	}
 	e.mu.Unlock()
 	e.cancel()

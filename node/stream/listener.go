@@ -51,7 +51,7 @@ func (l *Listener) Close() error {
 	for {
 		select {
 		case c := <-l.backlog:
-			c.reset(codeRefused)
+			c.abort(codeRefused)
 		default:
 			return nil
 		}
@@ -90,6 +90,7 @@ func (e *Endpoint) hand(l *Listener, c *Conn, good bool) bool {
 	if !good || e.listeners[l.service] != l {
 		return false
 	}
+	c.session.conns[c] = struct{}{}
 	l.backlog <- c // has room
 	return true
 }

@@ -45,7 +45,9 @@ type session struct {
 	number   uint64 // number of sessions that others opened before; fixed by add
 
 	// Guarded by endpoint.mu.
-	streams int // open streams
+	streams int                // open streams, and those that are being opened
+	conns   map[*Conn]struct{} // of these, the ones that a program has or is about to get
+	unsure  int                // streams that were closed, and whose last bytes may not have been read
 	idle    *time.Timer
 }
 
@@ -91,12 +93,25 @@ func (s *session) acquire() bool {
 	return true
 }
 
-// release undoes acquire.
-func (s *session) release() {
+// keep notes that a program gets a stream, unless the stream was closed.
+func (s *session) keep(c *Conn) {
+	s.endpoint.mu.Lock()
+	defer s.endpoint.mu.Unlock()
+	if !c.isClosed() {
+		s.conns[c] = struct{}{}
+	}
+}
+
+// release undoes acquire. c is the stream; nil means that there is none.
+func (s *session) release(c *Conn) {
 	e := s.endpoint
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.streams--
+	delete(s.conns, c)
+	if c != nil && c.wrote.Load() {
+		s.unsure++
+	}
 	if _, ok := e.sessions[s]; ok && s.streams == 0 {
 		s.idle.Reset(idleTime)
 	}
@@ -123,7 +138,7 @@ func (s *session) idles() bool {
 // other side would lose unread data of a stream that this side has closed. A stream that is
 // opened at the same moment is opened again on the next session.
 func (s *session) endIfIdle() {
-	end := s.askIfIdle()
+	end := s.askIfIdle(s.endpoint.ctx)
 	e := s.endpoint
 	e.mu.Lock()
 	switch {
@@ -140,8 +155,8 @@ func (s *session) endIfIdle() {
 	}
 }
 
-// askIfIdle asks the other side whether it has no stream.
-func (s *session) askIfIdle() bool {
+// askIfIdle asks the other side whether it has no stream. The context ends the call.
+func (s *session) askIfIdle(ctx context.Context) bool {
 	stream, err := s.conn.OpenStream()
 	if err != nil {
 		return false // the other side has the most streams that it may have, or the session has ended
@@ -149,6 +164,7 @@ func (s *session) askIfIdle() bool {
 	defer stream.CancelRead(codeDone)
 	defer stream.Close()
 	stream.SetDeadline(time.Now().Add(handshakeTimeout))
+	defer context.AfterFunc(ctx, func() { stream.SetDeadline(past) })()
 	return begin(stream, forIdle, 0) == nil
 }
 
@@ -176,7 +192,7 @@ func (s *session) admit(stream *quic.Stream) {
 	stream.SetDeadline(time.Now().Add(handshakeTimeout))
 	var header [headerSize]byte
 	if _, err := io.ReadFull(stream, header[:]); err != nil || header[0] != version {
-		c.reset(codeInvalid)
+		c.abort(codeInvalid)
 		return
 	}
 	answer := []byte{version}
@@ -185,7 +201,7 @@ func (s *session) admit(stream *quic.Stream) {
 		c.service = binary.BigEndian.Uint16(header[2:])
 		l, why := e.reserve(c.service)
 		if l == nil {
-			c.reset(why)
+			c.abort(why)
 			return
 		}
 		_, err := stream.Write(answer)
@@ -193,25 +209,31 @@ func (s *session) admit(stream *quic.Stream) {
 			stream.SetDeadline(time.Time{})
 		}
 		if !e.hand(l, c, err == nil) {
-			c.reset(codeRefused)
+			c.abort(codeRefused)
 		}
 	case forIdle:
 		if !s.alone() {
-			c.reset(codeRefused)
+			c.abort(codeRefused)
 			return
 		}
 		stream.Write(answer) // an error means that it is closed already
 		c.Close()
 	default:
-		c.reset(codeInvalid)
+		c.abort(codeInvalid)
 	}
 }
 
-// alone reports whether there is only one stream on the session.
+// alone reports whether there is only one stream on the session, beside those that are over.
 func (s *session) alone() bool {
 	s.endpoint.mu.Lock()
 	defer s.endpoint.mu.Unlock()
-	return s.streams == 1
+	n := s.streams
+	for c := range s.conns {
+		if c.isOver() {
+			n--
+		}
+	}
+	return n == 1
 }
 
 // open opens a stream to a service and waits until the peer has it. ended reports whether it
@@ -222,7 +244,7 @@ func (s *session) open(ctx context.Context, service uint16) (c *Conn, ended bool
 	}
 	stream, err := s.conn.OpenStreamSync(ctx)
 	if err != nil {
-		s.release()
+		s.release(nil)
 		if ctx.Err() != nil {
 			return nil, false, ctx.Err()
 		}
@@ -238,6 +260,7 @@ func (s *session) open(ctx context.Context, service uint16) (c *Conn, ended bool
 		err = ctx.Err()
 	case err == nil:
 		stream.SetDeadline(time.Time{})
+		s.keep(c)
 		return c, false, nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = errSilent
@@ -246,6 +269,6 @@ func (s *session) open(ctx context.Context, service uint16) (c *Conn, ended bool
 		ended = err != io.EOF && !errors.As(err, &refused) // a refusal ends only the stream
 		err = connError(err)
 	}
-	c.reset(codeDone)
+	c.abort(codeDone)
 	return nil, ended, err
 }

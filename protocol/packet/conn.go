@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,7 +20,8 @@ import (
 //     rest of it. A datagram may have no bytes.
 //   - A send never blocks. If a queue here or at a relay has no room, or there is no route, the
 //     datagram is dropped and counted. That is no error: a sender of datagrams expects to lose
-//     some, and an error would make it stop.
+//     some, and an error would make it stop. The error of the router's Close has the number that no
+//     link took. Those that wait after Close are still sent.
 //   - Up to 2,048 datagrams or 4 MiB wait for the reader. A datagram beyond that evicts the
 //     oldest ones, which [PacketConn.Stats] counts. [PacketConn.SetReadBuffer] sets a lower
 //     limit.
@@ -36,6 +38,7 @@ type PacketConn struct {
 	sockets *Sockets
 	local   Addr
 	remote  Addr // the zero Addr means not connected
+	resends atomic.Bool
 
 	mu            sync.Mutex
 	queue         datagrams
@@ -176,7 +179,7 @@ func (c *PacketConn) write(p []byte, to Addr) (int, error) {
 		err := fmt.Errorf("%w: %d bytes, a datagram has at most %d (%w)", wire.ErrTooBig, len(p), MaxDatagram, syscall.EMSGSIZE)
 		return 0, c.failed("write", to, err)
 	}
-	full, err := c.sockets.send(to.ID, p, appendPorts(make([]byte, 0, maxPorts), c.local.Port, to.Port))
+	full, err := c.sockets.send(to.ID, p, appendPorts(make([]byte, 0, maxPorts), c.local.Port, to.Port), c.resends.Load())
 	if err != nil {
 		return 0, c.failed("write", to, err)
 	}
@@ -234,6 +237,10 @@ func (c *PacketConn) SetReadDeadline(t time.Time) error { return c.setDeadlines(
 
 // SetWriteDeadline implements net.PacketConn. Writes never wait, but fail after the deadline.
 func (c *PacketConn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, false, true) }
+
+// SetResends says whether the program sends again what is lost, as QUIC does. Then the end of the
+// router neither waits for the datagrams of this socket nor counts those that were not sent.
+func (c *PacketConn) SetResends(resends bool) { c.resends.Store(resends) }
 
 // SetReadBuffer sets the number of bytes of datagrams that wait for the reader. Like a
 // *net.UDPConn it accepts any positive number and applies the nearest allowed one. That is

@@ -11,9 +11,10 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A Sender sends a message of [wire.FormRaw] with an extra. It must not block. If full is true,
-// no queue had room and the message was dropped, which is no error.
-type Sender func(to wire.ID, payload, extra []byte) (full bool, err error)
+// A Sender sends a message of [wire.FormRaw] with an extra. It must not block. resends is that of
+// [PacketConn.SetResends]. If full is true, no queue had room and the message was dropped, which
+// is no error.
+type Sender func(to wire.ID, payload, extra []byte, resends bool) (full bool, err error)
 
 // Sockets are the datagram sockets of one peer. The peer's router has one Sockets, passes the
 // datagrams that arrive to it, and closes it. Programs open sockets with the router.

@@ -163,7 +163,7 @@ func (w *World) Send(from, to *Peer) error {
 		return err
 	}
 	w.sent[string(payload)] = w.now
-	err = from.Core.Send(w.now, f)
+	err = from.Core.Send(w.now, f, core.OwnMessage)
 	w.settle(from)
 	return err
 }

@@ -38,6 +38,8 @@ type Core struct {
 	handshakes int // number of the last expected handshake
 	held       []held
 	heldSize   int
+	own        map[uint64]own // by hash
+	unsent     Unsent
 	stats      Stats
 	actions    []Action
 	events     []Event
@@ -69,7 +71,8 @@ type CoreConfig struct {
 type waiting struct {
 	frame   *wire.Frame
 	since   time.Duration
-	relayed bool // another peer is its origin
+	relayed bool    // another peer is its origin
+	from    wire.ID // the message was in the queue of a link to this peer; the zero ID means none
 }
 
 // NewCore returns a Core without links.
@@ -82,6 +85,7 @@ func NewCore(cfg CoreConfig) *Core {
 		transit:   newTransit(),
 		delivered: newSeenTable(deliverAge, deliverBytes),
 		expected:  make(map[wire.ID]expectation),
+		own:       make(map[uint64]own),
 	}
 	c.overlay = newOverlay(c, cfg, c.rng)
 	return c
@@ -117,6 +121,9 @@ func (c *Core) Stats() Stats {
 
 // Drop counts a message that the shell dropped. A nil f means that it was not a frame.
 func (c *Core) Drop(reason DropReason, f *wire.Frame) {
+	if reason == DropUnencodable { // it was in the queue of a link
+		c.returnedCopy(f)
+	}
 	c.drop(reason, f)
 	switch reason {
 	case DropInboxFull, DropNoPort, DropSocketFull: // the core had counted it as delivered
@@ -136,9 +143,13 @@ func (c *Core) Peers() []wire.LinkInfo {
 	return infos
 }
 
-// Wants reports whether a link to a peer would be useful: the peer is not linked, and its
-// bucket or the neighbourhood has room for it.
-func (c *Core) Wants(id wire.ID) bool { return id != c.self && !c.Linked(id) && c.overlay.useful(id) }
+// Wants reports whether a link to a peer would be useful: the peer is not linked, no handshake
+// with it is in progress, and its bucket or the neighbourhood has room for it.
+func (c *Core) Wants(now time.Duration, id wire.ID) bool {
+	c.now = now
+	e, begun := c.expected[id]
+	return id != c.self && !c.Linked(id) && !(begun && now < e.until) && c.overlay.useful(id)
+}
 
 // Connect asks the overlay for a direct link to a peer, unless there is one.
 func (c *Core) Connect(now time.Duration, id wire.ID) {

@@ -63,6 +63,7 @@ type script struct {
 	tokens   map[wire.ID][]byte // token of the last offer to each peer
 	search   []byte             // token of the last search
 	expected int                // number of the last expected handshake
+	queued   map[LinkHandle][]*wire.Frame
 }
 
 // abbreviated returns the id with these first digits.
@@ -162,6 +163,7 @@ func (s *script) run(event string, w []string) {
 	switch event {
 	case "self": // ID [leaf] [boots=N] [overlay] [greets] [signs]
 		s.now, s.greets, s.tokens = 0, has(w, "greets"), make(map[wire.ID][]byte)
+		s.queued = make(map[LinkHandle][]*wire.Frame)
 		s.c = newTestCore(abbreviated(first), func(cfg *CoreConfig) {
 			cfg.Bootstraps, cfg.NoOverlay = argInt(w, "boots", 0), !has(w, "overlay")
 			if has(w, "leaf") {
@@ -212,8 +214,29 @@ func (s *script) run(event string, w []string) {
 		s.expected = s.c.Expect(s.now, abbreviated(first))
 	case "unexpect": // ID: the handshake of the last expect has ended
 		s.c.Unexpect(s.now, abbreviated(first), s.expected)
-	case "down":
+	case "down": // HANDLE [left]: with left, the frames that were not taken come back
+		peer := s.c.byHandle[h].ID
 		s.c.LinkDown(s.now, h, nil)
+		if has(w, "left") {
+			s.c.Returned(s.now, peer, s.queued[h])
+		}
+		delete(s.queued, h)
+	case "taken": // HANDLE [n=N]: the link has taken its first N frames, by default all
+		for i := argInt(append(w, "n=100000"), "n", 0); i > 0 && len(s.queued[h]) > 0; i-- {
+			f := s.queued[h][0]
+			s.queued[h] = s.queued[h][1:]
+			s.c.Written(s.now, h, 1, f.Size())
+			if f.Type == wire.FrameMessage {
+				s.c.Sent(f)
+			}
+		}
+	case "unencodable": // HANDLE: the first frame in the queue has no form on the link
+		f := s.queued[h][0]
+		s.queued[h] = s.queued[h][1:]
+		s.c.Written(s.now, h, 1, f.Size())
+		s.c.Drop(DropUnencodable, f)
+	case "unsent":
+		s.out = append(s.out, fmt.Sprintf("unsent: %+v, waits %v, hopes %v", s.c.Unsent(), s.c.Waits(), s.c.Hopes()))
 	case "bye": // HANDLE REASON
 		s.c.Receive(s.now, h, wire.NewBye(wire.ByeReason(slices.Index(byeNames, w[1]))))
 	case "ping":
@@ -266,11 +289,18 @@ func (s *script) run(event string, w []string) {
 		for _, a := range s.c.Actions() {
 			s.c.NotComposed(s.now, a.Draft)
 		}
-	case "send": // TO [TEXT]
+	case "send", "datagram", "repeatable": // TO [TEXT]
 		text := strings.Join(w[1:], " ")
 		f, err := s.c.NewFrame(Outgoing{To: abbreviated(first), Form: wire.FormJSON, Payload: []byte(text)}, s.c.Draw())
 		if err == nil {
-			err = s.c.Send(s.now, f)
+			kind := OwnMessage
+			switch {
+			case event == "datagram":
+				kind = OwnDatagram
+			case event == "repeatable":
+				kind = OwnRepeatable
+			}
+			err = s.c.Send(s.now, f, kind)
 		}
 		if err != nil {
 			s.out = append(s.out, fmt.Sprintf("error: %v", err))

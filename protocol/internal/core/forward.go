@@ -58,13 +58,19 @@ func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 			c.stats.Forwarded++
 		}
 	}
+	c.copies(f, next)
+	return nil
+}
+
+// copies puts one or two copies of a message into the queues of its next hop.
+func (c *Core) copies(f *wire.Frame, next choice) {
 	if next.detour {
 		f.Hop = f.Hop.WithDetours(f.Hop.DetoursLeft() - 1)
 	}
 	if next.second == nil || f.Hop.TxLeft() < 2 {
 		f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1)
 		c.copyTo(next.first, f)
-		return nil
+		return
 	}
 	// The two copies share the rest of the budget.
 	rest := f.Hop.TxLeft() - 2
@@ -73,7 +79,6 @@ func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 	other.Hop = f.Hop.WithTx(rest / 2)
 	c.copyTo(next.first, f)
 	c.copyTo(next.second, other)
-	return nil
 }
 
 func (c *Core) copyTo(l *link, f *wire.Frame) {

@@ -152,7 +152,7 @@ func TestOneLink(t *testing.T) {
 						p.sent++
 						f, err := p.core.NewFrame(Outgoing{To: ids[1-i], Form: wire.FormJSON, Payload: fmt.Append(nil, p.sent)}, p.core.Draw())
 						if err == nil {
-							err = p.core.Send(now, f)
+							err = p.core.Send(now, f, OwnMessage)
 						}
 						if err != nil {
 							t.Fatal(err)

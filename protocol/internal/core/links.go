@@ -220,7 +220,7 @@ func (c *Core) leaveTable(l *link) {
 }
 
 // LinkDown reports to the core that a link ended, and why. A nil error means an orderly end.
-// The shell drops the frames that were left in the queue.
+// The shell then returns the frames that were left in the queue, with Returned.
 func (c *Core) LinkDown(now time.Duration, h LinkHandle, why error) {
 	c.now = now
 	l := c.byHandle[h]
@@ -298,5 +298,6 @@ func (c *Core) transmit(l *link, f *wire.Frame) {
 	l.queuedFrames++
 	l.queuedBytes += f.Size()
 	c.queued += f.Size()
+	c.queuedCopy(f)
 	c.do(Action{Type: Transmit, Link: l.handle, Frame: f})
 }

@@ -86,7 +86,7 @@ func (c *Core) Draw() Draw {
 }
 
 // Send sends a message of the application. A message to this peer itself is delivered.
-func (c *Core) Send(now time.Duration, f *wire.Frame) error {
+func (c *Core) Send(now time.Duration, f *wire.Frame, kind OwnKind) error {
 	c.now = now
 	c.stats.Sent++
 	if f.Body.To == c.self {
@@ -94,10 +94,17 @@ func (c *Core) Send(now time.Duration, f *wire.Frame) error {
 		c.do(Action{Type: Deliver, Frame: f, Proved: true})
 		return nil
 	}
-	if !c.connected() {
-		return c.wait(f, false)
+	c.follow(f, kind)
+	var err error
+	if c.connected() {
+		err = c.forward(f, nil)
+	} else {
+		err = c.wait(f, false)
 	}
-	return c.forward(f, nil)
+	if err != nil && kind == OwnMessage {
+		c.unsent.Messages-- // its sender is told
+	}
+	return err
 }
 
 // connected reports whether there is a link to send by.
@@ -108,16 +115,23 @@ func (c *Core) connected() bool {
 // wait keeps a message until there is a first link, or until the better of two links to the
 // receiver is up.
 func (c *Core) wait(f *wire.Frame, relayed bool) error {
+	err := c.keep(waiting{frame: f, since: c.now, relayed: relayed})
+	if err == nil && relayed {
+		c.transit.keep(c.hash(f))
+	}
+	return err
+}
+
+// keep adds a message to those that wait, if there is room.
+func (c *Core) keep(w waiting) error {
+	f := w.frame
 	if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {
 		c.drop(DropWaitingFull, f)
 		return fmt.Errorf("no link yet, and no room for more messages that wait for one: %w", ErrQueueFull)
 	}
-	c.waiting = append(c.waiting, waiting{f, c.now, relayed})
+	c.waiting = append(c.waiting, w)
 	c.waitSize += f.Size()
 	c.note(MessageKept, f, wire.ID{}, 0)
-	if relayed {
-		c.transit.keep(c.hash(f))
-	}
 	c.wakeBy(c.now + waitAge)
 	return nil
 }
@@ -127,9 +141,12 @@ func (c *Core) sendWaiting() {
 	held := c.waiting
 	c.waiting, c.waitSize = nil, 0
 	for _, w := range held {
-		if w.relayed || c.connected() {
+		switch {
+		case w.from != (wire.ID{}) && (w.relayed || c.connected()):
+			c.resend(w.frame, w.from)
+		case w.relayed || c.connected():
 			c.pass(w.frame, nil, w.relayed)
-		} else {
+		default:
 			c.waiting = append(c.waiting, w)
 			c.waitSize += w.frame.Size()
 		}
@@ -142,6 +159,7 @@ type Draft struct {
 	out    Outgoing
 	draw   Draw
 	by     LinkHandle // the link to use; 0 means the best one
+	peer   wire.ID    // the peer of that link
 	search int        // the search that ends if the message is dropped; 0 means none
 
 	frame *wire.Frame
@@ -156,7 +174,7 @@ func (c *Core) send(by *link, m Outgoing) {
 	d := &Draft{out: m, draw: c.Draw()}
 	d.out.Sign = true
 	if by != nil {
-		d.by = by.handle
+		d.by, d.peer = by.handle, by.ID
 	}
 	c.do(Action{Type: Compose, Draft: d})
 }
@@ -210,9 +228,9 @@ func (c *Core) originate(d *Draft) error {
 		f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1)
 		c.copyTo(by, f)
 		return nil
-	case d.by != 0 && f.IsSearch(): // it must start on that link
-		c.drop(DropLinkEnded, f)
-		return ErrDisconnected
+	case d.by != 0 && f.IsSearch(): // it must start on a link to that peer
+		c.resend(f, d.peer)
+		return nil
 	default: // the link may have ended, and another one may have replaced it
 		return c.forward(f, nil)
 	}

@@ -41,7 +41,7 @@ func TestQueuesFreeTheirRoom(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c.Send(0, f) != nil {
+			if c.Send(0, f, OwnMessage) != nil {
 				return frames, bytes
 			}
 			for _, a := range c.Actions() {

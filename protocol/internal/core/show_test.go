@@ -19,6 +19,9 @@ func (s *script) quietly() {
 func (s *script) take() {
 	var drafts []*Draft
 	for _, a := range s.c.Actions() {
+		if a.Type == Transmit {
+			s.queued[a.Link] = append(s.queued[a.Link], a.Frame)
+		}
 		if a.Type == Compose {
 			drafts = append(drafts, a.Draft)
 		} else if line := s.show(a); line != "" {

@@ -256,7 +256,7 @@ func TestQueueBound(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c.Send(0, f) != nil {
+			if c.Send(0, f, OwnMessage) != nil {
 				refused++
 				continue
 			}
@@ -275,7 +275,7 @@ func TestQueueBound(t *testing.T) {
 			t.Errorf("only %d frames of %d bytes were queued", frames, bytes)
 		}
 		f, err := c.NewFrame(Outgoing{To: abbreviated("c0"), Form: wire.FormRaw, Payload: make([]byte, size)}, c.Draw())
-		if err != nil || c.Send(0, f) != nil {
+		if err != nil || c.Send(0, f, OwnMessage) != nil {
 			t.Error("a message to the other link was refused")
 		}
 	}
@@ -292,7 +292,7 @@ func TestWaitingBound(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c.Send(0, f) == nil {
+			if c.Send(0, f, OwnMessage) == nil {
 				waiting++
 			} else {
 				refused++

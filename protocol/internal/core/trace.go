@@ -93,5 +93,8 @@ func (c *Core) noteLink(t EventType, id wire.ID, err error) {
 // drop counts a dropped message. A nil f means that its fields are not known.
 func (c *Core) drop(reason DropReason, f *wire.Frame) {
 	c.stats.Dropped[reason]++
+	if reason != DropLoop && reason != DropDuplicate { // the message itself may still wait here
+		c.lose(f)
+	}
 	c.note(MessageDropped, f, wire.ID{}, reason)
 }

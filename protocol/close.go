@@ -1,0 +1,173 @@
+package protocol
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// DefaultLinger is the value of Options.Linger that 0 means.
+const DefaultLinger = 10 * time.Second
+
+// An UnsentError is the error of Close when messages of the application may be lost, although
+// Send returned no error.
+type UnsentError struct {
+	// Messages and Datagrams are the numbers of those that no link took from the start to the
+	// end of the router: there was no link or no route, or the links ended or were too slow.
+	// Datagrams of a socket with SetResends are not counted.
+	Messages  int
+	Datagrams int
+
+	// Unconfirmed is the number of messages and datagrams that a link took in the last ten
+	// seconds, whose other end did not answer the bye. They may have arrived.
+	Unconfirmed int
+}
+
+// Error implements error.
+func (e *UnsentError) Error() string {
+	text := ""
+	switch {
+	case e.Messages > 0 && e.Datagrams > 0:
+		text = count(e.Messages, "message") + " and " + count(e.Datagrams, "datagram") + " were not sent"
+	case e.Messages+e.Datagrams == 1:
+		text = count(e.Messages, "message") + count(e.Datagrams, "datagram") + " was not sent"
+	case e.Messages+e.Datagrams > 1:
+		text = count(e.Messages, "message") + count(e.Datagrams, "datagram") + " were not sent"
+	}
+	if e.Unconfirmed > 0 {
+		if text != "" {
+			text += ", and "
+		}
+		text += count(e.Unconfirmed, "message") + " may not have arrived"
+	}
+	return "peer-relay: " + text
+}
+
+// count returns a number and what is counted, or "" for 0.
+func count(n int, what string) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// Close ends the router. It waits for what the application has sent and for a running handler,
+// so a handler must not call it.
+//
+//  1. From the start on Send returns ErrClosed, and the sockets are closed. Close waits until a
+//     link has taken each message that waits for a first link or in a queue, for at most
+//     Options.Linger. It does not wait if no link can come: there is none, no bootstrap, and no
+//     dial or handshake in progress.
+//  2. It sends a bye on every link, after the messages that are queued, and waits for the
+//     answers. A link whose queue does not move for 1 s is closed, and also one whose other end
+//     does not answer the bye for 1 s. If the link took messages of the application in the last
+//     ten seconds, it has the rest of Linger for its answer. The queued messages of others are
+//     sent within the same times, and are not counted.
+//  3. It closes the links, and ends all goroutines of the router.
+//
+// The error is an *UnsentError if messages of the application may be lost. A second call waits
+// for the first one and returns its error.
+func (r *Router) Close() error {
+	linger := r.opts.Linger
+	if linger == 0 {
+		linger = DefaultLinger
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), max(linger, 0))
+	defer cancel()
+	return r.Shutdown(ctx)
+}
+
+// Shutdown is Close with the end of ctx in place of Options.Linger.
+func (r *Router) Shutdown(ctx context.Context) error {
+	r.mu.Lock()
+	if r.closing {
+		r.mu.Unlock()
+		<-r.ended
+		return r.closeErr
+	}
+	r.closing, r.closingAt = true, r.now()
+	r.ending.Store(true)
+	r.sockets.Close(ErrClosed)
+	r.mu.Unlock()
+
+	r.awaitSent(ctx)
+	r.endLinks(ctx)
+	r.inbox.close()
+	r.tasks.Wait()
+	r.mu.Lock()
+	unsent := r.core.Unsent()
+	e := &UnsentError{Messages: unsent.Messages, Datagrams: unsent.Datagrams, Unconfirmed: r.unconfirmed}
+	r.mu.Unlock()
+	if *e != (UnsentError{}) {
+		r.closeErr = e
+	}
+	close(r.ended)
+	return r.closeErr
+}
+
+// awaitSent waits until links have taken what the application has sent, or until no link can
+// come.
+func (r *Router) awaitSent(ctx context.Context) {
+	for {
+		r.mu.Lock()
+		waits := r.core.Waits() && (r.core.Hopes() || r.sought > 0 || r.opts.Seeks)
+		r.mu.Unlock()
+		if !waits {
+			return
+		}
+		select {
+		case <-r.moved:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// signalMoved lets awaitSent look again.
+func (r *Router) signalMoved() {
+	select {
+	case r.moved <- struct{}{}:
+	default:
+	}
+}
+
+// endLinks says bye on all links, and closes those that do not end in time.
+func (r *Router) endLinks(ctx context.Context) {
+	r.mu.Lock()
+	r.closed = true
+	r.until, _ = ctx.Deadline()
+	r.stopping = make(chan struct{})
+	for _, s := range r.served {
+		s.sayBye(wire.ByeShutdown, ErrClosed)
+		if s.patience != nil {
+			s.patience.Reset(r.patience(s))
+		}
+	}
+	if len(r.served) == 0 {
+		close(r.stopping)
+	}
+	r.mu.Unlock()
+
+	least := time.NewTimer(byeTime)
+	defer least.Stop()
+	select {
+	case <-r.stopping:
+	case <-least.C:
+		select {
+		case <-r.stopping:
+		case <-ctx.Done():
+		}
+	}
+	r.stop()
+	r.mu.Lock()
+	for _, s := range r.served {
+		r.tasks.Go(func() { s.link.Close() })
+	}
+	r.mu.Unlock()
+	<-r.stopping
+}

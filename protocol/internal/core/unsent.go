@@ -1,0 +1,151 @@
+package core
+
+import (
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// A core follows each message of its application until a copy of it is written to a link, so
+// that the end of the peer can name those that were not. Messages of others and of the overlay
+// are not followed.
+
+// An OwnKind is how a message of the application is counted.
+type OwnKind uint8
+
+const (
+	OwnMessage    OwnKind = iota
+	OwnDatagram           // its sender is not told that it was dropped
+	OwnRepeatable         // a datagram whose sender sends again what is lost: it is not followed
+)
+
+// Unsent counts messages of the application that no link took.
+type Unsent struct {
+	Messages  int
+	Datagrams int
+}
+
+func (u *Unsent) add(kind OwnKind) {
+	switch kind {
+	case OwnMessage:
+		u.Messages++
+	case OwnDatagram:
+		u.Datagrams++
+	}
+}
+
+// An own message is one that waits here or in the queues of links.
+type own struct {
+	kind   OwnKind
+	copies int // copies in the queues of links
+}
+
+// follow adds a message that is about to be sent.
+func (c *Core) follow(f *wire.Frame, kind OwnKind) {
+	if kind != OwnRepeatable {
+		c.own[c.hash(f)] = own{kind: kind}
+	}
+}
+
+// following returns the key and the state of a message, and whether it is followed.
+func (c *Core) following(f *wire.Frame) (key uint64, o own, ok bool) {
+	if len(c.own) == 0 || f == nil || f.Type != wire.FrameMessage || f.Body.From != c.self || f.Body.Kind.IsControl() {
+		return 0, own{}, false
+	}
+	key = c.hash(f)
+	o, ok = c.own[key]
+	return key, o, ok
+}
+
+// queuedCopy counts a copy that was put into the queue of a link.
+func (c *Core) queuedCopy(f *wire.Frame) {
+	if key, o, ok := c.following(f); ok {
+		o.copies++
+		c.own[key] = o
+	}
+}
+
+// returnedCopy counts a copy that left the queue of a link unwritten.
+func (c *Core) returnedCopy(f *wire.Frame) {
+	if key, o, ok := c.following(f); ok && o.copies > 0 {
+		o.copies--
+		c.own[key] = o
+	}
+}
+
+// lose counts a message as unsent if the dropped copy was its last one.
+func (c *Core) lose(f *wire.Frame) {
+	if key, o, ok := c.following(f); ok && o.copies == 0 {
+		delete(c.own, key)
+		c.unsent.add(o.kind)
+	}
+}
+
+// Sent reports to the core that a link has taken a message. It returns whether this is the first
+// copy of a message of the application.
+func (c *Core) Sent(f *wire.Frame) (first bool) {
+	key, _, ok := c.following(f)
+	delete(c.own, key)
+	return ok
+}
+
+// Waits reports whether a message of the application waits for a link, or in the queue of one.
+func (c *Core) Waits() bool { return len(c.own) > 0 }
+
+// Hopes reports whether there may be a link soon: there is one, a bootstrap, or a handshake in
+// progress.
+func (c *Core) Hopes() bool {
+	return len(c.order) > 0 || c.cfg.Bootstraps > 0 || len(c.claims) > 0 || len(c.expected) > 0
+}
+
+// Unsent returns the numbers of messages that were dropped before a link took them, or that
+// still wait.
+func (c *Core) Unsent() Unsent {
+	u := c.unsent
+	for _, o := range c.own {
+		u.add(o.kind)
+	}
+	return u
+}
+
+// Returned takes back the frames in the queue of a link to a peer, which ended before they were
+// written. The messages among them go on over another link. It must follow LinkDown.
+func (c *Core) Returned(now time.Duration, from wire.ID, frames []*wire.Frame) {
+	c.now = now
+	for _, f := range frames {
+		if f.Type == wire.FrameMessage {
+			c.returnedCopy(f)
+			f.Hop = f.Hop.WithTx(f.Hop.TxLeft() + 1) // it was not transmitted
+			if f.Body.From == c.self {
+				f.Hop = f.Hop.WithDetours(wire.Detours)
+			}
+			c.resend(f, from)
+		}
+	}
+}
+
+// resend sends a message again that was in the queue of a link to the peer from. The message
+// waits if a better link to that peer is not up yet, and that of the application also if there
+// is no link. A message of others for the peer itself goes only over another link to it:
+// otherwise the backlog of a peer that is slow or gone would spread over its neighbours.
+func (c *Core) resend(f *wire.Frame, from wire.ID) {
+	old := c.table.get(from)
+	replaced := old != nil && old.ended && old.replaced // by a link that is not up yet
+	mine := f.Body.From == c.self && !f.Body.Kind.IsControl()
+	switch {
+	case replaced && (f.Body.To == from || f.IsSearch() || !c.connected()), mine && !c.connected():
+		c.keep(waiting{frame: f, since: c.now, relayed: !mine, from: from})
+		return
+	case f.IsSearch(): // it must start on a link to that peer
+		if old != nil && !old.ended && !c.full(old, f.Size()) {
+			c.copies(f, choice{first: old})
+			return
+		}
+	case mine || f.Body.To != from || old != nil && !old.ended:
+		if next := c.choose(f.Body.To, hopQuery{frame: f}); next.first != nil {
+			c.copies(f, next)
+			return
+		}
+	}
+	c.drop(DropLinkEnded, f)
+}
