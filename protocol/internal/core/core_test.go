@@ -63,6 +63,7 @@ type script struct {
 	tokens   map[wire.ID][]byte // token of the last offer to each peer
 	search   []byte             // token of the last search
 	expected int                // number of the last expected handshake
+	figures  map[LinkHandle]wire.Progress
 }
 
 // abbreviated returns the id with these first digits.
@@ -162,6 +163,7 @@ func (s *script) run(event string, w []string) {
 	switch event {
 	case "self": // ID [leaf] [boots=N] [overlay] [greets] [signs]
 		s.now, s.greets, s.tokens = 0, has(w, "greets"), make(map[wire.ID][]byte)
+		s.figures = make(map[LinkHandle]wire.Progress)
 		s.c = newTestCore(abbreviated(first), func(cfg *CoreConfig) {
 			cfg.Bootstraps, cfg.NoOverlay = argInt(w, "boots", 0), !has(w, "overlay")
 			if has(w, "leaf") {
@@ -177,7 +179,7 @@ func (s *script) run(event string, w []string) {
 		url, _ := arg(w, "url")
 		record, _ := arg(w, "record")
 		s.c.SetContact(wire.Contact{ID: s.c.self, URL: url, Record: []byte(record), WebRTC: has(w, "webrtc")})
-	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [boot=N] [sought]
+	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [rtt=MS] [boot=N] [sought]
 		cause := Inbound()
 		switch boot := argInt(w, "boot", -1); {
 		case boot >= 0:
@@ -299,6 +301,18 @@ func (s *script) run(event string, w []string) {
 		s.c.NetworkChanged(s.now)
 	case "bootlinked":
 		s.c.BootstrapLinked(s.now, number)
+	case "figures": // HANDLE [received=N] [acked=N pending=N]: what the transport reports from here on
+		acked, known := arg(w, "acked")
+		s.figures[h] = wire.Progress{Received: uint64(argInt(w, "received", 0)), Known: known, Pending: uint64(argInt(w, "pending", 0))}
+		if known {
+			n, err := strconv.ParseUint(acked, 10, 64)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			p := s.figures[h]
+			p.Acked = n
+			s.figures[h] = p
+		}
 	case "wait": // DURATION
 		d, err := time.ParseDuration(first)
 		if err != nil {
@@ -351,6 +365,7 @@ func (s *script) info(w []string) wire.LinkInfo {
 	}
 	i.Opener, _ = arg(w, "opener")
 	i.Value = uint64(argInt(w, "value", 0))
+	i.RTT = time.Duration(argInt(w, "rtt", 0)) * time.Millisecond
 	return i
 }
 
