@@ -31,6 +31,7 @@ type pulse struct {
 
 	rtt      time.Duration // smoothed round trip time; 0 means unknown
 	rttError time.Duration // smoothed deviation of it
+	sampled  bool          // these come from answers, and not from the handshake
 }
 
 // newPulse returns the pulse of a link that has just come up. rtt is the duration of a round
@@ -48,8 +49,8 @@ func (p *pulse) hear(now time.Duration) {
 // sample takes a round trip into account. The estimate falls fast after a time with full
 // buffers, and otherwise follows RFC 6298.
 func (p *pulse) sample(rtt time.Duration) {
-	if p.rtt == 0 {
-		p.rtt, p.rttError = rtt, rtt/2
+	if !p.sampled {
+		p.rtt, p.rttError, p.sampled = rtt, rtt/2, true
 		return
 	}
 	p.rttError += ((rtt - p.rtt).Abs() - p.rttError) / 4
