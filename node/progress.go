@@ -18,20 +18,26 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// TCPProgress returns the bytes that the other end of a TCP connection has acknowledged, and
-// those that were written and are not acknowledged. False means that the system does not tell
-// them. Only Linux does.
-func TCPProgress(local, remote net.Addr) (acked, pending uint64, ok bool) {
+// TCPProgress returns what the other end of a TCP connection has acknowledged. It leaves
+// Received to its caller. Only Linux tells these figures, so on other systems they are not known.
+func TCPProgress(local, remote net.Addr) protocol.Progress {
 	from, err := netip.ParseAddrPort(local.String())
 	if err != nil {
-		return 0, 0, false
+		return protocol.Progress{}
 	}
 	to, err := netip.ParseAddrPort(remote.String())
 	if err != nil {
-		return 0, 0, false
+		return protocol.Progress{}
 	}
-	info, ok := tcpinfo.Of(from, to)
-	return info.Acked, info.Pending, ok
+	p, _ := tcpProgress(from, to)
+	return p
+}
+
+// tcpProgress returns the same for a socket, and whether a part of what was written waits to be
+// sent.
+func tcpProgress(local, remote netip.AddrPort) (p protocol.Progress, waits bool) {
+	info, ok := tcpinfo.Of(local, remote)
+	return protocol.Progress{Known: ok, Acked: info.Acked, Pending: info.Pending, Moves: info.Moves}, info.Unsent > 0
 }
 
 // muxerQueue is the most bytes that yamux holds in front of a line that is busy: 64 pieces of
@@ -59,24 +65,25 @@ func (s *countedStream) Write(b []byte) (int, error) {
 // Progress implements protocol.ProgressReporter.
 func (l *streamLink) Progress() protocol.Progress {
 	conn := l.stream.Conn()
-	p := protocol.Progress{Received: l.stream.read.Load()}
+	var p protocol.Progress
 	var session *quic.Conn
 	var direct *webrtc.PeerConnection
 	switch {
 	case conn.As(&session):
 		// The peer's process acknowledges itself, so its packets are as good as an answer.
-		p.Received, p.Known = session.ConnectionStats().BytesReceived, true
+		return protocol.Progress{Received: session.ConnectionStats().BytesReceived, Known: true}
 	case conn.As(&direct):
 		p.Pending = uint64(direct.SCTP().BufferedAmount())
 		written := l.stream.written.Load()
 		p.Acked, p.Known = written-min(written, p.Pending), true
+		p.Moves = p.Acked
 	default:
-		info, ok := tcpinfo.Of(tcpAddr(conn.LocalMultiaddr()), tcpAddr(conn.RemoteMultiaddr()))
-		if info.Unsent > 0 { // then yamux may hold data too
-			info.Pending += muxerQueue
+		var waits bool
+		if p, waits = tcpProgress(tcpAddr(conn.LocalMultiaddr()), tcpAddr(conn.RemoteMultiaddr())); waits {
+			p.Pending += muxerQueue // yamux may hold data too
 		}
-		p.Acked, p.Pending, p.Known = info.Acked, info.Pending, ok
 	}
+	p.Received = l.stream.read.Load()
 	return p
 }
 

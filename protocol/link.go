@@ -45,9 +45,10 @@ type ProgressReporter interface {
 // A Progress holds the figures of a link's transport. They only grow, except for Pending.
 //
 //	Received uint64 bytes that arrived, those of a frame that is not complete too
-//	Known    bool   whether Acked and Pending are known
+//	Known    bool   whether the next three are known
 //	Acked    uint64 bytes that the other end's transport has acknowledged
 //	Pending  uint64 bytes that were written and are not acknowledged, at most
+//	Moves    uint64 grows with every packet of the other end: an acknowledgement of bytes behind a gap too
 type Progress = wire.Progress
 
 // A LinkKind is what a link runs over. A link of a greater kind is preferred.

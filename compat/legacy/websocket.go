@@ -62,10 +62,10 @@ type WebSocket struct {
 	// addresses. A Contact without an ID is always dialled, since the user has named it.
 	MayDial func(netip.Addr) bool
 
-	// TCPProgress returns what the other end of a TCP connection has acknowledged, and what was
-	// written and is not acknowledged, in bytes. So a peer at the end of a slow line is not taken
-	// for one that is gone. node.TCPProgress is one. nil means that it is not known.
-	TCPProgress func(local, remote net.Addr) (acked, pending uint64, ok bool)
+	// TCPProgress returns what the other end of a TCP connection has acknowledged. So a peer at
+	// the end of a slow line is not taken for one that is gone. node.TCPProgress is one. nil means
+	// that it is not known.
+	TCPProgress func(local, remote net.Addr) protocol.Progress
 
 	features []string // shown to peers that know the extensions
 	texts    textPool

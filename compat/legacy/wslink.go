@@ -113,10 +113,11 @@ func (r countingReader) Read(b []byte) (int, error) {
 
 // Progress implements protocol.ProgressReporter.
 func (l *wsLink) Progress() protocol.Progress {
-	p := protocol.Progress{Received: l.received.Load()}
+	var p protocol.Progress
 	if l.w.TCPProgress != nil {
-		p.Acked, p.Pending, p.Known = l.w.TCPProgress(l.ws.LocalAddr(), l.ws.RemoteAddr())
+		p = l.w.TCPProgress(l.ws.LocalAddr(), l.ws.RemoteAddr())
 	}
+	p.Received = l.received.Load()
 	return p
 }
 

@@ -53,9 +53,10 @@ type LinkInfo struct {
 // takes what is sent to it.
 type Progress struct {
 	Received uint64 // bytes that arrived, those of a frame that is not complete too
-	Known    bool   // whether Acked and Pending are known
+	Known    bool   // whether the next three are known
 	Acked    uint64 // bytes that the other end has acknowledged
 	Pending  uint64 // bytes that were written and are not acknowledged, at most
+	Moves    uint64 // grows with every packet of the other end: an acknowledgement of bytes behind a gap too
 }
 
 // A Contact is what is known about how to reach a peer.

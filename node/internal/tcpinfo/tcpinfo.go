@@ -9,6 +9,7 @@ type Info struct {
 	Acked   uint64 // bytes that the other end has acknowledged
 	Pending uint64 // bytes that were written and are not acknowledged
 	Unsent  uint64 // part of Pending that has not been sent once
+	Moves   uint64 // grows with every segment that arrives: an acknowledgement of bytes behind a gap too
 }
 
 // Of returns the figures of the connection between two addresses. False means that they are not

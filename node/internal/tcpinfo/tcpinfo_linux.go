@@ -58,8 +58,9 @@ const (
 	infoAttr     = 2  // INET_DIAG_INFO, a tcp_info
 	anyCookie    = 1<<32 - 1
 
-	ackedOffset  = int(unsafe.Offsetof(unix.TCPInfo{}.Bytes_acked))
-	unsentOffset = int(unsafe.Offsetof(unix.TCPInfo{}.Notsent_bytes))
+	ackedOffset    = int(unsafe.Offsetof(unix.TCPInfo{}.Bytes_acked))
+	unsentOffset   = int(unsafe.Offsetof(unix.TCPInfo{}.Notsent_bytes))
+	segmentsOffset = int(unsafe.Offsetof(unix.TCPInfo{}.Segs_in))
 )
 
 func newQuestion(local, remote netip.AddrPort) question {
@@ -103,6 +104,7 @@ func parse(b []byte) (Info, bool) {
 			}
 			info.Acked = binary.NativeEndian.Uint64(t[ackedOffset:])
 			info.Unsent = uint64(binary.NativeEndian.Uint32(t[unsentOffset:]))
+			info.Moves = uint64(binary.NativeEndian.Uint32(t[segmentsOffset:]))
 			return info, true
 		}
 		b = b[min((size+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(b)):]

@@ -47,8 +47,12 @@ func (p *pulse) hear(now time.Duration) {
 }
 
 // sample takes a round trip into account. The estimate falls fast after a time with full
-// buffers, and otherwise follows RFC 6298.
+// buffers, and otherwise follows RFC 6298. It grows in steps, since a process that was stopped
+// answers late only once.
 func (p *pulse) sample(rtt time.Duration) {
+	if p.rtt != 0 {
+		rtt = min(rtt, 2*p.rtt+doubtAfter)
+	}
 	if !p.sampled {
 		p.rtt, p.rttError, p.sampled = rtt, rtt/2, true
 		return
@@ -148,7 +152,7 @@ func (c *Core) Measured(now time.Duration, h LinkHandle, p wire.Progress) {
 		c.wakeBy(now + l.idleLimit())
 		return
 	}
-	if l.measured && p.Known && p.Acked > old.Acked && old.Acked < l.target {
+	if l.measured && p.Known && p.Moves > old.Moves && old.Acked < l.target {
 		l.progressed(now)
 	}
 	l.measured = true

@@ -222,6 +222,8 @@ func (s *script) run(event string, w []string) {
 		s.c.Receive(s.now, h, wire.NewPing(7))
 	case "pong":
 		s.c.Receive(s.now, h, wire.NewPong(7))
+	case "answer": // HANDLE: the answer to the last ping
+		s.c.Receive(s.now, h, wire.NewPong(s.c.byHandle[h].token))
 	case "ack":
 		s.c.Receive(s.now, h, wire.NewAck(7))
 	case "hello":
@@ -283,6 +285,21 @@ func (s *script) run(event string, w []string) {
 		s.c.Written(s.now, h, maxQueueFrames, 0)
 	case "written": // one frame left the queue
 		s.c.Written(s.now, h, 1, 0)
+	case "flow": // HANDLE BYTES: as many bytes pass through the queue
+		n, err := strconv.Atoi(w[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.c.byHandle[h].queuedBytes += n
+		s.c.queued += n
+		s.c.Written(s.now, h, 0, n)
+	case "stopped": // DURATION in which the process does not run
+		d, err := time.ParseDuration(first)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.now += d
+		s.c.Tick(s.now)
 	case "search": // INDEX ID
 		if err := s.c.Search(s.now, number, abbreviated(w[1])); err != nil {
 			s.out = append(s.out, fmt.Sprintf("error: %v", err))
@@ -301,18 +318,11 @@ func (s *script) run(event string, w []string) {
 		s.c.NetworkChanged(s.now)
 	case "bootlinked":
 		s.c.BootstrapLinked(s.now, number)
-	case "figures": // HANDLE [received=N] [acked=N pending=N]: what the transport reports from here on
-		acked, known := arg(w, "acked")
-		s.figures[h] = wire.Progress{Received: uint64(argInt(w, "received", 0)), Known: known, Pending: uint64(argInt(w, "pending", 0))}
-		if known {
-			n, err := strconv.ParseUint(acked, 10, 64)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			p := s.figures[h]
-			p.Acked = n
-			s.figures[h] = p
-		}
+	case "figures": // HANDLE [received=N] [acked=N pending=N moves=N]: what the transport reports from here on
+		_, known := arg(w, "acked")
+		acked := argInt(w, "acked", 0)
+		s.figures[h] = wire.Progress{Received: uint64(argInt(w, "received", 0)), Known: known,
+			Acked: uint64(acked), Pending: uint64(argInt(w, "pending", 0)), Moves: uint64(argInt(w, "moves", acked))}
 	case "wait": // DURATION
 		d, err := time.ParseDuration(first)
 		if err != nil {
