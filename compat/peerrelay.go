@@ -110,7 +110,7 @@ func (p *PeerRelay) start(o Options, newNode func(node.Options) (*node.Node, err
 		}
 		no.WebRTC = p.wrtc
 	}
-	ws := &legacy.WebSocket{TLSClient: o.TLSClient, MayDial: mayDial}
+	ws := &legacy.WebSocket{TLSClient: o.TLSClient, MayDial: mayDial, TCPProgress: node.TCPProgress}
 	no.Legacy = textTransport{ws}
 	n, err := newNode(no)
 	if err != nil {

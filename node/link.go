@@ -41,7 +41,7 @@ const (
 // HELLO at once. If one side waited for the other's HELLO, it would wait for ever on a stream
 // that libp2p negotiates lazily, with its first bytes.
 type streamLink struct {
-	stream network.Stream
+	stream *countedStream
 	info   protocol.LinkInfo
 	r      *bufio.Reader // owned by the reading goroutine
 	w      *bufio.Writer // owned by the writing goroutine
@@ -83,16 +83,19 @@ func (n *Node) hello() wire.Hello {
 
 // greet exchanges HELLOs on a new stream.
 func greet(ctx context.Context, s network.Stream, hello wire.Hello) (*streamLink, error) {
+	counted := &countedStream{Stream: s}
 	l := &streamLink{
-		stream: s,
-		r:      bufio.NewReaderSize(s, linkReadBuffer),
-		w:      bufio.NewWriterSize(s, linkWriteBuffer),
+		stream: counted,
+		r:      bufio.NewReaderSize(counted, linkReadBuffer),
+		w:      bufio.NewWriterSize(counted, linkWriteBuffer),
 		most:   wire.MaxFrame, release: func() {},
 	}
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	defer stop()
-	s.SetDeadline(time.Now().Add(helloTimeout))
+	begun := time.Now()
+	s.SetDeadline(begun.Add(helloTimeout))
 	theirs, err := l.exchange(hello)
+	took := time.Since(begun)
 	s.SetDeadline(time.Time{}) // also after an error: over WebRTC its timer would outlive the stream
 	if err != nil {
 		s.Reset()
@@ -116,6 +119,10 @@ func greet(ctx context.Context, s network.Stream, hello wire.Hello) (*streamLink
 		Addr:       conn.RemoteMultiaddr().String(),
 		OverWebRTC: conn.ConnState().Transport == port.DirectName,
 		Local:      localIP(conn),
+		RTT:        roundTrip(conn),
+	}
+	if l.info.RTT == 0 && l.info.Dialed { // both sides sent their HELLO at once
+		l.info.RTT = took
 	}
 	if l.info.Dialed {
 		l.info.Opener, l.info.Value = string(conn.LocalPeer()), hello.Link

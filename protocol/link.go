@@ -35,6 +35,22 @@ type PingReporter interface {
 	OnPing(func(*wire.Frame))
 }
 
+// A ProgressReporter is a Link that knows more of its transport than the frames show. Without
+// it, a peer at the other end of a slow line may seem to be gone. Any goroutine may call
+// Progress at any time. It must not block.
+type ProgressReporter interface {
+	Progress() Progress
+}
+
+// A Progress holds the figures of a link's transport. They only grow, except for Pending.
+//
+//	Received uint64 bytes that arrived, those of a frame that is not complete too
+//	Known    bool   whether the next three are known
+//	Acked    uint64 bytes that the other end's transport has acknowledged
+//	Pending  uint64 bytes that were written and are not acknowledged, at most
+//	Moves    uint64 grows with every packet of the other end: an acknowledgement of bytes behind a gap too
+type Progress = wire.Progress
+
 // A LinkKind is what a link runs over. A link of a greater kind is preferred.
 type LinkKind = wire.LinkKind
 
@@ -59,6 +75,7 @@ const (
 //	Agent      string    name and version of the peer's program, for people
 //	Addr       string    the peer's address, for people
 //	Local      netip.Addr this end's IP address; the zero Addr means unknown
+//	RTT        time.Duration duration of a round trip in the handshake; 0 means unknown
 type LinkInfo = wire.LinkInfo
 
 // A Contact is what is known about how to reach a peer.

@@ -271,6 +271,8 @@ func (r *Router) perform(actions []core.Action) {
 			r.task(func() { r.dial(a.Contact) })
 		case core.DialBootstrap:
 			r.task(func() { r.dialBootstrap(a.Index) })
+		case core.Measure:
+			r.measure(a.Link)
 		case core.Signalled:
 			r.signalled(a.Frame, a.Proved)
 		case core.Compose:

@@ -194,6 +194,21 @@ func (s *served) isClosing(r *Router) bool {
 	return s.closing
 }
 
+// measure reports the figures of a link's transport to the core.
+func (r *Router) measure(h core.LinkHandle) {
+	r.mu.Lock()
+	s := r.served[h]
+	r.mu.Unlock()
+	if s == nil {
+		return
+	}
+	var p Progress
+	if reporter, ok := s.link.(ProgressReporter); ok {
+		p = reporter.Progress()
+	}
+	r.enter(func(c *core.Core, now time.Duration) { c.Measured(now, h, p) })
+}
+
 // sayBye sends a bye on a refused link, and reads the link until the other end has closed it.
 func (r *Router) sayBye(link Link, why error) {
 	reason := wire.ByeNormal

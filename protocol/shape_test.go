@@ -72,7 +72,7 @@ func TestAliases(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range []any{LinkInfo{}, Contact{}, Stats{}} {
+	for _, v := range []any{LinkInfo{}, Progress{}, Contact{}, Stats{}} {
 		typ := reflect.TypeOf(v)
 		for i := range typ.NumField() {
 			f := typ.Field(i)

@@ -62,6 +62,11 @@ type WebSocket struct {
 	// addresses. A Contact without an ID is always dialled, since the user has named it.
 	MayDial func(netip.Addr) bool
 
+	// TCPProgress returns what the other end of a TCP connection has acknowledged. So a peer at
+	// the end of a slow line is not taken for one that is gone. node.TCPProgress is one. nil means
+	// that it is not known.
+	TCPProgress func(local, remote net.Addr) protocol.Progress
+
 	features []string // shown to peers that know the extensions
 	texts    textPool
 	packs    sync.Pool // gorilla's
@@ -98,7 +103,7 @@ func (w *WebSocket) dial(ctx context.Context, r *protocol.Router, c protocol.Con
 	if err != nil {
 		return nil, err
 	}
-	l := w.newLink(d, r.ID(), protocol.LinkInfo{Kind: protocol.LinkWebSocket, Dialed: true, Addr: c.URL})
+	l := w.newLink(d, r.ID(), protocol.LinkInfo{Kind: protocol.LinkWebSocket, Dialed: true, Addr: c.URL, RTT: d.rtt})
 	unhook := context.AfterFunc(ctx, func() { l.Close() })
 	err = l.meet(ctx, r, c.ID, d.knows)
 	if !unhook() && err == nil {
@@ -115,7 +120,11 @@ func (w *WebSocket) dial(ctx context.Context, r *protocol.Router, c protocol.Con
 // ends. It closes c. It returns the error of Router.Serve, or the reason why there was no link.
 func (w *WebSocket) AcceptText(ctx context.Context, r *protocol.Router, c Conn, hello []byte) error {
 	addr := c.WebSocket().RemoteAddr().String()
-	l := w.newLink(c, r.ID(), protocol.LinkInfo{Kind: protocol.LinkWebSocket, Addr: addr})
+	info := protocol.LinkInfo{Kind: protocol.LinkWebSocket, Addr: addr}
+	if c, ok := c.(interface{ RTT() time.Duration }); ok { // node.TextConn knows it
+		info.RTT = c.RTT()
+	}
+	l := w.newLink(c, r.ID(), info)
 	unhook := context.AfterFunc(ctx, func() { l.Close() })
 	h, err := parseHello(hello)
 	if err == nil {

@@ -18,8 +18,10 @@ import (
 )
 
 const (
-	// connectTimeout is the time limit of connecting, TLS and the upgrade together.
+	// connectTimeout is the time limit of connecting, and upgradeTimeout that of connecting, TLS
+	// and the upgrade together. A round trip over a long line takes up to 6 s.
 	connectTimeout = 10 * time.Second
+	upgradeTimeout = 30 * time.Second
 	// closeTimeout is the time limit of writing a close frame to a stalled peer.
 	closeTimeout = 100 * time.Millisecond
 	// readBuffer is the size in bytes of a connection's buffer for reading.
@@ -29,7 +31,8 @@ const (
 // A plainConn is a Conn that has no other owner.
 type plainConn struct {
 	ws    *websocket.Conn
-	knows bool // it was dialled, and the acceptor is a Go peer
+	knows bool          // it was dialled, and the acceptor is a Go peer
+	rtt   time.Duration // from the connection to the answer to the upgrade; 0 means unknown
 
 	once sync.Once
 	err  error
@@ -56,7 +59,7 @@ func (w *WebSocket) connect(ctx context.Context, c protocol.Contact) (*plainConn
 	if err != nil {
 		return nil, err
 	}
-	tcp := net.Dialer{}
+	tcp := net.Dialer{Timeout: connectTimeout}
 	if proxy == nil {
 		// Here the name has been resolved to the address that is dialled.
 		tcp.Control = func(_, address string, _ syscall.RawConn) error { return w.mayDial(address, ours) }
@@ -66,18 +69,20 @@ func (w *WebSocket) connect(ctx context.Context, c protocol.Contact) (*plainConn
 		}
 	}
 	var unhook func() bool
+	var connected time.Time
 	d := websocket.Dialer{
 		// gorilla observes the context's deadline once it is connected, but not its end.
 		NetDialContext: func(inner context.Context, network, address string) (net.Conn, error) {
 			conn, err := tcp.DialContext(inner, network, address)
 			if err == nil {
+				connected = time.Now()
 				unhook = context.AfterFunc(ctx, func() { conn.Close() })
 			}
 			return conn, err
 		},
 		Proxy:             http.ProxyURL(proxy),
 		TLSClientConfig:   w.TLSClient,
-		HandshakeTimeout:  connectTimeout,
+		HandshakeTimeout:  upgradeTimeout,
 		ReadBufferSize:    readBuffer,
 		WriteBufferPool:   &w.packs,
 		EnableCompression: w.Deflate,
@@ -92,7 +97,7 @@ func (w *WebSocket) connect(ctx context.Context, c protocol.Contact) (*plainConn
 	} else if err != nil {
 		return nil, err
 	}
-	return &plainConn{ws: ws, knows: resp.Header.Get(goHeader) == "1"}, nil
+	return &plainConn{ws: ws, knows: resp.Header.Get(goHeader) == "1", rtt: time.Since(connected)}, nil
 }
 
 // proxyOf returns the HTTP proxy that the environment names for a URL, or nil.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -21,8 +22,9 @@ const (
 	// maxMessage is the size in bytes of a message that ends the connection, as in JS. One of
 	// more than maxText is only skipped, since a JS peer may have forwarded it.
 	maxMessage = 100 << 20
-	// writeTimeout is the time limit of writing one message to a peer that does not read.
-	writeTimeout = 30 * time.Second
+	// writeTimeout is the time limit of writing one message to a peer that does not read. The
+	// largest message takes a line of 64 kbit/s a good part of it.
+	writeTimeout = 2 * time.Minute
 )
 
 // A wsLink is a link over a legacy WebSocket. Each text frame is one message, and is sent when
@@ -34,6 +36,8 @@ type wsLink struct {
 	w    *WebSocket
 	conn Conn
 	ws   *websocket.Conn
+
+	received atomic.Uint64 // bytes
 
 	mu      sync.Mutex
 	ping    []byte // payload of the last ping that arrived, for the pong
@@ -86,13 +90,35 @@ func (l *wsLink) ReadFrame() (*wire.Frame, error) {
 	}
 	b := l.w.texts.get()
 	defer l.w.texts.put(b)
-	if b.text, err = readText(b.text[:0], r); err != nil {
+	if b.text, err = readText(b.text[:0], countingReader{r, &l.received}); err != nil {
 		if errors.Is(err, wire.ErrMalformed) {
 			return nil, err
 		}
 		return l.ended(err)
 	}
 	return l.parse(b.text, &b.scratch)
+}
+
+// A countingReader counts the bytes that are read.
+type countingReader struct {
+	io.Reader
+	count *atomic.Uint64
+}
+
+func (r countingReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.count.Add(uint64(n))
+	return n, err
+}
+
+// Progress implements protocol.ProgressReporter.
+func (l *wsLink) Progress() protocol.Progress {
+	var p protocol.Progress
+	if l.w.TCPProgress != nil {
+		p = l.w.TCPProgress(l.ws.LocalAddr(), l.ws.RemoteAddr())
+	}
+	p.Received = l.received.Load()
+	return p
 }
 
 // readText returns a message of at most maxText bytes. gorilla skips the rest of a longer one

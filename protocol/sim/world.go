@@ -271,6 +271,7 @@ func (w *World) finish(e *end) {
 // settle performs the actions of a core and schedules its next tick.
 func (w *World) settle(p *Peer) {
 	var drafts []*core.Draft
+	var measured []core.LinkHandle
 	for _, a := range p.Core.Actions() {
 		w.note(p, a)
 		switch a.Type {
@@ -287,6 +288,8 @@ func (w *World) settle(p *Peer) {
 			}
 		case core.Deliver:
 			w.deliver(p, a.Frame)
+		case core.Measure:
+			measured = append(measured, a.Link)
 		case core.Compose:
 			drafts = append(drafts, a.Draft)
 		case core.Dial:
@@ -302,7 +305,10 @@ func (w *World) settle(p *Peer) {
 	for _, e := range p.Core.Events() {
 		w.noteEvent(p, e)
 	}
-	if len(drafts) > 0 {
+	for _, h := range measured {
+		p.Core.Measured(w.now, h, wire.Progress{})
+	}
+	if len(drafts)+len(measured) > 0 {
 		for _, d := range drafts {
 			p.Core.Compose(d)
 			p.Core.Composed(w.now, d)

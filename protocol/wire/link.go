@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // A LinkKind is what a link runs over. A link of a greater kind is preferred.
@@ -44,6 +45,18 @@ type LinkInfo struct {
 	Agent    string
 	Addr     string     // the peer's address, for people
 	Local    netip.Addr // this end's IP address; the zero Addr if it is not known
+
+	RTT time.Duration // of a round trip in the handshake; 0 if it is not known
+}
+
+// A Progress holds the figures of a link's transport. They show whether a peer that is silent
+// takes what is sent to it.
+type Progress struct {
+	Received uint64 // bytes that arrived, those of a frame that is not complete too
+	Known    bool   // whether the next three are known
+	Acked    uint64 // bytes that the other end has acknowledged
+	Pending  uint64 // bytes that were written and are not acknowledged, at most
+	Moves    uint64 // grows with every packet of the other end: an acknowledgement of bytes behind a gap too
 }
 
 // A Contact is what is known about how to reach a peer.

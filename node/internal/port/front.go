@@ -79,7 +79,7 @@ func (t *webSocket) SkipResolve(_ context.Context, a ma.Multiaddr) bool {
 // transport is a constructor for libp2p.Transport.
 func (f *front) transport(u transport.Upgrader, rc network.ResourceManager, shared *tcpreuse.ConnMgr) (*webSocket, error) {
 	opts := []libp2pws.Option{
-		libp2pws.WithHandshakeTimeout(f.opts.HandshakeTimeout),
+		libp2pws.WithHandshakeTimeout(max(f.opts.HandshakeTimeout, upgradeTimeout)),
 		libp2pws.WithHTTPHandler(http.HandlerFunc(f.serveHTTP)),
 		libp2pws.WithHTTPServerConfig(f.configureHTTP),
 	}

@@ -151,13 +151,13 @@ func New(o Options) (*Host, error) {
 		libp2p.NoTransports,
 		libp2p.Transport(h.front.transport),
 		libp2p.Security(noise.ID, noise.New),
-		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
+		libp2p.Muxer(yamux.ID, muxer()),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(manager),
 		libp2p.DisableRelay(),
 		libp2p.AddrsFactory(h.addrsToTell),
 		libp2p.UserAgent(o.UserAgent),
-		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials), swarm.WithDialTimeout(dialTimeout), swarm.WithDialTimeoutLocal(dialTimeout)),
 		// After a hundred failures libp2p takes UDP, or IPv6, for blocked and refuses most dials.
 		// Here they are few, and a network that was away for minutes comes back.
 		libp2p.UDPBlackHoleSuccessCounter(nil),

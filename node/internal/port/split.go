@@ -84,8 +84,10 @@ func (s *splitListener) classify(ws *libp2pws.Conn, scope network.ConnManagement
 	release := context.AfterFunc(s.ctx, func() { c.CloseWith(websocket.CloseGoingAway, "shutting down") })
 	defer release()
 
-	ws.SetReadDeadline(time.Now().Add(s.front.opts.FirstMessageTimeout))
+	upgraded := time.Now()
+	ws.SetReadDeadline(upgraded.Add(s.front.opts.FirstMessageTimeout))
 	kind, r, err := ws.NextReader()
+	c.rtt = time.Since(upgraded)
 	if err == nil && kind == websocket.BinaryMessage {
 		ws.SetReadDeadline(time.Time{}) // libp2p sets its own deadlines
 		if !release() {

@@ -22,6 +22,7 @@ type TextConn struct {
 	scope   network.ConnManagementScope
 	secured bool
 	first   []byte
+	rtt     time.Duration
 
 	closeOnce sync.Once
 	closeErr  error
@@ -35,6 +36,10 @@ func (c *TextConn) First() []byte { return c.first }
 // limit of 1 MiB. To close it, call the methods of the TextConn: only they release what the
 // resource manager counts.
 func (c *TextConn) WebSocket() *websocket.Conn { return c.conn.Conn }
+
+// RTT returns the time from the answer to the upgrade to the first message. A client sends it at
+// once, so this is a round trip.
+func (c *TextConn) RTT() time.Duration { return c.rtt }
 
 // RemoteAddr returns the TCP address of the peer, or of a proxy in between.
 func (c *TextConn) RemoteAddr() net.Addr { return c.conn.Conn.RemoteAddr() }

@@ -18,6 +18,7 @@ const (
 	Found                           // the search Index was answered by IDs, the nearest first, or ended with Err
 	PeerUp                          // Peer is linked
 	PeerDown                        // Peer is no longer linked
+	Measure                         // report the figures of Link's transport with Measured
 )
 
 // An Action is something that the shell is to do. Its type determines which fields are set.

@@ -19,7 +19,7 @@ type claim struct {
 }
 
 // Claim asks whether a link described by info may be made. A Granted or a Refused action with
-// this index follows, at once or within pingAnswer. A granted claim lasts until LinkUp or
+// this index follows, at once or within the peer's time to answer a ping. A granted claim lasts until LinkUp or
 // Unclaim.
 func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 	c.now = now
@@ -29,8 +29,8 @@ func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 		c.do(Action{Type: Granted, Index: index})
 	} else if l := c.table.get(info.ID); errors.Is(err, ErrDuplicate) && l != nil && !l.ended {
 		// A phone that wakes up, or that changed networks, may find its own dead link here.
-		c.ping(l)
-		cl.until = now + pingAnswer
+		c.ask(l)
+		cl.until = l.answerBy() + claimGrace
 		c.wakeBy(cl.until)
 	} else {
 		c.refuse(index, err)

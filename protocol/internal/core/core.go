@@ -212,6 +212,7 @@ func (c *Core) SetContact(contact wire.Contact) { c.overlay.contact = contact }
 // Tick does the work that is due. It must be called at NextWake, and may be called at any
 // other time.
 func (c *Core) Tick(now time.Duration) {
+	late := c.nextWake != 0 && now-c.nextWake >= tickLate
 	c.now = now
 	c.nextWake = now + tickIdle
 	for len(c.waiting) > 0 && now-c.waiting[0].since >= waitAge {
@@ -227,7 +228,7 @@ func (c *Core) Tick(now time.Duration) {
 		c.wakeBy(c.waiting[0].since + waitAge)
 	}
 	for _, l := range c.order {
-		c.tickLink(l)
+		c.tickLink(l, late)
 	}
 	c.expireStandIns()
 	c.expireHeld()
@@ -237,27 +238,6 @@ func (c *Core) Tick(now time.Duration) {
 		}
 	}
 	c.overlay.tick()
-}
-
-func (c *Core) tickLink(l *link) {
-	switch {
-	case l.ended:
-	case !l.usable && c.now-l.since >= muteAfter:
-		c.stats.LinksRefused++
-		c.overlay.avoid(l.ID)
-		c.endFor(l, wire.ByeSilent, ErrMute)
-	case l.pinged && c.now-l.pingedAt >= pingAnswer:
-		c.end(l, wire.ByeSilent)
-	case l.pinged:
-		c.wakeBy(l.pingedAt + pingAnswer)
-	case c.now-l.heard >= l.idleLimit():
-		c.ping(l)
-	default:
-		c.wakeBy(l.heard + l.idleLimit())
-	}
-	if !l.usable && !l.ended {
-		c.wakeBy(l.since + muteAfter)
-	}
 }
 
 // --- the host of the overlay

@@ -64,6 +64,7 @@ type script struct {
 	search   []byte             // token of the last search
 	expected int                // number of the last expected handshake
 	queued   map[LinkHandle][]*wire.Frame
+	figures  map[LinkHandle]wire.Progress
 }
 
 // abbreviated returns the id with these first digits.
@@ -164,6 +165,7 @@ func (s *script) run(event string, w []string) {
 	case "self": // ID [leaf] [boots=N] [overlay] [greets] [signs]
 		s.now, s.greets, s.tokens = 0, has(w, "greets"), make(map[wire.ID][]byte)
 		s.queued = make(map[LinkHandle][]*wire.Frame)
+		s.figures = make(map[LinkHandle]wire.Progress)
 		s.c = newTestCore(abbreviated(first), func(cfg *CoreConfig) {
 			cfg.Bootstraps, cfg.NoOverlay = argInt(w, "boots", 0), !has(w, "overlay")
 			if has(w, "leaf") {
@@ -179,7 +181,7 @@ func (s *script) run(event string, w []string) {
 		url, _ := arg(w, "url")
 		record, _ := arg(w, "record")
 		s.c.SetContact(wire.Contact{ID: s.c.self, URL: url, Record: []byte(record), WebRTC: has(w, "webrtc")})
-	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [boot=N] [sought]
+	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [rtt=MS] [boot=N] [sought]
 		cause := Inbound()
 		switch boot := argInt(w, "boot", -1); {
 		case boot >= 0:
@@ -243,6 +245,8 @@ func (s *script) run(event string, w []string) {
 		s.c.Receive(s.now, h, wire.NewPing(7))
 	case "pong":
 		s.c.Receive(s.now, h, wire.NewPong(7))
+	case "answer": // HANDLE: the answer to the last ping
+		s.c.Receive(s.now, h, wire.NewPong(s.c.byHandle[h].token))
 	case "ack":
 		s.c.Receive(s.now, h, wire.NewAck(7))
 	case "hello":
@@ -311,6 +315,21 @@ func (s *script) run(event string, w []string) {
 		s.c.Written(s.now, h, maxQueueFrames, 0)
 	case "written": // one frame left the queue
 		s.c.Written(s.now, h, 1, 0)
+	case "flow": // HANDLE BYTES: as many bytes pass through the queue
+		n, err := strconv.Atoi(w[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.c.byHandle[h].queuedBytes += n
+		s.c.queued += n
+		s.c.Written(s.now, h, 0, n)
+	case "stopped": // DURATION in which the process does not run
+		d, err := time.ParseDuration(first)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.now += d
+		s.c.Tick(s.now)
 	case "search": // INDEX ID
 		if err := s.c.Search(s.now, number, abbreviated(w[1])); err != nil {
 			s.out = append(s.out, fmt.Sprintf("error: %v", err))
@@ -329,6 +348,11 @@ func (s *script) run(event string, w []string) {
 		s.c.NetworkChanged(s.now)
 	case "bootlinked":
 		s.c.BootstrapLinked(s.now, number)
+	case "figures": // HANDLE [received=N] [acked=N pending=N moves=N]: what the transport reports from here on
+		_, known := arg(w, "acked")
+		acked := argInt(w, "acked", 0)
+		s.figures[h] = wire.Progress{Received: uint64(argInt(w, "received", 0)), Known: known,
+			Acked: uint64(acked), Pending: uint64(argInt(w, "pending", 0)), Moves: uint64(argInt(w, "moves", acked))}
 	case "wait": // DURATION
 		d, err := time.ParseDuration(first)
 		if err != nil {
@@ -381,6 +405,7 @@ func (s *script) info(w []string) wire.LinkInfo {
 	}
 	i.Opener, _ = arg(w, "opener")
 	i.Value = uint64(argInt(w, "value", 0))
+	i.RTT = time.Duration(argInt(w, "rtt", 0)) * time.Millisecond
 	return i
 }
 

@@ -121,10 +121,25 @@ type hopQuery struct {
 // is one.
 //
 // A search takes only strictly nearer links.
-func (c *Core) choose(to wire.ID, q hopQuery) (ch choice) {
+//
+// A doubted link is chosen only if there is no other choice. If it leads to the receiver, it
+// gets a second copy, since the receiver may be paused and the other way may not reach it.
+func (c *Core) choose(to wire.ID, q hopQuery) choice {
+	ch := c.chooseFrom(to, q, (*link).answers)
+	if ch.first == nil {
+		return c.chooseFrom(to, q, (*link).open)
+	}
+	if l := c.table.get(to); l != nil && l.doubted && l.open() && l != q.prev && ch.second == nil && !c.full(l, q.frame.Size()) {
+		ch.second = l
+	}
+	return ch
+}
+
+// chooseFrom returns the next hop among the links for which allowed returns true.
+func (c *Core) chooseFrom(to wire.ID, q hopQuery, allowed func(*link) bool) (ch choice) {
 	f, prev := q.frame, q.prev
 	takes := func(l *link) bool {
-		if l == nil || l == prev || l.ended || f.InPath(l.ID) {
+		if l == nil || l == prev || !allowed(l) || f.InPath(l.ID) {
 			return false
 		}
 		if c.full(l, f.Size()) {

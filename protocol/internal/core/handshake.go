@@ -128,7 +128,7 @@ func (o *overlay) search(index int, near wire.ID) error {
 func (o *overlay) found(index int, near wire.ID, ids []wire.ID) {
 	o.endSearch(index)
 	ids = append(ids, o.self)
-	for _, l := range o.host.closest(near, wire.MaxFound, func(l *link) bool { return !l.ended }) {
+	for _, l := range o.host.closest(near, wire.MaxFound, (*link).answers) {
 		ids = append(ids, l.ID)
 	}
 	slices.SortFunc(ids, func(a, b wire.ID) int { return compareDistance(near, a, b) })
@@ -153,6 +153,9 @@ func (o *overlay) answered(b *wire.Body, proved bool) bool {
 	if d.open--; d.open > 0 {
 		o.asked[b.From] = d
 	} else {
+		if l := o.host.link(b.From); l != nil {
+			l.sample(o.host.clock() - (d.until - QueryExpiry))
+		}
 		delete(o.asked, b.From)
 	}
 	return true
@@ -179,7 +182,7 @@ func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
 		// this peer does not amplify an attack on the origin.
 		most = max(1, min(most, 3*f.Size()/wire.IDSize-answerIDs))
 	}
-	links := o.host.closest(target, most, func(l *link) bool { return l.ID != b.From && !l.ended })
+	links := o.host.closest(target, most, func(l *link) bool { return l.ID != b.From && l.answers() })
 	ids := make([]wire.ID, len(links), len(links)+1)
 	for i, l := range links {
 		ids[i] = l.ID
@@ -292,7 +295,7 @@ func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
 	l := o.host.link(b.From)
 	upgrade := l != nil && !l.native() && l.extended
 	if l != nil && !upgrade {
-		o.host.ping(l) // the link may be dead at the other end
+		o.host.ask(l) // the link may be dead at the other end
 		return
 	}
 	if h := o.handshake(b.From); h != nil && h.mine && (h.dialing || b.From.Compare(o.self) >= 0) {

@@ -16,7 +16,6 @@ type link struct {
 	wire.LinkInfo
 	handle    LinkHandle
 	since     time.Duration // when it was up
-	heard     time.Duration // when the last frame arrived
 	usable    bool          // a native link, or a legacy link that has brought a message
 	why       error         // why it ended; nil means an orderly end
 	ended     bool          // the shell was asked to close it; its last frames may still arrive
@@ -29,8 +28,8 @@ type link struct {
 	queuedFrames int // frames passed to the shell and not yet written
 	queuedBytes  int // bytes of these
 
-	pinged   bool // a ping is unanswered
-	pingedAt time.Duration
+	pulse
+
 	offences int // malformed frames
 
 	asks    float64       // questions that the peer may ask now
@@ -59,13 +58,6 @@ func (l *link) ask(now time.Duration) bool {
 func (c *Core) full(l *link, size int) bool {
 	return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||
 		c.queued+size > queuesBytes && l.queuedBytes+size > queueShare
-}
-
-func (l *link) idleLimit() time.Duration {
-	if l.OverWebRTC || l.Kind == wire.LinkWebRTC {
-		return pingIdleWebRTC
-	}
-	return pingIdle
 }
 
 // A Cause is why a link was opened. The zero Cause is Inbound.
@@ -113,12 +105,12 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	holder := c.holder(info)
 	if holder != nil {
 		c.stats.LinksRefused++
-		c.ping(holder) // it may be dead, and then the new link is the right one
+		c.ask(holder) // it may be dead, and then the new link is the right one
 		if info.Kind != wire.LinkNative {
 			return ErrDuplicate
 		}
 	}
-	l := &link{LinkInfo: info, handle: h, since: now, heard: now, extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: askBurst, askedAt: now}
+	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: askBurst, askedAt: now}
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.handshakeProved(info.ID)
 	if holder == nil {
 		for _, x := range c.order {
@@ -138,7 +130,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	case l.native():
 		c.makeUsable(l)
 	default:
-		c.wakeBy(now + muteAfter)
+		c.wakeBy(now + l.muteLimit())
 		c.expect(l.ID, false)
 		c.overlay.greet(l)
 	}
@@ -275,22 +267,13 @@ func (c *Core) Written(now time.Duration, h LinkHandle, frames, bytes int) {
 		l.queuedFrames -= frames
 		l.queuedBytes -= bytes
 		c.queued -= bytes
+		l.flow += bytes
 		// A ping may be queued after a long transfer. While the queue moves, the peer reads. An
 		// empty queue proves nothing: a transport buffers frames even if the peer is dead.
 		if l.pinged && l.queuedFrames > 0 {
-			l.pingedAt = now
+			l.progressed(now)
 		}
 	}
-}
-
-// ping sends a ping, unless one is unanswered.
-func (c *Core) ping(l *link) {
-	if l.pinged || l.ended {
-		return
-	}
-	l.pinged, l.pingedAt = true, c.now
-	c.wakeBy(c.now + pingAnswer)
-	c.transmit(l, wire.NewPing(c.rng.Uint64()))
 }
 
 // transmit queues a frame for a link. The caller has checked that the queue has room.
@@ -299,5 +282,9 @@ func (c *Core) transmit(l *link, f *wire.Frame) {
 	l.queuedBytes += f.Size()
 	c.queued += f.Size()
 	c.queuedCopy(f)
+	if l.unheard == 0 && f.Type == wire.FrameMessage && !f.Body.Kind.IsControl() {
+		l.unheard = max(c.now, 1)
+		c.wakeBy(l.askAt())
+	}
 	c.do(Action{Type: Transmit, Link: l.handle, Frame: f})
 }

@@ -11,7 +11,7 @@ import (
 func (c *Core) NetworkChanged(now time.Duration) {
 	c.now = now
 	for _, l := range c.order {
-		c.ping(l)
+		c.ask(l)
 	}
 	c.overlay.networkChanged()
 }

@@ -60,7 +60,7 @@ type host interface {
 
 	send(by *link, m Outgoing)                // send a control message; a nil link means the best one
 	search(index int, m Outgoing) (last bool) // ask the peer nearest to m.To; last means that it is this one
-	ping(l *link)
+	ask(l *link)                              // ping a link that another connection puts into doubt
 	end(l *link, reason wire.ByeReason)
 	do(a Action)
 	drop(reason DropReason, f *wire.Frame) // count a dropped message
@@ -275,13 +275,13 @@ func (o *overlay) refresh(deficit bool) {
 		every = refreshEager
 	}
 	if o.host.clock()-o.lastNear >= every {
-		if near := o.host.closest(o.self, 3, func(l *link) bool { return !l.ended }); len(near) > 0 {
+		if near := o.host.closest(o.self, 3, (*link).answers); len(near) > 0 {
 			o.lastNear = o.host.clock()
 			o.findPeers(near[o.rng.IntN(len(near))], o.self)
 		}
 	}
 	if o.host.clock()-o.lastRouted >= nearFindEvery {
-		far := slices.DeleteFunc(slices.Clone(o.host.links()), func(l *link) bool { return !l.extended || l.ended })
+		far := slices.DeleteFunc(slices.Clone(o.host.links()), func(l *link) bool { return !l.extended || !l.answers() })
 		if len(far) > 0 {
 			o.lastRouted = o.host.clock()
 			o.findRouted(far[o.rng.IntN(len(far))])

@@ -13,12 +13,20 @@ const (
 	maxOffences    = 16       // malformed frames that end a link
 	maxLegacyBits  = 4        // bits that a legacy link must share beyond a native one to be preferred
 
-	pingIdle       = 20 * time.Second // silence before a ping
-	pingIdleWebRTC = 3 * time.Second  // silence before a ping over WebRTC
-	pingAnswer     = 3 * time.Second  // wait for any frame after a ping
-	muteAfter      = 5 * time.Second  // wait for the first message of a legacy link
-	replaceTime    = 2 * time.Second  // wait for the better of two links, which is up at the other end
-	glareTime      = dialExpiry       // age up to which a link may have crossed a dial of the other end
+	askGrid        = 250 * time.Millisecond // interval of the pings after unanswered messages, so that one tick serves many links
+	slowLine       = 16 << 10               // bytes per second that a line is expected to carry, if its transport has no figures
+	slowFree       = 64 << 10               // bytes in front of a ping that cost no time
+	slowMost       = 20 * time.Second       // most time for the other bytes in front of a ping
+	pingIdle       = 20 * time.Second       // silence before a ping
+	pingIdleWebRTC = 3 * time.Second        // silence before a ping over WebRTC
+	doubtAfter     = time.Second            // least age of an unanswered message before a ping, and of a ping before the link is doubted
+	pingAnswer     = 3 * time.Second        // least wait for any frame after a ping
+	answerMost     = 60 * time.Second       // longest wait of these, over the longest line
+	claimGrace     = time.Second            // a claim outlasts the wait for the existing link's answer by this
+	tickLate       = time.Second            // lateness of a tick that shows that the process did not run
+	muteAfter      = 5 * time.Second        // least wait for the first message of a legacy link
+	replaceTime    = 2 * time.Second        // wait for the better of two links, which is up at the other end
+	glareTime      = dialExpiry             // age up to which a link may have crossed a dial of the other end
 )
 
 // Limits of the tables.

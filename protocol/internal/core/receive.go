@@ -148,7 +148,7 @@ func (c *Core) nearer(to, from wire.ID, inPath func(wire.ID) bool) (next *link) 
 		if !to.Closer(l.ID, c.self) {
 			return false
 		}
-		if l.extended && l.Role != wire.RoleLeaf && !l.ended && l.ID != from && !inPath(l.ID) {
+		if l.extended && l.Role != wire.RoleLeaf && l.answers() && l.ID != from && !inPath(l.ID) {
 			next = l
 		}
 		return next == nil
@@ -163,7 +163,10 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	if l == nil {
 		return
 	}
-	l.heard, l.pinged = now, false
+	if f.Type == wire.FramePong && l.pinged && f.Num == l.token && l.moved == l.pingedAt {
+		l.sample(now - l.pingedAt)
+	}
+	l.hear(now)
 	c.refuseRivals(l)
 	switch f.Type {
 	case wire.FrameMessage:

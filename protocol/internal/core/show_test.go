@@ -18,12 +18,15 @@ func (s *script) quietly() {
 // take writes the actions of the last event to the output.
 func (s *script) take() {
 	var drafts []*Draft
+	var measured []LinkHandle
 	for _, a := range s.c.Actions() {
 		if a.Type == Transmit {
 			s.queued[a.Link] = append(s.queued[a.Link], a.Frame)
 		}
 		if a.Type == Compose {
 			drafts = append(drafts, a.Draft)
+		} else if a.Type == Measure {
+			measured = append(measured, a.Link)
 		} else if line := s.show(a); line != "" {
 			s.out = append(s.out, line)
 		}
@@ -42,7 +45,10 @@ func (s *script) take() {
 		s.c.Compose(d)
 		s.c.Composed(s.now, d)
 	}
-	if len(drafts) > 0 {
+	for _, h := range measured {
+		s.c.Measured(s.now, h, s.figures[h])
+	}
+	if len(drafts)+len(measured) > 0 {
 		s.take()
 	}
 }
