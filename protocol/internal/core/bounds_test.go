@@ -54,7 +54,7 @@ func TestEventsOnlyWhenTraced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Send(0, f); err != nil {
+		if err := c.Send(0, f, OwnMessage); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(c.Events()); n > 0 != traced {
