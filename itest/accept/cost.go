@@ -32,10 +32,17 @@ type costCell struct {
 func cost(ctx context.Context, opts options, r *report) error {
 	return withBinary(ctx, func(ctx context.Context, binary string) (err error) {
 		settings := measure.CostSettings()
+		if opts.old != "" {
+			settings = append(settings, measure.OldCostSettings()...)
+		}
 		var stages []*measure.CostStage
 		for _, setting := range settings {
 			starting, cancel := context.WithTimeout(ctx, costPatience)
-			s, err := setting.Start(starting, binary)
+			build := binary
+			if setting.Old {
+				build = opts.old
+			}
+			s, err := setting.Start(starting, build)
 			cancel()
 			if err != nil {
 				return err
@@ -79,18 +86,21 @@ func costRoundOf(ctx context.Context, stage *measure.CostStage, size int) (measu
 // costTable prints the medians, and how much less CPU time ours takes than the npm
 // package over the same kind of network: data channels for WebRTC.
 func costTable(r *report, settings []measure.CostSetting, cells [][]costCell) {
-	t := r.table("bytes", "relay", "CPU µs/message", "min", "max", "messages/s", "JS takes")
+	t := r.table("bytes", "relay", "CPU µs/message", "min", "max", "messages/s", "JS takes", "other build takes")
 	for i, size := range costSizes {
 		for j, setting := range settings {
 			c := cells[i][j]
-			times := ""
+			times, rival := "", ""
 			for k, other := range settings {
-				if !setting.JS && other.JS && other.WebRTC() == setting.WebRTC() {
+				if setting.Rival(other) {
+					rival = fmt.Sprintf("%.2f times", middle(cells[i][k].cpu)/middle(c.cpu))
+				}
+				if !setting.JS && !setting.Old && other.JS && other.WebRTC() == setting.WebRTC() {
 					times = fmt.Sprintf("%.1f times", middle(cells[i][k].cpu)/middle(c.cpu))
 				}
 			}
 			t.row(size, setting.Name, fmt.Sprintf("%.1f", middle(c.cpu)), fmt.Sprintf("%.1f", slices.Min(c.cpu)), fmt.Sprintf("%.1f", slices.Max(c.cpu)),
-				fmt.Sprintf("%.0f", middle(c.rate)), times)
+				fmt.Sprintf("%.0f", middle(c.rate)), times, rival)
 		}
 	}
 	r.note("CPU is the user and system time of the relay's process for each message that it passes on, medians of the rounds. At most 64 messages are")

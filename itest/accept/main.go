@@ -33,8 +33,17 @@ type run struct {
 	help string // one line
 	n    int    // what -n means if it is not given: repeats, messages, …
 	do   func(ctx context.Context, opts options, r *report) error
-	old  bool // it needs the binary of another build
+	old  use // of the binary of another build
 }
+
+// A use says whether a run takes a flag.
+type use uint8
+
+const (
+	unused use = iota
+	optional
+	required
+)
 
 // options are what the command line says.
 type options struct {
@@ -49,22 +58,22 @@ type options struct {
 // runs is the list. A new run is a file with a function and a line here.
 func runs() []run {
 	return []run{
-		{"first", "server.js is replaced by peer-relay PORT, which then serves npm clients, curl and libp2p; -n messages each way", 1000, first, false},
-		{"scenarios", "the scenarios of the npm package's test.js, every cast of roles, -n times each in fresh processes", 50, scenarios, false},
-		{"load", "500 npm clients on one node, then 60 in one bucket, and -n messages between random pairs of them", 5000, load, false},
-		{"values", "-n generated JSON documents from JS peers through two of our relays to JS peers", 100_000, values, false},
-		{"simultaneous", "two peers dial each other at the same instant, every kind -n times", 100, simultaneous, false},
-		{"cost", "CPU per message of one relay, ours and the npm package's, over WebRTC and WebSocket, -n rounds of each", 5, cost, false},
-		{"bulk", "1 GB (-bytes) over a stream through one relay, beside circuit-relay-v2, quic-go and TCP, in -n rounds: speed, CPU, memory", 3, bulk, false},
-		{"webrtc", "a peer of ours and an npm peer that cannot be dialled are linked by WebRTC: we offer, they offer, both do, -n times each", 20, webrtc, false},
-		{"browser", "npm peers in pages of Chromium and our peers link by WebRTC, lose what they had, send as much as passes, and die; -n times", 5, browser, false},
-		{"gone", "kill -9 a linked process, every kind of link -n times: when is it missed", 10, gone, false},
-		{"hostile", "peers do to a relay what they should not, 50 inputs and more of -n seconds each: memory, goroutines, and whether it relays", 3, hostile, false},
-		{"pages", "4 Go peers, 3 pages on js-libp2p and 3 of the npm package: each writes to each, in -n networks", 5, pages, false},
-		{"dht", "100 hosts in 10 processes share a kad-dht: -n newcomers of each kind connect to any id; stale and forged records; a DHT of others", 100, dht, false},
-		{"overlay", "up to -n production cores in virtual time: delivery, hops, links, talk, repair", 1000, overlay, false},
-		{"mutations", "take the safeguards of the code out one by one: a test must fail each time", 1, mutations, false},
-		{"versions", "the binary of another build (-old), this one's and npm peers write to each other over relays of all three, in -n rounds", 3, versions, true},
+		{"first", "server.js is replaced by peer-relay PORT, which then serves npm clients, curl and libp2p; -n messages each way", 1000, first, unused},
+		{"scenarios", "the scenarios of the npm package's test.js, every cast of roles, -n times each in fresh processes", 50, scenarios, unused},
+		{"load", "500 npm clients on one node, then 60 in one bucket, and -n messages between random pairs of them", 5000, load, unused},
+		{"values", "-n generated JSON documents from JS peers through two of our relays to JS peers", 100_000, values, unused},
+		{"simultaneous", "two peers dial each other at the same instant, every kind -n times", 100, simultaneous, unused},
+		{"cost", "CPU per message of one relay, ours and the npm package's, over WebRTC and WebSocket, -n rounds of each; with -old also that of another build", 5, cost, optional},
+		{"bulk", "1 GB (-bytes) over a stream through one relay, beside circuit-relay-v2, quic-go and TCP, in -n rounds: speed, CPU, memory", 3, bulk, unused},
+		{"webrtc", "a peer of ours and an npm peer that cannot be dialled are linked by WebRTC: we offer, they offer, both do, -n times each", 20, webrtc, unused},
+		{"browser", "npm peers in pages of Chromium and our peers link by WebRTC, lose what they had, send as much as passes, and die; -n times", 5, browser, unused},
+		{"gone", "kill -9 a linked process, every kind of link -n times: when is it missed", 10, gone, unused},
+		{"hostile", "peers do to a relay what they should not, 50 inputs and more of -n seconds each: memory, goroutines, and whether it relays", 3, hostile, unused},
+		{"pages", "4 Go peers, 3 pages on js-libp2p and 3 of the npm package: each writes to each, in -n networks", 5, pages, unused},
+		{"dht", "100 hosts in 10 processes share a kad-dht: -n newcomers of each kind connect to any id; stale and forged records; a DHT of others", 100, dht, unused},
+		{"overlay", "up to -n production cores in virtual time: delivery, hops, links, talk, repair", 1000, overlay, unused},
+		{"mutations", "take the safeguards of the code out one by one: a test must fail each time", 1, mutations, unused},
+		{"versions", "the binary of another build (-old), this one's and npm peers write to each other over relays of all three, in -n rounds", 3, versions, required},
 	}
 }
 
@@ -117,7 +126,7 @@ func (r run) execute(ctx context.Context, args []string, stdout, stderr io.Write
 	flags.IntVar(&opts.workers, "j", 1, "how many run at once, in runs whose result does not depend on it")
 	flags.Uint64Var(&opts.seed, "seed", 0, "the seed, 0 for a random one")
 	flags.Int64Var(&opts.bytes, "bytes", 1e9, "of one stream, where streams are measured")
-	if r.old {
+	if r.old != unused {
 		flags.StringVar(&opts.old, "old", "", "the binary of another build")
 	}
 	out := flags.String("o", "", "the file for the table (default itest/accept/out/NAME.txt)")
@@ -131,7 +140,7 @@ func (r run) execute(ctx context.Context, args []string, stdout, stderr io.Write
 		fmt.Fprintf(stderr, "accept %s: want flags only, -n, -j and -bytes at least 1\n", r.name)
 		return errUsage
 	}
-	if r.old && opts.old == "" {
+	if r.old == required && opts.old == "" {
 		fmt.Fprintf(stderr, "accept %s: want -old, the binary of another build\n", r.name)
 		return errUsage
 	}

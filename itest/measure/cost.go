@@ -23,6 +23,7 @@ import (
 type CostSetting struct {
 	Name string
 	JS   bool // the relay is the npm package's, otherwise ours
+	Old  bool // the relay is that of another build
 
 	kind protocol.LinkKind
 	over string // part of the relay's multiaddr, for libp2p
@@ -39,6 +40,20 @@ func CostSettings() []CostSetting {
 		{Name: "Go, WebSocket", kind: protocol.LinkWebSocket},
 		{Name: "JS, WebSocket", kind: protocol.LinkWebSocket, JS: true},
 	}
+}
+
+// OldCostSettings returns the settings of another build, whose relay has nothing but its
+// WebSocket port.
+func OldCostSettings() []CostSetting {
+	return []CostSetting{
+		{Name: "other build, libp2p /ws", kind: protocol.LinkNative, over: "/ws/", Old: true},
+		{Name: "other build, WebSocket", kind: protocol.LinkWebSocket, Old: true},
+	}
+}
+
+// Rival reports whether other is the same setting with the relay of another build.
+func (s CostSetting) Rival(other CostSetting) bool {
+	return !s.Old && other.Old && !s.JS && s.kind == other.kind && s.over == other.over
 }
 
 // WebRTC reports whether the links are WebRTC's.
