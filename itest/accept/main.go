@@ -68,6 +68,7 @@ func runs() []run {
 		{"webrtc", "a peer of ours and an npm peer that cannot be dialled are linked by WebRTC: we offer, they offer, both do, -n times each", 20, webrtc, unused},
 		{"browser", "npm peers in pages of Chromium and our peers link by WebRTC, lose what they had, send as much as passes, and die; -n times", 5, browser, unused},
 		{"gone", "kill -9 a linked process, every kind of link -n times: when is it missed", 10, gone, unused},
+		{"closing", "a peer sends and ends at once: by the command send, Send, PacketConn, Socket and streams, each kind -n times", 1000, closing, unused},
 		{"hostile", "peers do to a relay what they should not, 50 inputs and more of -n seconds each: memory, goroutines, and whether it relays", 3, hostile, unused},
 		{"pages", "4 Go peers, 3 pages on js-libp2p and 3 of the npm package: each writes to each, in -n networks", 5, pages, unused},
 		{"dht", "100 hosts in 10 processes share a kad-dht: -n newcomers of each kind connect to any id; stale and forged records; a DHT of others", 100, dht, unused},
