@@ -21,7 +21,8 @@ type UnsentError struct {
 	Datagrams int
 
 	// Unconfirmed is the number of messages and datagrams that a link took in the last ten
-	// seconds, whose other end did not answer the bye. They may have arrived.
+	// seconds, and whose other end did not answer the bye in time, or in the last two seconds
+	// if it closed the connection itself. They may have arrived.
 	Unconfirmed int
 }
 
@@ -143,7 +144,7 @@ func (r *Router) endLinks(ctx context.Context) {
 	r.until, _ = ctx.Deadline()
 	r.stopping = make(chan struct{})
 	for _, s := range r.served {
-		s.sayBye(wire.ByeShutdown, ErrClosed)
+		r.endLink(s, wire.ByeShutdown, ErrClosed)
 		if s.patience != nil {
 			s.patience.Reset(r.patience(s))
 		}
@@ -166,6 +167,7 @@ func (r *Router) endLinks(ctx context.Context) {
 	r.stop()
 	r.mu.Lock()
 	for _, s := range r.served {
+		s.cut = true
 		r.tasks.Go(func() { s.link.Close() })
 	}
 	r.mu.Unlock()

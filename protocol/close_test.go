@@ -277,9 +277,15 @@ func TestCloseLeavesAStuckPeer(t *testing.T) {
 // A message that a link took is named if the other end does not answer the bye, and only if it
 // was taken lately.
 func TestCloseNamesTheUnconfirmed(t *testing.T) {
-	for wait, want := range map[time.Duration]closing{
-		0:                {protocol.UnsentError{Unconfirmed: 3}, protocol.DefaultLinger},
-		15 * time.Second: {took: time.Second},
+	for _, test := range []struct {
+		wait   time.Duration
+		breaks bool // the other end closes the connection, and does not only stay silent
+		want   closing
+	}{
+		{0, false, closing{protocol.UnsentError{Unconfirmed: 3}, protocol.DefaultLinger}},
+		{15 * time.Second, false, closing{took: time.Second}},
+		{0, true, closing{protocol.UnsentError{Unconfirmed: 3}, 100 * time.Millisecond}},
+		{5 * time.Second, true, closing{took: 100 * time.Millisecond}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := must(protocol.NewRouter(quiet(1)))
@@ -287,9 +293,12 @@ func TestCloseNamesTheUnconfirmed(t *testing.T) {
 			synctest.Wait()
 			sendAll(t, r, protocol.ID{2}, 3, 1)
 			synctest.Wait()
-			time.Sleep(wait)
-			if c := closed(t, r); c != want {
-				t.Errorf("after %v: %+v, want %+v", wait, c, want)
+			time.Sleep(test.wait)
+			if test.breaks {
+				time.AfterFunc(100*time.Millisecond, mine.Break)
+			}
+			if c := closed(t, r); c != test.want {
+				t.Errorf("%+v: %+v", test, c)
 			}
 			mine.Close()
 		})

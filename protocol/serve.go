@@ -18,6 +18,7 @@ type served struct {
 	queue    *queue
 	reason   error       // why the link ends
 	closing  bool        // a bye was queued
+	cut      bool        // this side closed the link before the other end had answered the bye
 	patience *time.Timer // closes the link if the other end does not
 	recent   recent      // messages of the application that the link took lately
 
@@ -27,9 +28,9 @@ type served struct {
 	left      []*wire.Frame // frames that were taken from the queue, and that the link did not take
 }
 
-// sayBye queues a bye after the frames that are queued. If the other end does not read all of
-// them in time, the link is closed.
-func (s *served) sayBye(reason wire.ByeReason, why error) {
+// endLink queues a bye after the frames that are queued; r.mu is held. If the other end does not
+// read all of them in time, the link is closed.
+func (r *Router) endLink(s *served, reason wire.ByeReason, why error) {
 	if s.closing {
 		return
 	}
@@ -40,7 +41,12 @@ func (s *served) sayBye(reason wire.ByeReason, why error) {
 	if reason == wire.ByeSilent || reason == wire.ByeShutdown {
 		patience = byeTime
 	}
-	s.patience = time.AfterFunc(patience, func() { s.link.Close() })
+	s.patience = time.AfterFunc(patience, func() {
+		r.mu.Lock()
+		s.cut = true
+		r.mu.Unlock()
+		s.link.Close()
+	})
 }
 
 // Claim asks whether a legacy connection may become a link. It must be called after the peer
@@ -162,7 +168,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		link.Close()
 	}
 	<-written
-	heard := err == nil // the other end has read all before our bye, or has ended the link itself
+	heard := err == nil // the other end has answered our bye, or said its own
 	r.enter(func(c *core.Core, now time.Duration) {
 		if s.closing {
 			err = s.reason
@@ -173,7 +179,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 			s.patience.Stop()
 		}
 		if r.closed && !heard {
-			r.unconfirmed += s.recent.sum(r.recently(now))
+			r.unconfirmed += s.recent.sum(r.recently(now), s.doubt())
 		}
 		c.LinkDown(now, h, err)
 		c.Returned(now, s.info.ID, append(s.left, s.queue.rest()...))
@@ -359,7 +365,7 @@ func (r *Router) byed(s *served) {
 // held. While the router closes, that is all that is left of its time if the other end may still
 // have to read messages of the application.
 func (r *Router) patience(s *served) time.Duration {
-	if r.closed && s.recent.sum(r.recently(r.now())) > 0 {
+	if r.closed && s.recent.sum(r.recently(r.now()), recentTime) > 0 {
 		return max(byeTime, time.Until(r.until))
 	}
 	return byeTime
@@ -374,9 +380,23 @@ func (r *Router) recently(now time.Duration) time.Duration {
 	return now
 }
 
-// recentTime is the time for which a message that a link took may lie in the buffers of the
-// systems in between.
-const recentTime = 10 // seconds
+const (
+	// recentTime is the number of seconds for which a message that a link took may lie in the
+	// buffers of a slow line, whose other end does not answer the bye.
+	recentTime = 10
+	// brokenTime is the number of seconds for which it may if the other end itself closed the
+	// connection, such as one that closes at the same time.
+	brokenTime = 2
+)
+
+// doubt returns the number of seconds for which messages may not have been read by the other end
+// of a link that ended without an answer to the bye.
+func (s *served) doubt() int {
+	if s.cut {
+		return recentTime
+	}
+	return brokenTime
+}
 
 // A recent counts the messages that a link took in the last recentTime, by the second.
 type recent struct {
@@ -389,11 +409,11 @@ func (c *recent) add(now time.Duration) {
 	c.counts[c.last%recentTime]++
 }
 
-// sum returns the number of messages.
-func (c *recent) sum(now time.Duration) (n int) {
+// sum returns the number of messages in the last seconds.
+func (c *recent) sum(now time.Duration, seconds int) (n int) {
 	c.forget(now)
-	for _, count := range c.counts {
-		n += count
+	for i := range seconds {
+		n += c.counts[(c.last+recentTime-i)%recentTime]
 	}
 	return n
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -66,8 +65,7 @@ type values struct {
 	closers   peers.Closers
 
 	relays       [2]*peers.GoPeer
-	dropped      [2]map[string]uint64 // what each relay had dropped at the start
-	senders      *peers.Driver        // the near side
+	senders      *peers.Driver // the near side
 	bare         *peers.Raw
 	bareID       protocol.ID
 	near, far    *peers.NPMPeer
@@ -120,15 +118,6 @@ func (v *values) start(ctx context.Context, binary string) error {
 		if err := peers.WaitLinks(ctx, relay.URL(), 3); err != nil { // the other, and two clients
 			return err
 		}
-	}
-	// The relays may dial each other at once. Then one of the two links ends, with the question
-	// that was in its queue.
-	for i, relay := range v.relays {
-		status, err := peers.FetchStatus(ctx, relay.URL())
-		if err != nil {
-			return err
-		}
-		v.dropped[i] = status.Drops()
 	}
 	return nil
 }
@@ -257,13 +246,13 @@ func receivedCanon(ctx context.Context, p *peers.NPMPeer, got *int, from protoco
 
 // check checks the counters of the relays.
 func (v *values) check(ctx context.Context) error {
-	for i, relay := range v.relays {
+	for _, relay := range v.relays {
 		status, err := peers.FetchStatus(ctx, relay.URL())
 		if err != nil {
 			return err
 		}
-		if drops := status.Drops(); !maps.Equal(drops, v.dropped[i]) {
-			return fmt.Errorf("itest: a relay dropped %v, at the start %v", drops, v.dropped[i])
+		if drops := status.Drops(); len(drops) > 0 {
+			return fmt.Errorf("itest: a relay dropped %v", drops)
 		}
 		if status.Counters["forwarded"] != uint64(4*v.report.Documents) {
 			return fmt.Errorf("itest: a relay counted %d messages forwarded, want %d", status.Counters["forwarded"], 4*v.report.Documents)
