@@ -22,7 +22,8 @@ type UnsentError struct {
 
 	// Unconfirmed is the number of messages and datagrams that a link took in the last ten
 	// seconds, and whose other end did not answer the bye in time, or in the last two seconds
-	// if it closed the connection itself. They may have arrived.
+	// if it closed the connection itself. They may have arrived. Those are not counted of
+	// which the transport reports that they have.
 	Unconfirmed int
 }
 
@@ -67,8 +68,8 @@ func count(n int, what string) string {
 //  2. It sends a bye on every link, after the messages that are queued, and waits for the
 //     answers. A link whose queue does not move for 1 s is closed, and also one whose other end
 //     does not answer the bye for 1 s. If the link took messages of the application in the last
-//     ten seconds, it has the rest of Linger for its answer. The queued messages of others are
-//     sent within the same times, and are not counted.
+//     ten seconds, and the transport does not report that all has arrived, it has the rest of
+//     Linger. The queued messages of others are sent within the same times, and are not counted.
 //  3. It closes the links, and ends all goroutines of the router.
 //
 // The error is an *UnsentError if messages of the application may be lost. A second call waits
@@ -146,7 +147,7 @@ func (r *Router) endLinks(ctx context.Context) {
 	for _, s := range r.served {
 		r.endLink(s, wire.ByeShutdown, ErrClosed)
 		if s.patience != nil {
-			s.patience.Reset(r.patience(s))
+			s.patience.Reset(byeTime)
 		}
 	}
 	if len(r.served) == 0 {
@@ -167,8 +168,7 @@ func (r *Router) endLinks(ctx context.Context) {
 	r.stop()
 	r.mu.Lock()
 	for _, s := range r.served {
-		s.cut = true
-		r.tasks.Go(func() { s.link.Close() })
+		r.tasks.Go(func() { r.cutLink(s) })
 	}
 	r.mu.Unlock()
 	<-r.stopping

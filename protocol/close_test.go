@@ -305,6 +305,29 @@ func TestCloseNamesTheUnconfirmed(t *testing.T) {
 	}
 }
 
+// A reportingLink has all that was written acknowledged.
+type reportingLink struct{ protocol.Link }
+
+func (reportingLink) Progress() protocol.Progress {
+	return protocol.Progress{Known: true, Acked: 1000}
+}
+
+// A message that the system of the other end has is not waited for longer than without it.
+func TestCloseBelievesTheTransport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := must(protocol.NewRouter(quiet(1)))
+		mine, theirs := protocoltest.Pipe(protocol.LinkInfo{ID: protocol.ID{2}, Kind: protocol.LinkNative}, protocol.LinkInfo{}, protocoltest.PipeOptions{})
+		defer theirs.Close()
+		go r.Serve(t.Context(), reportingLink{mine}) // ends with r
+		synctest.Wait()
+		sendAll(t, r, protocol.ID{2}, 3, 1)
+		synctest.Wait()
+		if c, want := closed(t, r), (closing{took: time.Second}); c != want {
+			t.Errorf("Close: %+v, want %+v", c, want)
+		}
+	})
+}
+
 // What was in the queue of a link that ended goes on over the next one.
 func TestUnwrittenGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

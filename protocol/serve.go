@@ -19,6 +19,7 @@ type served struct {
 	reason   error       // why the link ends
 	closing  bool        // a bye was queued
 	cut      bool        // this side closed the link before the other end had answered the bye
+	acked    bool        // the system of the other end had all then
 	patience *time.Timer // closes the link if the other end does not
 	recent   recent      // messages of the application that the link took lately
 
@@ -41,12 +42,7 @@ func (r *Router) endLink(s *served, reason wire.ByeReason, why error) {
 	if reason == wire.ByeSilent || reason == wire.ByeShutdown {
 		patience = byeTime
 	}
-	s.patience = time.AfterFunc(patience, func() {
-		r.mu.Lock()
-		s.cut = true
-		r.mu.Unlock()
-		s.link.Close()
-	})
+	s.patience = time.AfterFunc(patience, func() { r.cutLink(s) })
 }
 
 // Claim asks whether a legacy connection may become a link. It must be called after the peer
@@ -344,7 +340,7 @@ func (r *Router) flush(s *served) error {
 	}
 	s.unflushed, s.pending = s.unflushed[:0], 0
 	if r.closed && s.patience != nil { // the other end reads
-		s.patience.Reset(r.patience(s))
+		s.patience.Reset(byeTime)
 	}
 	if r.closing {
 		r.signalMoved()
@@ -357,18 +353,37 @@ func (r *Router) byed(s *served) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s.patience != nil {
-		s.patience.Reset(r.patience(s))
+		s.patience.Reset(byeTime)
 	}
 }
 
-// patience returns the time for which a link may stand still that was asked to end; r.mu is
-// held. While the router closes, that is all that is left of its time if the other end may still
-// have to read messages of the application.
-func (r *Router) patience(s *served) time.Duration {
-	if r.closed && s.recent.sum(r.recently(r.now()), recentTime) > 0 {
-		return max(byeTime, time.Until(r.until))
+// cutLink closes a link that has stood still and was asked to end. While the router closes, the
+// other end of a slow line has all of its time if it may still have to read messages of the
+// application.
+func (r *Router) cutLink(s *served) {
+	acked := s.isAcked()
+	r.mu.Lock()
+	left := time.Until(r.until)
+	wait := r.closed && left > 0 && !acked && s.recent.sum(r.recently(r.now()), recentTime) > 0
+	if wait {
+		s.patience.Reset(min(byeTime, left))
+	} else {
+		s.cut, s.acked = true, acked
 	}
-	return byeTime
+	r.mu.Unlock()
+	if !wait {
+		s.link.Close()
+	}
+}
+
+// isAcked reports whether the system of the other end is known to have all that was written.
+func (s *served) isAcked() bool {
+	reporter, ok := s.link.(ProgressReporter)
+	if !ok {
+		return false
+	}
+	p := reporter.Progress()
+	return p.Known && p.Acked > 0 && p.Pending == 0
 }
 
 // recently returns the time for which the recent messages are counted. It stands still while the
@@ -392,7 +407,10 @@ const (
 // doubt returns the number of seconds for which messages may not have been read by the other end
 // of a link that ended without an answer to the bye.
 func (s *served) doubt() int {
-	if s.cut {
+	switch {
+	case s.acked:
+		return 0
+	case s.cut:
 		return recentTime
 	}
 	return brokenTime
