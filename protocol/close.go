@@ -93,6 +93,7 @@ func (r *Router) Shutdown(ctx context.Context) error {
 		return r.closeErr
 	}
 	r.closing, r.closingAt = true, r.now()
+	r.until, _ = ctx.Deadline()
 	r.ending.Store(true)
 	r.sockets.Close(ErrClosed)
 	r.mu.Unlock()
@@ -142,12 +143,12 @@ func (r *Router) signalMoved() {
 func (r *Router) endLinks(ctx context.Context) {
 	r.mu.Lock()
 	r.closed = true
-	r.until, _ = ctx.Deadline()
 	r.stopping = make(chan struct{})
 	for _, s := range r.served {
 		r.endLink(s, wire.ByeShutdown, ErrClosed)
 		if s.patience != nil {
 			s.patience.Reset(byeTime)
+			s.until = r.until
 		}
 	}
 	if len(r.served) == 0 {

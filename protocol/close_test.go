@@ -156,7 +156,7 @@ func TestCloseWaitsForALink(t *testing.T) {
 			time.Sleep(7 * time.Second)
 			datagrams <- socket.Stats().Received
 		}()
-		if c := closed(t, r); c.unsent != (protocol.UnsentError{}) || c.took > 8*time.Second {
+		if c := closed(t, r); c.unsent != (protocol.UnsentError{}) || c.took >= protocol.DefaultLinger {
 			t.Errorf("Close took %v, and says that %+v were not sent", c.took, c.unsent)
 		}
 		if n, m := got.Load(), <-datagrams; n != 20 || m != 20 {

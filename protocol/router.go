@@ -123,7 +123,7 @@ type Router struct {
 	closingAt time.Duration
 	closing   bool          // the application sends no more; what it has sent is awaited
 	closed    bool          // the links end
-	until     time.Time     // when a closing router stops waiting for the other ends of its links
+	until     time.Time     // when a closing router stops waiting
 	stopping  chan struct{} // closed when the last link of a closing router ended
 	moved     chan struct{} // holds a token if a closing router may have sent what it waits for
 	sought    int           // dials of the application in progress

@@ -18,9 +18,13 @@ type served struct {
 	queue    *queue
 	reason   error       // why the link ends
 	closing  bool        // a bye was queued
+	byed     bool        // the bye is being written, or was
+	answered bool        // the other end said bye, and did so after that
 	cut      bool        // this side closed the link before the other end had answered the bye
 	acked    bool        // the system of the other end had all then
-	patience *time.Timer // closes the link if the other end does not
+	until    time.Time   // when a link that ends is closed, also if it still moves
+	patience *time.Timer // closes a link that ends and does not move
+	sent     uint64      // bytes that had arrived at the other end when patience was last over
 	recent   recent      // messages of the application that the link took lately
 
 	// Owned by the writer, and by Serve after its end.
@@ -38,10 +42,14 @@ func (r *Router) endLink(s *served, reason wire.ByeReason, why error) {
 	s.closing, s.reason = true, why
 	s.queue.put(wire.NewBye(reason))
 	s.queue.close()
-	patience := drainTime
-	if reason == wire.ByeSilent || reason == wire.ByeShutdown {
+	patience, most := drainTime, drainTime
+	switch reason {
+	case wire.ByeSilent:
+		patience, most = byeTime, byeTime
+	case wire.ByeShutdown:
 		patience = byeTime
 	}
+	s.until = time.Now().Add(most)
 	s.patience = time.AfterFunc(patience, func() { r.cutLink(s) })
 }
 
@@ -106,8 +114,8 @@ func (r *Router) Serve(ctx context.Context, link Link) error {
 }
 
 const (
-	byeTime   = time.Second      // wait for the answer to a bye, and for a queue that does not move while the router closes
-	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye
+	byeTime   = time.Second      // wait for the answer to a bye while nothing moves, and for a queue to move while the router closes
+	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye, and for what it still sends
 )
 
 func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up bool, err error) {
@@ -164,7 +172,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		link.Close()
 	}
 	<-written
-	heard := err == nil // the other end has answered our bye, or said its own
+	confirmed := r.isConfirmed(s, err)
 	r.enter(func(c *core.Core, now time.Duration) {
 		if s.closing {
 			err = s.reason
@@ -174,7 +182,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		if s.patience != nil {
 			s.patience.Stop()
 		}
-		if r.closed && !heard {
+		if r.closing && !confirmed {
 			r.unconfirmed += s.recent.sum(r.recently(now), s.doubt())
 		}
 		c.LinkDown(now, h, err)
@@ -254,7 +262,13 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 			return err
 		}
 		r.core.Prepare(f) // takes long, so it is not under the lock
-		r.enter(func(c *core.Core, now time.Duration) { c.Receive(now, h, f) })
+		r.enter(func(c *core.Core, now time.Duration) {
+			if s.byed && time.Now().Before(s.until) { // the other end still sends what it had queued
+				s.patience.Reset(byeTime)
+			}
+			s.answered = f.Type == wire.FrameBye && s.byed
+			c.Receive(now, h, f)
+		})
 		if f.Type == wire.FrameBye {
 			return nil
 		}
@@ -280,7 +294,7 @@ func (r *Router) write(h core.LinkHandle, s *served) {
 			return
 		}
 		if closed {
-			r.byed(s)
+			r.awaitAnswer(s)
 			return
 		}
 	}
@@ -294,6 +308,11 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) bo
 	count, bytes := 0, 0
 	for i, f := range frames {
 		frames[i] = nil
+		if f.Type == wire.FrameBye {
+			r.mu.Lock()
+			s.byed = s.patience != nil
+			r.mu.Unlock()
+		}
 		err := s.link.WriteFrame(f)
 		switch {
 		case errors.Is(err, ErrTooBig) || errors.Is(err, wire.ErrUnencodable):
@@ -348,42 +367,78 @@ func (r *Router) flush(s *served) error {
 	return nil
 }
 
-// byed lets the other end answer a bye that was written.
-func (r *Router) byed(s *served) {
+// awaitAnswer lets the other end answer a bye that was written.
+func (r *Router) awaitAnswer(s *served) {
+	p := s.progress()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s.patience != nil {
+		s.sent = p.Acked
 		s.patience.Reset(byeTime)
 	}
 }
 
-// cutLink closes a link that has stood still and was asked to end. While the router closes, the
-// other end of a slow line has all of its time if it may still have to read messages of the
-// application.
+// cutLink closes a link that ends and has not moved for a while, unless bytes arrive at the
+// other end, or it may still have to read messages of the application.
 func (r *Router) cutLink(s *served) {
-	acked := s.isAcked()
+	p := s.progress()
 	r.mu.Lock()
-	left := time.Until(r.until)
-	wait := r.closed && left > 0 && !acked && s.recent.sum(r.recently(r.now()), recentTime) > 0
-	if wait {
+	left := time.Until(s.until)
+	moved := p.Known && p.Acked > s.sent
+	s.sent = p.Acked
+	waits := left > 0 && (moved || !isAcked(p) && r.taken(s) > 0)
+	if waits {
 		s.patience.Reset(min(byeTime, left))
 	} else {
-		s.cut, s.acked = true, acked
+		s.cut, s.acked = true, isAcked(p)
 	}
 	r.mu.Unlock()
-	if !wait {
+	if !waits {
 		s.link.Close()
 	}
 }
 
-// isAcked reports whether the system of the other end is known to have all that was written.
-func (s *served) isAcked() bool {
-	reporter, ok := s.link.(ProgressReporter)
-	if !ok {
-		return false
+// taken returns the number of messages of the application that a link took lately; r.mu is held.
+func (r *Router) taken(s *served) int { return s.recent.sum(r.recently(r.now()), recentTime) }
+
+// progress returns the figures of the link's transport, the zero Progress if it has none.
+func (s *served) progress() (p Progress) {
+	if reporter, ok := s.link.(ProgressReporter); ok {
+		p = reporter.Progress()
 	}
-	p := reporter.Progress()
-	return p.Known && p.Acked > 0 && p.Pending == 0
+	return p
+}
+
+// isAcked reports whether the system of the other end is known to have all that was written.
+func isAcked(p Progress) bool { return p.Known && p.Acked > 0 && p.Pending == 0 }
+
+// confirmEvery is the time between two looks at a transport that has not delivered all.
+const confirmEvery = 10 * time.Millisecond
+
+// isConfirmed reports whether the other end of a link that ended with err has read the messages
+// of the application. While the router closes, it waits for the transport to deliver them: the
+// other end may have said its bye before it read them, and still reads.
+func (r *Router) isConfirmed(s *served, err error) bool {
+	for {
+		p := s.progress()
+		r.mu.Lock()
+		waits := r.closing && r.taken(s) > 0
+		cut, acked, answered, left := s.cut, s.acked, s.answered, time.Until(r.until)
+		r.mu.Unlock()
+		switch {
+		case !waits:
+			return true
+		case cut || err != nil:
+			return acked
+		case isAcked(p):
+			return true
+		case !p.Known || p.Acked == 0: // there are no figures
+			return answered
+		case left <= 0:
+			return false
+		}
+		time.Sleep(min(confirmEvery, left))
+	}
 }
 
 // recently returns the time for which the recent messages are counted. It stands still while the
@@ -407,10 +462,7 @@ const (
 // doubt returns the number of seconds for which messages may not have been read by the other end
 // of a link that ended without an answer to the bye.
 func (s *served) doubt() int {
-	switch {
-	case s.acked:
-		return 0
-	case s.cut:
+	if s.cut {
 		return recentTime
 	}
 	return brokenTime
