@@ -21,7 +21,7 @@ type served struct {
 	byed     bool        // the bye is being written, or was
 	answered bool        // the other end said bye, and did so after that
 	cut      bool        // this side closed the link before the other end had answered the bye
-	acked    bool        // the system of the other end had all then
+	doubted  int         // messages of the application that had not arrived then, at most
 	until    time.Time   // when a link that ends is closed, also if it still moves
 	patience *time.Timer // closes a link that ends and does not move
 	sent     uint64      // bytes that had arrived at the other end when patience was last over
@@ -31,26 +31,6 @@ type served struct {
 	unflushed []*wire.Frame // messages that were written since the last flush
 	pending   int           // bytes of unflushed
 	left      []*wire.Frame // frames that were taken from the queue, and that the link did not take
-}
-
-// endLink queues a bye after the frames that are queued; r.mu is held. If the other end does not
-// read all of them in time, the link is closed.
-func (r *Router) endLink(s *served, reason wire.ByeReason, why error) {
-	if s.closing {
-		return
-	}
-	s.closing, s.reason = true, why
-	s.queue.put(wire.NewBye(reason))
-	s.queue.close()
-	patience, most := drainTime, drainTime
-	switch reason {
-	case wire.ByeSilent:
-		patience, most = byeTime, byeTime
-	case wire.ByeShutdown:
-		patience = byeTime
-	}
-	s.until = time.Now().Add(most)
-	s.patience = time.AfterFunc(patience, func() { r.cutLink(s) })
 }
 
 // Claim asks whether a legacy connection may become a link. It must be called after the peer
@@ -113,11 +93,6 @@ func (r *Router) Serve(ctx context.Context, link Link) error {
 	return err
 }
 
-const (
-	byeTime   = time.Second      // wait for the answer to a bye while nothing moves, and for a queue to move while the router closes
-	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye, and for what it still sends
-)
-
 func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up bool, err error) {
 	counted := false
 	defer func() { // runs last, since Close waits for it, for a refused link too
@@ -172,7 +147,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		link.Close()
 	}
 	<-written
-	confirmed := r.isConfirmed(s, err)
+	doubtful := r.awaitArrival(s, err)
 	r.enter(func(c *core.Core, now time.Duration) {
 		if s.closing {
 			err = s.reason
@@ -182,9 +157,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		if s.patience != nil {
 			s.patience.Stop()
 		}
-		if r.closing && !confirmed {
-			r.unconfirmed += s.recent.sum(r.recently(now), s.doubt())
-		}
+		r.unconfirmed += doubtful
 		c.LinkDown(now, h, err)
 		c.Returned(now, s.info.ID, append(s.left, s.queue.rest()...))
 	})
@@ -354,7 +327,7 @@ func (r *Router) flush(s *served) error {
 	for i, f := range s.unflushed {
 		s.unflushed[i] = nil
 		if f.Body.From == r.id && r.core.Sent(f) {
-			s.recent.add(r.recently(r.now()))
+			s.recent.add(r.recently(r.now()), f.Size())
 		}
 	}
 	s.unflushed, s.pending = s.unflushed[:0], 0
@@ -365,134 +338,4 @@ func (r *Router) flush(s *served) error {
 		r.signalMoved()
 	}
 	return nil
-}
-
-// awaitAnswer lets the other end answer a bye that was written.
-func (r *Router) awaitAnswer(s *served) {
-	p := s.progress()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if s.patience != nil {
-		s.sent = p.Acked
-		s.patience.Reset(byeTime)
-	}
-}
-
-// cutLink closes a link that ends and has not moved for a while, unless bytes arrive at the
-// other end, or it may still have to read messages of the application.
-func (r *Router) cutLink(s *served) {
-	p := s.progress()
-	r.mu.Lock()
-	left := time.Until(s.until)
-	moved := p.Known && p.Acked > s.sent
-	s.sent = p.Acked
-	waits := left > 0 && (moved || !isAcked(p) && r.taken(s) > 0)
-	if waits {
-		s.patience.Reset(min(byeTime, left))
-	} else {
-		s.cut, s.acked = true, isAcked(p)
-	}
-	r.mu.Unlock()
-	if !waits {
-		s.link.Close()
-	}
-}
-
-// taken returns the number of messages of the application that a link took lately; r.mu is held.
-func (r *Router) taken(s *served) int { return s.recent.sum(r.recently(r.now()), recentTime) }
-
-// progress returns the figures of the link's transport, the zero Progress if it has none.
-func (s *served) progress() (p Progress) {
-	if reporter, ok := s.link.(ProgressReporter); ok {
-		p = reporter.Progress()
-	}
-	return p
-}
-
-// isAcked reports whether the system of the other end is known to have all that was written.
-func isAcked(p Progress) bool { return p.Known && p.Acked > 0 && p.Pending == 0 }
-
-// confirmEvery is the time between two looks at a transport that has not delivered all.
-const confirmEvery = 10 * time.Millisecond
-
-// isConfirmed reports whether the other end of a link that ended with err has read the messages
-// of the application. While the router closes, it waits for the transport to deliver them: the
-// other end may have said its bye before it read them, and still reads.
-func (r *Router) isConfirmed(s *served, err error) bool {
-	for {
-		p := s.progress()
-		r.mu.Lock()
-		waits := r.closing && r.taken(s) > 0
-		cut, acked, answered, left := s.cut, s.acked, s.answered, time.Until(r.until)
-		r.mu.Unlock()
-		switch {
-		case !waits:
-			return true
-		case cut || err != nil:
-			return acked
-		case isAcked(p):
-			return true
-		case !p.Known || p.Acked == 0: // there are no figures
-			return answered
-		case left <= 0:
-			return false
-		}
-		time.Sleep(min(confirmEvery, left))
-	}
-}
-
-// recently returns the time for which the recent messages are counted. It stands still while the
-// router closes.
-func (r *Router) recently(now time.Duration) time.Duration {
-	if r.closing {
-		return r.closingAt
-	}
-	return now
-}
-
-const (
-	// recentTime is the number of seconds for which a message that a link took may lie in the
-	// buffers of a slow line, whose other end does not answer the bye.
-	recentTime = 10
-	// brokenTime is the number of seconds for which it may if the other end itself closed the
-	// connection, such as one that closes at the same time.
-	brokenTime = 2
-)
-
-// doubt returns the number of seconds for which messages may not have been read by the other end
-// of a link that ended without an answer to the bye.
-func (s *served) doubt() int {
-	if s.cut {
-		return recentTime
-	}
-	return brokenTime
-}
-
-// A recent counts the messages that a link took in the last recentTime, by the second.
-type recent struct {
-	counts [recentTime]int
-	last   int // the second of the latest message
-}
-
-func (c *recent) add(now time.Duration) {
-	c.forget(now)
-	c.counts[c.last%recentTime]++
-}
-
-// sum returns the number of messages in the last seconds.
-func (c *recent) sum(now time.Duration, seconds int) (n int) {
-	c.forget(now)
-	for i := range seconds {
-		n += c.counts[(c.last+recentTime-i)%recentTime]
-	}
-	return n
-}
-
-// forget removes the seconds that are over.
-func (c *recent) forget(now time.Duration) {
-	second := int(now / time.Second)
-	for i := max(c.last+1, second-recentTime+1); i <= second; i++ {
-		c.counts[i%recentTime] = 0
-	}
-	c.last = second
 }

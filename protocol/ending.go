@@ -1,0 +1,129 @@
+package protocol
+
+import (
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// A link ends in order: both ends say bye after what they have queued, and read to the bye of
+// the other end. One that does not move any more is cut.
+
+const (
+	byeTime   = time.Second      // wait for the answer to a bye while nothing moves, and for a queue to move while the router closes
+	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye, and for what it still sends
+)
+
+// endLink queues a bye after the frames that are queued; r.mu is held. If the other end does not
+// read all of them in time, the link is closed.
+func (r *Router) endLink(s *served, reason wire.ByeReason, why error) {
+	if s.closing {
+		return
+	}
+	s.closing, s.reason = true, why
+	s.queue.put(wire.NewBye(reason))
+	s.queue.close()
+	patience, most := drainTime, drainTime
+	switch reason {
+	case wire.ByeSilent:
+		patience, most = byeTime, byeTime
+	case wire.ByeShutdown:
+		patience = byeTime
+	}
+	s.until = time.Now().Add(most)
+	s.patience = time.AfterFunc(patience, func() { r.cutLink(s) })
+}
+
+// awaitAnswer lets the other end answer a bye that was written.
+func (r *Router) awaitAnswer(s *served) {
+	p := s.progress()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.patience != nil {
+		s.sent = p.Acked
+		s.patience.Reset(byeTime)
+	}
+}
+
+// cutLink closes a link that ends and has not moved for a while, unless bytes arrive at the
+// other end, or it may still have to read messages of the application.
+func (r *Router) cutLink(s *served) {
+	p := s.progress()
+	r.mu.Lock()
+	left := time.Until(s.until)
+	moved := p.Known && p.Acked > s.sent
+	s.sent = p.Acked
+	waits := left > 0 && (moved || !isAcked(p) && r.taken(s) > 0)
+	if waits {
+		s.patience.Reset(min(byeTime, left))
+	} else {
+		s.cut, s.doubted = true, r.doubtful(s, p)
+	}
+	r.mu.Unlock()
+	if !waits {
+		s.link.Close()
+	}
+}
+
+// taken returns the number of messages of the application that a link took lately; r.mu is held.
+func (r *Router) taken(s *served) int { return s.recent.sum(r.recently(r.now()), recentTime) }
+
+// progress returns the figures of the link's transport, the zero Progress if it has none.
+func (s *served) progress() (p Progress) {
+	if reporter, ok := s.link.(ProgressReporter); ok {
+		p = reporter.Progress()
+	}
+	return p
+}
+
+// isAcked reports whether the system of the other end is known to have all that was written.
+func isAcked(p Progress) bool { return p.Known && p.Acked > 0 && p.Pending == 0 }
+
+// confirmEvery is the time between two looks at a transport that has not delivered all.
+const confirmEvery = 10 * time.Millisecond
+
+// awaitArrival returns the number of messages of the application that the other end of a link
+// that ended with err may not have read. While the router closes, it waits for the transport to
+// deliver them: the other end may have said its bye before it read them, and still reads.
+// Otherwise it returns 0.
+func (r *Router) awaitArrival(s *served, err error) int {
+	for {
+		p := s.progress()
+		r.mu.Lock()
+		waits := r.closing && r.taken(s) > 0
+		cut, answered, left := s.cut, s.answered, time.Until(r.until)
+		doubted, doubtful, broken := s.doubted, r.doubtful(s, p), s.recent.sum(r.recently(r.now()), brokenTime)
+		r.mu.Unlock()
+		switch known := p.Known && p.Acked > 0; {
+		case !waits:
+			return 0
+		case cut:
+			return doubted
+		case err != nil, !known && !answered:
+			return broken
+		case !known:
+			return 0
+		case doubtful == 0 || left <= 0:
+			return doubtful
+		}
+		time.Sleep(min(confirmEvery, left))
+	}
+}
+
+// doubtful returns the number of messages of the application that may lie in the transport with
+// these figures; r.mu is held.
+func (r *Router) doubtful(s *served, p Progress) int {
+	if p.Known && p.Acked > 0 {
+		return s.recent.within(r.recently(r.now()), p.Pending)
+	}
+	return r.taken(s)
+}
+
+// recently returns the time for which the recent messages are counted. It stands still while the
+// router closes.
+func (r *Router) recently(now time.Duration) time.Duration {
+	if r.closing {
+		return r.closingAt
+	}
+	return now
+}
