@@ -210,8 +210,8 @@ func (p *PeerRelay) Send(id protocol.ID, data any) error {
 	return p.node.Router().Send(id, form, payload)
 }
 
-// Destroy ends the peer and frees what it holds. It does not wait. What was sent before still
-// leaves the peer, as Close describes. When all is freed Destroy calls each callback, also those
+// Destroy ends the peer and frees what it holds. It does not wait. The messages that were
+// sent before still leave the peer, as Close describes. When all is freed Destroy calls each callback, also those
 // of later calls. An error of Close goes to the listeners of OnError.
 func (p *PeerRelay) Destroy(cb ...func()) {
 	p.end()

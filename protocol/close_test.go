@@ -202,7 +202,7 @@ func TestCloseLingers(t *testing.T) {
 	}
 }
 
-// Close waits for a slow line while it moves. What does not pass in time is named.
+// Close waits for a slow line while it moves. The rest is named.
 func TestCloseOverASlowLine(t *testing.T) {
 	for _, test := range []struct {
 		name      string
@@ -328,7 +328,7 @@ func TestCloseBelievesTheTransport(t *testing.T) {
 	})
 }
 
-// What was in the queue of a link that ended goes on over the next one.
+// The queue of a link that ended goes on over the next one.
 func TestUnwrittenGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})

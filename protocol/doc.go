@@ -45,13 +45,16 @@
 //   - 256 messages or 1 MiB wait for the first link, for up to a minute.
 //   - 256 messages or 1 MiB wait for peers whose handshake is in progress, for up to a second.
 //   - 8,192 messages or 16 MiB wait for the application.
+//   - Close waits for what the application has sent for at most Options.Linger, 10 s by default.
+//     A link that ends is read for at most 10 s.
 //   - Forwarded messages are remembered for a minute, if 64 MiB suffice. Delivered ones are
 //     remembered for two minutes, if 32 MiB suffice.
 //   - A link may ask 64 questions at once and then 32 a second, since each answer costs a
 //     signature.
 //
-// Nothing here blocks a sender. Delivery is not guaranteed: a relay that dies loses its queues,
-// and its neighbours send it messages for up to 23 s more.
+// Nothing here blocks a sender. Each message of the application is followed until a link takes
+// it, and [Router.Close] counts the rest. Delivery is not guaranteed: a relay that dies loses its
+// queues, and its neighbours send it messages for up to 23 s more.
 //
 // # Threats
 //
@@ -105,6 +108,15 @@
 // take a live link's place.
 //
 // A refused native link is still read to its end, since its peer wrote before it knew.
+//
+// The queue of a link that ended goes on over other links, so that a link that is replaced loses
+// nothing. Only the messages of others for the peer of that link are dropped, unless it has another
+// link: otherwise the backlog of a peer that is slow or gone would spread over its neighbours.
+//
+// At the end of a router a bye that the other end answers is the proof that it has read all before.
+// The other end may say its bye first, and may not answer. Then only the transport knows, and
+// [UnsentError] has its word, or a number that is too high. Messages of others are sent at the end
+// like its own while they move, but are not counted: their origins learn nothing of it.
 //
 // A prune needs no agreement. The end that opened a link ends it if it no longer needs it. If
 // the other end needs the link, it opens the link again, and then only that end can prune it.

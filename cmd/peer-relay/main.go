@@ -17,7 +17,7 @@ import (
 // Exit statuses.
 const (
 	exitOK      = 0
-	exitFailure = 1 // any other failure
+	exitFailure = 1 // any other failure, such as messages that were not sent
 	exitUsage   = 2 // a flag, an argument, a URL, a key file or an id is invalid
 	exitInUse   = 3 // another program has the port
 	exitNoLink  = 4 // send: no peer answered in time
@@ -39,8 +39,9 @@ All are dialled, each until it answers. --dht PREFIX --dht-bootstrap MULTIADDR c
 Flags:
 %s
 Exit status: 0 after SIGINT, SIGTERM or the end of standard input (with --json);
-1 failure; 2 an invalid flag, argument, URL, id or key file; 3 the port is in use, in TCP
-or in UDP; 4 send: no peer answered in time. A second signal ends the program at once.
+1 failure, such as messages that were not sent; 2 an invalid flag, argument, URL, id or
+key file; 3 the port is in use, in TCP or in UDP; 4 send: no peer answered in time. A
+second signal ends the program at once.
 `
 
 // An exitError is an error with its own exit status.

@@ -11,7 +11,7 @@ import (
 	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
-// closing sends and ends at once, n times each way, and tells what arrived.
+// closing sends and ends at once, n times each way, and reports how much arrived.
 func closing(ctx context.Context, opts options, r *report) error {
 	return withGo(ctx, func(ctx context.Context, binary string) (err error) {
 		stage, err := plays.NewClosingStage(ctx)

@@ -24,7 +24,7 @@ const (
 	closingPort    = 777
 	closingService = 7
 
-	// closingGrace is the time after Close for which a message may be on its way.
+	// closingGrace is the time after Close for which a message may be in flight.
 	closingGrace = 5 * time.Second
 )
 

@@ -383,8 +383,8 @@ func (e *Endpoint) connect(to packet.Addr, want protocol.ID) (*session, error) {
 	return s, err
 }
 
-// Close ends all streams and waits for the endpoint's goroutines. It may be called again. What
-// was written to streams before, and has not arrived, is lost. See [Endpoint.Shutdown].
+// Close ends all streams and waits for the endpoint's goroutines. It may be called again. Data
+// that was written to streams before, and has not arrived, is lost. See [Endpoint.Shutdown].
 func (e *Endpoint) Close() error {
 	e.mu.Lock()
 	e.closed = true

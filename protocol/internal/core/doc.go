@@ -12,6 +12,7 @@
 //	│ transit.go  the messages that were forwarded │
 //	│ forward.go  the next hop of a message        │
 //	│ send.go     the messages of this peer        │
+//	│ unsent.go   those that no link took          │
 //	│ held.go     messages that await a new link   │
 //	└──────┬───────────────────────────────────────┘
 //	       │ host: a clock, the links, and operations on them
