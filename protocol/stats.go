@@ -48,7 +48,7 @@ const (
 	DropUnencodable DropReason = core.DropUnencodable // it has no form on the link, or is too big for it
 	DropUnasked     DropReason = core.DropUnasked     // a control message that answers no question
 	DropBadControl  DropReason = core.DropBadControl  // an invalid control message
-	DropLinkEnded   DropReason = core.DropLinkEnded   // it was in the queue of a link that ended
+	DropLinkEnded   DropReason = core.DropLinkEnded   // it was in the queue of a link that ended, and no other link took it
 	DropNoPort      DropReason = core.DropNoPort      // an invalid datagram, or one for a port without a socket
 	DropSocketFull  DropReason = core.DropSocketFull  // the oldest datagram of a socket that is read too slowly
 	DropRate        DropReason = core.DropRate        // a question of a link that asks too often, or a draft that cannot be signed in time
