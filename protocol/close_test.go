@@ -305,11 +305,14 @@ func TestCloseNamesTheUnconfirmed(t *testing.T) {
 	}
 }
 
-// A reportingLink has all that was written acknowledged.
-type reportingLink struct{ protocol.Link }
+// A reportingLink has all acknowledged that was written, except pending bytes.
+type reportingLink struct {
+	protocol.Link
+	pending uint64
+}
 
-func (reportingLink) Progress() protocol.Progress {
-	return protocol.Progress{Known: true, Acked: 1000}
+func (l reportingLink) Progress() protocol.Progress {
+	return protocol.Progress{Known: true, Acked: 1000, Pending: l.pending}
 }
 
 // A message that the system of the other end has is not waited for longer than without it.
@@ -318,11 +321,29 @@ func TestCloseBelievesTheTransport(t *testing.T) {
 		r := must(protocol.NewRouter(quiet(1)))
 		mine, theirs := protocoltest.Pipe(protocol.LinkInfo{ID: protocol.ID{2}, Kind: protocol.LinkNative}, protocol.LinkInfo{}, protocoltest.PipeOptions{})
 		defer theirs.Close()
-		go r.Serve(t.Context(), reportingLink{mine}) // ends with r
+		go r.Serve(t.Context(), reportingLink{mine, 0}) // ends with r
 		synctest.Wait()
 		sendAll(t, r, protocol.ID{2}, 3, 1)
 		synctest.Wait()
 		if c, want := closed(t, r), (closing{took: time.Second}); c != want {
+			t.Errorf("Close: %+v, want %+v", c, want)
+		}
+	})
+}
+
+// Others may keep a connection busy. So an answer to the bye is believed after a second.
+func TestCloseOverABusyConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+		a, b := n.Router(quiet(1)), n.Router(quiet(2))
+		infoA, infoB := protocoltest.Infos(a.ID(), b.ID(), 1)
+		atA, atB := protocoltest.Pipe(infoA, infoB, protocoltest.PipeOptions{})
+		n.Serve(a, reportingLink{atA, 100})
+		n.Serve(b, atB)
+		synctest.Wait()
+		sendAll(t, a, b.ID(), 3, 1)
+		synctest.Wait()
+		if c, want := closed(t, a), (closing{took: time.Second}); c != want {
 			t.Errorf("Close: %+v, want %+v", c, want)
 		}
 	})

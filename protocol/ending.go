@@ -84,9 +84,11 @@ const confirmEvery = 10 * time.Millisecond
 
 // awaitArrival returns the number of messages of the application that the other end of a link
 // that ended with err may not have read. While the router closes, it waits for the transport to
-// deliver them: the other end may have said its bye before it read them, and still reads.
-// Otherwise it returns 0.
+// deliver them: the other end may have said its bye before it read them, and still reads. An
+// answer to the bye is believed after byeTime, since others may use the same connection all the
+// time. If the router does not close, awaitArrival returns 0.
 func (r *Router) awaitArrival(s *served, err error) int {
+	begun := time.Now()
 	for {
 		p := s.progress()
 		r.mu.Lock()
@@ -101,7 +103,7 @@ func (r *Router) awaitArrival(s *served, err error) int {
 			return doubted
 		case err != nil, !known && !answered:
 			return broken
-		case !known:
+		case !known, answered && time.Since(begun) >= byeTime:
 			return 0
 		case doubtful == 0 || left <= 0:
 			return doubtful
