@@ -331,22 +331,42 @@ func TestCloseBelievesTheTransport(t *testing.T) {
 	})
 }
 
-// Others may keep a connection busy. So an answer to the bye is believed after a second.
+// Others may keep a connection busy. So an answer to the bye is believed after a second. The bye
+// of a peer that ends a duplicate, or that comes before ours, is no answer.
 func TestCloseOverABusyConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
-		a, b := n.Router(quiet(1)), n.Router(quiet(2))
-		infoA, infoB := protocoltest.Infos(a.ID(), b.ID(), 1)
-		atA, atB := protocoltest.Pipe(infoA, infoB, protocoltest.PipeOptions{})
-		n.Serve(a, reportingLink{atA, 100})
-		n.Serve(b, atB)
-		synctest.Wait()
-		sendAll(t, a, b.ID(), 3, 1)
-		synctest.Wait()
-		if c, want := closed(t, a), (closing{took: time.Second}); c != want {
-			t.Errorf("Close: %+v, want %+v", c, want)
-		}
-	})
+	waited := closing{protocol.UnsentError{Unconfirmed: 3}, protocol.DefaultLinger}
+	for _, test := range []struct {
+		reason wire.ByeReason
+		first  bool // the other end says bye first
+		want   closing
+	}{
+		{wire.ByeNormal, false, closing{took: time.Second}},
+		{wire.ByeShutdown, false, closing{took: time.Second}},
+		{wire.ByeDuplicate, false, waited},
+		{wire.ByeDuplicate, true, waited},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := must(protocol.NewRouter(quiet(1)))
+			link, theirs := protocoltest.Pipe(protocol.LinkInfo{ID: protocol.ID{2}, Kind: protocol.LinkNative}, protocol.LinkInfo{}, protocoltest.PipeOptions{})
+			defer theirs.Close()
+			go r.Serve(t.Context(), reportingLink{link, 10_000}) // ends with r
+			synctest.Wait()
+			sendAll(t, r, protocol.ID{2}, 3, 1)
+			synctest.Wait()
+			go func() { // ends with the link
+				for !test.first {
+					if f, err := theirs.ReadFrame(); err != nil || f.Type == wire.FrameBye {
+						break
+					}
+				}
+				theirs.WriteFrame(wire.NewBye(test.reason))
+				theirs.Flush()
+			}()
+			if c := closed(t, r); c != test.want {
+				t.Errorf("%+v: %+v", test, c)
+			}
+		})
+	}
 }
 
 // The queue of a link that ended goes on over the next one.

@@ -19,7 +19,7 @@ type served struct {
 	reason   error       // why the link ends
 	closing  bool        // a bye was queued
 	byed     bool        // the bye is being written, or was
-	answered bool        // the other end said bye, or closed the link in order, and did so after that
+	answered bool        // the other end answered the bye
 	cut      bool        // this side closed the link before the other end had answered the bye
 	doubted  int         // messages of the application that had not arrived then, at most
 	until    time.Time   // when a link that ends is closed, also if it still moves
@@ -142,9 +142,6 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		r.write(h, s)
 	}()
 	err = r.read(h, s)
-	r.mu.Lock()
-	s.answered = err == nil && s.byed
-	r.mu.Unlock()
 	s.queue.close()
 	if !s.isClosing(r) {
 		link.Close()
@@ -233,6 +230,9 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 			r.enter(func(c *core.Core, now time.Duration) { c.Offence(now, h, DropMalformed) })
 			continue
 		case errors.Is(err, io.EOF):
+			r.mu.Lock()
+			s.answered = s.byed
+			r.mu.Unlock()
 			return nil
 		default:
 			return err
@@ -242,6 +242,8 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 			if s.byed && time.Now().Before(s.until) { // the other end still sends what it had queued
 				s.patience.Reset(byeTime)
 			}
+			// A link can end as a duplicate at both ends at once, and each still reads then.
+			s.answered = f.Type == wire.FrameBye && s.byed && f.Bye != wire.ByeDuplicate
 			c.Receive(now, h, f)
 		})
 		if f.Type == wire.FrameBye {

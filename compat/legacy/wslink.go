@@ -150,10 +150,11 @@ func (l *wsLink) ended(err error) (*wire.Frame, error) {
 			l.mu.Lock()
 			byed := l.byed
 			l.mu.Unlock()
-			if byed {
+			bye := wire.NewBye(byeReason(c.Text))
+			if byed && bye.Bye != wire.ByeDuplicate { // otherwise it is no answer, but crossed ours
 				return nil, io.EOF
 			}
-			return wire.NewBye(byeReason(c.Text)), nil
+			return bye, nil
 		case websocket.CloseGoingAway:
 			return wire.NewBye(wire.ByeShutdown), nil
 		}

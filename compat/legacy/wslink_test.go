@@ -179,6 +179,25 @@ func TestBye(t *testing.T) {
 	}
 }
 
+// TestByesThatCross checks that the bye of a peer that ends a duplicate is no answer to ours.
+func TestByesThatCross(t *testing.T) {
+	a, b := linkPair(t)
+	_, endA := read(a)
+	atB, endB := read(b)
+	if err := a.WriteFrame(wire.NewBye(wire.ByeDuplicate)); err != nil {
+		t.Fatal(err)
+	}
+	b.mu.Lock()
+	b.byed = true // as if its bye had been in flight
+	b.mu.Unlock()
+	if f := wait(t, "bye", atB); f.Type != wire.FrameBye || f.Bye != wire.ByeDuplicate {
+		t.Errorf("%v %d, want a bye for a duplicate", f.Type, f.Bye)
+	}
+	wait(t, "end", endB)
+	b.Close()
+	wait(t, "end", endA)
+}
+
 func TestCloseCodes(t *testing.T) {
 	for code, want := range map[int]wire.ByeReason{
 		websocket.CloseNormalClosure:    wire.ByeNormal,
