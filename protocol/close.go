@@ -116,15 +116,18 @@ func (r *Router) Shutdown(ctx context.Context) error {
 // awaitSent waits until links have taken what the application has sent, or until no link can
 // come.
 func (r *Router) awaitSent(ctx context.Context) {
+	look := time.NewTicker(byeTime) // a handshake that brings no link ends without a sign
+	defer look.Stop()
 	for {
 		r.mu.Lock()
-		waits := r.core.Waits() && (r.core.Hopes() || r.sought > 0 || r.opts.Seeks)
+		waits := r.core.Waits() && (r.core.Hopes(r.now()) || r.sought > 0 || r.opts.Seeks)
 		r.mu.Unlock()
 		if !waits {
 			return
 		}
 		select {
 		case <-r.moved:
+		case <-look.C:
 		case <-ctx.Done():
 			return
 		}

@@ -184,6 +184,19 @@ func TestCloseWithoutHope(t *testing.T) {
 	})
 }
 
+// A handshake that brings no link is not waited for longer than it holds messages.
+func TestCloseAwaitsAHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := must(protocol.NewRouter(quiet(1)))
+		r.Expect(protocol.ID{2})
+		sendAll(t, r, protocol.ID{2}, 1, 1)
+		want := closing{protocol.UnsentError{Messages: 1}, time.Second}
+		if c := closed(t, r); c != want {
+			t.Errorf("Close: %+v, want %+v", c, want)
+		}
+	})
+}
+
 // Close waits for a bootstrap that never answers no longer than Linger.
 func TestCloseLingers(t *testing.T) {
 	for linger, most := range map[time.Duration]time.Duration{0: protocol.DefaultLinger, time.Second: time.Second, -1: 0} {

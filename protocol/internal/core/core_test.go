@@ -238,7 +238,7 @@ func (s *script) run(event string, w []string) {
 		s.c.Written(s.now, h, 1, f.Size())
 		s.c.Drop(DropUnencodable, f)
 	case "unsent":
-		s.out = append(s.out, fmt.Sprintf("unsent: %+v, waits %v, hopes %v", s.c.Unsent(), s.c.Waits(), s.c.Hopes()))
+		s.out = append(s.out, fmt.Sprintf("unsent: %+v, waits %v, hopes %v", s.c.Unsent(), s.c.Waits(), s.c.Hopes(s.now)))
 	case "bye": // HANDLE REASON
 		s.c.Receive(s.now, h, wire.NewBye(wire.ByeReason(slices.Index(byeNames, w[1]))))
 	case "ping":
