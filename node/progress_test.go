@@ -14,13 +14,13 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// TestProgress checks the figures of each transport while a frame is on its way.
+// TestProgress checks the figures of each transport while a frame is in flight.
 func TestProgress(t *testing.T) {
 	for _, code := range []int{ma.P_QUIC_V1, ma.P_WEBRTC_DIRECT, ma.P_WS, ma.P_TCP} {
 		t.Run(ma.ProtocolWithCode(code).Name, func(t *testing.T) {
 			var from, to host.Host
 			var at ma.Multiaddr
-			if code == ma.P_TCP { // that of somebody else's host
+			if code == ma.P_TCP { // that of a stock host
 				from, to = nodetest.StockHost(t, libp2p.Transport(tcp.NewTCPTransport)), nodetest.StockHost(t, libp2p.Transport(tcp.NewTCPTransport))
 				if err := to.Network().Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0")); err != nil {
 					t.Fatal(err)

@@ -127,7 +127,7 @@ func (h *LANHost) Plug(ctx context.Context, in bool) error {
 	return ip(ctx, "-n", h.lan.hub, "link", "set", h.port, "nomaster")
 }
 
-// Slow gives what leaves the host a rate, such as 128kbit, and a buffer of 8 s.
+// Slow limits what leaves the host to a rate, such as 128kbit, and a buffer of 8 s.
 func (h *LANHost) Slow(rate string) error {
 	if _, err := LookTool("tc"); err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A pulse is what a peer has shown of being alive over one link. Silence alone proves nothing,
+// A pulse is what a peer has shown of being alive over one link. Silence by itself proves nothing,
 // so a silent peer is sent a ping. A ping that is not answered in time has two consequences.
 // First the link is doubted: messages take another link if there is one. Later the link ends.
 // Both waits begin again while the transport makes progress, since a ping may lie behind
