@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	libp2pyamux "github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
@@ -64,5 +65,16 @@ func TestConnectTime(t *testing.T) {
 		if got := connectTime(ma.StringCast(a)); got != want {
 			t.Errorf("%s: %v, want %v", a, got, want)
 		}
+	}
+}
+
+// TestMuxerHasNoPings checks the two time limits of yamux that a slow line would exceed. The
+// default of other hosts in the process stays as it is.
+func TestMuxerHasNoPings(t *testing.T) {
+	if m := muxer(); m.EnableKeepAlive || m.ConnectionWriteTimeout < time.Minute {
+		t.Errorf("yamux pings: %v, and a write has %v", m.EnableKeepAlive, m.ConnectionWriteTimeout)
+	}
+	if !libp2pyamux.DefaultTransport.EnableKeepAlive {
+		t.Error("the default of go-libp2p was changed")
 	}
 }
