@@ -117,7 +117,7 @@ var safeguards = []mutation{
 		old: "p.Known && p.Moves > old.Moves", new: "false"},
 	{name: "no patience once the ping has arrived", file: corePackage + "/alive.go", test: "TestTranscripts",
 		old: "&& old.Acked < l.target", new: ""},
-	{name: "a part of a frame as a sign of life", file: corePackage + "/alive.go", test: "TestTranscripts",
+	{name: "a part of a frame that shows that the peer lives", file: corePackage + "/alive.go", test: "TestTranscripts",
 		old: "l.measured && p.Received > old.Received", new: "false"},
 	{name: "links of a process that is stopped for a while", file: corePackage + "/alive.go", test: "TestTranscripts",
 		old: "if !l.strict { //", new: "if false { //"},

@@ -1,11 +1,9 @@
 package port
 
 import (
-	"bufio"
-	"errors"
+	"io"
 	"net"
-	"net/http"
-	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,46 +11,47 @@ import (
 	libp2pyamux "github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/peer-relay/peer-relay/node/internal/nodetest"
 )
 
-// TestConnectTimeEndsWithTheConnection dials a listener that accepts and answers late. The time
-// limit of connecting must not end that.
+// TestConnectTimeEndsWithTheConnection dials over a line whose first answer comes late. The time
+// limit of connecting must not end the handshakes.
 func TestConnectTimeEndsWithTheConnection(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := startHost(t, Options{})
+	var line sync.WaitGroup
+	defer line.Wait()
 	defer l.Close()
-	const late = connectNear + connectNear/2
-	ended := make(chan error, 1)
-	go func() { // ends with the dial
-		c, err := l.Accept()
+	line.Go(func() { // ends with the dialler
+		in, err := l.Accept()
 		if err != nil {
-			ended <- err
 			return
 		}
-		defer c.Close()
-		r := bufio.NewReader(c)
-		if _, err := http.ReadRequest(r); err != nil {
-			ended <- err
+		defer in.Close()
+		out, err := net.Dial("tcp", h.hostport())
+		if err != nil {
+			t.Error(err)
 			return
 		}
-		c.SetReadDeadline(time.Now().Add(late))
-		_, err = r.ReadByte() // nothing comes before the answer, unless the dialler closes
-		c.Write([]byte("HTTP/1.1 404 Not Found\r\n\r\n"))
-		ended <- err
-	}()
+		defer out.Close()
+		line.Go(func() {
+			io.Copy(out, in)
+			out.Close()
+		})
+		time.Sleep(connectNear + time.Second) // the line is as long
+		io.Copy(in, out)
+	})
 	a, err := manet.FromNetAddr(l.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, other := newTestHost(t, Options{}), newTestHost(t, Options{})
-	if err := h.Connect(t.Context(), peer.AddrInfo{ID: other.ID(), Addrs: []ma.Multiaddr{a.Encapsulate(plainWS)}}); err == nil {
-		t.Error("a 404 was taken for a WebSocket")
-	}
-	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the dial ended before the answer: %v", err)
-	}
+	dialler := newTestHost(t, Options{})
+	nodetest.Connect(t, dialler, peer.AddrInfo{ID: h.ID(), Addrs: []ma.Multiaddr{a.Encapsulate(plainWS)}})
+	dialler.Close()
 }
 
 // TestConnectTime checks that an address that does not answer costs a dial little time, since
