@@ -143,7 +143,7 @@ func (r *Router) endLinks(ctx context.Context) {
 	r.until, _ = ctx.Deadline()
 	r.stopping = make(chan struct{})
 	for _, s := range r.served {
-		s.sayBye(wire.ByeShutdown, ErrClosed)
+		r.sayBye(s, wire.ByeShutdown, ErrClosed)
 		if s.patience != nil {
 			s.patience.Reset(r.patience(s))
 		}

@@ -210,7 +210,7 @@ func (r *Router) settle() (later []core.Action) {
 			}
 		case core.CloseLink:
 			if s := r.served[a.Link]; s != nil {
-				s.sayBye(a.Reason, a.Err)
+				r.sayBye(s, a.Reason, a.Err)
 			}
 		case core.Deliver:
 			if packet.IsDatagram(&a.Frame.Body) {

@@ -20,6 +20,9 @@ type served struct {
 	closing  bool        // a bye was queued
 	patience *time.Timer // closes the link if the other end does not
 	recent   recent      // messages of the application that the link took lately
+	byeAt    time.Time   // when the bye was queued
+	measured bool        // progress was taken after that
+	progress Progress
 
 	// Owned by the writer, and by Serve after its end.
 	unflushed []*wire.Frame // messages that were written since the last flush
@@ -28,19 +31,42 @@ type served struct {
 }
 
 // sayBye queues a bye after the frames that are queued. If the other end does not read all of
-// them in time, the link is closed.
-func (s *served) sayBye(reason wire.ByeReason, why error) {
+// them in time, the link is closed; r.mu is held.
+func (r *Router) sayBye(s *served, reason wire.ByeReason, why error) {
 	if s.closing {
 		return
 	}
-	s.closing, s.reason = true, why
+	s.closing, s.reason, s.byeAt = true, why, time.Now()
 	s.queue.put(wire.NewBye(reason))
 	s.queue.close()
 	patience := drainTime
 	if reason == wire.ByeSilent || reason == wire.ByeShutdown {
 		patience = byeTime
 	}
-	s.patience = time.AfterFunc(patience, func() { s.link.Close() })
+	s.patience = time.AfterFunc(patience, func() {
+		if reason == wire.ByeSilent || !r.flows(s) {
+			s.link.Close()
+		}
+	})
+}
+
+// flows gives a link that was asked to end more time if the transport still carries what was
+// written on it, in either direction. It reports whether it has.
+func (r *Router) flows(s *served) bool {
+	reporter, ok := s.link.(ProgressReporter)
+	if !ok {
+		return false
+	}
+	p := reporter.Progress()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	moves := !s.measured || p.Received > s.progress.Received || p.Pending > 0 && p.Moves > s.progress.Moves
+	s.progress, s.measured = p, true
+	if r.closed || !moves || time.Since(s.byeAt) > flowTime {
+		return false
+	}
+	s.patience.Reset(byeTime)
+	return true
 }
 
 // Claim asks whether a legacy connection may become a link. It must be called after the peer
@@ -106,6 +132,7 @@ func (r *Router) Serve(ctx context.Context, link Link) error {
 const (
 	byeTime   = time.Second      // wait for the answer to a bye, and for a queue that does not move while the router closes
 	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye
+	flowTime  = 2 * time.Minute  // longest wait while the transport carries what was written
 )
 
 func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up bool, err error) {
@@ -139,7 +166,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 	log := r.log.With("peer", s.info.ID.Short(), "kind", s.info.Kind, "addr", s.info.Addr)
 	if err != nil {
 		log.Debug("link refused", "err", err)
-		r.sayBye(link, err)
+		r.refuse(link, err)
 		return false, fmt.Errorf("link to %v: %w", s.info.ID, err)
 	}
 	log.Debug("link up")
@@ -209,8 +236,8 @@ func (r *Router) measure(h core.LinkHandle) {
 	r.enter(func(c *core.Core, now time.Duration) { c.Measured(now, h, p) })
 }
 
-// sayBye sends a bye on a refused link, and reads the link until the other end has closed it.
-func (r *Router) sayBye(link Link, why error) {
+// refuse sends a bye on a refused link, and reads the link until the other end has closed it.
+func (r *Router) refuse(link Link, why error) {
 	reason := wire.ByeNormal
 	switch {
 	case errors.Is(why, ErrDuplicate):
