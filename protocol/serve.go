@@ -65,7 +65,7 @@ func (r *Router) flows(s *served) bool {
 	if r.closed || !moves || time.Since(s.byeAt) > flowTime {
 		return false
 	}
-	s.patience.Reset(byeTime)
+	s.patience.Reset(flowStall)
 	return true
 }
 
@@ -133,6 +133,7 @@ const (
 	byeTime   = time.Second      // wait for the answer to a bye, and for a queue that does not move while the router closes
 	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye
 	flowTime  = 2 * time.Minute  // longest wait while the transport carries what was written
+	flowStall = 2 * time.Second  // time in which it must carry some of it
 )
 
 func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up bool, err error) {
