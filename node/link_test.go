@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
@@ -20,27 +21,7 @@ func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
 	for _, code := range []int{ma.P_QUIC_V1, ma.P_WEBRTC_DIRECT, ma.P_WS} {
 		t.Run(ma.ProtocolWithCode(code).Name, func(t *testing.T) {
 			h := startHost(t)
-			streams := make(chan network.Stream, 1)
-			h.SetStreamHandler(StreamProtocol, func(s network.Stream) { streams <- s })
-			other := newTestHost(t)
-			nodetest.Connect(t, other, peer.AddrInfo{ID: h.ID(), Addrs: []ma.Multiaddr{nodetest.AddrOf(t, h.PortAddrs(), code)}})
-			out, err := other.NewStream(t.Context(), h.ID(), StreamProtocol)
-			if err != nil {
-				t.Fatal(err)
-			}
-			greeted := make(chan *streamLink, 1)
-			go func() { // ends when both sides have said hello
-				a, err := greet(t.Context(), nodetest.Receive(t, "stream", streams), wire.Hello{Link: 1})
-				if err != nil {
-					t.Error(err)
-				}
-				greeted <- a
-			}()
-			b, err := greet(t.Context(), out, wire.Hello{Link: 2})
-			if err != nil {
-				t.Fatal(err)
-			}
-			a := nodetest.Receive(t, "hello", greeted)
+			b, a := linkPair(t, newTestHost(t), h, nodetest.AddrOf(t, h.PortAddrs(), code))
 
 			// a sends a bye. b reads it while it has much to send, sends that, and closes.
 			write := func(l *streamLink, frames ...*wire.Frame) {
@@ -83,6 +64,31 @@ func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
 			nodetest.Receive(t, "all is sent", sent)
 		})
 	}
+}
+
+// linkPair returns the two ends of one link, first that of the host that dialled.
+func linkPair(t *testing.T, from, to host.Host, at ma.Multiaddr) (dialled, accepted *streamLink) {
+	t.Helper()
+	streams := make(chan network.Stream, 1)
+	to.SetStreamHandler(StreamProtocol, func(s network.Stream) { streams <- s })
+	nodetest.Connect(t, from, peer.AddrInfo{ID: to.ID(), Addrs: []ma.Multiaddr{at}})
+	out, err := from.NewStream(t.Context(), to.ID(), StreamProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	greeted := make(chan *streamLink, 1)
+	go func() { // ends when both sides have said hello
+		l, err := greet(t.Context(), nodetest.Receive(t, "stream", streams), wire.Hello{Link: 1})
+		if err != nil {
+			t.Error(err)
+		}
+		greeted <- l
+	}()
+	dialled, err = greet(t.Context(), out, wire.Hello{Link: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dialled, nodetest.Receive(t, "hello", greeted)
 }
 
 // newTestHost returns a host with all transports, which does not listen yet.

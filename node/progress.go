@@ -37,7 +37,7 @@ func TCPProgress(local, remote net.Addr) protocol.Progress {
 // sent.
 func tcpProgress(local, remote netip.AddrPort) (p protocol.Progress, waits bool) {
 	info, ok := tcpinfo.Of(local, remote)
-	return protocol.Progress{Known: ok, Acked: info.Acked, Pending: info.Pending, Moves: info.Moves}, info.Unsent > 0
+	return protocol.Progress{Known: ok, Acked: info.Acked, Pending: info.Pending, Moves: info.Moves, RTT: info.RTT}, info.Unsent > 0
 }
 
 // muxerQueue is the most bytes that yamux holds in front of a line that is busy: 64 pieces of
@@ -71,7 +71,8 @@ func (l *streamLink) Progress() protocol.Progress {
 	switch {
 	case conn.As(&session):
 		// The peer's process acknowledges itself, so its packets are as good as an answer.
-		return protocol.Progress{Received: session.ConnectionStats().BytesReceived, Known: true}
+		s := session.ConnectionStats()
+		return protocol.Progress{Received: s.BytesReceived, Known: true, RTT: s.SmoothedRTT}
 	case conn.As(&direct):
 		p.Pending = uint64(direct.SCTP().BufferedAmount())
 		written := l.stream.written.Load()

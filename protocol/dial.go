@@ -8,7 +8,9 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
 )
 
-const dialTimeout = 15 * time.Second // of one dialer's dial
+// dialTimeout is the time limit of one dialer's dial. Its handshakes take seven round trips, and
+// one over a long line takes up to 6 s. A dialer has shorter limits of its own.
+const dialTimeout = 45 * time.Second
 
 func (r *Router) dial(contact Contact) {
 	if err := r.dialAny(contact, core.Sought()); err != nil && !errors.Is(err, ErrDuplicate) {

@@ -54,7 +54,8 @@
 //
 // Nothing here blocks a sender. Each message of the application is followed until a link takes
 // it, and [Router.Close] counts the rest. Delivery is not guaranteed: a relay that dies loses its
-// queues, and its neighbours send it messages for up to 23 s more.
+// queues, and its neighbours send it messages for 2 to 3 s more, or up to 23 s if they have no
+// other way.
 //
 // # Threats
 //
@@ -102,7 +103,7 @@
 //
 // Of two native links the one of the lower opener is kept, even if it is the older one. So a
 // peer that lost its end of that link can be refused once. The other end then pings its old
-// link, ends it if no answer comes within 3 s, and accepts the next try. If both ids are only
+// link, ends it if no answer comes within 3 s or so, and accepts the next try. If both ids are only
 // claimed, this order applies for 20 s after the first link, since the two peers may have
 // dialled each other at the same instant. After that it would let any peer that claims the id
 // take a live link's place.
@@ -125,9 +126,17 @@
 // would carry the messages of all peers. Its link ends after 30 s, and is opened again every
 // five minutes or more rarely, so that the parts of a partitioned network find each other.
 //
-// A link is silent if nothing arrived for 20 s, or 3 s over WebRTC, and no answer to a ping
-// arrived for 3 s in which its queue did not move either. A ping overtakes the frames in the
-// queue, but it may be written after a long transfer.
+// A link is pinged if nothing arrived for 20 s, or 3 s over WebRTC, or if a message of an
+// application was sent and nothing arrived for 1 s. If there is no answer for 1 s more, the link
+// is doubted: messages take other links if there are any. It ends after 23 s of silence, or 6 s
+// over WebRTC, so that a process which is stopped for a while keeps its links. If another
+// connection claims the peer, it ends after 3 s without an answer.
+//
+// A ping overtakes the frames in the queue, but in the buffers of the transport it lies behind
+// seconds of data on a slow line. So these waits begin again while the queue moves, and while
+// the other end acknowledges what is in front of the ping. They are longer if the round trips of
+// the link are long. The transport's acknowledgements prove nothing once the ping has arrived:
+// the system sends them for a process that is stopped.
 //
 // A candidate that does not answer is asked at growing intervals, up to half an hour, and
 // removed when no peer names it any more. If it were removed after a few failures, another peer

@@ -11,7 +11,9 @@ import (
 
 const (
 	byeTime   = time.Second      // wait for the answer to a bye while nothing moves, and for a queue to move while the router closes
-	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye, and for what it still sends
+	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye
+	flowTime  = 2 * time.Minute  // longest wait while the transport still carries what was written, in either direction
+	flowStall = 2 * time.Second  // time in which it must carry some of it
 )
 
 // endLink queues a bye after the frames that are queued; r.mu is held. If the other end does not
@@ -20,17 +22,17 @@ func (r *Router) endLink(s *served, reason wire.ByeReason, why error) {
 	if s.closing {
 		return
 	}
-	s.closing, s.reason = true, why
+	s.closing, s.reason, s.byeAt = true, why, time.Now()
 	s.queue.put(wire.NewBye(reason))
 	s.queue.close()
-	patience, most := drainTime, drainTime
+	patience, most := drainTime, flowTime
 	switch reason {
 	case wire.ByeSilent:
 		patience, most = byeTime, byeTime
 	case wire.ByeShutdown:
 		patience = byeTime
 	}
-	s.until = time.Now().Add(most)
+	s.until = s.byeAt.Add(most)
 	s.patience = time.AfterFunc(patience, func() { r.cutLink(s) })
 }
 
@@ -40,22 +42,27 @@ func (r *Router) awaitAnswer(s *served) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s.patience != nil {
-		s.sent = p.Acked
+		s.last = p
 		s.patience.Reset(byeTime)
 	}
 }
 
-// cutLink closes a link that ends and has not moved for a while, unless bytes arrive at the
-// other end, or it may still have to read messages of the application.
+// cutLink closes a link that ends and has not moved for a while. It waits while bytes arrive at
+// either end, and also a while for messages of the application that the other end may still have
+// to read.
 func (r *Router) cutLink(s *served) {
 	p := s.progress()
 	r.mu.Lock()
-	left := time.Until(s.until)
-	moved := p.Known && p.Acked > s.sent
-	s.sent = p.Acked
-	waits := left > 0 && (moved || !isAcked(p) && r.taken(s) > 0)
+	left, stall := time.Until(s.until), flowStall
+	if r.closed {
+		stall = byeTime
+	}
+	moved := p.Received > s.last.Received || p.Acked > s.last.Acked || p.Pending > 0 && p.Moves > s.last.Moves
+	s.last = p
+	unread := !isAcked(p) && r.taken(s) > 0 && (r.closed || time.Since(s.byeAt) < drainTime)
+	waits := left > 0 && (moved || unread)
 	if waits {
-		s.patience.Reset(min(byeTime, left))
+		s.patience.Reset(min(stall, left))
 	} else {
 		s.cut, s.doubted = true, r.doubtful(s, p)
 	}

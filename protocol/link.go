@@ -49,6 +49,7 @@ type ProgressReporter interface {
 //	Acked    uint64 bytes that the other end's transport has acknowledged
 //	Pending  uint64 bytes that were written and are not acknowledged, at most
 //	Moves    uint64 grows with every packet of the other end: an acknowledgement of bytes behind a gap too
+//	RTT      time.Duration smoothed round trip time of the transport; 0 means unknown
 type Progress = wire.Progress
 
 // A LinkKind is what a link runs over. A link of a greater kind is preferred.

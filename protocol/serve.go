@@ -22,9 +22,10 @@ type served struct {
 	answered bool        // the other end answered the bye
 	cut      bool        // this side closed the link before the other end had answered the bye
 	doubted  int         // messages of the application that had not arrived then, at most
+	byeAt    time.Time   // when the bye was queued
 	until    time.Time   // when a link that ends is closed, also if it still moves
 	patience *time.Timer // closes a link that ends and does not move
-	sent     uint64      // bytes that had arrived at the other end when patience was last over
+	last     Progress    // of the transport when patience was last over
 	recent   recent      // messages of the application that the link took lately
 
 	// Owned by the writer, and by Serve after its end.
@@ -124,7 +125,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 	log := r.log.With("peer", s.info.ID.Short(), "kind", s.info.Kind, "addr", s.info.Addr)
 	if err != nil {
 		log.Debug("link refused", "err", err)
-		r.sayBye(link, err)
+		r.refuse(link, err)
 		return false, fmt.Errorf("link to %v: %w", s.info.ID, err)
 	}
 	log.Debug("link up")
@@ -185,15 +186,12 @@ func (r *Router) measure(h core.LinkHandle) {
 	if s == nil {
 		return
 	}
-	var p Progress
-	if reporter, ok := s.link.(ProgressReporter); ok {
-		p = reporter.Progress()
-	}
+	p := s.progress()
 	r.enter(func(c *core.Core, now time.Duration) { c.Measured(now, h, p) })
 }
 
-// sayBye sends a bye on a refused link, and reads the link until the other end has closed it.
-func (r *Router) sayBye(link Link, why error) {
+// refuse sends a bye on a refused link, and reads the link until the other end has closed it.
+func (r *Router) refuse(link Link, why error) {
 	reason := wire.ByeNormal
 	switch {
 	case errors.Is(why, ErrDuplicate):

@@ -6,9 +6,14 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -421,5 +426,70 @@ func TestWhatIsQueuedIsWrittenBeforeTheAnswerToAClose(t *testing.T) {
 	}
 	if f := wait(t, "message after the bye", frames); f == nil || string(f.Body.Payload) != "queued" {
 		t.Errorf("got %v", f)
+	}
+}
+
+// TestProgress checks that a part of a message counts, before the message is whole.
+func TestProgress(t *testing.T) {
+	a, b := linkPair(t)
+	frames, _ := read(b)
+	if p := b.Progress(); p != (protocol.Progress{}) {
+		t.Errorf("before the first message: %+v", p)
+	}
+	text := emit(t, userFrame(t, idA, idB, wire.FormJSON, []byte(`"`+strings.Repeat("x", 100_000)+`"`)))
+	w, err := a.ws.NextWriter(websocket.TextMessage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte(text[:90_000])); err != nil {
+		t.Fatal(err)
+	}
+	for b.Progress().Received < 80_000 { // the rest may be in a buffer of the writer
+		runtime.Gosched()
+	}
+	if _, err := w.Write([]byte(text[90_000:])); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "frame", frames)
+	if p := b.Progress(); p.Received != uint64(len(text)) || p.Known {
+		t.Errorf("after a message of %d bytes: %+v", len(text), p)
+	}
+	b.w.TCPProgress = func(local, remote net.Addr) protocol.Progress {
+		if local.String() != b.ws.LocalAddr().String() || remote.String() != b.ws.RemoteAddr().String() {
+			t.Errorf("asked about %v and %v", local, remote)
+		}
+		return protocol.Progress{Known: true, Acked: 7}
+	}
+	if p := b.Progress(); p != (protocol.Progress{Known: true, Acked: 7, Received: uint64(len(text))}) {
+		t.Errorf("with the figures of TCP: %+v", p)
+	}
+}
+
+// TestRoundTripOfTheHandshake has an acceptor whose answers take some time.
+func TestRoundTripOfTheHandshake(t *testing.T) {
+	const answer = 50 * time.Millisecond
+	over := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(answer) // the answer takes as long
+		ws, err := new(websocket.Upgrader).Upgrade(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		<-over
+		ws.Close()
+	}))
+	defer s.Close()
+	defer close(over)
+	d, err := new(WebSocket).connect(testContext(t), protocol.Contact{URL: "ws" + strings.TrimPrefix(s.URL, "http")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.CloseWith(websocket.CloseNormalClosure, "")
+	if d.rtt < answer || d.rtt > 100*answer {
+		t.Errorf("the round trip is %v, want %v", d.rtt, answer)
 	}
 }

@@ -3,9 +3,12 @@ package peers
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A Gate stands before a listening peer. Connections are accepted at once but reach the
@@ -19,6 +22,7 @@ type Gate struct {
 
 	mu      sync.Mutex
 	target  string // host:port, "" as long as it is not known
+	delay   time.Duration
 	open    bool
 	done    bool
 	conns   []net.Conn
@@ -75,6 +79,13 @@ func (g *Gate) SetTarget(url string) error {
 	defer g.mu.Unlock()
 	g.target = target
 	return nil
+}
+
+// SetDelay makes what passes arrive later, in both directions. It is called before Open.
+func (g *Gate) SetDelay(d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.delay = d
 }
 
 // Addr is where the gate stands: host and port.
@@ -143,7 +154,7 @@ func (g *Gate) pass(in net.Conn) {
 		return
 	}
 	g.mu.Lock()
-	target := g.target
+	target, delay := g.target, g.delay
 	g.mu.Unlock()
 	out, err := net.Dial("tcp", target)
 	if err != nil {
@@ -154,23 +165,60 @@ func (g *Gate) pass(in net.Conn) {
 		return
 	}
 	g.wg.Go(func() {
-		g.copy(out, in, &p.up)
+		g.copy(out, in, delay, &p.up)
 		out.Close()
 	})
-	g.copy(in, out, &p.down)
+	g.copy(in, out, delay, &p.down)
 }
 
 // copy copies until one of the two ends, and counts.
-func (g *Gate) copy(to, from net.Conn, count *int64) {
+func (g *Gate) copy(to, from net.Conn, delay time.Duration, count *int64) {
+	var out io.Writer = to
+	if delay > 0 {
+		late := &lateWriter{to: to, delay: delay, line: make(chan latePiece, maxLate)}
+		var wg sync.WaitGroup
+		wg.Go(late.run)
+		defer wg.Wait()
+		defer close(late.line)
+		out = late
+	}
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
 		g.mu.Lock()
 		*count += int64(n)
 		g.mu.Unlock()
-		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
+		if _, werr := out.Write(buf[:n]); err != nil || werr != nil {
 			return
 		}
+	}
+}
+
+// maxLate is the number of pieces on a late line, after which it takes no more.
+const maxLate = 1 << 12
+
+// A lateWriter writes each piece some time after it got it.
+type lateWriter struct {
+	to    net.Conn
+	delay time.Duration
+	line  chan latePiece
+}
+
+type latePiece struct {
+	due  time.Time
+	data []byte
+}
+
+func (w *lateWriter) Write(b []byte) (int, error) {
+	w.line <- latePiece{time.Now().Add(w.delay), slices.Clone(b)}
+	return len(b), nil
+}
+
+// run ends when the line is closed and all on it is written.
+func (w *lateWriter) run() {
+	for p := range w.line {
+		time.Sleep(time.Until(p.due))
+		w.to.Write(p.data) // an error ends the reader of the other direction too
 	}
 }
 

@@ -127,6 +127,19 @@ func (h *LANHost) Plug(ctx context.Context, in bool) error {
 	return ip(ctx, "-n", h.lan.hub, "link", "set", h.port, "nomaster")
 }
 
+// Slow limits what leaves the host to a rate, such as 128kbit, and a buffer of 8 s.
+func (h *LANHost) Slow(rate string) error {
+	if _, err := LookTool("tc"); err != nil {
+		return err
+	}
+	args := []string{"qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "8kb", "latency", "8s"}
+	out, err := h.Command("tc", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("itest: tc %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
 // Command returns a command that runs a program on the host.
 func (h *LANHost) Command(name string, args ...string) *exec.Cmd {
 	return exec.Command("ip", append([]string{"netns", "exec", h.space, name}, args...)...)

@@ -57,6 +57,8 @@ type Progress struct {
 	Acked    uint64 // bytes that the other end has acknowledged
 	Pending  uint64 // bytes that were written and are not acknowledged, at most
 	Moves    uint64 // grows with every packet of the other end: an acknowledgement of bytes behind a gap too
+
+	RTT time.Duration // smoothed round trip time of the transport; 0 if it is not known
 }
 
 // A Contact is what is known about how to reach a peer.

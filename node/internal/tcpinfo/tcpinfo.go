@@ -2,14 +2,18 @@
 // asked, by the addresses of the connection, since the layers above TCP hide the socket itself.
 package tcpinfo
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // An Info holds figures of a connection.
 type Info struct {
-	Acked   uint64 // bytes that the other end has acknowledged
-	Pending uint64 // bytes that were written and are not acknowledged
-	Unsent  uint64 // part of Pending that has not been sent once
-	Moves   uint64 // grows with every segment that arrives: an acknowledgement of bytes behind a gap too
+	Acked   uint64        // bytes that the other end has acknowledged
+	Pending uint64        // bytes that were written and are not acknowledged
+	Unsent  uint64        // part of Pending that has not been sent once
+	Moves   uint64        // grows with every segment that arrives: an acknowledgement of bytes behind a gap too
+	RTT     time.Duration // smoothed round trip time
 }
 
 // Of returns the figures of the connection between two addresses. False means that they are not

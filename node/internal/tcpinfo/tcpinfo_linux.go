@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -60,6 +61,7 @@ const (
 
 	ackedOffset    = int(unsafe.Offsetof(unix.TCPInfo{}.Bytes_acked))
 	unsentOffset   = int(unsafe.Offsetof(unix.TCPInfo{}.Notsent_bytes))
+	rttOffset      = int(unsafe.Offsetof(unix.TCPInfo{}.Rtt))
 	segmentsOffset = int(unsafe.Offsetof(unix.TCPInfo{}.Segs_in))
 )
 
@@ -104,6 +106,7 @@ func parse(b []byte) (Info, bool) {
 			}
 			info.Acked = binary.NativeEndian.Uint64(t[ackedOffset:])
 			info.Unsent = uint64(binary.NativeEndian.Uint32(t[unsentOffset:]))
+			info.RTT = time.Duration(binary.NativeEndian.Uint32(t[rttOffset:])) * time.Microsecond
 			info.Moves = uint64(binary.NativeEndian.Uint32(t[segmentsOffset:]))
 			return info, true
 		}

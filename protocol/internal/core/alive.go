@@ -7,7 +7,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A pulse is what a peer has shown of being alive over one link. Silence alone proves nothing,
+// A pulse is what a peer has shown of being alive over one link. Silence by itself proves nothing,
 // so a silent peer is sent a ping. A ping that is not answered in time has two consequences.
 // First the link is doubted: messages take another link if there is one. Later the link ends.
 // Both waits begin again while the transport makes progress, since a ping may lie behind
@@ -43,6 +43,7 @@ func newPulse(now, rtt time.Duration) pulse {
 // hear notes that bytes arrived.
 func (p *pulse) hear(now time.Duration) {
 	p.heard, p.unheard, p.flow = now, 0, 0
+	p.progress = wire.Progress{} // the next ping has new figures
 	p.pinged, p.strict, p.doubted = false, false, false
 }
 
@@ -67,7 +68,7 @@ func (p *pulse) sample(rtt time.Duration) {
 
 // patience returns the time in which an answer is to come: least, or more over a long line.
 func (p *pulse) patience(least time.Duration) time.Duration {
-	return min(max(least, p.rtt+max(p.rtt, 4*p.rttError)), answerMost)
+	return min(max(least, p.rtt+max(p.rtt, 4*p.rttError), 2*p.progress.RTT), answerMost)
 }
 
 // askAt returns the time at which an unanswered message has the peer pinged. It is rounded up,

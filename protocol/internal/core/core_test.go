@@ -348,11 +348,12 @@ func (s *script) run(event string, w []string) {
 		s.c.NetworkChanged(s.now)
 	case "bootlinked":
 		s.c.BootstrapLinked(s.now, number)
-	case "figures": // HANDLE [received=N] [acked=N pending=N moves=N]: what the transport reports from here on
+	case "figures": // HANDLE [received=N] [acked=N pending=N moves=N rtt=MS]: what the transport reports from here on
 		_, known := arg(w, "acked")
 		acked := argInt(w, "acked", 0)
 		s.figures[h] = wire.Progress{Received: uint64(argInt(w, "received", 0)), Known: known,
-			Acked: uint64(acked), Pending: uint64(argInt(w, "pending", 0)), Moves: uint64(argInt(w, "moves", acked))}
+			Acked: uint64(acked), Pending: uint64(argInt(w, "pending", 0)), Moves: uint64(argInt(w, "moves", acked)),
+			RTT: time.Duration(argInt(w, "rtt", 0)) * time.Millisecond}
 	case "wait": // DURATION
 		d, err := time.ParseDuration(first)
 		if err != nil {
