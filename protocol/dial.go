@@ -27,7 +27,7 @@ func (r *Router) dialBootstrap(index int) {
 	default:
 		r.log.Debug("bootstrap failed", "url", contact.URL, "err", err)
 		if r.opts.OnDialError != nil && r.ctx.Err() == nil && !errors.Is(err, errNetworkChanged) {
-			r.inbox.put(func() { r.opts.OnDialError(contact, err) })
+			r.emit(&event{kind: dialFailed, contact: contact, err: err})
 		}
 		r.enter(func(c *core.Core, now time.Duration) { c.BootstrapFailed(now, index) })
 	}

@@ -44,7 +44,8 @@
 //     ErrQueueFull, and relays drop the message and count it.
 //   - 256 messages or 1 MiB wait for the first link, for up to a minute.
 //   - 256 messages or 1 MiB wait for peers whose handshake is in progress, for up to a second.
-//   - 8,192 messages or 16 MiB wait for the application.
+//   - 8,192 messages or 16 MiB wait for the application. So do 4,096 events, or four for each
+//     linked peer if these are more.
 //   - Forwarded messages are remembered for a minute, if 64 MiB suffice. Delivered ones are
 //     remembered for two minutes, if 32 MiB suffice.
 //   - A link may ask 64 questions at once and then 32 a second, since each answer costs a

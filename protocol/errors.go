@@ -3,6 +3,7 @@ package protocol
 import (
 	"fmt"
 	"net"
+	"os"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -11,6 +12,10 @@ import (
 var (
 	// ErrClosed means that the router was closed. It wraps net.ErrClosed.
 	ErrClosed = fmt.Errorf("peer-relay: closed: %w", net.ErrClosed)
+
+	// ErrHandlerRuns means that a handler of the application was still running when Close had
+	// waited for it. It wraps os.ErrDeadlineExceeded.
+	ErrHandlerRuns = fmt.Errorf("peer-relay: close: a handler still runs: %w", os.ErrDeadlineExceeded)
 
 	// ErrTooBig means that a message exceeds the size that every peer accepts.
 	ErrTooBig = wire.ErrTooBig

@@ -125,10 +125,6 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		}
 		r.tasks.Add(1)
 		counted = true
-		if r.inbox.crowded() {
-			err = fmt.Errorf("too many events wait for the application: %w", ErrQueueFull)
-			return
-		}
 		r.lastID++
 		h = core.LinkHandle(r.lastID)
 		r.served[h] = s
