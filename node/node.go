@@ -211,7 +211,7 @@ func (n *Node) mount(h host.Host) error {
 	if err != nil {
 		return err
 	}
-	ro.OnPeer = func(i protocol.LinkInfo) { <-mounted; n.peerUp(i) }
+	ro.OnLinkUp = func(i protocol.LinkInfo) { <-mounted; n.peerUp(i) }
 	if n.opts.DHT != nil {
 		if n.dht, err = n.newDirectory(); err != nil {
 			return err
@@ -239,13 +239,14 @@ func (n *Node) mount(h host.Host) error {
 	return nil
 }
 
-// routerOptions returns the options of the router, without OnPeer.
+// routerOptions returns the options of the router, without OnLinkUp.
 func (n *Node) routerOptions() (protocol.Options, error) {
 	o := n.opts
 	ro := protocol.Options{
 		ID: IDOf(n.host.ID()), Role: o.Role, Verify: verify, SignMessages: o.SignMessages,
 		Dialers: []protocol.Dialer{nativeDialer{n}}, NoOverlay: o.NoOverlay, Linger: o.Linger, Seeks: o.DHT != nil,
-		OnMessage: o.OnMessage, OnPeerDown: n.peerDown, OnDialError: o.OnDialError, Logger: o.Logger,
+		OnMessage: o.OnMessage, OnPeer: o.OnPeer, OnPeerDown: o.OnPeerDown, OnDialError: o.OnDialError,
+		OnLinkDown: n.peerDown, Logger: o.Logger,
 	}
 	if o.Legacy != nil {
 		ro.Dialers = append(ro.Dialers, o.Legacy)
@@ -381,11 +382,12 @@ func (n *Node) Receive(ctx context.Context) (protocol.Message, error) { return n
 // Options.Linger: first until the other sides have read the streams that were closed, and then
 // for messages and datagrams, as Router.Close in package protocol does. Then it sends a bye to
 // all peers, stops what New or Attach started, and closes the host if it is the node's own. If
-// nothing waits, it takes at most about a second. Nothing of the node runs after it.
+// nothing waits, it takes at most about a second. It waits up to 10 s for a handler that runs.
+// Nothing else of the node runs after it.
 //
-// The error wraps a *protocol.UnsentError if messages may be lost, and a *stream.UnreadError if
-// streams may not have arrived whole. A second call waits for the first one and returns its
-// error.
+// The error wraps a *protocol.UnsentError if messages may be lost, a *stream.UnreadError if
+// streams may not have arrived whole, and protocol.ErrHandlerRuns if a handler still runs. A
+// second call waits for the first one and returns its error.
 func (n *Node) Close() error {
 	n.closing.Do(func() { n.closeErr = n.close() })
 	return n.closeErr

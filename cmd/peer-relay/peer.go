@@ -16,6 +16,7 @@ func (p *program) runPeer(ctx context.Context, o compat.Options, onMessage func(
 		return err
 	}
 	defer func() {
+		p.stdout.finish()
 		if unsent := peer.Close(); err == nil {
 			err = unsent
 		}
