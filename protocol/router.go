@@ -333,6 +333,9 @@ func (r *Router) drop(reason DropReason, f *wire.Frame) {
 	r.enter(func(c *core.Core, _ time.Duration) { c.Drop(reason, f) })
 }
 
+// Drop counts a message that OnMessage got and the application dropped, since it had no room.
+func (r *Router) Drop(reason DropReason) { r.drop(reason, nil) }
+
 // compose makes the frames of control messages, one after the other and without the lock,
 // since signatures take long.
 func (r *Router) compose() {
