@@ -156,9 +156,20 @@ func (p *PeerRelay) heard(o node.Options) node.Options {
 		if first.OnDialError != nil {
 			first.OnDialError(c, err)
 		}
-		p.onError(fmt.Errorf("peer-relay: bootstrap %s does not answer, will be tried again: %w", c.URL, err))
+		p.onError(bootstrapError(c.URL, err))
 	}
 	return o
+}
+
+// bootstrapError returns the error event for a bootstrap that could not be linked.
+func bootstrapError(url string, err error) error {
+	switch {
+	case errors.Is(err, protocol.ErrSelf): // it is left out
+		return fmt.Errorf("peer-relay: bootstrap %s: %w", url, err)
+	case errors.Is(err, protocol.ErrIDInUse): // it answers, and this is told once
+		return fmt.Errorf("peer-relay: bootstrap %s refuses this peer, will be tried again: %w", url, err)
+	}
+	return fmt.Errorf("peer-relay: bootstrap %s does not answer, will be tried again: %w", url, err)
 }
 
 // A textTransport adapts the WebSocket transport to package node.
@@ -339,9 +350,9 @@ func (p *PeerRelay) OnPeer(f func(id protocol.ID)) { p.peer.add(f) }
 // OnDisconnect adds a listener for peers whose direct link has ended.
 func (p *PeerRelay) OnDisconnect(f func(id protocol.ID)) { p.down.add(f) }
 
-// OnError adds a listener for failures that are tried again: a bootstrap that does not answer.
-// A call that fails returns its own error. The error of Close is also the last one for this
-// listener, since Destroy has no result.
+// OnError adds a listener for failures that are tried again: a bootstrap that does not answer, or,
+// once, that refuses this peer's id (protocol.ErrIDInUse). A call that fails returns its own error.
+// The error of Close is also the last one for this listener, since Destroy has no result.
 func (p *PeerRelay) OnError(f func(error)) { p.err.add(f) }
 
 func (p *PeerRelay) onPeer(id protocol.ID) {

@@ -35,7 +35,8 @@ type Node struct {
 	key         crypto.PrivKey
 	router      *protocol.Router
 	log         *slog.Logger
-	started     time.Time
+	begun       time.Time
+	started     chan struct{}   // closed when the node is mounted and listens
 	ctx         context.Context // done when the node closes
 	stop        context.CancelFunc
 	unsubscribe func() error
@@ -160,7 +161,7 @@ func newNode(o Options) *Node {
 	if o.Version == "" {
 		o.Version = "dev"
 	}
-	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]remote),
+	n := &Node{opts: o, log: o.Logger, begun: time.Now(), started: make(chan struct{}), remotes: make(map[protocol.ID]remote),
 		locals: make(map[netip.Addr]*ownEnd), boots: make(map[string]protocol.ID), greeted: make(map[peer.ID]int)}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
@@ -244,12 +245,12 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 	o := n.opts
 	ro := protocol.Options{
 		ID: IDOf(n.host.ID()), Role: o.Role, Verify: verify, SignMessages: o.SignMessages,
-		Dialers: []protocol.Dialer{nativeDialer{n}}, NoOverlay: o.NoOverlay, Linger: o.Linger, Seeks: o.DHT != nil,
-		OnMessage: o.OnMessage, OnPeer: o.OnPeer, OnPeerDown: o.OnPeerDown, OnDialError: o.OnDialError,
+		Dialers: []protocol.Dialer{startedDialer{n, nativeDialer{n}}}, NoOverlay: o.NoOverlay, Linger: o.Linger, Seeks: o.DHT != nil,
+		OnMessage: o.OnMessage, OnPeer: o.OnPeer, OnPeerDown: o.OnPeerDown, OnDialError: n.dialError,
 		OnLinkDown: n.peerDown, Logger: o.Logger,
 	}
 	if o.Legacy != nil {
-		ro.Dialers = append(ro.Dialers, o.Legacy)
+		ro.Dialers = append(ro.Dialers, startedDialer{n, o.Legacy})
 	}
 	if o.WebRTC != nil {
 		ro.Dialers = append(ro.Dialers, o.WebRTC)
@@ -272,8 +273,20 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 	return ro, nil
 }
 
+// dialError is the router's OnDialError. It names the key file of an id that is in use.
+func (n *Node) dialError(c protocol.Contact, err error) {
+	if n.opts.OnDialError == nil {
+		return
+	}
+	if n.opts.KeyFile != "" && (errors.Is(err, protocol.ErrIDInUse) || errors.Is(err, protocol.ErrSelf)) {
+		err = fmt.Errorf("%w (key file %s)", err, n.opts.KeyFile)
+	}
+	n.opts.OnDialError(c, err)
+}
+
 // start announces the node, which is mounted and listens.
 func (n *Node) start() {
+	close(n.started)
 	n.updateContact()
 	n.task(n.watchNetwork)
 	if n.dht != nil {

@@ -16,7 +16,7 @@ import (
 func (n *Node) status() status.Data {
 	stats := n.router.Stats()
 	d := status.Data{
-		ID: n.ID(), PeerID: n.host.ID().String(), Version: n.opts.Version, Started: n.started,
+		ID: n.ID(), PeerID: n.host.ID().String(), Version: n.opts.Version, Started: n.begun,
 		WebSocket: n.URLs(), Links: stats.Links,
 		Counters: []status.Counter{
 			{Name: "received", Value: stats.Received}, {Name: "sent", Value: stats.Sent},

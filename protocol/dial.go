@@ -11,18 +11,42 @@ import (
 const dialTimeout = 15 * time.Second // of one dialer's dial
 
 func (r *Router) dial(contact Contact) {
-	if err := r.dialAny(contact, core.Sought()); err != nil && !errors.Is(err, ErrDuplicate) {
-		r.log.Debug("dial failed", "peer", contact.ID.Short(), "err", err)
-		r.enter(func(c *core.Core, now time.Duration) { c.DialFailed(now, contact.ID) })
+	err := r.dialAny(contact, core.Sought())
+	if err == nil {
+		return
 	}
+	r.log.Debug("dial failed", "peer", contact.ID.Short(), "err", err)
+	r.enter(func(c *core.Core, now time.Duration) {
+		if errors.Is(err, ErrDuplicate) {
+			c.DialRefused(now, contact.ID)
+		} else {
+			c.DialFailed(now, contact.ID)
+		}
+	})
 }
 
 func (r *Router) dialBootstrap(index int) {
 	contact := r.opts.Bootstraps[index]
+	if contact.ID == r.id {
+		var why error
+		if r.onlySelf() {
+			why = errOnlySelf
+		}
+		r.enter(func(c *core.Core, now time.Duration) { c.BootstrapSelf(now, index, why) })
+		return
+	}
+	met := r.selves.met.Load()
 	err := r.dialAny(contact, core.Bootstrap(index))
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrDuplicate), errors.Is(err, ErrSelf):
+	case errors.Is(err, ErrSelf):
+		var why error
+		if r.selves.met.Load() == met { // the other end is not in this process
+			why = errOtherSelf
+		}
+		r.log.Debug("a bootstrap has this peer's id", "url", contact.URL, "otherProcess", why != nil)
+		r.enter(func(c *core.Core, now time.Duration) { c.BootstrapSelf(now, index, why) })
+	case errors.Is(err, ErrDuplicate):
 		r.enter(func(c *core.Core, now time.Duration) { c.BootstrapLinked(now, index) })
 	default:
 		r.log.Debug("bootstrap failed", "url", contact.URL, "err", err)
@@ -42,7 +66,9 @@ func (r *Router) dialAny(contact Contact, cause core.Cause) error {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(r.dialing(), dialTimeout)
+		r.selves.dials.Add(1)
 		link, err := d.Dial(ctx, r, contact)
+		r.selves.dials.Add(-1)
 		if err != nil && context.Cause(ctx) == errNetworkChanged {
 			cancel()
 			return errNetworkChanged

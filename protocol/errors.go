@@ -29,6 +29,12 @@ var (
 	// ErrDuplicate means that there is another link to the peer, which is kept.
 	ErrDuplicate = core.ErrDuplicate
 
+	// ErrIDInUse means that a bootstrap is linked with this peer's id, but not with this peer:
+	// with another process that has the same key, or by an earlier link that is dead, which the
+	// bootstrap finds out in a few seconds. OnDialError gets it once for each bootstrap, until a
+	// link to it has lasted.
+	ErrIDInUse = core.ErrIDInUse
+
 	// ErrMute means that a legacy link brought no message.
 	ErrMute = core.ErrMute
 

@@ -115,6 +115,7 @@ type Router struct {
 	mailbox   *mailbox
 	delivered chan struct{} // closed after the last delivery
 
+	selves  selves
 	sockets *packet.Sockets
 	ending  atomic.Bool   // closing, for the writers of links
 	wake    chan struct{} // signals run that wakeAt is earlier now
@@ -243,6 +244,8 @@ func (r *Router) settle() (later []core.Action) {
 				e.err = s.reason
 			}
 			r.emit(e)
+		case core.BootstrapRefused:
+			r.emit(&event{kind: dialFailed, contact: r.opts.Bootstraps[a.Index], err: a.Err})
 		case core.Granted, core.Refused:
 			if answer := r.claims[a.Index]; answer != nil {
 				delete(r.claims, a.Index)

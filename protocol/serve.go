@@ -77,6 +77,7 @@ func (r *Router) Claim(ctx context.Context, info LinkInfo) (release func(), err 
 		err = ErrClosed
 	}
 	if err != nil {
+		r.meet(info, err)
 		release()
 		return nil, err
 	}
@@ -135,6 +136,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 	log := r.log.With("peer", s.info.ID.Short(), "kind", s.info.Kind, "addr", s.info.Addr)
 	if err != nil {
 		log.Debug("link refused", "err", err)
+		r.meet(s.info, err)
 		r.sayBye(link, err)
 		return false, fmt.Errorf("link to %v: %w", s.info.ID, err)
 	}
