@@ -31,7 +31,7 @@ import (
 // Output that is not read holds up nothing else: commands are obeyed, and the peer relays. Events
 // wait in this order: in the pipe, here, and as messages and events for a slow handler, as package
 // protocol describes. Messages beyond that are dropped, and so are answers to commands beyond
-// outputBytes. A dropped event tells how many. Of the peers that come and go the last state is
+// outputBytes. A dropped event has their number. Of the peers that come and go the last state is
 // always told.
 //
 // Values are not decoded. In the output, numbers are not rounded. A value in the input becomes

@@ -19,8 +19,8 @@ const (
 )
 
 // An output passes lines to a writer that may block for ever: a terminal that is paused, or a
-// pipe that is not read. A line that has no room is dropped and counted, and the next lines tell
-// how many were dropped. Its methods may be called from any goroutine.
+// pipe that is not read. A line that has no room is dropped and counted, and a line after it
+// has their number. Its methods may be called from any goroutine.
 type output struct {
 	// Fixed after newOutput.
 	w       io.Writer
@@ -157,7 +157,7 @@ func (o *output) finish() {
 	o.changed.Broadcast()
 }
 
-// close writes the lines that wait. It gives the reader drainIdle for each part, and drainMost
+// close writes the lines that wait. It waits drainIdle for each part, and drainMost
 // for all. It returns the first error of the writer.
 func (o *output) close() error {
 	o.mu.Lock()

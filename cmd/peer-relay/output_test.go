@@ -37,7 +37,7 @@ func (g *gate) Write(b []byte) (int, error) {
 func line(n int) string { return fmt.Sprintf("%-99d\n", n) }
 
 // TestOutputThatNobodyReads checks that lines never wait for the writer, that those without room
-// are dropped and counted, and that a line tells of them where they would have been.
+// are dropped and counted, and that a line has their number where they would have been.
 func TestOutputThatNobodyReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const sent = 20_000
