@@ -24,7 +24,7 @@ const (
 type output struct {
 	// Fixed after newOutput.
 	w       io.Writer
-	lost    func(lines uint64) []byte // returns the line that tells of dropped ones
+	lost    func(lines uint64) []byte // returns the line about the dropped ones
 	written chan struct{}             // closed when the writer has ended
 
 	mu       sync.Mutex
