@@ -105,6 +105,14 @@
 // dialled each other at the same instant. After that it would let any peer that claims the id
 // take a live link's place.
 //
+// Of two native links that one peer opened, the order applies for 5 s after the first one, since it
+// may have opened both at once. After that the older one is kept if it answers a ping. Otherwise
+// two processes with one key would take each other's place for ever, as each dials again.
+//
+// A handler never holds up the router. Its messages are bounded and dropped, and its events are
+// thinned out so that it still learns which peers are linked. Refusing links instead would let a
+// paused terminal close a relay to newcomers.
+//
 // A refused native link is still read to its end, since its peer wrote before it knew.
 //
 // A prune needs no agreement. The end that opened a link ends it if it no longer needs it. If

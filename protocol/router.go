@@ -89,7 +89,7 @@ type Options struct {
 	// Logger gets a line at debug level for each dropped message and for each change of a
 	// link. It gets a line at LevelTrace for each other step of a message, also for a dropped
 	// duplicate or loop, so that a lost message can be followed by its digest through the
-	// logs of all peers. Nil means no log.
+	// logs of all peers. A log that blocks holds up the links. Nil means no log.
 	Logger *slog.Logger
 
 	// Tracer is called for the same steps, from several goroutines. It must not block, and
