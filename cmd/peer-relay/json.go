@@ -72,12 +72,12 @@ type droppedEvent struct {
 type events struct {
 	out  *output
 	peer *compat.PeerRelay
-	told uint64 // dropped messages that were told; owned by the handlers of the peer
+	lost losses
 }
 
 func newEvents(out *output, peer *compat.PeerRelay) *events {
 	out.lost = func(lines uint64) []byte { return encode(droppedEvent{"dropped", lines}) }
-	return &events{out: out, peer: peer}
+	return &events{out: out, peer: peer, lost: losses{peer: peer}}
 }
 
 // encode returns the line for an event. Data is JSON text of another peer. json.Marshal checks
@@ -102,9 +102,8 @@ func (e *events) fail(err error) { e.answer(event{Event: "error", Error: err.Err
 // meanwhile.
 func (e *events) tell(v any) {
 	e.out.put(encode(v))
-	if n := e.peer.Node().Router().Stats().Dropped[protocol.DropInboxFull]; n > e.told {
-		e.out.put(encode(droppedEvent{"dropped", n - e.told}))
-		e.told = n
+	if n := e.lost.more(); n > 0 {
+		e.out.put(encode(droppedEvent{"dropped", n}))
 	}
 }
 

@@ -140,6 +140,35 @@ func TestOutputWaits(t *testing.T) {
 	})
 }
 
+// TestListenWaitsForItsReader checks that listen drops no message itself, so that the peer keeps
+// them while its output is not read.
+func TestListenWaitsForItsReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const messages = 10_000
+		g := &gate{open: make(chan struct{})}
+		p := &program{stdout: newOutput(g)}
+		printed := 0
+		go func() { // ends when all are printed
+			for ; printed < messages; printed++ {
+				p.printMessage(compat.Message{From: compat.ID{1}, JSON: []byte(strconv.Itoa(printed))})
+			}
+		}()
+		synctest.Wait()
+		if printed == 0 || printed == messages {
+			t.Errorf("%d messages are printed while nothing is read", printed)
+		}
+		close(g.open)
+		synctest.Wait()
+		if err := p.stdout.close(); err != nil {
+			t.Error(err)
+		}
+		last := fmt.Sprintf("message %v %d\n", compat.ID{1}, messages-1)
+		if printed != messages || p.stdout.dropped() > 0 || !strings.HasSuffix(g.text.String(), last) {
+			t.Errorf("%d of %d messages are printed, %d lines dropped", printed, messages, p.stdout.dropped())
+		}
+	})
+}
+
 // A deaf is a child whose output is read only when the test reads it.
 type deaf struct {
 	t      *testing.T
