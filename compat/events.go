@@ -3,7 +3,9 @@ package compat
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/peer-relay/peer-relay/protocol"
 )
@@ -15,6 +17,13 @@ const (
 	maxKeptBytes = 1 << 20 // bytes that listeners.size counts
 )
 
+// The time for which the end of a peer waits for a handler: after the router has waited, only
+// stuckTime.
+const (
+	handlerTime = 10 * time.Second
+	stuckTime   = time.Second
+)
+
 // A calls has one goroutine that calls all handlers of a peer. So only one runs at once, and no
 // lock is held meanwhile.
 type calls struct {
@@ -23,6 +32,7 @@ type calls struct {
 	more chan struct{} // holds a token when later is not empty
 	stop chan struct{}
 	done chan struct{} // closed when run has returned
+	left chan struct{} // closed when a handler that does not return is waited for no longer
 
 	mu    sync.Mutex
 	ended bool     // no function is called any more
@@ -30,7 +40,7 @@ type calls struct {
 }
 
 func newCalls() *calls {
-	return &calls{now: make(chan func()), more: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	return &calls{now: make(chan func()), more: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), left: make(chan struct{})}
 }
 
 // run makes the calls, until end.
@@ -57,7 +67,19 @@ func (c *calls) runLater() {
 	c.later = nil
 	c.mu.Unlock()
 	for _, f := range later {
-		f()
+		if !c.isLeft() {
+			f()
+		}
+	}
+}
+
+// isLeft reports whether no handler may be called any more, since one does not return.
+func (c *calls) isLeft() bool {
+	select {
+	case <-c.left:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -74,6 +96,7 @@ func (c *calls) do(f func()) {
 	select {
 	case c.now <- f:
 	case <-c.done:
+	case <-c.left:
 	}
 }
 
@@ -91,10 +114,22 @@ func (c *calls) soon(f func()) {
 	}
 }
 
-// end makes the calls that are due, then stops run and waits for it.
-func (c *calls) end() {
+// end makes the calls that are due, then stops run and waits for it. If a handler has not returned
+// after the time most, no other handler is called, and the error is protocol.ErrHandlerRuns.
+func (c *calls) end(most time.Duration) error {
 	close(c.stop)
-	<-c.done
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+		return nil
+	case <-timer.C:
+	}
+	c.mu.Lock()
+	c.ended, c.later = true, nil
+	c.mu.Unlock()
+	close(c.left)
+	return protocol.ErrHandlerRuns
 }
 
 // A listeners holds the functions that listen to one kind of event, in the order in which they
@@ -140,32 +175,53 @@ func (l *listeners[E]) heard() bool {
 }
 
 // emit queues an event for the listeners, and waits until its call begins: the router bounds
-// what comes faster. A handler must not call emit.
-func (l *listeners[E]) emit(e E) {
-	if l.keep(e) {
+// what comes faster. It reports whether there was room. A handler must not call emit.
+func (l *listeners[E]) emit(e E) (kept bool) {
+	heard, kept := l.keep(e)
+	if heard {
 		l.calls.do(l.give)
 	}
+	return kept
 }
 
 // emitSoon queues an event for the listeners, and does not wait.
 func (l *listeners[E]) emitSoon(e E) {
-	if l.keep(e) {
+	if heard, _ := l.keep(e); heard {
 		l.calls.soon(l.give)
 	}
 }
 
-// keep adds an event to those that wait, and reports whether there are listeners for it.
-func (l *listeners[E]) keep(e E) (heard bool) {
+// keep adds an event to those that wait. It reports whether there are listeners for it, and
+// whether there was room.
+func (l *listeners[E]) keep(e E) (heard, kept bool) {
 	size := l.sizeOf(e)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	heard = len(l.fs) > 0
-	if heard || len(l.kept) < maxKept && l.bytes+size <= maxKeptBytes {
+	if kept = heard || len(l.kept) < maxKept && l.bytes+size <= maxKeptBytes; kept {
 		l.kept = append(l.kept, e)
 		l.bytes += size
 		l.wake()
 	}
-	return heard
+	return heard, kept
+}
+
+// withdraw removes the last waiting event for which is returns true, and reports whether there
+// was one. It does nothing if there are listeners.
+func (l *listeners[E]) withdraw(is func(E) bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.fs) > 0 {
+		return false
+	}
+	for i := len(l.kept) - 1; i >= 0; i-- {
+		if is(l.kept[i]) {
+			l.bytes -= l.sizeOf(l.kept[i])
+			l.kept = slices.Delete(l.kept, i, i+1)
+			return true
+		}
+	}
+	return false
 }
 
 func (l *listeners[E]) sizeOf(e E) int {
@@ -186,6 +242,9 @@ func (l *listeners[E]) drain() {
 		e, fs := l.shift(), l.fs
 		l.mu.Unlock()
 		for _, f := range fs {
+			if l.calls.isLeft() {
+				return
+			}
 			f(e)
 		}
 	}

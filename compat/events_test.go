@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -27,7 +28,7 @@ func TestListenerAddedWhileItEnds(t *testing.T) {
 		heard := 0
 		var both sync.WaitGroup
 		both.Go(func() { l.add(func(int) { heard++ }) })
-		both.Go(c.end)
+		both.Go(func() { c.end(handlerTime) })
 		both.Wait()
 		if heard > 1 {
 			t.Fatalf("one event was delivered %d times", heard)
@@ -41,7 +42,7 @@ func TestNoHandlerRunsAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, c := newListeners()
 		l.emit(1)
-		c.end()
+		c.end(handlerTime)
 		l.add(func(int) { t.Error("a handler is called after the end") })
 		l.emit(2)
 		l.emitSoon(3)
@@ -66,7 +67,7 @@ func TestWhatAHandlerRegistersIsCalled(t *testing.T) {
 		})
 	})
 	l.emitSoon(1)
-	c.end()
+	c.end(handlerTime)
 	if heard != 7 {
 		t.Errorf("heard %d, want 7", heard)
 	}
@@ -101,12 +102,43 @@ func TestNoLockIsHeldOverAHandler(t *testing.T) {
 		if len(heard) != 3 || heard[0] != 0 || heard[2] != 2 || time.Since(begin) != 3*time.Second {
 			t.Errorf("heard %v after %v", heard, time.Since(begin))
 		}
-		c.end()
+		c.end(handlerTime)
 	})
 }
 
-// TestNoHandlerRunsAfterClose checks that Close ends all handlers, and that a nil handler is
-// ignored.
+// TestEndLeavesAStuckHandler checks that the end waits for a handler, but not for ever, and that
+// no other one is called after that.
+func TestEndLeavesAStuckHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, c := newListeners()
+		release, heard := make(chan struct{}), 0
+		l.add(func(int) {
+			heard++
+			<-release
+		})
+		l.add(func(int) { t.Error("the next listener is called") })
+		l.emit(1)
+		go l.emit(2) // as a router does; ends with c
+		l.emitSoon(3)
+		synctest.Wait()
+		begun := time.Now()
+		if err := c.end(handlerTime); !errors.Is(err, protocol.ErrHandlerRuns) {
+			t.Errorf("end: %v", err)
+		}
+		if took := time.Since(begun); took != handlerTime {
+			t.Errorf("end took %v", took)
+		}
+		synctest.Wait() // emit has returned
+		close(release)
+		synctest.Wait()
+		if heard != 1 {
+			t.Errorf("the listener was called %d times", heard)
+		}
+	})
+}
+
+// TestNoHandlerRunsAfterClose checks that Close ends all handlers, and that a nil handler or
+// callback is ignored.
 func TestNoHandlerRunsAfterClose(t *testing.T) {
 	s, err := NewSocket(Options{NoWebRTC: true})
 	if err != nil {
@@ -125,13 +157,30 @@ func TestNoHandlerRunsAfterClose(t *testing.T) {
 	if err := s.Bind(0, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SendTo(nil, s.Address().Port, "", nil); err != nil {
-		t.Fatal(err)
+	for _, err := range []error{
+		s.Send(nil, 0, 0, s.Address().Port, "", nil), s.SendTo(nil, s.Address().Port, "", nil),
+		s.SendList([][]byte{nil}, s.Address().Port, "", nil),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Connect(1, "", nil); !errors.Is(err, ErrNotImplemented) {
+		t.Errorf("Connect: %v", err)
 	}
 	for _, l := range []*listeners[protocol.ID]{&p.peer, &p.down} {
 		l.emit(protocol.ID{1})
 	}
 	p.onError(ErrBound)
+	if err := s.Close(nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(nil); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("a second Close: %v", err)
+	}
+	if err := s.Bind(0, nil); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("Bind after Close: %v", err)
+	}
 	p.Destroy(nil)
 	if err := p.Close(); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package compat
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/peer-relay/peer-relay/protocol"
@@ -10,7 +11,7 @@ import (
 // startCalls starts the calls of handlers, which end with the test.
 func startCalls(t *testing.T, c *calls) {
 	go c.run()
-	t.Cleanup(c.end)
+	t.Cleanup(func() { c.end(handlerTime) })
 }
 
 // settle waits until the handlers have been called for all events so far.
@@ -25,6 +26,8 @@ func settle(c *calls) {
 func TestKeptIsBounded(t *testing.T) {
 	p := newPeerRelay()
 	startCalls(t, p.calls)
+	dropped := 0
+	p.dropped = func() { dropped++ }
 	large := append(append([]byte{'"'}, bytes.Repeat([]byte("x"), 200_000)...), '"')
 	const fit = maxKeptBytes / 200_002
 	for range 2 * fit {
@@ -41,8 +44,8 @@ func TestKeptIsBounded(t *testing.T) {
 	for range 2 * maxKept {
 		p.onMessage(protocol.Message{Kind: protocol.KindUser, Form: protocol.FormNone})
 	}
-	if n := len(p.message.kept); n != maxKept {
-		t.Errorf("%d messages are kept, want %d", n, maxKept)
+	if n := len(p.message.kept); n != maxKept || dropped != fit+2*maxKept-(maxKept-fit) {
+		t.Errorf("%d messages are kept, want %d, and %d are counted as dropped", n, maxKept, dropped)
 	}
 	texts, none := 0, 0
 	p.OnMessage(func(data any, _ ID) {
@@ -85,5 +88,29 @@ func TestKeptDatagrams(t *testing.T) {
 	}
 	if n, want := len(s.message.kept), maxKeptBytes/MaxDatagram; n != want {
 		t.Errorf("%d datagrams are kept, want %d", n, want)
+	}
+}
+
+// TestKeptPeers checks that a listener that is added late learns of the peers that are linked, and
+// of none that is gone.
+func TestKeptPeers(t *testing.T) {
+	p := newPeerRelay()
+	startCalls(t, p.calls)
+	stays := ID{0xff}
+	p.onPeer(stays)
+	for i := range 2 * maxKept {
+		gone := ID{1, byte(i), byte(i >> 8)}
+		p.onPeer(gone)
+		p.onDown(gone)
+	}
+	late := ID{0xfe}
+	p.onPeer(late)
+	var up, down []ID
+	p.OnPeer(func(id ID) { up = append(up, id) })
+	p.OnDisconnect(func(id ID) { down = append(down, id) })
+	p.onDown(stays)
+	settle(p.calls)
+	if !slices.Equal(up, []ID{stays, late}) || !slices.Equal(down, []ID{stays}) {
+		t.Errorf("up %v, down %v", up, down)
 	}
 }

@@ -3,6 +3,7 @@ package compat
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -29,6 +30,8 @@ type PeerRelay struct {
 	wrtc    *legacy.WebRTC // nil means none
 	handler *legacy.Handler
 	socket  *Socket // nil means no socket on this peer
+
+	dropped func() // counts a message that has no room; nil means that it is not counted
 
 	calls   *calls
 	message listeners[*incoming]
@@ -121,6 +124,7 @@ func (p *PeerRelay) start(o Options, newNode func(node.Options) (*node.Node, err
 	}
 	p.node = n
 	p.handler = ws.NewHandler(n.Router())
+	p.dropped = func() { n.Router().Drop(protocol.DropInboxFull) }
 	made.Store(n)
 	go p.calls.run() // ends with the peer, which waits for it
 	return nil
@@ -146,15 +150,26 @@ func (p *PeerRelay) heard(o node.Options) node.Options {
 		if first.OnPeerDown != nil {
 			first.OnPeerDown(id, err)
 		}
-		p.down.emit(id)
+		p.onDown(id)
 	}
 	o.OnDialError = func(c protocol.Contact, err error) {
 		if first.OnDialError != nil {
 			first.OnDialError(c, err)
 		}
-		p.onError(fmt.Errorf("peer-relay: bootstrap %s does not answer, will be tried again: %w", c.URL, err))
+		p.onError(bootstrapError(c.URL, err))
 	}
 	return o
+}
+
+// bootstrapError returns the error event for a bootstrap that could not be linked.
+func bootstrapError(url string, err error) error {
+	switch {
+	case errors.Is(err, protocol.ErrSelf): // it is left out
+		return fmt.Errorf("peer-relay: bootstrap %s: %w", url, err)
+	case errors.Is(err, protocol.ErrIDInUse): // it answers, and this is told once
+		return fmt.Errorf("peer-relay: bootstrap %s refuses this peer, will be tried again: %w", url, err)
+	}
+	return fmt.Errorf("peer-relay: bootstrap %s does not answer, will be tried again: %w", url, err)
 }
 
 // A textTransport adapts the WebSocket transport to package node.
@@ -249,7 +264,13 @@ func (p *PeerRelay) end() (first bool) {
 				}
 				p.socket.closed.emitSoon(struct{}{})
 			}
-			p.calls.end()
+			most := handlerTime
+			if errors.Is(p.doneErr, protocol.ErrHandlerRuns) {
+				most = stuckTime
+			}
+			if err := p.calls.end(most); err != nil && !errors.Is(p.doneErr, err) {
+				p.doneErr = errors.Join(p.doneErr, err)
+			}
 			close(p.done)
 		}()
 	})
@@ -266,10 +287,13 @@ func (p *PeerRelay) isEnding() bool {
 	}
 }
 
-// Close calls Destroy and waits until all is freed. A handler must not call it. Before it ends
-// the peer, it waits for what was sent, for at most Options.Linger: for a first link, for slow
-// lines, and until streams are read that were closed. The error says what may be lost. It wraps
-// a *protocol.UnsentError or a *stream.UnreadError.
+// Close calls Destroy and waits until all is freed. Before it ends the peer, it waits for what was
+// sent, for at most Options.Linger: for a first link, for slow lines, and until streams are read
+// that were closed. The error says what may be lost. It wraps a *protocol.UnsentError or a
+// *stream.UnreadError.
+//
+// Close also waits up to 10 s for a handler that runs, so a handler must not call it. If one runs
+// longer, the error matches protocol.ErrHandlerRuns, and no other handler is called.
 func (p *PeerRelay) Close() error {
 	p.Destroy()
 	<-p.done
@@ -283,7 +307,8 @@ func (p *PeerRelay) Close() error {
 //
 // Only one listener is called at once, and none after Close has returned. Events that happen
 // before the first listener of their kind is added are kept for it: up to 1,024, and up to 1
-// MiB of messages.
+// MiB of messages. Messages beyond that are dropped and counted. Events that happen while a
+// listener runs wait as protocol.Options describes: a slow listener holds up nothing else.
 func (p *PeerRelay) OnMessage(f func(data any, from protocol.ID)) {
 	if f != nil {
 		p.OnReceive(func(m Message) { f(m.Data, m.From) })
@@ -325,9 +350,9 @@ func (p *PeerRelay) OnPeer(f func(id protocol.ID)) { p.peer.add(f) }
 // OnDisconnect adds a listener for peers whose direct link has ended.
 func (p *PeerRelay) OnDisconnect(f func(id protocol.ID)) { p.down.add(f) }
 
-// OnError adds a listener for failures that are tried again: a bootstrap that does not answer.
-// A call that fails returns its own error. The error of Close is also the last one for this
-// listener, since Destroy has no result.
+// OnError adds a listener for failures that are tried again: a bootstrap that does not answer, or,
+// once, that refuses this peer's id (protocol.ErrIDInUse). A call that fails returns its own error.
+// The error of Close is also the last one for this listener, since Destroy has no result.
 func (p *PeerRelay) OnError(f func(error)) { p.err.add(f) }
 
 func (p *PeerRelay) onPeer(id protocol.ID) {
@@ -335,6 +360,13 @@ func (p *PeerRelay) onPeer(id protocol.ID) {
 		p.socket.onPeer()
 	}
 	p.peer.emit(id)
+}
+
+// onDown emits the disconnect event, unless no listener has learned that the peer was linked.
+func (p *PeerRelay) onDown(id protocol.ID) {
+	if p.down.heard() || !p.peer.withdraw(func(kept protocol.ID) bool { return kept == id }) {
+		p.down.emit(id)
+	}
 }
 
 func (p *PeerRelay) onError(err error) {
@@ -354,5 +386,12 @@ func (p *PeerRelay) onMessage(m protocol.Message) {
 			return // datagrams are kept for the socket's listeners only
 		}
 	}
-	p.message.emit(&incoming{m: m})
+	p.count(p.message.emit(&incoming{m: m}))
+}
+
+// count counts a message of the router that was dropped, unless it was kept.
+func (p *PeerRelay) count(kept bool) {
+	if !kept && p.dropped != nil {
+		p.dropped()
+	}
 }

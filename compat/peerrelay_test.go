@@ -270,3 +270,33 @@ func TestDeadBootstrapIsToldAndTriedAgain(t *testing.T) {
 		t.Errorf("linked to %v", id)
 	}
 }
+
+// TestCloseWithAStuckHandler checks that a listener that does not return holds up neither other
+// peers nor, for ever, Close.
+func TestCloseWithAStuckHandler(t *testing.T) {
+	t.Parallel()
+	o := listening()
+	p, err := compat.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck, release := make(chan compat.ID, 1), make(chan struct{})
+	defer close(release)
+	p.OnPeer(func(id compat.ID) {
+		stuck <- id
+		<-release
+	})
+	for range 2 {
+		linked := make(chan compat.ID, 10)
+		newPeer(t, joining(p.URL())).OnPeer(func(id compat.ID) { linked <- id })
+		await(t, "a newcomer is linked", linked)
+	}
+	await(t, "the listener is called", stuck)
+	begun := time.Now()
+	if err := p.Close(); !errors.Is(err, protocol.ErrHandlerRuns) {
+		t.Errorf("Close: %v", err)
+	}
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("Close took %v", took)
+	}
+}

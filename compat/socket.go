@@ -367,11 +367,11 @@ func (s *Socket) onMessage(m protocol.Message) {
 	if !ok || len(buffer) > MaxDatagram {
 		return
 	}
-	s.message.emit(datagram{buffer, RemoteInfo{
+	s.peer.count(s.message.emit(datagram{buffer, RemoteInfo{
 		SocketAddress: SocketAddress{Address: m.From.String(), Family: Family, Port: port},
 		Size:          len(buffer),
 		Proved:        m.Proved,
-	}})
+	}}))
 }
 
 // Close closes the socket and its peer. It does not wait: the close event, and then the

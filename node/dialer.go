@@ -15,6 +15,23 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
+// A startedDialer dials when the node has started. Before that its own port, which a list of
+// bootstraps may name too, would refuse.
+type startedDialer struct {
+	n *Node
+	protocol.Dialer
+}
+
+// Dial implements protocol.Dialer.
+func (d startedDialer) Dial(ctx context.Context, r *protocol.Router, c protocol.Contact) (protocol.Link, error) {
+	select {
+	case <-d.n.started:
+		return d.Dialer.Dial(ctx, r, c)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // A nativeDialer opens /peer-relay/1 streams to the peer of a signed record, or of a multiaddr
 // that ends in /p2p/….
 type nativeDialer struct{ n *Node }

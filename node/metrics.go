@@ -35,6 +35,7 @@ var routerMetrics = []metric{
 	{"invalid_signatures_total", "Messages that arrived unproved because their signature is invalid.", counter, func(s *protocol.Stats) uint64 { return s.BadSignatures }},
 	{"links_opened_total", "Links that were opened.", counter, func(s *protocol.Stats) uint64 { return s.LinksOpened }},
 	{"links_refused_total", "Links that were refused: duplicates, links to itself, peers that send nothing.", counter, func(s *protocol.Stats) uint64 { return s.LinksRefused }},
+	{"events_missed_total", "Events that a slow handler of the application missed.", counter, func(s *protocol.Stats) uint64 { return s.EventsMissed }},
 }
 
 // A collector exports the counters of one node. It is a prometheus.Collector.
@@ -43,6 +44,7 @@ type collector struct {
 	router  []*prometheus.Desc // of routerMetrics
 	dropped *prometheus.Desc
 	port    *prometheus.Desc
+	program *prometheus.Desc
 	dht     [3]*prometheus.Desc // peers, published, held
 }
 
@@ -56,6 +58,7 @@ func newCollector(n *Node) *collector {
 		n:       n,
 		dropped: desc("messages_dropped_total", "Messages that were dropped, by reason.", "reason"),
 		port:    desc("port_requests_total", "Clients of the TCP port that were served or refused, by outcome.", "outcome"),
+		program: desc("program_total", "Counters of the program, by name.", "name"),
 		dht: [...]*prometheus.Desc{
 			desc("dht_peers", "Peers in the routing table of the DHT."),
 			desc("dht_published_total", "How often the node was published in the DHT."),
@@ -87,6 +90,9 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 		for outcome, count := range c.n.own.Stats().Map() {
 			put(c.port, counter, count, outcome)
 		}
+	}
+	for name, count := range c.n.counters() {
+		put(c.program, counter, count, name)
 	}
 	if d := c.n.dht; d != nil {
 		put(c.dht[0], gauge, uint64(d.Peers()))

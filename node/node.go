@@ -35,7 +35,8 @@ type Node struct {
 	key         crypto.PrivKey
 	router      *protocol.Router
 	log         *slog.Logger
-	started     time.Time
+	begun       time.Time
+	started     chan struct{}   // closed when the node is mounted and listens
 	ctx         context.Context // done when the node closes
 	stop        context.CancelFunc
 	unsubscribe func() error
@@ -160,7 +161,7 @@ func newNode(o Options) *Node {
 	if o.Version == "" {
 		o.Version = "dev"
 	}
-	n := &Node{opts: o, log: o.Logger, started: time.Now(), remotes: make(map[protocol.ID]remote),
+	n := &Node{opts: o, log: o.Logger, begun: time.Now(), started: make(chan struct{}), remotes: make(map[protocol.ID]remote),
 		locals: make(map[netip.Addr]*ownEnd), boots: make(map[string]protocol.ID), greeted: make(map[peer.ID]int)}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
@@ -211,7 +212,7 @@ func (n *Node) mount(h host.Host) error {
 	if err != nil {
 		return err
 	}
-	ro.OnPeer = func(i protocol.LinkInfo) { <-mounted; n.peerUp(i) }
+	ro.OnLinkUp = func(i protocol.LinkInfo) { <-mounted; n.peerUp(i) }
 	if n.opts.DHT != nil {
 		if n.dht, err = n.newDirectory(); err != nil {
 			return err
@@ -239,16 +240,17 @@ func (n *Node) mount(h host.Host) error {
 	return nil
 }
 
-// routerOptions returns the options of the router, without OnPeer.
+// routerOptions returns the options of the router, without OnLinkUp.
 func (n *Node) routerOptions() (protocol.Options, error) {
 	o := n.opts
 	ro := protocol.Options{
 		ID: IDOf(n.host.ID()), Role: o.Role, Verify: verify, SignMessages: o.SignMessages,
-		Dialers: []protocol.Dialer{nativeDialer{n}}, NoOverlay: o.NoOverlay, Linger: o.Linger, Seeks: o.DHT != nil,
-		OnMessage: o.OnMessage, OnPeerDown: n.peerDown, OnDialError: o.OnDialError, Logger: o.Logger,
+		Dialers: []protocol.Dialer{startedDialer{n, nativeDialer{n}}}, NoOverlay: o.NoOverlay, Linger: o.Linger, Seeks: o.DHT != nil,
+		OnMessage: o.OnMessage, OnPeer: o.OnPeer, OnPeerDown: o.OnPeerDown, OnDialError: n.dialError,
+		OnLinkDown: n.peerDown, Logger: o.Logger,
 	}
 	if o.Legacy != nil {
-		ro.Dialers = append(ro.Dialers, o.Legacy)
+		ro.Dialers = append(ro.Dialers, startedDialer{n, o.Legacy})
 	}
 	if o.WebRTC != nil {
 		ro.Dialers = append(ro.Dialers, o.WebRTC)
@@ -271,8 +273,20 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 	return ro, nil
 }
 
+// dialError is the router's OnDialError. It names the key file of an id that is in use.
+func (n *Node) dialError(c protocol.Contact, err error) {
+	if n.opts.OnDialError == nil {
+		return
+	}
+	if n.opts.KeyFile != "" && (errors.Is(err, protocol.ErrIDInUse) || errors.Is(err, protocol.ErrSelf)) {
+		err = fmt.Errorf("%w (key file %s)", err, n.opts.KeyFile)
+	}
+	n.opts.OnDialError(c, err)
+}
+
 // start announces the node, which is mounted and listens.
 func (n *Node) start() {
+	close(n.started)
 	n.updateContact()
 	n.task(n.watchNetwork)
 	if n.dht != nil {
@@ -381,11 +395,12 @@ func (n *Node) Receive(ctx context.Context) (protocol.Message, error) { return n
 // Options.Linger: first until the other sides have read the streams that were closed, and then
 // for messages and datagrams, as Router.Close in package protocol does. Then it sends a bye to
 // all peers, stops what New or Attach started, and closes the host if it is the node's own. If
-// nothing waits, it takes at most about a second. Nothing of the node runs after it.
+// nothing waits, it takes at most about a second. It waits up to 10 s for a handler that runs.
+// Nothing else of the node runs after it.
 //
-// The error wraps a *protocol.UnsentError if messages may be lost, and a *stream.UnreadError if
-// streams may not have arrived whole. A second call waits for the first one and returns its
-// error.
+// The error wraps a *protocol.UnsentError if messages may be lost, a *stream.UnreadError if
+// streams may not have arrived whole, and protocol.ErrHandlerRuns if a handler still runs. A
+// second call waits for the first one and returns its error.
 func (n *Node) Close() error {
 	n.closing.Do(func() { n.closeErr = n.close() })
 	return n.closeErr

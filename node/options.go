@@ -87,7 +87,7 @@ type Options struct {
 	SignMessages bool
 
 	// OnMessage, OnPeer and OnPeerDown are called one after the other, as protocol.Options
-	// describes. They must not close the node.
+	// describes, also what a slow one misses. They must not close the node.
 	OnMessage  func(protocol.Message)
 	OnPeer     func(protocol.LinkInfo)
 	OnPeerDown func(protocol.ID, error)
@@ -108,6 +108,10 @@ type Options struct {
 
 	// ShowPeers shows the ids of linked peers on the status page.
 	ShowPeers bool
+
+	// Counters returns counters of the program by name, such as "lines dropped", for the status
+	// page and the metrics. Several goroutines call it concurrently. nil means none.
+	Counters func() map[string]uint64
 
 	// Version is the version on the status page and in identify. "" means "dev".
 	Version string

@@ -23,7 +23,7 @@ type ownEnd struct {
 	bootstraps int // of these, links to bootstraps
 }
 
-// peerUp is the router's OnPeer.
+// peerUp is the router's OnLinkUp.
 func (n *Node) peerUp(info protocol.LinkInfo) {
 	n.mu.Lock()
 	n.forget(info.ID)
@@ -37,12 +37,9 @@ func (n *Node) peerUp(info protocol.LinkInfo) {
 	if n.dht != nil && !info.Proved {
 		n.dht.Hold(info.ID)
 	}
-	if n.opts.OnPeer != nil {
-		n.opts.OnPeer(info)
-	}
 }
 
-// peerDown is the router's OnPeerDown.
+// peerDown is the router's OnLinkDown.
 func (n *Node) peerDown(id protocol.ID, err error) {
 	n.mu.Lock()
 	known := n.remotes[id].known
@@ -55,9 +52,6 @@ func (n *Node) peerDown(id protocol.ID, err error) {
 	}
 	if n.dht != nil {
 		n.dht.Drop(id)
-	}
-	if n.opts.OnPeerDown != nil {
-		n.opts.OnPeerDown(id, err)
 	}
 }
 

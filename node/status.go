@@ -16,7 +16,7 @@ import (
 func (n *Node) status() status.Data {
 	stats := n.router.Stats()
 	d := status.Data{
-		ID: n.ID(), PeerID: n.host.ID().String(), Version: n.opts.Version, Started: n.started,
+		ID: n.ID(), PeerID: n.host.ID().String(), Version: n.opts.Version, Started: n.begun,
 		WebSocket: n.URLs(), Links: stats.Links,
 		Counters: []status.Counter{
 			{Name: "received", Value: stats.Received}, {Name: "sent", Value: stats.Sent},
@@ -24,6 +24,7 @@ func (n *Node) status() status.Data {
 			{Name: "control", Value: stats.Control}, {Name: "control forwarded", Value: stats.ControlPassed},
 			{Name: "copies", Value: stats.Copies}, {Name: "links opened", Value: stats.LinksOpened},
 			{Name: "links refused", Value: stats.LinksRefused}, {Name: "invalid signatures", Value: stats.BadSignatures},
+			{Name: "events missed", Value: stats.EventsMissed},
 			{Name: "goroutines", Value: uint64(runtime.NumGoroutine())},
 		},
 	}
@@ -49,10 +50,22 @@ func (n *Node) status() status.Data {
 			}
 		}
 	}
+	counters := n.counters()
+	for _, name := range slices.Sorted(maps.Keys(counters)) {
+		d.Counters = append(d.Counters, status.Counter{Name: name, Value: counters[name]})
+	}
 	if n.opts.ShowPeers {
 		d.Peers = n.peerList.get(time.Now(), n.linked)
 	}
 	return d
+}
+
+// counters returns the counters of the program.
+func (n *Node) counters() map[string]uint64 {
+	if n.opts.Counters == nil {
+		return nil
+	}
+	return n.opts.Counters()
 }
 
 // linked returns the ids of the linked peers in ascending order.

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,8 +59,8 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// Close ends the router. It waits for what the application has sent and for a running handler,
-// so a handler must not call it.
+// Close ends the router. It waits for what the application has sent and for the handlers, so a
+// handler must not call it.
 //
 //  1. From the start on Send returns ErrClosed, and the sockets are closed. Close waits until a
 //     link has taken each message that waits for a first link or in a queue, for at most
@@ -71,9 +72,11 @@ func count(n int, what string) string {
 //     ten seconds, and the transport does not report that all has arrived, it has the rest of
 //     Linger. The queued messages of others are sent within the same times, and are not counted.
 //  3. It closes the links, and ends all goroutines of the router.
+//  4. It waits up to 10 s for the handlers of what has arrived. If one runs longer, no other
+//     handler is called after it.
 //
-// The error is an *UnsentError if messages of the application may be lost. A second call waits
-// for the first one and returns its error.
+// The error wraps an *UnsentError if messages of the application may be lost, and ErrHandlerRuns
+// if a handler still runs. A second call waits for the first one and returns its error.
 func (r *Router) Close() error {
 	linger := r.opts.Linger
 	if linger == 0 {
@@ -101,13 +104,17 @@ func (r *Router) Shutdown(ctx context.Context) error {
 	r.awaitSent(ctx)
 	r.endLinks(ctx)
 	r.inbox.close()
+	if r.links != nil {
+		r.links.close()
+	}
 	r.tasks.Wait()
+	r.closeErr = r.awaitHandlers()
 	r.mu.Lock()
 	unsent := r.core.Unsent()
 	e := &UnsentError{Messages: unsent.Messages, Datagrams: unsent.Datagrams, Unconfirmed: r.unconfirmed}
 	r.mu.Unlock()
 	if *e != (UnsentError{}) {
-		r.closeErr = e
+		r.closeErr = errors.Join(e, r.closeErr)
 	}
 	close(r.ended)
 	return r.closeErr

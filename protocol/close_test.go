@@ -2,6 +2,7 @@ package protocol_test
 
 import (
 	"errors"
+	"os"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -43,17 +44,60 @@ func TestRefusedLinkEndsWithRouter(t *testing.T) {
 // Close waits for a handler that runs.
 func TestCloseWaitsForAHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const runs = 9 * time.Second
 		o := quiet(1)
-		o.OnMessage = func(protocol.Message) { time.Sleep(time.Minute) }
+		o.OnMessage = func(protocol.Message) { time.Sleep(runs) }
 		r := must(protocol.NewRouter(o))
 		if err := r.Send(r.ID(), protocol.FormRaw, []byte("to itself")); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		begun := time.Now()
-		r.Close()
-		if took := time.Since(begun); took < time.Minute {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took < runs {
 			t.Errorf("Close returned after %v, while a handler was running", took)
+		}
+	})
+}
+
+// TestCloseLeavesAStuckHandler checks that Close does not wait for ever for a handler, says so,
+// and lets no other handler be called after it.
+func TestCloseLeavesAStuckHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, calls := make(chan struct{}), 0
+		o := quiet(1)
+		o.OnMessage = func(protocol.Message) {
+			calls++
+			<-release
+		}
+		r := must(protocol.NewRouter(o))
+		for range 3 {
+			if err := r.Send(r.ID(), protocol.FormRaw, []byte("to itself")); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait() // the first call holds the first message only
+		}
+		for try := range 2 {
+			begun := time.Now()
+			if err := r.Close(); !errors.Is(err, protocol.ErrHandlerRuns) || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Close %d: %v", try, err)
+			}
+			if took := time.Since(begun); took > 10*time.Second {
+				t.Errorf("Close %d took %v", try, took)
+			}
+		}
+		if _, err := r.Receive(t.Context()); !errors.Is(err, protocol.ErrClosed) {
+			t.Errorf("Receive after Close: %v", err)
+		}
+		close(release)
+		synctest.Wait()
+		if calls != 1 {
+			t.Errorf("%d messages were delivered, want the first only", calls)
+		}
+		if n := r.Stats().Dropped[protocol.DropInboxFull]; n != 2 {
+			t.Errorf("%d messages were counted as dropped, want 2", n)
 		}
 	})
 }

@@ -13,23 +13,47 @@ import (
 const dialTimeout = 45 * time.Second
 
 func (r *Router) dial(contact Contact) {
-	if err := r.dialAny(contact, core.Sought()); err != nil && !errors.Is(err, ErrDuplicate) {
-		r.log.Debug("dial failed", "peer", contact.ID.Short(), "err", err)
-		r.enter(func(c *core.Core, now time.Duration) { c.DialFailed(now, contact.ID) })
+	err := r.dialAny(contact, core.Sought())
+	if err == nil {
+		return
 	}
+	r.log.Debug("dial failed", "peer", contact.ID.Short(), "err", err)
+	r.enter(func(c *core.Core, now time.Duration) {
+		if errors.Is(err, ErrDuplicate) {
+			c.DialRefused(now, contact.ID)
+		} else {
+			c.DialFailed(now, contact.ID)
+		}
+	})
 }
 
 func (r *Router) dialBootstrap(index int) {
 	contact := r.opts.Bootstraps[index]
+	if contact.ID == r.id {
+		var why error
+		if r.onlySelf() {
+			why = errOnlySelf
+		}
+		r.enter(func(c *core.Core, now time.Duration) { c.BootstrapSelf(now, index, why) })
+		return
+	}
+	met := r.selves.met.Load()
 	err := r.dialAny(contact, core.Bootstrap(index))
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrDuplicate), errors.Is(err, ErrSelf):
+	case errors.Is(err, ErrSelf):
+		var why error
+		if r.selves.met.Load() == met { // the other end is not in this process
+			why = errOtherSelf
+		}
+		r.log.Debug("a bootstrap has this peer's id", "url", contact.URL, "otherProcess", why != nil)
+		r.enter(func(c *core.Core, now time.Duration) { c.BootstrapSelf(now, index, why) })
+	case errors.Is(err, ErrDuplicate):
 		r.enter(func(c *core.Core, now time.Duration) { c.BootstrapLinked(now, index) })
 	default:
 		r.log.Debug("bootstrap failed", "url", contact.URL, "err", err)
 		if r.opts.OnDialError != nil && r.ctx.Err() == nil && !errors.Is(err, errNetworkChanged) {
-			r.inbox.put(func() { r.opts.OnDialError(contact, err) })
+			r.emit(&event{kind: dialFailed, contact: contact, err: err})
 		}
 		r.enter(func(c *core.Core, now time.Duration) { c.BootstrapFailed(now, index) })
 	}
@@ -44,7 +68,9 @@ func (r *Router) dialAny(contact Contact, cause core.Cause) error {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(r.dialing(), dialTimeout)
+		r.selves.dials.Add(1)
 		link, err := d.Dial(ctx, r, contact)
+		r.selves.dials.Add(-1)
 		if err != nil && context.Cause(ctx) == errNetworkChanged {
 			cancel()
 			return errNetworkChanged

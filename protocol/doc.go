@@ -44,9 +44,10 @@
 //     ErrQueueFull, and relays drop the message and count it.
 //   - 256 messages or 1 MiB wait for the first link, for up to a minute.
 //   - 256 messages or 1 MiB wait for peers whose handshake is in progress, for up to a second.
-//   - 8,192 messages or 16 MiB wait for the application.
+//   - 8,192 messages or 16 MiB wait for the application. So do 4,096 events, or four for each
+//     linked peer if these are more.
 //   - Close waits for what the application has sent for at most Options.Linger, 10 s by default.
-//     A link that ends is read for at most 10 s.
+//     A link that ends is read for at most 2 minutes while bytes come.
 //   - Forwarded messages are remembered for a minute, if 64 MiB suffice. Delivered ones are
 //     remembered for two minutes, if 32 MiB suffice.
 //   - A link may ask 64 questions at once and then 32 a second, since each answer costs a
@@ -107,6 +108,14 @@
 // claimed, this order applies for 20 s after the first link, since the two peers may have
 // dialled each other at the same instant. After that it would let any peer that claims the id
 // take a live link's place.
+//
+// Of two native links that one peer opened, the order applies for 5 s after the first one, since it
+// may have opened both at once. After that the older one is kept if it answers a ping. Otherwise
+// two processes with one key would take each other's place for ever, as each dials again.
+//
+// A handler never holds up the router. Its messages are bounded and dropped, and its events are
+// thinned out so that it still learns which peers are linked. Refusing links instead would let a
+// paused terminal close a relay to newcomers.
 //
 // A refused native link is still read to its end, since its peer wrote before it knew.
 //

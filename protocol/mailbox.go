@@ -82,6 +82,8 @@ func (r *Router) Receive(ctx context.Context) (Message, error) {
 		case <-r.mailbox.ready:
 		case <-ctx.Done():
 			return Message{}, fmt.Errorf("peer-relay: receive: %w", ctx.Err())
+		case <-r.inbox.abandoned:
+			return Message{}, ErrClosed
 		case <-r.delivered:
 			if m, ok := r.mailbox.take(); ok {
 				return m, nil

@@ -59,14 +59,17 @@ type Options struct {
 	NoOverlay bool
 
 	// OnMessage, OnPeer and OnPeerDown are called in order, and never concurrently, from a
-	// goroutine of the router. While one runs, up to 8,192 messages or 16 MiB are kept.
-	// Further messages are dropped and counted. Without OnMessage, messages wait for Receive.
+	// goroutine of the router that does nothing else. While one runs, up to 8,192 messages or
+	// 16 MiB are kept. Further messages are dropped and counted. No event of a peer is lost that
+	// still matters: from 4,096 waiting events on, a peer that came and went meanwhile is left
+	// out, and counted. So after its last event a handler knows which peers are linked, however
+	// long it took. Without OnMessage, messages wait for Receive.
 	OnMessage  func(Message)
 	OnPeer     func(LinkInfo)
 	OnPeerDown func(ID, error)
 
 	// OnDialError is called in the same way when a dial of a bootstrap fails. The router
-	// tries again.
+	// tries again. From 4,096 waiting events on, only the last error of a bootstrap is kept.
 	OnDialError func(Contact, error)
 
 	// Linger is the longest time for which Close waits for what the application has sent. 0
@@ -77,10 +80,16 @@ type Options struct {
 	// a first link even if there are no Bootstraps.
 	Seeks bool
 
+	// OnLinkUp and OnLinkDown are for what must not wait for the handlers above. They are called
+	// for the same events as OnPeer and OnPeerDown, before these, in order and never
+	// concurrently. They must not block.
+	OnLinkUp   func(LinkInfo)
+	OnLinkDown func(ID, error)
+
 	// Logger gets a line at debug level for each dropped message and for each change of a
 	// link. It gets a line at LevelTrace for each other step of a message, also for a dropped
 	// duplicate or loop, so that a lost message can be followed by its digest through the
-	// logs of all peers. Nil means no log.
+	// logs of all peers. A log that blocks holds up the links. Nil means no log.
 	Logger *slog.Logger
 
 	// Tracer is called for the same steps, from several goroutines. It must not block, and
@@ -102,9 +111,11 @@ type Router struct {
 	ctx       context.Context // done when the router closes
 	stop      context.CancelFunc
 	inbox     *inbox
+	links     *inbox // of events for OnLinkUp and OnLinkDown; nil means none
 	mailbox   *mailbox
 	delivered chan struct{} // closed after the last delivery
 
+	selves  selves
 	sockets *packet.Sockets
 	ending  atomic.Bool   // closing, for the writers of links
 	wake    chan struct{} // signals run that wakeAt is earlier now
@@ -170,7 +181,12 @@ func NewRouter(opts Options) (*Router, error) {
 	r.core.Trace(r.traces())
 	r.tasks.Go(r.run)     // ends when ctx is done; Close waits
 	r.tasks.Go(r.compose) // ends when ctx is done; Close waits
-	r.tasks.Go(r.deliver) // ends when the inbox is closed; Close waits
+	if opts.OnLinkUp != nil || opts.OnLinkDown != nil {
+		r.links = newInbox()
+		r.links.removed = func(e *event) { close(e.noted) }
+		r.tasks.Go(r.note) // ends when its inbox is closed; Close waits
+	}
+	go r.deliver() // ends when the inbox is closed; Close waits for handlerTime
 	return r, nil
 }
 
@@ -220,22 +236,16 @@ func (r *Router) settle() (later []core.Action) {
 			}
 		case core.PeerUp:
 			if s := r.served[a.Link]; s != nil {
-				r.inbox.put(func() {
-					if r.opts.OnPeer != nil {
-						r.opts.OnPeer(s.info)
-					}
-				})
+				r.emit(&event{kind: peerUp, peer: a.Peer, info: s.info})
 			}
 		case core.PeerDown:
-			peer, why := a.Peer, error(nil) // a closure over a would allocate for each action
+			e := &event{kind: peerDown, peer: a.Peer}
 			if s := r.served[a.Link]; s != nil {
-				why = s.reason
+				e.err = s.reason
 			}
-			r.inbox.put(func() {
-				if r.opts.OnPeerDown != nil {
-					r.opts.OnPeerDown(peer, why)
-				}
-			})
+			r.emit(e)
+		case core.BootstrapRefused:
+			r.emit(&event{kind: dialFailed, contact: r.opts.Bootstraps[a.Index], err: a.Err})
 		case core.Granted, core.Refused:
 			if answer := r.claims[a.Index]; answer != nil {
 				delete(r.claims, a.Index)
@@ -326,6 +336,9 @@ func (r *Router) drop(reason DropReason, f *wire.Frame) {
 	r.enter(func(c *core.Core, _ time.Duration) { c.Drop(reason, f) })
 }
 
+// Drop counts a message that OnMessage got and the application dropped, since it had no room.
+func (r *Router) Drop(reason DropReason) { r.drop(reason, nil) }
+
 // compose makes the frames of control messages, one after the other and without the lock,
 // since signatures take long.
 func (r *Router) compose() {
@@ -344,7 +357,9 @@ func (r *Router) compose() {
 func (r *Router) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.core.Stats()
+	s := r.core.Stats()
+	s.EventsMissed = r.inbox.eventsMissed()
+	return s
 }
 
 // Peers returns the linked peers in the order of their ids.

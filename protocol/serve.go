@@ -68,6 +68,7 @@ func (r *Router) Claim(ctx context.Context, info LinkInfo) (release func(), err 
 		err = ErrClosed
 	}
 	if err != nil {
+		r.meet(info, err)
 		release()
 		return nil, err
 	}
@@ -111,10 +112,6 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		}
 		r.tasks.Add(1)
 		counted = true
-		if r.inbox.crowded() {
-			err = fmt.Errorf("too many events wait for the application: %w", ErrQueueFull)
-			return
-		}
 		r.lastID++
 		h = core.LinkHandle(r.lastID)
 		r.served[h] = s
@@ -125,6 +122,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 	log := r.log.With("peer", s.info.ID.Short(), "kind", s.info.Kind, "addr", s.info.Addr)
 	if err != nil {
 		log.Debug("link refused", "err", err)
+		r.meet(s.info, err)
 		r.refuse(link, err)
 		return false, fmt.Errorf("link to %v: %w", s.info.ID, err)
 	}

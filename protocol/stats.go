@@ -18,6 +18,7 @@ import "github.com/peer-relay/peer-relay/protocol/internal/core"
 //	BadSignatures uint64 messages with an invalid signature, which are delivered unproved
 //	LinksOpened   uint64 links that were accepted
 //	LinksRefused  uint64 links that were refused, and legacy links that stayed mute
+//	EventsMissed  uint64 events that a slow handler missed: a peer came and went meanwhile, or a dial failed again
 //	Dropped       Drops  dropped messages by reason
 type Stats = core.Stats
 

@@ -188,6 +188,7 @@ func (p *program) printUsage(w io.Writer) {
 func (p *program) options() (compat.Options, error) {
 	o := p.flags.peer
 	o.Version = version()
+	o.Counters = p.counters
 	switch d := p.flags.dht; {
 	case d.Prefix != "":
 		o.DHT = &d
@@ -200,4 +201,9 @@ func (p *program) options() (compat.Options, error) {
 	}
 	o.Logger = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))
 	return o, nil
+}
+
+// counters returns the counters of the program for the status page.
+func (p *program) counters() map[string]uint64 {
+	return map[string]uint64{"lines dropped: stdout": p.stdout.dropped(), "lines dropped: stderr": p.stderr.dropped()}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/protocol"
@@ -23,10 +22,17 @@ import (
 //	{"event":"message","from":"<40 hex>","data":…,"proved":false}                     no data means undefined
 //	{"event":"peers","peers":["<40 hex>",…]}
 //	{"event":"error","error":"…"}
+//	{"event":"dropped","count":1}
 //
 // Input, one object a line. An invalid line is answered with an error event:
 //
 //	{"send":{"to":"<40 hex>","data":…}}   {"connect":"<40 hex>"}   {"disconnect":"<40 hex>"}   {"peers":true}
+//
+// Output that is not read holds up nothing else: commands are obeyed, and the peer relays. Events
+// wait in this order: in the pipe, here, and as messages and events for a slow handler, as package
+// protocol describes. Messages beyond that are dropped, and so are answers to commands beyond
+// outputBytes. A dropped event has their number. Of the peers that come and go the last state is
+// always told.
 //
 // Values are not decoded. In the output, numbers are not rounded. A value in the input becomes
 // what JSON.stringify(JSON.parse(text)) returns.
@@ -57,17 +63,26 @@ type peersEvent struct {
 	Peers []compat.ID `json:"peers"`
 }
 
-// An events value writes lines of JSON. Its methods may be called from any goroutine.
-type events struct {
-	mu  sync.Mutex
-	out io.Writer
+type droppedEvent struct {
+	Event string `json:"event"`
+	Count uint64 `json:"count"`
 }
 
-func newEvents(out io.Writer) *events { return &events{out: out} }
+// An events value writes lines of JSON about a peer.
+type events struct {
+	out  *output
+	peer *compat.PeerRelay
+	lost losses
+}
 
-// write writes one line. Data is JSON text of another peer. json.Marshal checks and compacts
-// it, and without escaping leaves the rest unchanged.
-func (e *events) write(v any) {
+func newEvents(out *output, peer *compat.PeerRelay) *events {
+	out.lost = func(lines uint64) []byte { return encode(droppedEvent{"dropped", lines}) }
+	return &events{out: out, peer: peer, lost: losses{peer: peer}}
+}
+
+// encode returns the line for an event. Data is JSON text of another peer. json.Marshal checks
+// and compacts it, and without escaping leaves the rest unchanged.
+func encode(v any) []byte {
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line)
 	enc.SetEscapeHTML(false)
@@ -75,26 +90,36 @@ func (e *events) write(v any) {
 		line.Reset()
 		enc.Encode(event{Event: "error", Error: err.Error()})
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.out.Write(line.Bytes()) // if the reader is gone, SIGPIPE ends the program
+	return line.Bytes()
 }
 
-func (e *events) fail(err error) { e.write(event{Event: "error", Error: err.Error()}) }
+// answer writes the answer to a command. It does not wait, so that the next command is obeyed.
+func (e *events) answer(v any) { e.out.Write(encode(v)) }
 
-// watch writes the events of a peer.
-func (e *events) watch(peer *compat.PeerRelay) {
-	peer.OnPeer(func(id compat.ID) { e.write(event{Event: "peer", ID: &id}) })
-	peer.OnDisconnect(func(id compat.ID) { e.write(event{Event: "disconnect", ID: &id}) })
-	peer.OnError(e.fail)
-	peer.OnReceive(func(m compat.Message) {
-		e.write(event{Event: "message", From: &m.From, Data: m.JSON, Proved: &m.Proved})
+func (e *events) fail(err error) { e.answer(event{Event: "error", Error: err.Error()}) }
+
+// tell writes an event of the peer. It waits for the reader, so that the peer keeps what comes
+// meanwhile.
+func (e *events) tell(v any) {
+	e.out.put(encode(v))
+	if n := e.lost.more(); n > 0 {
+		e.out.put(encode(droppedEvent{"dropped", n}))
+	}
+}
+
+// watch writes the events of the peer.
+func (e *events) watch() {
+	e.peer.OnPeer(func(id compat.ID) { e.tell(event{Event: "peer", ID: &id}) })
+	e.peer.OnDisconnect(func(id compat.ID) { e.tell(event{Event: "disconnect", ID: &id}) })
+	e.peer.OnError(func(err error) { e.tell(event{Event: "error", Error: err.Error()}) })
+	e.peer.OnReceive(func(m compat.Message) {
+		e.tell(event{Event: "message", From: &m.From, Data: m.JSON, Proved: &m.Proved})
 	})
 }
 
 // runJSON runs a peer as a child process until ctx is done or standard input ends.
 func (p *program) runJSON(ctx context.Context, peer *compat.PeerRelay) error {
-	e := newEvents(p.stdout)
+	e := newEvents(p.stdout, peer)
 	ready := readyEvent{Event: "ready", ID: peer.ID(), Addrs: []string{}}
 	if u := peer.URL(); u != "" {
 		ready.WS = &u
@@ -102,12 +127,12 @@ func (p *program) runJSON(ctx context.Context, peer *compat.PeerRelay) error {
 	for _, a := range peer.Node().Addrs() {
 		ready.Addrs = append(ready.Addrs, a.String())
 	}
-	e.write(ready)
-	e.watch(peer)
+	e.answer(ready)
+	e.watch()
 
 	ended := make(chan error, 1)
 	go func() { // ends with standard input, which may outlive run and end with the program
-		ended <- e.obey(p.stdin, peer)
+		ended <- e.obey(p.stdin)
 	}()
 	select {
 	case <-ctx.Done():
@@ -118,7 +143,7 @@ func (p *program) runJSON(ctx context.Context, peer *compat.PeerRelay) error {
 }
 
 // obey executes the lines of in until its end.
-func (e *events) obey(in io.Reader, peer *compat.PeerRelay) error {
+func (e *events) obey(in io.Reader) error {
 	r := bufio.NewReaderSize(in, 64<<10)
 	for {
 		line, err := readLine(r)
@@ -127,7 +152,7 @@ func (e *events) obey(in io.Reader, peer *compat.PeerRelay) error {
 			continue
 		}
 		if len(bytes.TrimSpace(line)) > 0 {
-			if err := e.command(line, peer); err != nil {
+			if err := e.command(line); err != nil {
 				e.fail(err)
 			}
 		}
@@ -171,7 +196,7 @@ type command struct {
 	Peers      *bool        `json:"peers"`
 }
 
-func (e *events) command(line []byte, peer *compat.PeerRelay) error {
+func (e *events) command(line []byte) error {
 	var c command
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
@@ -189,17 +214,17 @@ func (e *events) command(line []byte, peer *compat.PeerRelay) error {
 		if c.Send.Data != nil {
 			data = c.Send.Data
 		}
-		return peer.Send(*c.Send.To, data)
+		return e.peer.Send(*c.Send.To, data)
 	case c.Connect != nil:
-		peer.Connect(*c.Connect)
+		e.peer.Connect(*c.Connect)
 	case c.Disconnect != nil:
-		peer.Disconnect(*c.Disconnect)
+		e.peer.Disconnect(*c.Disconnect)
 	case c.Peers != nil:
 		ids := []compat.ID{}
-		for _, info := range peer.Node().Router().Peers() {
+		for _, info := range e.peer.Node().Router().Peers() {
 			ids = append(ids, info.ID)
 		}
-		e.write(peersEvent{Event: "peers", Peers: ids})
+		e.answer(peersEvent{Event: "peers", Peers: ids})
 	default:
 		return errors.New(`input: want one of "send", "connect", "disconnect", "peers"`)
 	}

@@ -22,9 +22,11 @@ func (p *program) listen(ctx context.Context, args []string) error {
 	return p.runPeer(ctx, o, p.printMessage)
 }
 
+// printMessage prints a message. It waits for a slow reader, so that the peer keeps what comes
+// meanwhile.
 func (p *program) printMessage(m compat.Message) {
 	if m.JSON == nil {
 		m.JSON = []byte("undefined")
 	}
-	fmt.Fprintf(p.stdout, "message %v %s\n", m.From, m.JSON)
+	p.stdout.put(fmt.Appendf(nil, "message %v %s\n", m.From, m.JSON))
 }

@@ -79,21 +79,29 @@ func signalContext() (context.Context, context.CancelFunc) {
 
 // run runs the command in the arguments and returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := &program{args: args, stdin: stdin, stdout: stdout, stderr: stderr}
-	err := p.run(ctx)
+	p := &program{args: args, stdin: stdin, stdout: newOutput(stdout), stderr: newOutput(stderr)}
+	defer p.stderr.close()
+	defer p.stdout.close()
+	unhook := context.AfterFunc(ctx, p.stdout.finish)
+	defer unhook()
+	return p.exit(p.run(ctx))
+}
+
+// exit prints the error of a run and returns the exit status.
+func (p *program) exit(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, flag.ErrHelp):
-		p.printUsage(stdout)
+		p.printUsage(p.stdout)
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "peer-relay:", strings.TrimPrefix(err.Error(), "peer-relay: "))
+	fmt.Fprintln(p.stderr, "peer-relay:", strings.TrimPrefix(err.Error(), "peer-relay: "))
 	var status exitError
 	switch {
 	case errors.As(err, &status):
 		if status.status == exitUsage {
-			fmt.Fprintln(stderr, "peer-relay: try peer-relay --help")
+			fmt.Fprintln(p.stderr, "peer-relay: try peer-relay --help")
 		}
 		return status.status
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -108,7 +116,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 type program struct {
 	args           []string
 	stdin          io.Reader
-	stdout, stderr io.Writer
+	stdout, stderr *output
 	flags          flags
 }
 

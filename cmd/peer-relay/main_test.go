@@ -158,7 +158,7 @@ func TestTransports(t *testing.T) {
 
 // TestWebRTCFlags checks that the flags of legacy WebRTC set its options.
 func TestWebRTCFlags(t *testing.T) {
-	p := &program{stderr: io.Discard}
+	p := new(program)
 	if _, err := p.flags.parse(strings.Fields("0 --no-webrtc --ice stun:a:1 --ice turn:b:2,user,pass,word --webrtc-ports 40000-40100 --webrtc-port 0 --webrtc-interface eth0 --webrtc-interface wlan0 --webrtc-loopback")); err != nil {
 		t.Fatal(err)
 	}
@@ -197,19 +197,24 @@ func (l *log) String() string {
 // --verbose.
 func TestVerbose(t *testing.T) {
 	for _, verbose := range []bool{true, false} {
-		args := []string{"0", "--host", "127.0.0.1", "--json"}
-		if verbose {
-			args = append(args, "--verbose")
-		}
-		relay := startChild(t, args...)
-		url := relay.text(relay.ready["ws"])
-		if status, _, stderr := runOnce(t, "", "send", "--bootstrap", url, strings.Repeat("11", 20), "lost"); status != exitOK {
-			t.Fatalf("status %d, %q", status, stderr)
-		}
-		relay.await("disconnect") // the sender's messages have arrived
-		if said := strings.Contains(relay.log.String(), "reason=no_route"); said != verbose {
-			t.Errorf("verbose %v, and the log is %q", verbose, relay.log.String())
-		}
+		t.Run(strconv.FormatBool(verbose), func(t *testing.T) {
+			var relay *child
+			t.Cleanup(func() { // when the relay has ended, and so has written its log
+				if said := strings.Contains(relay.log.String(), "reason=no_route"); said != verbose {
+					t.Errorf("the log is %q", relay.log.String())
+				}
+			})
+			args := []string{"0", "--host", "127.0.0.1", "--json"}
+			if verbose {
+				args = append(args, "--verbose")
+			}
+			relay = startChild(t, args...)
+			url := relay.text(relay.ready["ws"])
+			if status, _, stderr := runOnce(t, "", "send", "--bootstrap", url, strings.Repeat("11", 20), "lost"); status != exitOK {
+				t.Fatalf("status %d, %q", status, stderr)
+			}
+			relay.await("disconnect") // the sender's messages have arrived
+		})
 	}
 }
 

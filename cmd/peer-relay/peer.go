@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/peer-relay/peer-relay/compat"
+	"github.com/peer-relay/peer-relay/protocol"
 )
 
 // runPeer runs a peer until ctx is done or, with --json, standard input ends. Without --json it
@@ -16,6 +17,7 @@ func (p *program) runPeer(ctx context.Context, o compat.Options, onMessage func(
 		return err
 	}
 	defer func() {
+		p.stdout.finish()
 		if unsent := peer.Close(); err == nil {
 			err = unsent
 		}
@@ -31,9 +33,31 @@ func (p *program) runPeer(ctx context.Context, o compat.Options, onMessage func(
 			fmt.Fprintln(p.stderr, err)
 		}
 	})
-	peer.OnReceive(onMessage)
+	if onMessage != nil {
+		lost := losses{peer: peer}
+		peer.OnReceive(func(m compat.Message) {
+			onMessage(m)
+			if n := lost.more(); n > 0 {
+				p.stdout.put(fmt.Appendf(nil, "%d messages dropped\n", n))
+			}
+		})
+	}
 	<-ctx.Done()
 	return nil
+}
+
+// A losses value counts the messages for a peer's handlers that were dropped, since these were
+// slow. The handlers own it.
+type losses struct {
+	peer *compat.PeerRelay
+	told uint64
+}
+
+// more returns the number of messages that were dropped since the last call.
+func (l *losses) more() uint64 {
+	before := l.told
+	l.told = l.peer.Node().Router().Stats().Dropped[protocol.DropInboxFull]
+	return l.told - before
 }
 
 func (p *program) printAddresses(peer *compat.PeerRelay) {

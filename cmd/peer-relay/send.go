@@ -37,6 +37,7 @@ func (p *program) send(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { // Close first writes what is queued
+		p.stdout.finish()
 		if unsent := peer.Close(); err == nil {
 			err = unsent
 		}
@@ -47,7 +48,7 @@ func (p *program) send(ctx context.Context, args []string) (err error) {
 	peer.OnPeer(func(compat.ID) { offer(linked, struct{}{}) })
 	peer.OnError(func(err error) { offer(lastErr, err) })
 	if p.flags.json {
-		newEvents(p.stdout).watch(peer)
+		newEvents(p.stdout, peer).watch()
 	}
 	timer := time.NewTimer(p.flags.wait)
 	defer timer.Stop()

@@ -7,8 +7,8 @@ import (
 
 // printVersion prints the version: peer-relay version.
 func (p *program) printVersion() error {
-	_, err := fmt.Fprintln(p.stdout, version())
-	return err
+	fmt.Fprintln(p.stdout, version())
+	return p.stdout.close()
 }
 
 // version returns the module's version from the build information, or "dev".

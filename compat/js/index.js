@@ -324,7 +324,7 @@ export class PeerRelay extends Emitter {
     const { idHex } = link
     const { links } = this.#router
     const old = links.get(idHex)
-    if (old !== undefined && !goesFirst(link, old)) {
+    if (old !== undefined && !goesFirst(link, old, Date.now() - old.upAt)) {
       link.end(Bye.DUPLICATE)
       // The old link may be dead unnoticed, and the new one would be right.
       old.ping()

@@ -28,17 +28,21 @@ const ASK_RATE = 32
 
 const random64 = () => crypto.getRandomValues(new BigUint64Array(1))[0]
 
+// Age in ms of a link from which on its opener has not opened it together with a new one.
+const PAIR_TIME = 5_000
+
 /**
- * Returns whether `a` goes before `b`, of two native links to one peer of which `b` is the older one.
- * This is the rule of exactly one link: both ends come to the same answer.
+ * Returns whether `a` goes before `b`, of two native links to one peer of which `b` is the older one
+ * and has been up for `age` ms. This is the rule of exactly one link: both ends come to the same answer.
  */
-export const goesFirst = (a, b) =>
+export const goesFirst = (a, b, age) =>
   compareBytes(a.opener, b.opener) < 0 ||
-  (compareBytes(a.opener, b.opener) === 0 && a.linkValue < b.linkValue)
+  (compareBytes(a.opener, b.opener) === 0 && age < PAIR_TIME && a.linkValue < b.linkValue)
 
 export class Link {
   /** 'hello' until the other's HELLO was read, then 'up', 'ending' (no more is sent) and 'closed'. */
   state = 'hello'
+  upAt = 0 // Date.now() when it was up
   role = Role.PEER
   features = new Set()
   maxFrame = MAX_FRAME
@@ -225,6 +229,7 @@ export class Link {
     const ours = new Set(this.#ours.features)
     this.features = new Set(hello.features.filter(name => ours.has(name)))
     this.state = 'up'
+    this.upAt = Date.now()
     this.#watch()
     this.#handlers.up(this)
   }

@@ -103,9 +103,10 @@ type PageSpec struct {
 	Spec
 	ID protocol.ID
 
-	// Near is the id that shares its first bits with that of a peer on js-libp2p, whose id is
-	// that of its key; zero for a random one.
-	Near protocol.ID
+	// Near is an id to which a peer on js-libp2p, whose id is that of a random key, is nearer than
+	// all Others. Zero means any id.
+	Near   protocol.ID
+	Others []protocol.ID
 }
 
 // Peer opens a page with a peer of the npm package.
@@ -123,7 +124,9 @@ func (p *Pages) Peer(ctx context.Context, flavour Flavour, spec PageSpec) (*Page
 	if spec.Near != (protocol.ID{}) {
 		near = spec.Near.String()
 	}
-	args, err := json.Marshal(map[string]any{"bootstrap": append([]string{}, spec.Bootstrap...), "nodeID": nodeID, "near": near})
+	args, err := json.Marshal(map[string]any{
+		"bootstrap": append([]string{}, spec.Bootstrap...), "nodeID": nodeID, "near": near, "others": append([]protocol.ID{}, spec.Others...),
+	})
 	if err == nil {
 		var id string
 		if id, err = Eval[string](ctx, peer.page, fmt.Sprintf("itest.create(%s)", args)); err == nil {

@@ -94,7 +94,10 @@ func TestBrowser(t *testing.T) {
 		far, relayed := FarWays(ways), Relayed(slices.Concat(ways, beyond))
 		t.Logf("%d pairs, %d of them over two links or more; relayed by kind %v", len(ways), far, relayed)
 		if len(ways) != 90 || far < 30 || relayed["go"] == 0 || relayed["js"] == 0 || relayed["legacy"] == 0 {
-			t.Error("want 90 pairs, 30 of them over two links or more, and every kind to relay")
+			t.Error("want 90 pairs, 30 of them over two links or more, and every kind to relay", n.story())
+			for _, w := range slices.Concat(ways, beyond) {
+				t.Logf("from %s to %s: %v, sent %d times", w.From, w.To, w.Path, w.Sends)
+			}
 		}
 	})
 	for _, end := range PageEnds() {

@@ -65,8 +65,8 @@ func Relayed(ways []Way) map[string]int {
 //	           └──── js3 ───┘             js3 comes by /webrtc-direct, the others by /ws
 //	go3, legacy2 at go2; go4, legacy1, legacy3 at go1, and all of these by WebRTC
 //
-// js3 has an id near that of js1, and legacy2 and legacy3 have the ids next to that of js2:
-// messages for these are sent to them first.
+// js3 is nearer to js1 than all others are, and legacy2 and legacy3 have the ids next to that of
+// js2: messages for these are sent to them first.
 type MixedNetwork struct {
 	pages *peers.Pages
 	peers []*member
@@ -126,12 +126,22 @@ func (n *MixedNetwork) open(ctx context.Context) error {
 		return err
 	}
 	js3 := peers.PageSpec{Spec: peers.Spec{Name: "js3", Bootstrap: []string{realAddr(go1, "/webrtc-direct"), realAddr(go2, "/webrtc-direct")}}, Near: js1.id}
+	far := js1.id // that of legacy1
+	far[0] ^= 0x80
+	js3.Others = append(js3.Others, far)
+	for _, m := range n.peers {
+		if m != js1 {
+			js3.Others = append(js3.Others, m.id)
+		}
+	}
 	if _, err := n.addPage(ctx, peers.JSLibp2p, js3, 2); err != nil {
 		return err
 	}
 	for i, at := range []*compat.PeerRelay{go1, go2, go1} {
 		spec := peers.PageSpec{Spec: peers.Spec{Name: n.next("legacy"), Bootstrap: []string{realURL(at)}}}
-		if i > 0 {
+		if i == 0 {
+			spec.ID = far
+		} else {
 			spec.ID = js2.id
 			spec.ID[len(spec.ID)-1] ^= byte(i)
 		}

@@ -6,18 +6,16 @@ window.itest = (() => {
   const report = (kind, id, more) => itestEmit(JSON.stringify({ kind, node: toHex(id), ...more }))
   let peer
 
-  // An id is that of a random key: to be near another one takes some tries.
-  const nearBits = 6
-  const isNear = (a, b) => {
-    const bits = (id) => parseInt(id.slice(0, 2), 16) >> (8 - nearBits)
-    return b === '' || bits(a) === bits(b)
-  }
+  // An id is that of a random key: to be nearer to another one than others are takes some tries.
+  const distance = (a, b) => BigInt('0x' + a) ^ BigInt('0x' + b)
+  const isNearest = (id, near, others) =>
+    near === '' || others.every((other) => distance(id, near) < distance(other, near))
 
   return {
-    async create ({ bootstrap, near }) {
+    async create ({ bootstrap, near, others }) {
       for (;;) {
         peer = await PeerRelay.create({ role: bootstrap.length > 1 ? 'peer' : 'leaf' })
-        if (isNear(peer.idHex, near)) break
+        if (isNearest(peer.idHex, near, others)) break
         await peer.destroy()
       }
       peer.on('peer', (id) => report('peer', id))

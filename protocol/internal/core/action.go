@@ -6,19 +6,20 @@ import "github.com/peer-relay/peer-relay/protocol/wire"
 type ActionType uint8
 
 const (
-	Transmit      ActionType = iota // queue Frame for Link; report with Written
-	Deliver                         // pass Frame to the application; Proved is about its origin
-	Dial                            // open a link to Contact; report with LinkUp or DialFailed
-	DialBootstrap                   // open a link to bootstrap Index; report with LinkUp, BootstrapLinked or BootstrapFailed
-	CloseLink                       // write the queue of Link and a bye of Reason, read to the end; report with LinkDown
-	Granted                         // the claim Index may continue to LinkUp
-	Refused                         // the claim Index may not continue, because of Err
-	Signalled                       // pass Frame, a signal, to the dialer of WebRTC links; Proved is about its origin
-	Compose                         // call Compose with Draft, which may take long; report with Composed or NotComposed
-	Found                           // the search Index was answered by IDs, the nearest first, or ended with Err
-	PeerUp                          // Peer is linked
-	PeerDown                        // Peer is no longer linked
-	Measure                         // report the figures of Link's transport with Measured
+	Transmit         ActionType = iota // queue Frame for Link; report with Written
+	Deliver                            // pass Frame to the application; Proved is about its origin
+	Dial                               // open a link to Contact; report with LinkUp or DialFailed
+	DialBootstrap                      // open a link to bootstrap Index; report with LinkUp, BootstrapLinked, BootstrapSelf or BootstrapFailed
+	BootstrapRefused                   // tell the application that bootstrap Index refuses this peer's id, because of Err
+	CloseLink                          // write the queue of Link and a bye of Reason, read to the end; report with LinkDown
+	Granted                            // the claim Index may continue to LinkUp
+	Refused                            // the claim Index may not continue, because of Err
+	Signalled                          // pass Frame, a signal, to the dialer of WebRTC links; Proved is about its origin
+	Compose                            // call Compose with Draft, which may take long; report with Composed or NotComposed
+	Found                              // the search Index was answered by IDs, the nearest first, or ended with Err
+	PeerUp                             // Peer is linked
+	PeerDown                           // Peer is no longer linked
+	Measure                            // report the figures of Link's transport with Measured
 )
 
 // An Action is something that the shell is to do. Its type determines which fields are set.

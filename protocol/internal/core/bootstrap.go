@@ -18,6 +18,9 @@ type bootstrap struct {
 	until   time.Duration // when a dial without an outcome counts as failed
 	tries   int           // failed dials
 	dialing bool
+
+	refusals int           // refusals of this peer's id since a link to it has settled
+	refused  time.Duration // when the first of these came
 }
 
 func (o *overlay) bootstrap() {
@@ -31,10 +34,11 @@ func (o *overlay) bootstrap() {
 			o.wakeTick(b.until)
 			continue
 		}
-		if b.known && (b.id == o.self || o.linked(b.id)) {
+		own := b.known && b.id == o.self // now, but a name may have another address later
+		if b.known && !own && o.linked(b.id) {
 			continue
 		}
-		if alone && b.next > o.host.clock()+2*bootMostLate {
+		if alone && !own && b.next > o.host.clock()+2*bootMostLate {
 			b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
 			b.tries++
 		}
@@ -70,15 +74,58 @@ func (o *overlay) isBootstrap(id wire.ID) bool {
 }
 
 // bootstrapLinked processes the outcome that a bootstrap has a link already. It is not known
-// which link that is, so the bootstrap is dialled again now and then.
-func (o *overlay) bootstrapLinked(index int) {
+// which link that is, so the bootstrap is dialled again now and then. If this peer has no such
+// link, expects reports whether one is about to be up here.
+func (o *overlay) bootstrapLinked(index int, expects func(wire.ID) bool) {
 	b := &o.boots[index]
-	if b.known && b.id != o.self && !o.linked(b.id) {
-		o.bootstrapFailed(index) // it has a link of ours that is dead, and has not noticed
+	if b.known && !o.linked(b.id) || !o.host.connected() {
+		coming := expects(b.id)
+		for i := range o.boots {
+			coming = coming || !b.known && i != index && o.boots[i].dialing
+		}
+		if coming {
+			o.bootstrapFailed(index)
+		} else {
+			o.bootstrapRefused(index)
+		}
 		return
 	}
 	b.dialing, b.tries = false, 0
 	b.next = o.host.clock() + o.jitter(bootMostLate)
+	o.wakeTick(b.next)
+}
+
+// bootstrapRefused processes the outcome that a bootstrap has a link under this peer's id which
+// this peer does not have. That link is dead, as the bootstrap is about to find out, or it is one
+// of another process with the same key. The application is told once.
+func (o *overlay) bootstrapRefused(index int) {
+	b, now := &o.boots[index], o.host.clock()
+	if b.refusals++; b.refusals == 1 {
+		b.refused = now
+		o.host.do(Action{Type: BootstrapRefused, Index: index, Err: errTaken})
+	}
+	wait := bootMostLate
+	switch {
+	case b.refusals <= bootQuick:
+		wait = tickSoon
+	case now-b.refused < bootRefused:
+		wait = b.wait(now)
+	}
+	b.dialing = false
+	b.next = now + o.jitter(wait)
+	b.tries++
+	o.wakeTick(b.next)
+}
+
+// bootstrapSelf processes the outcome that a bootstrap has this peer's id. The application is told
+// why once, unless why is nil.
+func (o *overlay) bootstrapSelf(index int, why error) {
+	o.bootstrapAnswered(index, o.self)
+	b := &o.boots[index]
+	if b.tries = 0; why != nil && b.refusals == 0 {
+		b.refusals = 1
+		o.host.do(Action{Type: BootstrapRefused, Index: index, Err: why})
+	}
 	o.wakeTick(b.next)
 }
 
@@ -101,13 +148,13 @@ func (o *overlay) bootstrapDown(l *link) {
 			continue
 		}
 		if l.usable && o.host.clock()-l.since >= bootSettled {
-			b.tries, b.since = 0, o.host.clock()
+			b.tries, b.since, b.refusals = 0, o.host.clock(), 0
 		}
 		switch {
-		case l.replaced && b.tries < bootQuick: // by a link that is dead, as the peer is about to find out
-			b.next = o.host.clock() + o.jitter(tickSoon)
-			b.tries++
-		case l.gone || l.replaced || !l.usable:
+		case l.replaced:
+			o.bootstrapRefused(i)
+			continue
+		case l.gone || !l.usable:
 			b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
 			b.tries++
 		default: // one of the two ended it on purpose

@@ -80,8 +80,17 @@ func (c *Core) holder(info wire.LinkInfo) *link {
 // displaces reports whether a link described by info replaces l. If both ids are only
 // claimed, the order of links applies for glareTime, since the two peers may have dialled each
 // other at once. After that it would let any peer that claims the id take a live link's place.
+// If the same peer opened both links, the order applies for pairTime. After that they are links of
+// two processes with one key, which would take each other's place in turn.
 func (c *Core) displaces(info wire.LinkInfo, l *link) bool {
-	return better(info, l.LinkInfo) && (info.Proved || c.now-l.since < glareTime)
+	age := c.now - l.since
+	switch {
+	case !better(info, l.LinkInfo):
+		return false
+	case info.Kind == wire.LinkNative && l.native() && info.Opener == l.Opener:
+		return age < pairTime
+	}
+	return info.Proved || age < glareTime
 }
 
 // better reports whether a is preferred to b, a link to the same peer. Two ends that know the

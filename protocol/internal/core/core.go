@@ -200,10 +200,26 @@ func (c *Core) BootstrapFailed(now time.Duration, index int) {
 	c.overlay.bootstrapFailed(index)
 }
 
+// DialRefused reports to the core that the peer of a Dial has a link already. If this peer has
+// none, the dial failed.
+func (c *Core) DialRefused(now time.Duration, id wire.ID) {
+	c.now = now
+	if !c.Linked(id) {
+		c.overlay.dialFailed(id)
+	}
+}
+
 // BootstrapLinked reports to the core that a DialBootstrap found the bootstrap already linked.
 func (c *Core) BootstrapLinked(now time.Duration, index int) {
 	c.now = now
-	c.overlay.bootstrapLinked(index)
+	c.overlay.bootstrapLinked(index, c.expects)
+}
+
+// BootstrapSelf reports to the core that a bootstrap has this peer's id. If why is not nil, the
+// application is told it once.
+func (c *Core) BootstrapSelf(now time.Duration, index int, why error) {
+	c.now = now
+	c.overlay.bootstrapSelf(index, why)
 }
 
 // SetContact sets how other peers can reach this one.

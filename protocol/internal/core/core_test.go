@@ -354,6 +354,12 @@ func (s *script) run(event string, w []string) {
 		s.figures[h] = wire.Progress{Received: uint64(argInt(w, "received", 0)), Known: known,
 			Acked: uint64(acked), Pending: uint64(argInt(w, "pending", 0)), Moves: uint64(argInt(w, "moves", acked)),
 			RTT: time.Duration(argInt(w, "rtt", 0)) * time.Millisecond}
+	case "bootself": // INDEX [error]
+		var why error
+		if len(w) > 1 && w[1] == "other" {
+			why = ErrIDInUse
+		}
+		s.c.BootstrapSelf(s.now, number, why)
 	case "wait": // DURATION
 		d, err := time.ParseDuration(first)
 		if err != nil {

@@ -58,6 +58,16 @@ func (c *Core) expect(id wire.ID, proved bool) {
 	}
 }
 
+// expects reports whether a handshake with a peer is in progress. The zero id means any peer.
+func (c *Core) expects(id wire.ID) bool {
+	for x, e := range c.expected {
+		if c.now < e.until && (x == id || id == wire.ID{}) {
+			return true
+		}
+	}
+	return false
+}
+
 // holds reports whether a message must be held and not sent to its next hop. For a peer that
 // only claims its id, a message is held only if it has no other route, or only a far one.
 func (c *Core) holds(f *wire.Frame, next choice) bool {

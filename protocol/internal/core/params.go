@@ -26,6 +26,7 @@ const (
 	tickLate       = time.Second            // lateness of a tick that shows that the process did not run
 	muteAfter      = 5 * time.Second        // least wait for the first message of a legacy link
 	replaceTime    = 2 * time.Second        // wait for the better of two links, which is up at the other end
+	pairTime       = 5 * time.Second        // age up to which a link may be one of two that the other end opened at once
 	glareTime      = dialExpiry             // age up to which a link may have crossed a dial of the other end
 )
 
@@ -94,6 +95,7 @@ const (
 	bootMostLate = 60 * time.Second       // longest wait at any time
 	bootShare    = 64                     // divisor: a wait is at most this part of the time since the first try, within the two above
 	bootQuick    = 3                      // dials at once of a bootstrap that takes a dead link for a live one
+	bootRefused  = 15 * time.Second       // time after which that link is taken for one of another process
 	bootSettled  = 10 * time.Second       // least age of a link that resets the waits
 	bootLinger   = 30 * time.Second       // least age of a bootstrap's link that is pruned
 	bootExpiry   = 60 * time.Second       // wait for the outcome of a dial

@@ -67,6 +67,8 @@ func (s *script) show(a Action) string {
 		return fmt.Sprintf("dial %s url=%q record=%q webrtc=%v", shortID(a.Contact.ID), a.Contact.URL, a.Contact.Record, a.Contact.WebRTC)
 	case DialBootstrap:
 		return fmt.Sprintf("dial bootstrap %d at %v", a.Index, s.now.Round(time.Millisecond))
+	case BootstrapRefused:
+		return fmt.Sprintf("bootstrap %d refuses: %v", a.Index, a.Err)
 	case CloseLink:
 		return fmt.Sprintf("close %d: %s (%v)", a.Link, byeNames[a.Reason], a.Err)
 	case Granted:

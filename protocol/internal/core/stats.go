@@ -90,5 +90,6 @@ type Stats struct {
 	BadSignatures uint64
 	LinksOpened   uint64
 	LinksRefused  uint64
+	EventsMissed  uint64 // counted by the shell
 	Dropped       Drops
 }
