@@ -335,7 +335,7 @@ func (n *Node) greetOne(s network.Stream) (*streamLink, error) {
 			delete(n.greeted, p)
 		}
 	}()
-	return n.openStream(n.ctx, s)
+	return n.openStream(n.ctx, n.router, s)
 }
 
 // task runs f on a goroutine that ends soon after its context is done. Close waits for it.
