@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/peer-relay/peer-relay/itest/plays"
@@ -26,7 +25,7 @@ const (
 func soak(ctx context.Context, opts options, r *report) error {
 	return withGo(ctx, func(ctx context.Context, binary string) error {
 		got, err := plays.Soak(ctx, binary, plays.SoakSpec{
-			Processes: opts.n, Relays: soakRelays, For: opts.lasts, Every: time.Second, Events: 20, Most: 20 * time.Second,
+			Processes: opts.n, Relays: soakRelays, For: opts.lasts, Every: time.Second, Events: 20, Quiet: 5 * time.Second, Most: 20 * time.Second,
 			Talk: time.Second, Seed: opts.seed, Progress: opts.log.Printf,
 		})
 		if got == nil {
@@ -62,9 +61,9 @@ func reachTable(r *report, reached []plays.Reach) {
 		t.row(name, times, len(all)+never, never, round(all.median()), round(all.quantile(0.99)), round(all.max()), round(largest), soon)
 	}
 	for _, d := range plays.Disturbances() {
-		row(string(d), func(one plays.Reach) bool { return one.Back && strings.Contains(one.Name, string(d)) })
+		row(string(d), func(one plays.Reach) bool { return one.Back && one.Kind == d })
 		if d != plays.Moved {
-			row(string(d)+", while it is away", func(one plays.Reach) bool { return !one.Back && strings.Contains(one.Name, string(d)) })
+			row(string(d)+", while it is away", func(one plays.Reach) bool { return !one.Back && one.Kind == d })
 		}
 	}
 	row("all", func(plays.Reach) bool { return true })

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,10 +24,8 @@ const (
 	// soakGrace is how long the pairs of a disturbance are watched.
 	soakGrace = 30 * time.Second
 
-	// soakQuiet is the duration of the traffic of which nothing may be lost, and soakLate how much
-	// later it may arrive.
-	soakQuiet = 5 * time.Second
-	soakLate  = 5 * time.Second
+	// soakLate is how long a message of which nothing may be lost may be in flight.
+	soakLate = 5 * time.Second
 
 	// soakFarewells is the number of messages to each peer that one sends before it is closed.
 	soakFarewells = 3
@@ -55,6 +54,7 @@ type SoakSpec struct {
 	For      time.Duration // no round begins later
 	Every    time.Duration // from the beginning of a disturbance to that of the next
 	Events   int           // disturbances in a round
+	Quiet    time.Duration // the traffic between two rounds, of which nothing may be lost
 	Most     time.Duration // the longest time for which a process is stopped
 	Talk     time.Duration // each process writes to each other one once in this time
 	Seed     uint64
@@ -106,8 +106,9 @@ type soaker struct {
 	mu      sync.Mutex
 	index   map[protocol.ID]int // of procs
 	watches []*reachWatch
+	deck    []Disturbance     // that follow
 	window  int               // the number of the quiet window, 0 for none
-	pairs   [][]soakPair      // of this window, from and to
+	pairs   [][]SoakCount     // of this window, from and to
 	byes    map[int]SoakCount // by the number of the farewell
 	failed  []error
 }
@@ -198,7 +199,7 @@ func (s *soaker) populate(ctx context.Context) error {
 			return err
 		}
 		s.procs = append(s.procs, p)
-		s.pairs = append(s.pairs, make([]soakPair, s.spec.Processes))
+		s.pairs = append(s.pairs, make([]SoakCount, s.spec.Processes))
 		if err := s.start(ctx, p); err != nil {
 			return err
 		}
@@ -207,7 +208,7 @@ func (s *soaker) populate(ctx context.Context) error {
 		s.running.Add(1)
 		go s.talk(ctx, p) // ends with ctx; Soak waits
 	}
-	w := s.watch(ctx, -1, "start")
+	w := s.watch(ctx, nil, "", "start")
 	return s.settle(ctx, w)
 }
 
@@ -327,32 +328,36 @@ func (s *soaker) disturb(ctx context.Context, random *rand.Rand, round int) erro
 }
 
 // pick returns a process that is not being disturbed, and what is to happen to it. Half of the
-// relays stay as they are. It returns nil if chance picks one of those, or a busy process.
+// relays stay as they are. It returns nil if there is no such process.
 func (s *soaker) pick(random *rand.Rand) (*soakProc, Disturbance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.procs[random.IntN(len(s.procs))]
-	all := Disturbances()
-	kind := all[random.IntN(len(all))]
-	if p.kept && (kind == Killed || kind == Closed) {
-		kind = []Disturbance{Stopped, Moved}[random.IntN(2)]
+	if len(s.deck) == 0 {
+		s.deck = Disturbances()
+		random.Shuffle(len(s.deck), func(i, j int) { s.deck[i], s.deck[j] = s.deck[j], s.deck[i] })
 	}
+	kind := s.deck[0]
 	gone := 0
 	for _, r := range s.procs {
 		if r.relay && (r.busy || r.moved) {
 			gone++
 		}
 	}
-	switch {
-	case p.busy:
-		return nil, ""
-	case p.relay && p.moved:
-		kind = Moved // back home
-	case p.relay && gone >= s.spec.Relays/2:
-		return nil, ""
+	for _, n := range random.Perm(len(s.procs)) {
+		p := s.procs[n]
+		switch restarts := kind == Killed || kind == Closed; {
+		case p.busy, p.kept && restarts:
+			continue
+		case p.relay && p.moved && kind != Moved: // it goes home first, where others look for it
+			continue
+		case p.relay && !p.moved && gone >= s.spec.Relays/2:
+			continue
+		}
+		s.deck = s.deck[1:]
+		p.busy = true
+		return p, kind
 	}
-	p.busy = true
-	return p, kind
+	return nil, ""
 }
 
 // play disturbs a process.
@@ -363,7 +368,7 @@ func (s *soaker) play(ctx context.Context, p *soakProc, kind Disturbance, pause 
 		switch kind {
 		case Killed:
 			s.expectEnd(p)
-			s.watch(ctx, p.n, label+", while it is away")
+			s.watch(ctx, p, kind, label+", while it is away")
 			if err := p.peer.Kill(); err != nil {
 				return err
 			}
@@ -373,21 +378,21 @@ func (s *soaker) play(ctx context.Context, p *soakProc, kind Disturbance, pause 
 			return s.start(ctx, p)
 		case Closed:
 			s.expectEnd(p)
-			s.watch(ctx, p.n, label+", while it is away")
+			s.watch(ctx, p, kind, label+", while it is away")
 			s.end(ctx, p, pause%2 == 0)
 			if err := wait(ctx, pause/4); err != nil {
 				return err
 			}
 			return s.start(ctx, p)
 		case Stopped:
-			return s.stop(ctx, p, pause, label)
+			return s.stop(ctx, p, kind, pause, label)
 		}
 		return s.move(ctx, p)
 	}()
 	s.mu.Lock()
 	p.busy = false
 	s.mu.Unlock()
-	s.watch(ctx, -1, label)
+	s.watch(ctx, nil, kind, label)
 	return err
 }
 
@@ -401,14 +406,14 @@ func (s *soaker) end(ctx context.Context, p *soakProc, signal bool) error {
 }
 
 // stop stops a process for a while.
-func (s *soaker) stop(ctx context.Context, p *soakProc, pause time.Duration, label string) error {
+func (s *soaker) stop(ctx context.Context, p *soakProc, kind Disturbance, pause time.Duration, label string) error {
 	s.mu.Lock()
 	p.out = true
 	s.mu.Unlock()
 	if err := p.peer.Process().Pause(); err != nil {
 		return err
 	}
-	s.watch(ctx, p.n, label+", while it is away")
+	s.watch(ctx, p, kind, label+", while it is away")
 	err := wait(ctx, pause)
 	s.mu.Lock()
 	p.out = false
@@ -437,13 +442,18 @@ func (s *soaker) quiet(ctx context.Context, round int) error {
 		clear(to)
 	}
 	s.mu.Unlock()
-	if err := wait(ctx, soakQuiet); err != nil {
+	if err := wait(ctx, s.spec.Quiet); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	s.window = 0
 	s.mu.Unlock()
-	if err := wait(ctx, soakLate); err != nil {
+	err := s.late(ctx, func() bool {
+		return !slices.ContainsFunc(s.pairs, func(to []SoakCount) bool {
+			return slices.ContainsFunc(to, func(c SoakCount) bool { return c.Arrived < c.Sent })
+		})
+	})
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -465,6 +475,18 @@ func (s *soaker) quiet(ctx context.Context, round int) error {
 		s.fail("round %d: in a quiet while %d of %d messages arrived: %s", round, sum.Arrived, sum.Sent, first(wrong))
 	}
 	return nil
+}
+
+// late waits until done reports true under mu, or what still may arrive is too late.
+func (s *soaker) late(ctx context.Context, done func() bool) error {
+	waiting, cancel := context.WithTimeout(ctx, soakLate)
+	defer cancel()
+	peers.Until(waiting, "messages", func() (bool, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return done(), nil
+	})
+	return ctx.Err()
 }
 
 // farewell closes a process in order, which has just sent messages to all others. They arrive, or
@@ -493,8 +515,8 @@ func (s *soaker) farewell(ctx context.Context, random *rand.Rand, round int) err
 	}
 	s.expectEnd(p)
 	said := s.end(ctx, p, signal)
-	s.watch(ctx, p.n, fmt.Sprintf("%d.bye %s: %s, while it is away", round, p.name, Closed))
-	if err := wait(ctx, soakLate); err != nil {
+	s.watch(ctx, p, Closed, fmt.Sprintf("%d.bye %s: %s, while it is away", round, p.name, Closed))
+	if err := s.late(ctx, func() bool { return s.byes[round].Arrived >= sent }); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -513,7 +535,7 @@ func (s *soaker) farewell(ctx context.Context, random *rand.Rand, round int) err
 	if err := s.start(ctx, p); err != nil {
 		return err
 	}
-	return s.settle(ctx, s.watch(ctx, -1, fmt.Sprintf("%d.bye %s: %s", round, p.name, Closed)))
+	return s.settle(ctx, s.watch(ctx, nil, Closed, fmt.Sprintf("%d.bye %s: %s", round, p.name, Closed)))
 }
 
 // fail notes what was not as it must be. It needs mu.

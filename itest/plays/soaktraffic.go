@@ -14,9 +14,6 @@ import (
 	"github.com/peer-relay/peer-relay/itest/peers"
 )
 
-// A soakPair counts the messages of a pair in a quiet while.
-type soakPair = SoakCount
-
 // The messages are texts: the kind, the number of the quiet while or farewell, and the time when it
 // was sent in nanoseconds.
 const (
@@ -146,10 +143,11 @@ func (s *soaker) heard(p *soakProc, e peers.Event) {
 // A Reach is how long it took after a disturbance until pairs of peers reached each other.
 type Reach struct {
 	Name  string
-	Back  bool // else the process was still away
-	Times []time.Duration
-	Never []string // pairs that did not within soakGrace
-	Worst []string
+	Kind  Disturbance
+	Back  bool            // false while the process was away
+	Times []time.Duration // ascending
+	Never []string        // pairs that did not within soakGrace
+	Worst []string        // pairs, for people
 }
 
 // Quantile returns the time within which a part of the pairs reached each other.
@@ -167,8 +165,7 @@ func (r Reach) Quantile(q float64) time.Duration {
 
 // A reachWatch waits for each pair of processes to reach each other. The soaker's mu guards it.
 type reachWatch struct {
-	name    string
-	back    bool
+	Reach   // which note completes
 	from    time.Time
 	pending [][]bool
 	open    int // pending pairs
@@ -182,16 +179,16 @@ type pairTime struct {
 	took     time.Duration
 }
 
-// watch begins to wait for each pair of processes that run. without is one that is not counted, or
-// -1.
-func (s *soaker) watch(ctx context.Context, without int, name string) *reachWatch {
+// watch begins to wait for each pair of processes that run. away is the one that is disturbed, nil
+// after that.
+func (s *soaker) watch(ctx context.Context, away *soakProc, kind Disturbance, name string) *reachWatch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := &reachWatch{name: name, back: without < 0, from: time.Now(), done: make(chan struct{}), noted: make(chan struct{})}
+	w := &reachWatch{Reach: Reach{Name: name, Kind: kind, Back: away == nil}, from: time.Now(), done: make(chan struct{}), noted: make(chan struct{})}
 	for _, from := range s.procs {
 		row := make([]bool, len(s.procs))
 		for _, to := range s.procs {
-			if row[to.n] = from != to && from.n != without && to.n != without && !from.out && !to.out && !from.busy && !to.busy; row[to.n] {
+			if row[to.n] = from != to && from != away && to != away && !from.out && !to.out && !from.busy && !to.busy; row[to.n] {
 				w.open++
 			}
 		}
@@ -273,7 +270,7 @@ func (s *soaker) follow(ctx context.Context, w *reachWatch) {
 // note reports a watch. It needs mu.
 func (s *soaker) note(w *reachWatch) {
 	slices.SortFunc(w.times, func(a, b pairTime) int { return int(a.took - b.took) })
-	r := Reach{Name: w.name, Back: w.back}
+	r := w.Reach
 	pair := func(from, to int) string { return s.procs[from].name + " to " + s.procs[to].name }
 	for _, t := range w.times {
 		r.Times = append(r.Times, t.took)
