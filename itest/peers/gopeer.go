@@ -262,7 +262,7 @@ func (p *GoPeer) Destroy(ctx context.Context) error {
 
 // Stop ends the peer by SIGTERM, and returns nil if it then ends with status 0.
 func (p *GoPeer) Stop(ctx context.Context) error {
-	if err := p.proc.terminate(); err != nil {
+	if err := p.proc.Terminate(); err != nil {
 		return err
 	}
 	return p.proc.Wait(ctx)

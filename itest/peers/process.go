@@ -164,8 +164,8 @@ func (p *Process) endInput() {
 	}
 }
 
-// terminate sends SIGTERM. The standard input of the process stays open until it ends.
-func (p *Process) terminate() error {
+// Terminate sends SIGTERM. The standard input of the process stays open until it ends.
+func (p *Process) Terminate() error {
 	p.mu.Lock()
 	p.ended = true
 	p.mu.Unlock()

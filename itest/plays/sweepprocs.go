@@ -1,0 +1,255 @@
+package plays
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/peer-relay/peer-relay/itest/peers"
+)
+
+// processSituations are those of processes that stop, end and come back.
+func processSituations() []Situation {
+	var all []Situation
+	add := func(name, expect string, play func(ctx context.Context, s *site) (string, error)) {
+		all = append(all, Situation{name, expect, play})
+	}
+	pause := func(of func(*triangle) *peers.GoPeer, d time.Duration, meanwhile func(ctx context.Context, t *triangle) error) func(ctx context.Context, s *site) (string, error) {
+		return func(ctx context.Context, s *site) (string, error) {
+			t, err := s.triangle(ctx)
+			if err != nil {
+				return "", err
+			}
+			if err := of(t).Process().Pause(); err != nil {
+				return "", err
+			}
+			if err := errors.Join(wait(ctx, d), meanwhile(ctx, t)); err != nil {
+				return "", err
+			}
+			if err := of(t).Process().Resume(); err != nil {
+				return "", err
+			}
+			took, err := meet(ctx, t.a, t.b, 10*time.Second)
+			return after(took), err
+		}
+	}
+	a := func(t *triangle) *peers.GoPeer { return t.a }
+	nothing := func(context.Context, *triangle) error { return nil }
+	add("a peer is suspended for 90 s", "reached within 10 s", pause(a, 90*time.Second, nothing))
+	add("a peer is suspended for 30 s and wakes up in another network", "reached within 10 s", pause(a, 30*time.Second, func(ctx context.Context, t *triangle) error {
+		return errors.Join(t.atA.DelAddr(ctx, "10.77.0.2/24"), t.atA.AddAddr(ctx, "10.77.0.102/24"))
+	}))
+	add("the relay is suspended for 60 s", "its peers reach each other within 10 s", pause(func(t *triangle) *peers.GoPeer { return t.relay }, 60*time.Second, nothing))
+
+	// back has a process end and another one start in its place.
+	add("the relay comes back with another key, at the same URL", "its peers reach each other within 10 s", func(ctx context.Context, s *site) (string, error) {
+		t, err := s.triangle(ctx, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		if err := s.kill(t.relay); err != nil {
+			return "", err
+		}
+		if _, err := s.start(ctx, t.atRelay, "relay", true, nil, append(s.key("other"), "--no-webrtc")...); err != nil {
+			return "", err
+		}
+		took, err := meet(ctx, t.a, t.b, 10*time.Second)
+		return after(took), err
+	})
+	add("the relay loses power and is back after 20 s with its key", "its peers reach each other within 10 s", func(ctx context.Context, s *site) (string, error) {
+		t, err := s.triangle(ctx, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		// Nothing says goodbye: the host is off the network first.
+		if err := errors.Join(t.atRelay.Plug(ctx, false), s.kill(t.relay), wait(ctx, 20*time.Second), t.atRelay.Plug(ctx, true)); err != nil {
+			return "", err
+		}
+		if _, err := s.start(ctx, t.atRelay, "relay", true, nil, append(s.key("relay"), "--no-webrtc")...); err != nil {
+			return "", err
+		}
+		took, err := meet(ctx, t.a, t.b, 10*time.Second)
+		return after(took), err
+	})
+	add("a bootstrap by multiaddr comes back with another key", "an error names both peer ids within 30 s", func(ctx context.Context, s *site) (string, error) {
+		t, err := s.triangle(ctx, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		addr, err := t.relay.AddrWith("/ip4/" + relayIP + "/tcp/")
+		if err != nil {
+			return "", err
+		}
+		if err := s.kill(t.relay); err != nil {
+			return "", err
+		}
+		other, err := s.start(ctx, t.atRelay, "relay", true, nil, append(s.key("other"), "--no-webrtc")...)
+		if err != nil {
+			return "", err
+		}
+		h, err := s.lan.Host(ctx, "10.77.0.9/24")
+		if err != nil {
+			return "", err
+		}
+		p, err := s.start(ctx, h, "newcomer", false, []string{addr}, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		e, err := p.Events().Wait(ctx, peers.IsKind(peers.EventError))
+		if err != nil {
+			return "no error event", err
+		}
+		_, want, _ := strings.Cut(addr, "/p2p/")
+		own, err := other.AddrWith("/p2p/")
+		if err != nil {
+			return "", err
+		}
+		_, have, _ := strings.Cut(own, "/p2p/")
+		seen := strings.ReplaceAll(strings.ReplaceAll(string(e.Data), want, "OLD"), have, "NEW")
+		if !strings.Contains(seen, "OLD") || !strings.Contains(seen, "NEW") {
+			err = errors.New("it does not name both")
+		}
+		return seen, err
+	})
+	add("a peer comes back with another key and the same port", "the new id is reached within 5 s, and nothing for the old id arrives there", func(ctx context.Context, s *site) (string, error) {
+		t, err := s.triangle(ctx, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		h, err := s.lan.Host(ctx, "10.77.0.9/24")
+		if err != nil {
+			return "", err
+		}
+		first, err := s.start(ctx, h, "first", true, []string{relayURL}, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		if _, err := meet(ctx, t.a, first, startTime); err != nil {
+			return "", err
+		}
+		if err := s.kill(first); err != nil {
+			return "", err
+		}
+		second, err := s.start(ctx, h, "second", true, []string{relayURL}, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		took, err := meet(ctx, t.a, second, 5*time.Second)
+		if err != nil {
+			return "", err
+		}
+		for range 20 {
+			if err := t.a.Write("send", map[string]any{"to": first.ID(), "data": "for the first"}); err != nil {
+				return "", err
+			}
+		}
+		if err := wait(ctx, 3*time.Second); err != nil {
+			return "", err
+		}
+		wrong := second.Events().Count(isText(t.a.ID(), "for the first"))
+		if wrong > 0 {
+			err = fmt.Errorf("%d arrived at the second", wrong)
+		}
+		return fmt.Sprintf("reached %s, %d arrived wrongly", after(took), wrong), err
+	})
+	add("peers start 60 s before their relay", "they reach each other within 10 s of its start", func(ctx context.Context, s *site) (string, error) {
+		var hosts [3]*peers.LANHost
+		for i := range hosts {
+			var err error
+			if hosts[i], err = s.lan.Host(ctx, fmt.Sprintf("10.77.0.%d/24", i+1)); err != nil {
+				return "", err
+			}
+		}
+		a, err := s.start(ctx, hosts[1], "a", false, []string{relayURL}, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		b, err := s.start(ctx, hosts[2], "b", true, []string{relayURL}, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		if err := wait(ctx, time.Minute); err != nil {
+			return "", err
+		}
+		if _, err := s.start(ctx, hosts[0], "relay", true, nil, "--no-webrtc"); err != nil {
+			return "", err
+		}
+		took, err := meet(ctx, a, b, 10*time.Second)
+		return after(took), err
+	})
+	add("a relay that may open 60 files gets 100 connections, which end", "refused ones are told 503, and newcomers are reached within 10 s", func(ctx context.Context, s *site) (string, error) {
+		at, err := s.lan.Host(ctx, relayIP+"/24")
+		if err != nil {
+			return "", err
+		}
+		relay, err := peers.StartGo(ctx, "sh", peers.Spec{Name: "relay", On: at}, "-c", `ulimit -n 60; shift; exec "$0" --json --no-webrtc 8001`, s.binary)
+		if err != nil {
+			return "", err
+		}
+		s.peers = append(s.peers, relay)
+		h, err := s.lan.Host(ctx, "10.77.0.9/24")
+		if err != nil {
+			return "", err
+		}
+		refused := 0
+		for range 100 {
+			conn, err := h.Dial(ctx, "tcp", relayIP+":8001")
+			if err != nil {
+				return "", err
+			}
+			defer conn.Close()
+			conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			var b [64]byte
+			if n, _ := conn.Read(b[:]); strings.HasPrefix(string(b[:n]), "HTTP/1.1 503") {
+				refused++
+			}
+			if refused > 20 {
+				conn.Close()
+				break
+			}
+		}
+		return fmt.Sprint(refused, " were told 503"), nil
+	})
+	add("send where the relay is a black hole", "status 4 within 1 s of its --timeout, and it names the relay", func(ctx context.Context, s *site) (string, error) {
+		t, err := s.triangle(ctx, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		if err := t.atRelay.Plug(ctx, false); err != nil {
+			return "", err
+		}
+		h, err := s.lan.Host(ctx, "10.77.0.9/24")
+		if err != nil {
+			return "", err
+		}
+		begun := time.Now()
+		status, text, err := s.command(ctx, h, "send", "--timeout", "5s", "--bootstrap", relayURL, t.a.ID().String(), "hello")
+		took := time.Since(begun)
+		if err == nil && (status != 4 || took > 6*time.Second || !strings.Contains(text, relayIP)) {
+			err = errors.New("not so")
+		}
+		return fmt.Sprintf("status %d %s: %s", status, after(took), text), err
+	})
+	add("SIGTERM while the relay is a black hole", "status 0 within 12 s", func(ctx context.Context, s *site) (string, error) {
+		t, err := s.triangle(ctx, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		if err := t.atRelay.Plug(ctx, false); err != nil {
+			return "", err
+		}
+		begun := time.Now()
+		err = t.a.Stop(ctx)
+		took := time.Since(begun)
+		s.killed = append(s.killed, t.a)
+		if err == nil && took > 12*time.Second {
+			err = errors.New("too late")
+		}
+		return after(took), err
+	})
+	return all
+}
