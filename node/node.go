@@ -55,6 +55,7 @@ type Node struct {
 	remotes map[protocol.ID]remote // of the linked peers
 	scopes  [scope.Public + 1]int  // number of linked peers in each scope
 	locals  map[netip.Addr]*ownEnd // by the address of this end of a link
+	former  []protocol.ID          // linked once, the latest last
 	lost    []netip.Addr           // the addresses that this machine lost last
 	boots   map[string]protocol.ID // ids of the bootstraps that answered or are named with their id
 	greeted map[peer.ID]int        // handshakes in progress with peers that opened a stream
@@ -275,6 +276,7 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 func (n *Node) start() {
 	n.updateContact()
 	n.task(n.watchNetwork)
+	n.task(n.rejoin)
 	if n.dht != nil {
 		n.task(n.dht.Run)
 	}
