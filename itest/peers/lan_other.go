@@ -12,3 +12,9 @@ func (h *LANHost) Dial(context.Context, string, string) (net.Conn, error) {
 	_, err := NewLAN(context.Background())
 	return nil, err
 }
+
+// ListenUDP returns an error, as Dial does.
+func (h *LANHost) ListenUDP(context.Context, string) (net.PacketConn, error) {
+	_, err := NewLAN(context.Background())
+	return nil, err
+}

@@ -2,6 +2,7 @@ package plays
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -68,7 +69,7 @@ func addressSituations() []Situation {
 			return "", err
 		}
 		var sum int
-		for _, lines := range [][]string{{"link add tun7 type dummy", "addr add 10.8.0.6/24 dev tun7", "link set tun7 up"}, {"link del tun7"}} {
+		for _, lines := range [][]string{{"link add tun7 type bridge", "addr add 10.8.0.6/24 dev tun7", "link set tun7 up"}, {"link del tun7"}} {
 			if err := steps(t.atA, ctx, lines...); err != nil {
 				return "", err
 			}
@@ -238,6 +239,42 @@ func addressSituations() []Situation {
 		return after(took), err
 	}, "1500", "--no-webrtc"))
 
+	// rebound has a NAT give a peer another port while it sends and receives.
+	rebound := func(transport string, quiet time.Duration, flags ...string) func(ctx context.Context, s *site) (string, error) {
+		return func(ctx context.Context, s *site) (string, error) {
+			nat, relay, inside, outside, err := s.behindNAT(ctx, transport, flags...)
+			if err != nil {
+				return "", err
+			}
+			defer nat.Close()
+			const n = 350
+			type count struct {
+				arrived int
+				err     error
+			}
+			in := make(chan count, 1)
+			go func() { // ends with its messages
+				var c count
+				c.arrived, c.err = deliver(ctx, outside, inside, n, 100, 50*time.Millisecond, quiet)
+				in <- c
+			}()
+			again := make(chan error, 1)
+			go func() { // ends after its wait
+				again <- errors.Join(wait(ctx, 5*time.Second), nat.Rebind())
+			}()
+			out, err := deliver(ctx, inside, outside, n, 100, 50*time.Millisecond, quiet)
+			got := <-in
+			err = errors.Join(err, got.err, <-again)
+			ended := inside.Events().Count(peers.IsDisconnect(relay.ID()))
+			if err == nil && (out < n || got.arrived < n) {
+				err = errors.New("not all arrived")
+			}
+			return fmt.Sprintf("of %d each way %d went out and %d came in, %d links ended", n, out, got.arrived, ended), err
+		}
+	}
+	add("a NAT gives a peer another port, over QUIC", "nothing is lost", rebound("quic-v1", 10*time.Second, "--quic", "--no-webrtc"))
+	add("a NAT gives a peer another port, over webrtc-direct", "nothing is lost", rebound("webrtc-direct", 30*time.Second, "--no-webrtc"))
+
 	// named has a and b know the relay by a name, which the hosts file of the test names.
 	named := func(first, then string, off time.Duration, most time.Duration, change func(ctx context.Context, relay *peers.LANHost) error) func(ctx context.Context, s *site) (string, error) {
 		return func(ctx context.Context, s *site) (string, error) {
@@ -293,4 +330,52 @@ func addressSituations() []Situation {
 			return steps(relay, ctx, "addr del "+relayIP+"/24 dev eth0", "addr add 10.77.0.201/24 dev eth0")
 		}))
 	return all
+}
+
+// behindNAT starts a peer that reaches a relay only through a NAT, by one transport, and another
+// one beside the relay.
+func (s *site) behindNAT(ctx context.Context, transport string, flags ...string) (nat *peers.NAT, relay, inside, outside *peers.GoPeer, err error) {
+	fail := func(err error) (*peers.NAT, *peers.GoPeer, *peers.GoPeer, *peers.GoPeer, error) {
+		if nat != nil {
+			err = errors.Join(err, nat.Close())
+		}
+		return nil, nil, nil, nil, err
+	}
+	inner, err := s.another(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	var hosts [3]*peers.LANHost
+	for i := range hosts {
+		if hosts[i], err = s.lan.Host(ctx, fmt.Sprintf("10.77.0.%d/24", i+1)); err != nil {
+			return fail(err)
+		}
+	}
+	if err := hosts[1].Join(ctx, inner, "eth1", "10.88.0.1/24"); err != nil {
+		return fail(err)
+	}
+	at, err := inner.Host(ctx, "10.88.0.2/24")
+	if err != nil {
+		return fail(err)
+	}
+	if relay, err = s.start(ctx, hosts[0], "relay", true, nil, flags...); err != nil {
+		return fail(err)
+	}
+	addr, err := relay.AddrWith("/ip4/" + relayIP + "/udp/8001/" + transport)
+	if err != nil {
+		return fail(err)
+	}
+	if nat, err = peers.NewNAT(ctx, hosts[1], "10.88.0.1:8001", "10.77.0.2", relayIP+":8001"); err != nil {
+		return fail(err)
+	}
+	if inside, err = s.start(ctx, at, "inside", false, []string{strings.Replace(addr, relayIP, "10.88.0.1", 1)}, flags...); err != nil {
+		return fail(err)
+	}
+	if outside, err = s.start(ctx, hosts[2], "outside", false, []string{relayURL}, flags...); err != nil {
+		return fail(err)
+	}
+	if _, err := meet(ctx, inside, outside, startTime); err != nil {
+		return fail(err)
+	}
+	return nat, relay, inside, outside, nil
 }
