@@ -28,6 +28,15 @@ func (h *LANHost) ListenUDP(ctx context.Context, addr string) (conn net.PacketCo
 	return conn, err
 }
 
+// ListenTCP opens a TCP listener on the host.
+func (h *LANHost) ListenTCP(ctx context.Context, addr string) (l net.Listener, err error) {
+	err = h.do(func() (err error) {
+		l, err = new(net.ListenConfig).Listen(ctx, "tcp4", addr)
+		return err
+	})
+	return l, err
+}
+
 // do calls f, which makes a socket, in the namespace of the host.
 func (h *LANHost) do(f func() error) error {
 	there, err := os.Open("/run/netns/" + h.space)

@@ -18,3 +18,9 @@ func (h *LANHost) ListenUDP(context.Context, string) (net.PacketConn, error) {
 	_, err := NewLAN(context.Background())
 	return nil, err
 }
+
+// ListenTCP returns an error, as Dial does.
+func (h *LANHost) ListenTCP(context.Context, string) (net.Listener, error) {
+	_, err := NewLAN(context.Background())
+	return nil, err
+}

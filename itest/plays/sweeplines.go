@@ -3,6 +3,7 @@ package plays
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/peer-relay/peer-relay/itest/peers"
@@ -110,7 +111,7 @@ func lineSituations() []Situation {
 			took, err := meet(ctx, t.a, t.b, 10*time.Second)
 			return after(took), err
 		})
-	add("one of two relays vanishes while messages are sent", "no message that is sent 3 s later is lost", func(ctx context.Context, s *site) (string, error) {
+	add("the one of two relays that is used vanishes while messages are sent", "no message that is sent 3 s later is lost", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -131,10 +132,21 @@ func lineSituations() []Situation {
 				return "", err
 			}
 		}
-		if err := t.atRelay.Plug(ctx, false); err != nil {
+		if _, err := deliver(ctx, t.a, t.b, 50, 100, time.Millisecond, 5*time.Second); err != nil {
 			return "", err
 		}
-		lost, err := deliver(ctx, t.a, t.b, 60, 100, 50*time.Millisecond, 0)
+		used := t.atRelay
+		first, err := peers.FetchStatusFrom(ctx, t.atRelay, relayURL)
+		if err != nil {
+			return "", err
+		}
+		if first.Counters["forwarded"] < 25 {
+			used = second
+		}
+		if err := used.Plug(ctx, false); err != nil {
+			return "", err
+		}
+		early, err := deliver(ctx, t.a, t.b, 60, 100, 50*time.Millisecond, 0)
 		if err != nil {
 			return "", err
 		}
@@ -142,7 +154,36 @@ func lineSituations() []Situation {
 		if err == nil && arrived < 100 {
 			err = fmt.Errorf("%d of 100 arrived", arrived)
 		}
-		return fmt.Sprintf("%d of 60 arrived at first, then %d of 100", lost, arrived), err
+		return fmt.Sprintf("%d of 60 arrived at first, then %d of 100", early, arrived), err
+	})
+	add("a bootstrap takes connections and is silent (a captive portal), another one answers", "joined within 5 s, and the silent one is named within 30 s", func(ctx context.Context, s *site) (string, error) {
+		t, err := s.triangle(ctx, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		h, err := s.lan.Host(ctx, "10.77.0.9/24")
+		if err != nil {
+			return "", err
+		}
+		l, err := h.ListenTCP(ctx, "10.77.0.9:80") // the kernel takes connections
+		if err != nil {
+			return "", err
+		}
+		defer l.Close()
+		p, err := s.start(ctx, h, "late", false, []string{"ws://10.77.0.9:80", relayURL}, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		took, err := meet(ctx, p, t.b, 5*time.Second)
+		if err != nil {
+			return "", err
+		}
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		e, err := p.Events().Wait(ctx, func(e peers.Event) bool {
+			return e.Kind == peers.EventError && strings.Contains(string(e.Data), "10.77.0.9:80")
+		})
+		return fmt.Sprintf("joined %s, told %s", after(took), e.Data), err
 	})
 	add("a line of 128 kbit/s with a deep buffer, 150 kB one way and talk the other", "all arrives, and no link ends", func(ctx context.Context, s *site) (string, error) {
 		return s.shaped(ctx, 15, 10_000, "rate", "128kbit", "burst", "8kb", "latency", "8s")

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -156,6 +159,36 @@ func processSituations() []Situation {
 		}
 		return fmt.Sprintf("reached %s, %d arrived wrongly", after(took), wrong), err
 	})
+	add("the only bootstrap is gone for good, and the network of a peer is away for 20 s", "reached within 10 s through the peers that it knew", func(ctx context.Context, s *site) (string, error) {
+		t, err := s.triangle(ctx, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		h, err := s.lan.Host(ctx, "10.77.0.9/24")
+		if err != nil {
+			return "", err
+		}
+		other, err := s.start(ctx, h, "other", true, []string{relayURL}, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		for _, p := range []*peers.GoPeer{t.a, t.b} {
+			if _, err := p.Events().Wait(ctx, peers.IsPeer(other.ID())); err != nil {
+				return "", err
+			}
+		}
+		if err := s.kill(t.relay); err != nil {
+			return "", err
+		}
+		if _, err := meet(ctx, t.a, t.b, startTime); err != nil {
+			return "", fmt.Errorf("without the bootstrap: %w", err)
+		}
+		if err := errors.Join(t.atA.Plug(ctx, false), wait(ctx, 20*time.Second), t.atA.Plug(ctx, true)); err != nil {
+			return "", err
+		}
+		took, err := meet(ctx, t.a, t.b, 10*time.Second)
+		return after(took), err
+	})
 	add("peers start 60 s before their relay", "they reach each other within 10 s of its start", func(ctx context.Context, s *site) (string, error) {
 		var hosts [3]*peers.LANHost
 		for i := range hosts {
@@ -186,7 +219,11 @@ func processSituations() []Situation {
 		if err != nil {
 			return "", err
 		}
-		relay, err := peers.StartGo(ctx, "sh", peers.Spec{Name: "relay", On: at}, "-c", `ulimit -n 60; shift; exec "$0" --json --no-webrtc 8001`, s.binary)
+		script := filepath.Join(s.dir, "few-files")
+		if err := os.WriteFile(script, []byte("#!/bin/sh\nulimit -n 60\nexec '"+s.binary+"' \"$@\"\n"), 0o700); err != nil {
+			return "", err
+		}
+		relay, err := peers.StartGo(ctx, script, peers.Spec{Name: "relay", Listen: true, Port: soakPort, On: at}, "--no-webrtc")
 		if err != nil {
 			return "", err
 		}
@@ -196,23 +233,35 @@ func processSituations() []Situation {
 			return "", err
 		}
 		refused := 0
+		var conns []net.Conn
 		for range 100 {
 			conn, err := h.Dial(ctx, "tcp", relayIP+":8001")
 			if err != nil {
 				return "", err
 			}
-			defer conn.Close()
-			conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			conns = append(conns, conn)
+		}
+		for _, conn := range conns {
+			conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
 			var b [64]byte
 			if n, _ := conn.Read(b[:]); strings.HasPrefix(string(b[:n]), "HTTP/1.1 503") {
 				refused++
 			}
-			if refused > 20 {
-				conn.Close()
-				break
-			}
+			conn.Close()
 		}
-		return fmt.Sprint(refused, " were told 503"), nil
+		a, err := s.start(ctx, h, "a", false, []string{relayURL}, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		b, err := s.start(ctx, h, "b", false, []string{relayURL}, "--no-webrtc")
+		if err != nil {
+			return "", err
+		}
+		took, err := meet(ctx, a, b, 10*time.Second)
+		if err == nil && refused == 0 {
+			err = errors.New("no connection was refused")
+		}
+		return fmt.Sprintf("%d of 100 were told 503, newcomers reached %s", refused, after(took)), err
 	})
 	add("send where the relay is a black hole", "status 4 within 1 s of its --timeout, and it names the relay", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
