@@ -85,26 +85,6 @@ func TestTheLastFramesArriveAlthoughTheLinkIsClosed(t *testing.T) {
 	}
 }
 
-// TestDialBeforeTheNodeHasItsRouter dials as a router does that was just made.
-func TestDialBeforeTheNodeHasItsRouter(t *testing.T) {
-	to := start(t, local(Options{Listen: true}))
-	n := newNode(Options{})
-	defer n.stop()
-	n.host = newTestHost(t)
-	r, err := protocol.NewRouter(protocol.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	link, err := nativeDialer{n}.Dial(t.Context(), r, protocol.Contact{URL: to.Addrs()[0].String()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := link.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
 // newTestHost returns a host with all transports, which does not listen yet.
 func newTestHost(t *testing.T) *port.Host {
 	t.Helper()
