@@ -16,9 +16,10 @@ const (
 
 	// soakMemory (in bytes) and soakGoroutines are the most by which the median of a process that is
 	// never restarted may be larger in the last tenth of a soak than in the first one after a tenth
-	// to warm up.
-	soakMemory     = 24 << 20
+	// to warm up. Each link has soakPerLink goroutines, and more or fewer links are no growth.
+	soakMemory     = 16 << 20
 	soakGoroutines = 60
+	soakPerLink    = 8
 )
 
 // soak disturbs a network of n processes for a long time.
@@ -94,20 +95,23 @@ func growthTable(r *report, samples []plays.SoakSample) error {
 			kept[s.Name] = append(kept[s.Name], s)
 		}
 	}
-	t := r.table("process", "MiB at first", "at last", "most", "goroutines at first", "at last", "most")
+	t := r.table("process", "MiB at first", "at last", "most", "goroutines at first", "at last", "most", "links at first", "at last", "goroutines without links at first", "at last")
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(kept)) {
 		all := kept[name]
 		begin, last := part(all, end/10, end/5), part(all, end-end/10, end)
 		memory := func(s plays.SoakSample) int64 { return s.Memory }
 		goroutines := func(s plays.SoakSample) int64 { return int64(s.Goroutines) }
-		m, g := [2]int64{middleOf(begin, memory), middleOf(last, memory)}, [2]int64{middleOf(begin, goroutines), middleOf(last, goroutines)}
+		links := func(s plays.SoakSample) int64 { return int64(s.Links) }
+		rest := func(s plays.SoakSample) int64 { return goroutines(s) - soakPerLink*links(s) }
 		most := func(of func(plays.SoakSample) int64) int64 {
 			return of(slices.MaxFunc(all, func(a, b plays.SoakSample) int { return int(of(a) - of(b)) }))
 		}
-		t.row(name, m[0]>>20, m[1]>>20, most(memory)>>20, g[0], g[1], most(goroutines))
+		m, g := [2]int64{middleOf(begin, memory), middleOf(last, memory)}, [2]int64{middleOf(begin, rest), middleOf(last, rest)}
+		t.row(name, m[0]>>20, m[1]>>20, most(memory)>>20, middleOf(begin, goroutines), middleOf(last, goroutines), most(goroutines),
+			middleOf(begin, links), middleOf(last, links), g[0], g[1])
 		if m[1] > m[0]+soakMemory || g[1] > g[0]+soakGoroutines {
-			errs = append(errs, fmt.Errorf("%s grew from %d to %d MiB and from %d to %d goroutines, want at most %d MiB and %d goroutines more",
+			errs = append(errs, fmt.Errorf("%s grew from %d to %d MiB and from %d to %d goroutines without links, want at most %d MiB and %d goroutines more",
 				name, m[0]>>20, m[1]>>20, g[0], g[1], soakMemory>>20, soakGoroutines))
 		}
 	}
@@ -124,6 +128,7 @@ func part(all []plays.SoakSample, from, to time.Duration) []plays.SoakSample {
 	return all[first : first+n]
 }
 
+// middleOf returns the median of a figure.
 func middleOf(all []plays.SoakSample, of func(plays.SoakSample) int64) int64 {
 	var values []int64
 	for _, s := range all {

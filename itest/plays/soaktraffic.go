@@ -317,7 +317,7 @@ func (s *soaker) sample(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			sample.Goroutines = int(status.Counters["goroutines"])
+			sample.Goroutines, sample.Links = int(status.Counters["goroutines"]), status.Links
 		}
 		s.report.Samples = append(s.report.Samples, sample)
 		memory += sample.Memory

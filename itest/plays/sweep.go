@@ -58,9 +58,11 @@ type site struct {
 	more   []*peers.LAN
 	peers  []*peers.GoPeer
 	killed []*peers.GoPeer
+	ends   peers.Closers // of what the processes use
 }
 
-// close ends all processes, each of which must then exit with 0, unless it was killed.
+// close ends all processes, each of which must then exit with 0, unless it was killed. So all
+// lines must be whole again: a peer that cannot tell whether a message arrived exits with 1.
 func (s *site) close(ctx context.Context) error {
 	var errs []error
 	for _, p := range slices.Backward(s.peers) {
@@ -72,6 +74,7 @@ func (s *site) close(ctx context.Context) error {
 			errs = append(errs, err, p.Kill())
 		}
 	}
+	errs = append(errs, s.ends.Close())
 	for _, l := range append(s.more, s.lan) {
 		if l != nil {
 			errs = append(errs, l.Close())

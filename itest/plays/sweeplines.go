@@ -146,6 +146,7 @@ func lineSituations() []Situation {
 		if err := used.Plug(ctx, false); err != nil {
 			return "", err
 		}
+		defer used.Plug(ctx, true)
 		early, err := deliver(ctx, t.a, t.b, 60, 100, 50*time.Millisecond, 0)
 		if err != nil {
 			return "", err
