@@ -119,8 +119,8 @@ func (h *LANHost) Replug(ctx context.Context, off time.Duration) error {
 		ip(ctx, "-n", h.lan.hub, "link", "set", h.port, "master", "br0", "up"))
 }
 
-// Hosts gives commands that are started later a hosts file with a text, and returns its path. The
-// processes see what is written there.
+// Hosts makes a hosts file with a text for the commands that are started later, and returns its path.
+// The processes see what is written there.
 func (h *LANHost) Hosts(text string) (path string, err error) {
 	h.etc = filepath.Join("/etc/netns", h.space)
 	if err := os.MkdirAll(h.etc, 0o755); err != nil {

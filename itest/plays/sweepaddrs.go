@@ -239,7 +239,7 @@ func addressSituations() []Situation {
 		return after(took), err
 	}, "1500", "--no-webrtc"))
 
-	// rebound has a NAT give a peer another port while it sends and receives.
+	// rebound has a NAT change the port of a peer while it sends and receives.
 	const reboundTalk = 350 // messages each way
 	rebound := func(transport string, most int, flags ...string) func(ctx context.Context, s *site) (string, error) {
 		return func(ctx context.Context, s *site) (string, error) {
@@ -275,8 +275,8 @@ func addressSituations() []Situation {
 			return fmt.Sprintf("of %d each way %d went out and %d came in, %d links ended", n, out, got.arrived, ended), err
 		}
 	}
-	add("a NAT gives a peer another port, over QUIC", "nothing is lost", rebound("quic-v1", 0, "--quic", "--no-webrtc"))
-	add("a NAT gives a peer another port, over webrtc-direct", "what is sent in 10 s may be lost, since webrtc-direct has no ICE restart; then it is reached", rebound("webrtc-direct", 200, "--no-webrtc"))
+	add("a NAT changes the port of a peer, over QUIC", "nothing is lost", rebound("quic-v1", 0, "--quic", "--no-webrtc"))
+	add("a NAT changes the port of a peer, over webrtc-direct", "what is sent in 10 s may be lost, since webrtc-direct has no ICE restart; then it is reached", rebound("webrtc-direct", 200, "--no-webrtc"))
 
 	// named has a and b know the relay by a name, which the hosts file of the test names.
 	named := func(first, then string, off time.Duration, most time.Duration, change func(ctx context.Context, relay *peers.LANHost) error) func(ctx context.Context, s *site) (string, error) {

@@ -29,7 +29,7 @@ func diskSituations() []Situation {
 		if err := os.Mkdir(disk, 0o700); err != nil {
 			return "", err
 		}
-		// ip gives each command a mount namespace of its own, so that the disk ends with it.
+		// Each command has a mount namespace of its own, so that the disk ends with it.
 		cmd := h.Command("sh", "-c", `mount -t tmpfs -o size=64k,mode=700 none "$D" || exit 99; `+script)
 		cmd.Env = append(os.Environ(), "D="+disk, "B="+s.binary)
 		var out strings.Builder
