@@ -20,6 +20,7 @@ import (
 type Situation struct {
 	Name   string
 	Expect string
+	Quick  bool // it takes a few seconds
 	play   func(ctx context.Context, s *site) (seen string, err error)
 }
 
@@ -29,6 +30,19 @@ const situationTime = 4 * time.Minute
 // Situations returns all situations.
 func Situations() []Situation {
 	return slices.Concat(lineSituations(), addressSituations(), processSituations(), diskSituations())
+}
+
+// A situationList collects situations.
+type situationList []Situation
+
+func (l *situationList) add(name, expect string, play func(ctx context.Context, s *site) (string, error)) {
+	*l = append(*l, Situation{Name: name, Expect: expect, play: play})
+}
+
+// quick adds a situation that takes a few seconds.
+func (l *situationList) quick(name, expect string, play func(ctx context.Context, s *site) (string, error)) {
+	l.add(name, expect, play)
+	(*l)[len(*l)-1].Quick = true
 }
 
 // Play plays a situation, and returns what was seen. The error says what was not as expected.

@@ -13,10 +13,7 @@ import (
 
 // addressSituations are those of addresses, routes and names that change.
 func addressSituations() []Situation {
-	var all []Situation
-	add := func(name, expect string, play func(ctx context.Context, s *site) (string, error)) {
-		all = append(all, Situation{name, expect, play})
-	}
+	var all situationList
 	// moved returns a play in which something about addresses changes.
 	moved := func(most time.Duration, change func(ctx context.Context, t *triangle) error, flags ...string) func(ctx context.Context, s *site) (string, error) {
 		return func(ctx context.Context, s *site) (string, error) {
@@ -40,30 +37,30 @@ func addressSituations() []Situation {
 		return nil
 	}
 
-	add("address of a peer changes, over QUIC", "reached within 8 s", func(ctx context.Context, s *site) (string, error) {
+	all.quick("address of a peer changes, over QUIC", "reached within 8 s", func(ctx context.Context, s *site) (string, error) {
 		return s.overQUIC(ctx, func(t *triangle) error {
 			return steps(t.atA, ctx, "addr del 10.77.0.2/24 dev eth0", "addr add 10.77.0.102/24 dev eth0")
 		}, 8*time.Second)
 	})
-	add("address of a peer changes, linked directly by WebRTC", "reached within 10 s", moved(10*time.Second, func(ctx context.Context, t *triangle) error {
+	all.add("address of a peer changes, linked directly by WebRTC", "reached within 10 s", moved(10*time.Second, func(ctx context.Context, t *triangle) error {
 		if _, err := t.a.Events().Wait(ctx, peers.IsPeer(t.b.ID())); err != nil {
 			return err
 		}
 		return steps(t.atA, ctx, "addr del 10.77.0.2/24 dev eth0", "addr add 10.77.0.102/24 dev eth0")
 	}))
-	add("addresses of both peers change at once", "they reach each other within 10 s", moved(10*time.Second, func(ctx context.Context, t *triangle) error {
+	all.quick("addresses of both peers change at once", "they reach each other within 10 s", moved(10*time.Second, func(ctx context.Context, t *triangle) error {
 		if err := steps(t.atA, ctx, "addr del 10.77.0.2/24 dev eth0", "addr add 10.77.0.102/24 dev eth0"); err != nil {
 			return err
 		}
 		return steps(t.atB, ctx, "addr del 10.77.0.3/24 dev eth0", "addr add 10.77.0.103/24 dev eth0")
 	}, "--no-webrtc"))
-	add("interface of a peer is removed and comes back with its address (a USB adapter)", "reached within 8 s", moved(8*time.Second, func(ctx context.Context, t *triangle) error {
+	all.add("interface of a peer is removed and comes back with its address (a USB adapter)", "reached within 8 s", moved(8*time.Second, func(ctx context.Context, t *triangle) error {
 		if err := t.atA.Replug(ctx, 3*time.Second); err != nil {
 			return err
 		}
 		return steps(t.atA, ctx, "addr add 10.77.0.2/24 dev eth0", "link set eth0 up")
 	}, "--no-webrtc"))
-	add("a second network is added to a peer's machine (a VPN) and is taken away", "nothing is lost", func(ctx context.Context, s *site) (string, error) {
+	all.add("a second network is added to a peer's machine (a VPN) and is taken away", "nothing is lost", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -84,7 +81,7 @@ func addressSituations() []Situation {
 		}
 		return fmt.Sprintf("%d of 120 arrived", sum), err
 	})
-	add("IPv6 only", "peers reach each other by ws://[…] within 10 s", func(ctx context.Context, s *site) (string, error) {
+	all.quick("IPv6 only", "peers reach each other by ws://[…] within 10 s", func(ctx context.Context, s *site) (string, error) {
 		var hosts [3]*peers.LANHost
 		for i := range hosts {
 			var err error
@@ -106,7 +103,7 @@ func addressSituations() []Situation {
 		took, err := meet(ctx, a, b, 10*time.Second)
 		return after(took), err
 	})
-	add("IPv4 is taken away where IPv6 stays, the bootstraps name both", "reached within 8 s", func(ctx context.Context, s *site) (string, error) {
+	all.add("IPv4 is taken away where IPv6 stays, the bootstraps name both", "reached within 8 s", func(ctx context.Context, s *site) (string, error) {
 		var hosts [3]*peers.LANHost
 		for i := range hosts {
 			var err error
@@ -135,7 +132,7 @@ func addressSituations() []Situation {
 		took, err := meet(ctx, a, b, 8*time.Second)
 		return after(took), err
 	})
-	add("no address at all when the peer starts (boot before Wi-Fi), for 40 s", "reached within 8 s of the address", func(ctx context.Context, s *site) (string, error) {
+	all.add("no address at all when the peer starts (boot before Wi-Fi), for 40 s", "reached within 8 s of the address", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -223,9 +220,9 @@ func addressSituations() []Situation {
 		}
 		return fmt.Sprintf("%d of 20 messages of 50 kB arrived", got), err
 	}
-	add("a path MTU of 1280 behind a router, over WebSocket", "messages of 50 kB arrive", routed(big, "1280", "--no-webrtc"))
-	add("a path MTU of 1280 behind a router, over QUIC", "messages of 50 kB arrive", routed(big, "1280", "--quic", "--no-webrtc"))
-	add("the router restarts: no forwarding for 50 s", "reached within 10 s", routed(func(ctx context.Context, router *peers.LANHost, a, b *peers.GoPeer) (string, error) {
+	all.add("a path MTU of 1280 behind a router, over WebSocket", "messages of 50 kB arrive", routed(big, "1280", "--no-webrtc"))
+	all.quick("a path MTU of 1280 behind a router, over QUIC", "messages of 50 kB arrive", routed(big, "1280", "--quic", "--no-webrtc"))
+	all.add("the router restarts: no forwarding for 50 s", "reached within 10 s", routed(func(ctx context.Context, router *peers.LANHost, a, b *peers.GoPeer) (string, error) {
 		if err := steps(router, ctx, "link set eth1 down"); err != nil {
 			return "", err
 		}
@@ -275,8 +272,8 @@ func addressSituations() []Situation {
 			return fmt.Sprintf("of %d each way %d went out and %d came in, %d links ended", n, out, got.arrived, ended), err
 		}
 	}
-	add("a NAT changes the port of a peer, over QUIC", "nothing is lost", rebound("quic-v1", 0, "--quic", "--no-webrtc"))
-	add("a NAT changes the port of a peer, over webrtc-direct", "what is sent in 10 s may be lost, since webrtc-direct has no ICE restart; then it is reached", rebound("webrtc-direct", 200, "--no-webrtc"))
+	all.add("a NAT changes the port of a peer, over QUIC", "nothing is lost", rebound("quic-v1", 0, "--quic", "--no-webrtc"))
+	all.add("a NAT changes the port of a peer, over webrtc-direct", "what is sent in 10 s may be lost, since webrtc-direct has no ICE restart; then it is reached", rebound("webrtc-direct", 200, "--no-webrtc"))
 
 	// named has a and b know the relay by a name, which the hosts file of the test names.
 	named := func(first, then string, off time.Duration, most time.Duration, change func(ctx context.Context, relay *peers.LANHost) error) func(ctx context.Context, s *site) (string, error) {
@@ -326,9 +323,9 @@ func addressSituations() []Situation {
 			return after(took), err
 		}
 	}
-	add("the name of the relay has no address for 45 s", "reached within 15 s of the address, of which the resolver may cache 5 s",
+	all.add("the name of the relay has no address for 45 s", "reached within 15 s of the address, of which the resolver may cache 5 s",
 		named("", relayIP+" relay.example\n", 45*time.Second, 15*time.Second, func(context.Context, *peers.LANHost) error { return nil }))
-	add("the relay moves, and 20 s later its name follows", "reached within 15 s of the name, of which the resolver may cache 5 s",
+	all.add("the relay moves, and 20 s later its name follows", "reached within 15 s of the name, of which the resolver may cache 5 s",
 		named(relayIP+" relay.example\n", "10.77.0.201 relay.example\n", 20*time.Second, 15*time.Second, func(ctx context.Context, relay *peers.LANHost) error {
 			return steps(relay, ctx, "addr del "+relayIP+"/24 dev eth0", "addr add 10.77.0.201/24 dev eth0")
 		}))

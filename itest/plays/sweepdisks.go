@@ -14,10 +14,7 @@ import (
 
 // diskSituations are those of disks that are full, cannot be written or lost what was written.
 func diskSituations() []Situation {
-	var all []Situation
-	add := func(name, expect string, play func(ctx context.Context, s *site) (string, error)) {
-		all = append(all, Situation{name, expect, play})
-	}
+	var all situationList
 	// mounted runs a script on a host of its own. It has a disk of 64 KiB at $D, our binary at $B,
 	// and ends with an echo of what was seen.
 	mounted := func(ctx context.Context, s *site, script string) (string, error) {
@@ -42,20 +39,20 @@ func diskSituations() []Situation {
 	}
 	const fill = `dd if=/dev/zero of="$D/fill" bs=1k 2>/dev/null; `
 
-	add("--key on a full disk, which later has room", "status 2, an error that names the file and the cause, no broken file left: then it starts", func(ctx context.Context, s *site) (string, error) {
+	all.quick("--key on a full disk, which later has room", "status 2, an error that names the file and the cause, no broken file left: then it starts", func(ctx context.Context, s *site) (string, error) {
 		text, err := mounted(ctx, s, fill+`timeout 10 "$B" --key "$D/key" none >"$D/../out" 2>&1; echo "status $?"; cat "$D/../out"; rm "$D/fill"
 			timeout --preserve-status 2 "$B" --key "$D/key" none >/dev/null; echo "then $?"`)
 		return text, wants(err, text, "status 2", "/key", "no space left", "then 0")
 	})
-	add("--key in a folder that may not be written", "status 2, an error that names the file and the cause", func(ctx context.Context, s *site) (string, error) {
+	all.quick("--key in a folder that may not be written", "status 2, an error that names the file and the cause", func(ctx context.Context, s *site) (string, error) {
 		text, err := mounted(ctx, s, `mount -o remount,ro "$D" && timeout 10 "$B" --key "$D/key" none 2>&1; echo "status $?"`)
 		return text, wants(err, text, "status 2", "/key", "read-only")
 	})
-	add("--key in a folder that does not exist", "status 2, an error that names the file", func(ctx context.Context, s *site) (string, error) {
+	all.quick("--key in a folder that does not exist", "status 2, an error that names the file", func(ctx context.Context, s *site) (string, error) {
 		text, err := mounted(ctx, s, `timeout 10 "$B" --key "$D/no/key" none 2>&1; echo "status $?"`)
 		return text, wants(err, text, "status 2", "/no/key", "no such file")
 	})
-	add("--key with an empty file, as a power cut leaves it", "status 2, an error that names the file and what to do", func(ctx context.Context, s *site) (string, error) {
+	all.quick("--key with an empty file, as a power cut leaves it", "status 2, an error that names the file and what to do", func(ctx context.Context, s *site) (string, error) {
 		text, err := mounted(ctx, s, `: >"$D/key"; chmod 600 "$D/key"; timeout 10 "$B" --key "$D/key" none 2>&1; echo "status $?"`)
 		return text, wants(err, text, "status 2", "/key", "new identity")
 	})
@@ -104,9 +101,9 @@ func diskSituations() []Situation {
 			return fmt.Sprintf("reached %s, %d of 100 arrived, ended %s", after(took), arrived, after(time.Since(begun))), err
 		}
 	}
-	add("output of a relay on a full disk", "it relays, and ends with 0 at SIGTERM", full(`>"$D/out" 2>/dev/null`))
-	add("log of a relay (--verbose) on a full disk", "it relays, and ends with 0 at SIGTERM", full(`>/dev/null 2>"$D/log"`))
-	add("output and log of a relay are closed", "it relays, and ends with 0 at SIGTERM", full(`>&- 2>&-`))
+	all.quick("output of a relay on a full disk", "it relays, and ends with 0 at SIGTERM", full(`>"$D/out" 2>/dev/null`))
+	all.add("log of a relay (--verbose) on a full disk", "it relays, and ends with 0 at SIGTERM", full(`>/dev/null 2>"$D/log"`))
+	all.quick("output and log of a relay are closed", "it relays, and ends with 0 at SIGTERM", full(`>&- 2>&-`))
 	return all
 }
 

@@ -11,10 +11,7 @@ import (
 
 // lineSituations are those of lines that are cut, slow or lossy.
 func lineSituations() []Situation {
-	var all []Situation
-	add := func(name, expect string, play func(ctx context.Context, s *site) (string, error)) {
-		all = append(all, Situation{name, expect, play})
-	}
+	var all situationList
 
 	// cutFor returns a play in which lines are cut for a while.
 	cutFor := func(off time.Duration, most time.Duration, cut func(ctx context.Context, t *triangle, off bool) error, flags ...string) func(ctx context.Context, s *site) (string, error) {
@@ -56,12 +53,12 @@ func lineSituations() []Situation {
 	atA := func(t *triangle) *peers.LANHost { return t.atA }
 	atRelay := func(t *triangle) *peers.LANHost { return t.atRelay }
 
-	add("interface of a peer down for 5 s", "reached within 8 s", cutFor(5*time.Second, 8*time.Second, downUp(atA), "--no-webrtc"))
-	add("interface of a peer down for 45 s", "reached within 8 s", cutFor(45*time.Second, 8*time.Second, downUp(atA), "--no-webrtc"))
-	add("interface of the relay down for 30 s", "its peers reach each other within 10 s", cutFor(30*time.Second, 10*time.Second, downUp(atRelay), "--no-webrtc"))
-	add("cable of a peer out behind a switch for 75 s", "reached within 10 s, though the kernel waits longer to send again", cutFor(75*time.Second, 10*time.Second, cable(atA), "--no-webrtc"))
-	add("cable of the relay out for 75 s", "its peers reach each other within 10 s", cutFor(75*time.Second, 10*time.Second, cable(atRelay), "--no-webrtc"))
-	add("cable of a peer out for 20 s, over QUIC", "reached within 10 s", func(ctx context.Context, s *site) (string, error) {
+	all.add("interface of a peer down for 5 s", "reached within 8 s", cutFor(5*time.Second, 8*time.Second, downUp(atA), "--no-webrtc"))
+	all.add("interface of a peer down for 45 s", "reached within 8 s", cutFor(45*time.Second, 8*time.Second, downUp(atA), "--no-webrtc"))
+	all.add("interface of the relay down for 30 s", "its peers reach each other within 10 s", cutFor(30*time.Second, 10*time.Second, downUp(atRelay), "--no-webrtc"))
+	all.add("cable of a peer out behind a switch for 75 s", "reached within 10 s, though the kernel waits longer to send again", cutFor(75*time.Second, 10*time.Second, cable(atA), "--no-webrtc"))
+	all.add("cable of the relay out for 75 s", "its peers reach each other within 10 s", cutFor(75*time.Second, 10*time.Second, cable(atRelay), "--no-webrtc"))
+	all.add("cable of a peer out for 20 s, over QUIC", "reached within 10 s", func(ctx context.Context, s *site) (string, error) {
 		return s.overQUIC(ctx, func(t *triangle) error {
 			if err := t.atA.Plug(ctx, false); err != nil {
 				return err
@@ -72,7 +69,7 @@ func lineSituations() []Situation {
 			return t.atA.Plug(ctx, true)
 		}, 10*time.Second)
 	})
-	add("packets to a peer vanish, those from it do not (a stale neighbour entry), another relay stands", "reached within 10 s over the other relay",
+	all.quick("packets to a peer vanish, those from it do not (a stale neighbour entry), another relay stands", "reached within 10 s over the other relay",
 		func(ctx context.Context, s *site) (string, error) {
 			t, err := s.triangle(ctx, "--no-webrtc")
 			if err != nil {
@@ -111,7 +108,7 @@ func lineSituations() []Situation {
 			took, err := meet(ctx, t.a, t.b, 10*time.Second)
 			return after(took), err
 		})
-	add("the one of two relays that is used vanishes while messages are sent", "no message that is sent 3 s later is lost", func(ctx context.Context, s *site) (string, error) {
+	all.add("the one of two relays that is used vanishes while messages are sent", "no message that is sent 3 s later is lost", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -157,7 +154,7 @@ func lineSituations() []Situation {
 		}
 		return fmt.Sprintf("%d of 60 arrived at first, then %d of 100", early, arrived), err
 	})
-	add("a bootstrap takes connections and is silent (a captive portal), another one answers", "joined within 5 s, and the silent one is named within 30 s", func(ctx context.Context, s *site) (string, error) {
+	all.add("a bootstrap takes connections and is silent (a captive portal), another one answers", "joined within 5 s, and the silent one is named within 30 s", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -186,13 +183,13 @@ func lineSituations() []Situation {
 		})
 		return fmt.Sprintf("joined %s, told %s", after(took), e.Data), err
 	})
-	add("a line of 128 kbit/s with a deep buffer, 150 kB one way and talk the other", "all arrives, and no link ends", func(ctx context.Context, s *site) (string, error) {
+	all.add("a line of 128 kbit/s with a deep buffer, 150 kB one way and talk the other", "all arrives, and no link ends", func(ctx context.Context, s *site) (string, error) {
 		return s.shaped(ctx, 15, 10_000, "rate", "128kbit", "burst", "8kb", "latency", "8s")
 	})
-	add("a line that loses bursts (1 Mbit/s, a buffer of 6 packets)", "all arrives, and no link ends", func(ctx context.Context, s *site) (string, error) {
+	all.add("a line that loses bursts (1 Mbit/s, a buffer of 6 packets)", "all arrives, and no link ends", func(ctx context.Context, s *site) (string, error) {
 		return s.shaped(ctx, 40, 10_000, "rate", "1mbit", "burst", "3kb", "limit", "9kb")
 	})
-	add("two halves of a network are apart for 40 s", "peers of both reach each other within 10 s", func(ctx context.Context, s *site) (string, error) {
+	all.add("two halves of a network are apart for 40 s", "peers of both reach each other within 10 s", func(ctx context.Context, s *site) (string, error) {
 		var hosts []*peers.LANHost
 		var all []*peers.GoPeer
 		for i := range 4 {

@@ -15,10 +15,7 @@ import (
 
 // processSituations are those of processes that stop, end and come back.
 func processSituations() []Situation {
-	var all []Situation
-	add := func(name, expect string, play func(ctx context.Context, s *site) (string, error)) {
-		all = append(all, Situation{name, expect, play})
-	}
+	var all situationList
 	pause := func(of func(*triangle) *peers.GoPeer, d time.Duration, meanwhile func(ctx context.Context, t *triangle) error) func(ctx context.Context, s *site) (string, error) {
 		return func(ctx context.Context, s *site) (string, error) {
 			t, err := s.triangle(ctx)
@@ -40,14 +37,14 @@ func processSituations() []Situation {
 	}
 	a := func(t *triangle) *peers.GoPeer { return t.a }
 	nothing := func(context.Context, *triangle) error { return nil }
-	add("a peer is suspended for 90 s", "reached within 10 s", pause(a, 90*time.Second, nothing))
-	add("a peer is suspended for 30 s and wakes up in another network", "reached within 10 s", pause(a, 30*time.Second, func(ctx context.Context, t *triangle) error {
+	all.add("a peer is suspended for 90 s", "reached within 10 s", pause(a, 90*time.Second, nothing))
+	all.add("a peer is suspended for 30 s and wakes up in another network", "reached within 10 s", pause(a, 30*time.Second, func(ctx context.Context, t *triangle) error {
 		return errors.Join(t.atA.DelAddr(ctx, "10.77.0.2/24"), t.atA.AddAddr(ctx, "10.77.0.102/24"))
 	}))
-	add("the relay is suspended for 60 s", "its peers reach each other within 10 s", pause(func(t *triangle) *peers.GoPeer { return t.relay }, 60*time.Second, nothing))
+	all.add("the relay is suspended for 60 s", "its peers reach each other within 10 s", pause(func(t *triangle) *peers.GoPeer { return t.relay }, 60*time.Second, nothing))
 
 	// back has a process end and another one start in its place.
-	add("the relay comes back with another key, at the same URL", "its peers reach each other within 10 s", func(ctx context.Context, s *site) (string, error) {
+	all.quick("the relay comes back with another key, at the same URL", "its peers reach each other within 10 s", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -61,7 +58,7 @@ func processSituations() []Situation {
 		took, err := meet(ctx, t.a, t.b, 10*time.Second)
 		return after(took), err
 	})
-	add("the relay loses power and is back after 20 s with its key", "its peers reach each other within 10 s", func(ctx context.Context, s *site) (string, error) {
+	all.add("the relay loses power and is back after 20 s with its key", "its peers reach each other within 10 s", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -76,7 +73,7 @@ func processSituations() []Situation {
 		took, err := meet(ctx, t.a, t.b, 10*time.Second)
 		return after(took), err
 	})
-	add("a bootstrap by multiaddr comes back with another key", "an error names both peer ids within 30 s", func(ctx context.Context, s *site) (string, error) {
+	all.quick("a bootstrap by multiaddr comes back with another key", "an error names both peer ids within 30 s", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -118,7 +115,7 @@ func processSituations() []Situation {
 		}
 		return seen, err
 	})
-	add("a peer comes back with another key and the same port", "the new id is reached within 5 s, and nothing for the old id arrives there", func(ctx context.Context, s *site) (string, error) {
+	all.quick("a peer comes back with another key and the same port", "the new id is reached within 5 s, and nothing for the old id arrives there", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -159,7 +156,7 @@ func processSituations() []Situation {
 		}
 		return fmt.Sprintf("reached %s, %d arrived wrongly", after(took), wrong), err
 	})
-	add("the only bootstrap is gone for good, and the network of a peer is away for 20 s", "reached within 10 s through the peers that it knew", func(ctx context.Context, s *site) (string, error) {
+	all.add("the only bootstrap is gone for good, and the network of a peer is away for 20 s", "reached within 10 s through the peers that it knew", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -189,7 +186,7 @@ func processSituations() []Situation {
 		took, err := meet(ctx, t.a, t.b, 10*time.Second)
 		return after(took), err
 	})
-	add("peers start 60 s before their relay", "they reach each other within 10 s of its start", func(ctx context.Context, s *site) (string, error) {
+	all.add("peers start 60 s before their relay", "they reach each other within 10 s of its start", func(ctx context.Context, s *site) (string, error) {
 		var hosts [3]*peers.LANHost
 		for i := range hosts {
 			var err error
@@ -214,7 +211,7 @@ func processSituations() []Situation {
 		took, err := meet(ctx, a, b, 10*time.Second)
 		return after(took), err
 	})
-	add("a relay that may open 60 files gets 50 connections, which end later", "the next one is told 503, and newcomers are reached within 10 s", func(ctx context.Context, s *site) (string, error) {
+	all.add("a relay that may open 60 files gets 50 connections, which end later", "the next one is told 503, and newcomers are reached within 10 s", func(ctx context.Context, s *site) (string, error) {
 		at, err := s.lan.Host(ctx, relayIP+"/24")
 		if err != nil {
 			return "", err
@@ -264,7 +261,7 @@ func processSituations() []Situation {
 		}
 		return fmt.Sprintf("a question got: %v; newcomers reached %s", refused, after(took)), err
 	})
-	add("send where the relay is a black hole", "status 4 within 1 s of its --timeout, and it names the relay", func(ctx context.Context, s *site) (string, error) {
+	all.add("send where the relay is a black hole", "status 4 within 1 s of its --timeout, and it names the relay", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -285,7 +282,7 @@ func processSituations() []Situation {
 		}
 		return fmt.Sprintf("status %d %s: %s", status, after(took), text), err
 	})
-	add("SIGTERM while the relay is a black hole", "within 12 s, with status 0, or 1 and what may not have arrived", func(ctx context.Context, s *site) (string, error) {
+	all.add("SIGTERM while the relay is a black hole", "within 12 s, with status 0, or 1 and what may not have arrived", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
