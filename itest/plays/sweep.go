@@ -2,6 +2,7 @@ package plays
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -220,6 +221,14 @@ func reach(ctx context.Context, from, to *peers.GoPeer, most time.Duration) (too
 }
 
 func short(id protocol.ID) string { return id.Short() }
+
+// isText returns a test for a message of a peer that is a text.
+func isText(from protocol.ID, text string) func(peers.Event) bool {
+	want, _ := json.Marshal(text) // no error: it is a string
+	return func(e peers.Event) bool {
+		return e.Kind == peers.EventMessage && e.Node == from && string(e.Data) == string(want)
+	}
+}
 
 // deliver has a peer send a number of messages of some bytes at a steady rate, and counts those
 // that arrive.
