@@ -169,7 +169,7 @@ func addressSituations() []Situation {
 			if err := router.Join(ctx, outer, "eth1", "10.88.0.254/24"); err != nil {
 				return "", err
 			}
-			if out, err := router.Command("sysctl", "-w", "net.ipv4.ip_forward=1").CombinedOutput(); err != nil {
+			if out, err := router.Command("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward").CombinedOutput(); err != nil {
 				return "", fmt.Errorf("forwarding: %w: %s", err, out)
 			}
 			if err := steps(router, ctx, "link set eth1 mtu "+mtu); err != nil {
