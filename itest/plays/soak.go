@@ -211,7 +211,7 @@ func (s *soaker) populate(ctx context.Context) error {
 	return s.settle(ctx, w)
 }
 
-// A way is how a process names its bootstraps.
+// The ways in which a process names its bootstraps.
 const (
 	wayURL = iota
 	wayMultiaddr
@@ -225,7 +225,7 @@ func (s *soaker) way(n int) int { return n % ways }
 // is at home at any time: see pick.
 func (s *soaker) bootstraps(p *soakProc) ([]string, error) {
 	var all []string
-	for i := range s.spec.Relays/2 + 2 {
+	for i := range min(s.spec.Relays/2+2, s.spec.Relays, len(s.procs)) {
 		relay := s.procs[(p.n+i)%min(s.spec.Relays, len(s.procs))]
 		if relay == p || relay.peer == nil {
 			continue
