@@ -276,7 +276,9 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 func (n *Node) start() {
 	n.updateContact()
 	n.task(n.watchNetwork)
-	n.task(n.rejoin)
+	if !n.opts.NoOverlay {
+		n.task(n.rejoin)
+	}
 	if n.dht != nil {
 		n.task(n.dht.Run)
 	}

@@ -47,7 +47,7 @@ func (n *Node) peerDown(id protocol.ID, err error) {
 	n.mu.Lock()
 	known := n.remotes[id].known
 	if known {
-		n.left(id)
+		n.left(id, err)
 	}
 	n.forget(id)
 	n.mu.Unlock()

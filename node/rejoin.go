@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -39,9 +40,13 @@ func (n *Node) rejoin(ctx context.Context) {
 	}
 }
 
-// left notes that the link to a peer ended which has proved its id; n.mu is held.
-func (n *Node) left(id protocol.ID) {
+// left notes why the link to a peer ended which has proved its id; n.mu is held. A peer is not
+// dialled again if the application ended the link, or the peer did wrong.
+func (n *Node) left(id protocol.ID, why error) {
 	n.former = slices.DeleteFunc(n.former, func(x protocol.ID) bool { return x == id })
+	if errors.Is(why, protocol.ErrDisconnected) || errors.Is(why, protocol.ErrOffences) {
+		return
+	}
 	n.former = append(n.former, id)
 	n.former = n.former[max(0, len(n.former)-maxFormer):]
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
@@ -27,4 +28,21 @@ func TestFormerPeersAreDialledWithoutABootstrap(t *testing.T) {
 	}
 	nodetest.Eventually(t, "the link to end", func() bool { return !linked(other)() })
 	nodetest.Eventually(t, "the link to the other peer again", linked(other))
+}
+
+// TestDisconnectedPeersAreNotFormerOnes checks which peers are dialled again.
+func TestDisconnectedPeersAreNotFormerOnes(t *testing.T) {
+	n := newNode(Options{})
+	defer n.stop()
+	var ids []protocol.ID
+	for i := range 2 * maxFormer {
+		ids = append(ids, protocol.ID{byte(i)})
+		n.left(ids[i], protocol.ErrSilent)
+	}
+	n.left(ids[maxFormer], protocol.ErrSilent) // it is now the latest
+	n.left(ids[maxFormer+1], protocol.ErrDisconnected)
+	n.left(ids[maxFormer+2], protocol.ErrOffences)
+	if want := append(ids[maxFormer+3:], ids[maxFormer]); !slices.Equal(n.former, want) {
+		t.Errorf("former peers %v, want %v", n.former, want)
+	}
 }
