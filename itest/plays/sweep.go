@@ -120,6 +120,16 @@ func (s *site) start(ctx context.Context, on *peers.LANHost, name string, listen
 	return p, nil
 }
 
+// startAt starts a peer on a host of its own with an address such as 10.77.0.9/24.
+func (s *site) startAt(ctx context.Context, addr, name string, listens bool, bootstraps []string, flags ...string) (*peers.LANHost, *peers.GoPeer, error) {
+	h, err := s.lan.Host(ctx, addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := s.start(ctx, h, name, listens, bootstraps, flags...)
+	return h, p, err
+}
+
 // kill ends a process as kill -9 does.
 func (s *site) kill(p *peers.GoPeer) error {
 	s.killed = append(s.killed, p)
@@ -179,6 +189,28 @@ func (s *site) triangle(ctx context.Context, flags ...string) (t *triangle, err 
 	}
 	_, err = meet(ctx, t.a, t.b, startTime)
 	return t, err
+}
+
+// link has a and b link to a peer.
+func (t *triangle) link(ctx context.Context, to *peers.GoPeer) error {
+	for _, p := range []*peers.GoPeer{t.a, t.b} {
+		if err := p.Write("connect", to.ID()); err != nil {
+			return err
+		}
+		if _, err := p.Events().Wait(ctx, peers.IsPeer(to.ID())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace has the relay lose its power, and another process start in its place, whose key is in a
+// file of this name.
+func (s *site) replace(ctx context.Context, t *triangle, key string) (*peers.GoPeer, error) {
+	if err := s.kill(t.relay); err != nil {
+		return nil, err
+	}
+	return s.start(ctx, t.atRelay, "relay", true, nil, append(s.key(key), "--no-webrtc")...)
 }
 
 // startTime is the longest time in which peers that were just started reach each other.

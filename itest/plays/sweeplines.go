@@ -2,6 +2,7 @@ package plays
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -75,11 +76,7 @@ func lineSituations() []Situation {
 			if err != nil {
 				return "", err
 			}
-			second, err := s.lan.Host(ctx, "10.77.0.4/24")
-			if err != nil {
-				return "", err
-			}
-			if _, err := s.start(ctx, second, "second", true, []string{relayURL}, "--no-webrtc"); err != nil {
+			if _, _, err := s.startAt(ctx, "10.77.0.4/24", "second", true, []string{relayURL}, "--no-webrtc"); err != nil {
 				return "", err
 			}
 			both := []string{relayURL, "ws://10.77.0.4:8001"}
@@ -113,21 +110,12 @@ func lineSituations() []Situation {
 		if err != nil {
 			return "", err
 		}
-		second, err := s.lan.Host(ctx, "10.77.0.4/24")
+		second, two, err := s.startAt(ctx, "10.77.0.4/24", "second", true, []string{relayURL}, "--no-webrtc")
 		if err != nil {
 			return "", err
 		}
-		two, err := s.start(ctx, second, "second", true, []string{relayURL}, "--no-webrtc")
-		if err != nil {
+		if err := t.link(ctx, two); err != nil {
 			return "", err
-		}
-		for _, p := range []*peers.GoPeer{t.a, t.b} {
-			if err := p.Write("connect", two.ID()); err != nil {
-				return "", err
-			}
-			if _, err := p.Events().Wait(ctx, peers.IsPeer(two.ID())); err != nil {
-				return "", err
-			}
 		}
 		if _, err := deliver(ctx, t.a, t.b, 50, 100, time.Millisecond, 5*time.Second); err != nil {
 			return "", err
@@ -193,31 +181,28 @@ func lineSituations() []Situation {
 		var hosts []*peers.LANHost
 		var all []*peers.GoPeer
 		for i := range 4 {
-			h, err := s.lan.Host(ctx, fmt.Sprintf("10.77.0.%d/24", i+1))
-			if err != nil {
-				return "", err
-			}
-			hosts = append(hosts, h)
 			bootstraps := [][]string{nil, {relayURL}, {relayURL}, {"ws://10.77.0.2:8001"}}[i]
-			p, err := s.start(ctx, h, fmt.Sprint("peer", i), i < 2, bootstraps, "--no-webrtc")
+			h, p, err := s.startAt(ctx, fmt.Sprintf("10.77.0.%d/24", i+1), fmt.Sprint("peer", i), i < 2, bootstraps, "--no-webrtc")
 			if err != nil {
 				return "", err
 			}
-			all = append(all, p)
+			hosts, all = append(hosts, h), append(all, p)
 		}
 		if _, err := meet(ctx, all[2], all[3], startTime); err != nil {
 			return "", err
 		}
 		// The second relay and its peer keep each other.
-		for _, h := range hosts[1:] {
-			if h == hosts[2] {
-				continue
-			}
-			for _, ip := range []string{"10.77.0.1", "10.77.0.3"} {
-				if err := h.IP(ctx, "route", "add", "blackhole", ip+"/32"); err != nil {
-					return "", err
+		apart := func(verb string) error {
+			var errs []error
+			for _, h := range []*peers.LANHost{hosts[1], hosts[3]} {
+				for _, ip := range []string{"10.77.0.1/32", "10.77.0.3/32"} {
+					errs = append(errs, h.IP(ctx, "route", verb, "blackhole", ip))
 				}
 			}
+			return errors.Join(errs...)
+		}
+		if err := apart("add"); err != nil {
+			return "", err
 		}
 		if err := wait(ctx, 40*time.Second); err != nil {
 			return "", err
@@ -225,15 +210,8 @@ func lineSituations() []Situation {
 		if _, err := meet(ctx, all[1], all[3], time.Second); err != nil {
 			return "", err
 		}
-		for _, h := range hosts[1:] {
-			if h == hosts[2] {
-				continue
-			}
-			for _, ip := range []string{"10.77.0.1", "10.77.0.3"} {
-				if err := h.IP(ctx, "route", "del", "blackhole", ip+"/32"); err != nil {
-					return "", err
-				}
-			}
+		if err := apart("del"); err != nil {
+			return "", err
 		}
 		took, err := meet(ctx, all[2], all[3], 10*time.Second)
 		return after(took), err

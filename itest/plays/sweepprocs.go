@@ -43,16 +43,12 @@ func processSituations() []Situation {
 	}))
 	all.add("the relay is suspended for 60 s", "its peers reach each other within 10 s", pause(func(t *triangle) *peers.GoPeer { return t.relay }, 60*time.Second, nothing))
 
-	// back has a process end and another one start in its place.
 	all.quick("the relay comes back with another key, at the same URL", "its peers reach each other within 10 s", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
 		}
-		if err := s.kill(t.relay); err != nil {
-			return "", err
-		}
-		if _, err := s.start(ctx, t.atRelay, "relay", true, nil, append(s.key("other"), "--no-webrtc")...); err != nil {
+		if _, err := s.replace(ctx, t, "other"); err != nil {
 			return "", err
 		}
 		took, err := meet(ctx, t.a, t.b, 10*time.Second)
@@ -64,10 +60,13 @@ func processSituations() []Situation {
 			return "", err
 		}
 		// Nothing says goodbye: the host is off the network first.
-		if err := errors.Join(t.atRelay.Plug(ctx, false), s.kill(t.relay), wait(ctx, 20*time.Second), t.atRelay.Plug(ctx, true)); err != nil {
+		if err := errors.Join(t.atRelay.Plug(ctx, false), wait(ctx, 20*time.Second)); err != nil {
 			return "", err
 		}
-		if _, err := s.start(ctx, t.atRelay, "relay", true, nil, append(s.key("relay"), "--no-webrtc")...); err != nil {
+		if _, err := s.replace(ctx, t, "relay"); err != nil {
+			return "", err
+		}
+		if err := t.atRelay.Plug(ctx, true); err != nil {
 			return "", err
 		}
 		took, err := meet(ctx, t.a, t.b, 10*time.Second)
@@ -82,18 +81,11 @@ func processSituations() []Situation {
 		if err != nil {
 			return "", err
 		}
-		if err := s.kill(t.relay); err != nil {
-			return "", err
-		}
-		other, err := s.start(ctx, t.atRelay, "relay", true, nil, append(s.key("other"), "--no-webrtc")...)
+		other, err := s.replace(ctx, t, "other")
 		if err != nil {
 			return "", err
 		}
-		h, err := s.lan.Host(ctx, "10.77.0.9/24")
-		if err != nil {
-			return "", err
-		}
-		p, err := s.start(ctx, h, "newcomer", false, []string{addr}, "--no-webrtc")
+		_, p, err := s.startAt(ctx, "10.77.0.9/24", "newcomer", false, []string{addr}, "--no-webrtc")
 		if err != nil {
 			return "", err
 		}
@@ -120,11 +112,7 @@ func processSituations() []Situation {
 		if err != nil {
 			return "", err
 		}
-		h, err := s.lan.Host(ctx, "10.77.0.9/24")
-		if err != nil {
-			return "", err
-		}
-		first, err := s.start(ctx, h, "first", true, []string{relayURL}, "--no-webrtc")
+		h, first, err := s.startAt(ctx, "10.77.0.9/24", "first", true, []string{relayURL}, "--no-webrtc")
 		if err != nil {
 			return "", err
 		}
@@ -161,18 +149,12 @@ func processSituations() []Situation {
 		if err != nil {
 			return "", err
 		}
-		h, err := s.lan.Host(ctx, "10.77.0.9/24")
+		_, other, err := s.startAt(ctx, "10.77.0.9/24", "other", true, []string{relayURL}, "--no-webrtc")
 		if err != nil {
 			return "", err
 		}
-		other, err := s.start(ctx, h, "other", true, []string{relayURL}, "--no-webrtc")
-		if err != nil {
+		if err := t.link(ctx, other); err != nil {
 			return "", err
-		}
-		for _, p := range []*peers.GoPeer{t.a, t.b} {
-			if _, err := p.Events().Wait(ctx, peers.IsPeer(other.ID())); err != nil {
-				return "", err
-			}
 		}
 		if err := s.kill(t.relay); err != nil {
 			return "", err
