@@ -99,6 +99,7 @@ func lineSituations() []Situation {
 			if err := t.atRelay.IP(ctx, "neigh", "replace", "10.77.0.2", "lladdr", "02:00:00:00:00:77", "dev", "eth0", "nud", "permanent"); err != nil {
 				return "", err
 			}
+			defer t.atRelay.IP(ctx, "neigh", "del", "10.77.0.2", "dev", "eth0")
 			if err := wait(ctx, time.Second); err != nil {
 				return "", err
 			}
