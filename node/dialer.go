@@ -41,8 +41,8 @@ func (d nativeDialer) CanDial(c protocol.Contact) bool {
 	return len(c.Record) > 0 || strings.HasPrefix(c.URL, "/")
 }
 
-// Dial implements protocol.Dialer.
-func (d nativeDialer) Dial(ctx context.Context, _ *protocol.Router, c protocol.Contact) (protocol.Link, error) {
+// Dial implements protocol.Dialer. The router may dial before the node has it.
+func (d nativeDialer) Dial(ctx context.Context, r *protocol.Router, c protocol.Contact) (protocol.Link, error) {
 	var to *peer.AddrInfo
 	var err error
 	if len(c.Record) > 0 {
@@ -62,7 +62,7 @@ func (d nativeDialer) Dial(ctx context.Context, _ *protocol.Router, c protocol.C
 	if err != nil && d.n.host.Network().Connectedness(to.ID) != network.Connected {
 		return nil, fmt.Errorf("node: connect to %v: %w", to.ID, err)
 	}
-	return d.n.openTo(ctx, to.ID)
+	return d.n.openTo(ctx, r, to.ID)
 }
 
 // dials counts the dials in progress, by peer. While one connects, identify tells discovery of the
@@ -120,7 +120,7 @@ func (d *dials) wait(ctx context.Context, p peer.ID) {
 var errLimited = fmt.Errorf("there is only a circuit relay with limits, which is not fit for a link: %w", network.ErrLimitedConn)
 
 // openTo opens a stream to a peer with which the host is connected.
-func (n *Node) openTo(ctx context.Context, p peer.ID) (protocol.Link, error) {
+func (n *Node) openTo(ctx context.Context, r *protocol.Router, p peer.ID) (protocol.Link, error) {
 	if n.host.Network().Connectedness(p) == network.Limited {
 		return nil, fmt.Errorf("node: open a stream to %v: %w", p, errLimited)
 	}
@@ -128,7 +128,7 @@ func (n *Node) openTo(ctx context.Context, p peer.ID) (protocol.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: open a stream to %v: %w", p, err)
 	}
-	return n.openStream(ctx, s)
+	return n.openStream(ctx, r, s)
 }
 
 var errNoAddrs = errors.New("node: the record has no address that may be dialled")

@@ -137,7 +137,7 @@ func (n *Node) linkTo(ctx context.Context, p peer.ID, wait time.Duration) protoc
 	}
 	dial, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
-	link, err := n.openTo(dial, p)
+	link, err := n.openTo(dial, n.router, p)
 	if err != nil {
 		n.log.Debug("no link to an identified peer", "peer", p, "err", err)
 		return nil

@@ -10,6 +10,7 @@
 //	dialer.go     made by address           dht: the address of an id
 //	discovery.go  made to peers that the host knows
 //	network.go    tried again when the network changes
+//	rejoin.go     made to former peers when none is left
 //	                                   │
 //	             internal/port: a libp2p host with one port, or the caller's host
 //	                                   │
@@ -33,6 +34,10 @@
 // links whether they are alive, and dials its bootstraps again as at the start. It closes the
 // connections from an address that the machine has lost, also on the host of the caller: they
 // are dead.
+//
+// A node without any link dials its bootstraps, and some of the peers that it had links with, at
+// the addresses that libp2p still has of them: for 15 minutes. So a peer whose network was away
+// comes back even if its bootstraps are gone for good.
 //
 // Other peers get the addresses of this machine in an order: first those of the node's links
 // with its bootstraps, then those of its other links, then those of the default routes. A legacy

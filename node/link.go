@@ -55,10 +55,10 @@ type streamLink struct {
 
 // openStream makes a link of a new stream, which it owns from the call on. The link protects
 // its connection from being closed to make room for others.
-func (n *Node) openStream(ctx context.Context, s network.Stream) (*streamLink, error) {
+func (n *Node) openStream(ctx context.Context, r *protocol.Router, s network.Stream) (*streamLink, error) {
 	// The other side may have its link, and report this peer to others, before this side has
 	// its own.
-	ended := n.router.Expect(IDOf(s.Conn().RemotePeer()))
+	ended := r.Expect(IDOf(s.Conn().RemotePeer()))
 	l, err := greet(ctx, s, n.hello())
 	if err != nil {
 		ended()

@@ -56,6 +56,7 @@ type Node struct {
 	remotes map[protocol.ID]remote // of the linked peers
 	scopes  [scope.Public + 1]int  // number of linked peers in each scope
 	locals  map[netip.Addr]*ownEnd // by the address of this end of a link
+	former  []protocol.ID          // linked once, the latest last
 	lost    []netip.Addr           // the addresses that this machine lost last
 	boots   map[string]protocol.ID // ids of the bootstraps that answered or are named with their id
 	greeted map[peer.ID]int        // handshakes in progress with peers that opened a stream
@@ -289,6 +290,9 @@ func (n *Node) start() {
 	close(n.started)
 	n.updateContact()
 	n.task(n.watchNetwork)
+	if !n.opts.NoOverlay {
+		n.task(n.rejoin)
+	}
 	if n.dht != nil {
 		n.task(n.dht.Run)
 	}
@@ -349,7 +353,7 @@ func (n *Node) greetOne(s network.Stream) (*streamLink, error) {
 			delete(n.greeted, p)
 		}
 	}()
-	return n.openStream(n.ctx, s)
+	return n.openStream(n.ctx, n.router, s)
 }
 
 // task runs f on a goroutine that ends soon after its context is done. Close waits for it.

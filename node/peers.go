@@ -43,6 +43,9 @@ func (n *Node) peerUp(info protocol.LinkInfo) {
 func (n *Node) peerDown(id protocol.ID, err error) {
 	n.mu.Lock()
 	known := n.remotes[id].known
+	if known {
+		n.left(id, err)
+	}
 	n.forget(id)
 	n.mu.Unlock()
 	// A legacy peer that only claimed the id and then fell silent must not close the

@@ -14,6 +14,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/itest/measure"
 	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -76,6 +77,28 @@ func TestBulkTable(t *testing.T) {
 	cells[0].add(f, 2e9)
 	if err := bulkTable(&report{}, settings, cells); err == nil {
 		t.Error("the memory of the relay grew too much, and no error came")
+	}
+}
+
+func TestGrowthTable(t *testing.T) {
+	var samples []plays.SoakSample
+	for minute := range 20 {
+		for _, name := range []string{"flat", "grows"} {
+			s := plays.SoakSample{At: time.Duration(minute+1) * time.Minute, Name: name, Kept: true, Links: minute}
+			s.Memory, s.Goroutines = 30<<20, 100+soakPerLink*minute
+			if name == "grows" {
+				s.Goroutines += 10 * minute
+			}
+			samples = append(samples, s)
+		}
+		samples = append(samples, plays.SoakSample{At: time.Duration(minute+1) * time.Minute, Name: "restarted", Usage: plays.Usage{Memory: int64(minute) << 30}})
+	}
+	err := growthTable(&report{}, samples)
+	if err == nil || !strings.Contains(err.Error(), "grows grew") || strings.Contains(err.Error(), "flat") || strings.Contains(err.Error(), "restarted") {
+		t.Errorf("error %v, want one that names the process that grows", err)
+	}
+	if err := growthTable(&report{}, samples[:1]); err != nil {
+		t.Errorf("one sample: %v", err)
 	}
 }
 

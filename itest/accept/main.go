@@ -50,9 +50,11 @@ type options struct {
 	n       int
 	workers int
 	seed    uint64
-	bytes   int64       // of one stream
-	old     string      // the binary of another build
-	log     *log.Logger // progress
+	bytes   int64         // of one stream
+	old     string        // the binary of another build
+	lasts   time.Duration // of a soak
+	only    string        // the situations of a sweep with this in their names
+	log     *log.Logger   // progress
 }
 
 // runs is the list. A new run is a file with a function and a line here.
@@ -74,6 +76,8 @@ func runs() []run {
 		{"dht", "100 hosts in 10 processes share a kad-dht: -n newcomers of each kind connect to any id; stale and forged records; a DHT of others", 100, dht, unused},
 		{"overlay", "up to -n production cores in virtual time: delivery, hops, links, talk, repair", 1000, overlay, unused},
 		{"mutations", "take the safeguards of the code out one by one: a test must fail each time", 1, mutations, unused},
+		{"soak", "-n processes on hosts of their own for a time (-for) are killed, stopped, moved and closed, one each second: reach, loss, memory", 40, soak, unused},
+		{"sweep", "what happens to networks, machines and disks of users, in namespaces: each situation -n times, -j at once", 1, sweep, unused},
 		{"versions", "the binary of another build (-old), this one's and npm peers write to each other over relays of all three, in -n rounds", 3, versions, required},
 	}
 }
@@ -129,6 +133,12 @@ func (r run) execute(ctx context.Context, args []string, stdout, stderr io.Write
 	flags.Int64Var(&opts.bytes, "bytes", 1e9, "of one stream, where streams are measured")
 	if r.old != unused {
 		flags.StringVar(&opts.old, "old", "", "the binary of another build")
+	}
+	switch r.name {
+	case "soak":
+		flags.DurationVar(&opts.lasts, "for", 30*time.Minute, "how long")
+	case "sweep":
+		flags.StringVar(&opts.only, "only", "", "the situations with this in their names")
 	}
 	out := flags.String("o", "", "the file for the table (default itest/accept/out/NAME.txt)")
 	if err := flags.Parse(args); err != nil {

@@ -16,6 +16,7 @@
 //	gate.go       holds connections back until a test lets them through
 //	status.go     the status that a node shows at its port
 //	lan.go        hosts on a switch, each with its own addresses
+//	nat.go        a NAT for UDP, which changes its ports
 //	namespace.go  runs this program again in a network of its own
 //	npm.go        installs the npm dependencies; bundle.go bundles them for pages
 //

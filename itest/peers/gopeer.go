@@ -260,6 +260,14 @@ func (p *GoPeer) Destroy(ctx context.Context) error {
 	return p.proc.Wait(ctx)
 }
 
+// Stop ends the peer by SIGTERM, and returns nil if it then ends with status 0.
+func (p *GoPeer) Stop(ctx context.Context) error {
+	if err := p.proc.Terminate(); err != nil {
+		return err
+	}
+	return p.proc.Wait(ctx)
+}
+
 // Kill ends the peer as kill -9 does, and returns when it is gone.
 func (p *GoPeer) Kill() error { return p.proc.Kill() }
 

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // lans counts the namespaces that this process made, for their names.
@@ -27,6 +29,7 @@ type LAN struct {
 type LANHost struct {
 	space string // its namespace
 	port  string // the name of its port at the switch
+	etc   string // its folder in /etc/netns, "" if there is none
 	lan   *LAN
 }
 
@@ -90,11 +93,51 @@ func (l *LAN) Host(ctx context.Context, addrs ...string) (*LANHost, error) {
 	return h, errors.Join(err, h.IP(ctx, "link", "set", "eth0", "up"))
 }
 
+// Join plugs the host into a second LAN, as an interface with some addresses.
+func (h *LANHost) Join(ctx context.Context, l *LAN, name string, addrs ...string) error {
+	port := "p" + strconv.FormatInt(lans.Add(1), 10) + name
+	err := errors.Join(
+		ip(ctx, "-n", l.hub, "link", "add", port, "type", "veth", "peer", "name", name, "netns", h.space),
+		ip(ctx, "-n", l.hub, "link", "set", port, "master", "br0", "up"))
+	for _, a := range addrs {
+		err = errors.Join(err, h.IP(ctx, "addr", "add", a, "dev", name))
+	}
+	return errors.Join(err, h.IP(ctx, "link", "set", name, "up"))
+}
+
+// Replug removes eth0, and adds another one after a while, which has no address and is down.
+func (h *LANHost) Replug(ctx context.Context, off time.Duration) error {
+	if err := h.IP(ctx, "link", "del", "eth0"); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(off):
+	case <-ctx.Done():
+	}
+	return errors.Join(
+		ip(ctx, "-n", h.lan.hub, "link", "add", h.port, "type", "veth", "peer", "name", "eth0", "netns", h.space),
+		ip(ctx, "-n", h.lan.hub, "link", "set", h.port, "master", "br0", "up"))
+}
+
+// Hosts makes a hosts file with a text for the commands that are started later, and returns its path.
+// The processes see what is written there.
+func (h *LANHost) Hosts(text string) (path string, err error) {
+	h.etc = filepath.Join("/etc/netns", h.space)
+	if err := os.MkdirAll(h.etc, 0o755); err != nil {
+		return "", fmt.Errorf("itest: hosts file: %w", err)
+	}
+	path = filepath.Join(h.etc, "hosts")
+	return path, os.WriteFile(path, []byte(text), 0o644)
+}
+
 // Close ends the LAN and its hosts, on which no process may run any more.
 func (l *LAN) Close() error {
 	var errs []error
 	for _, h := range l.hosts {
 		errs = append(errs, ip(context.Background(), "netns", "del", h.space))
+		if h.etc != "" {
+			errs = append(errs, os.RemoveAll(h.etc))
+		}
 	}
 	return errors.Join(append(errs, ip(context.Background(), "netns", "del", l.hub))...)
 }

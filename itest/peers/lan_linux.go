@@ -11,30 +11,52 @@ import (
 )
 
 // Dial opens a connection from the host to an IP address and port.
-func (h *LANHost) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+func (h *LANHost) Dial(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+	err = h.do(func() (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+		return err
+	})
+	return conn, err
+}
+
+// ListenUDP opens a UDP socket on the host.
+func (h *LANHost) ListenUDP(ctx context.Context, addr string) (conn net.PacketConn, err error) {
+	err = h.do(func() (err error) {
+		conn, err = new(net.ListenConfig).ListenPacket(ctx, "udp4", addr)
+		return err
+	})
+	return conn, err
+}
+
+// ListenTCP opens a TCP listener on the host.
+func (h *LANHost) ListenTCP(ctx context.Context, addr string) (l net.Listener, err error) {
+	err = h.do(func() (err error) {
+		l, err = new(net.ListenConfig).Listen(ctx, "tcp4", addr)
+		return err
+	})
+	return l, err
+}
+
+// do calls f, which makes a socket, in the namespace of the host.
+func (h *LANHost) do(f func() error) error {
 	there, err := os.Open("/run/netns/" + h.space)
 	if err != nil {
-		return nil, fmt.Errorf("itest: dial from a namespace: %w", err)
+		return fmt.Errorf("itest: socket in a namespace: %w", err)
 	}
 	defer there.Close()
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	dialled := make(chan result, 1)
-	go func() { // ends with the dial
+	done := make(chan error, 1)
+	go func() { // ends with f
 		// A socket belongs to the namespace of the thread that makes it. The thread ends with
 		// this goroutine, which does not unlock it.
 		runtime.LockOSThread()
-		var r result
-		if r.err = unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); r.err == nil {
-			r.conn, r.err = new(net.Dialer).DialContext(ctx, network, addr)
+		err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET)
+		if err == nil {
+			err = f()
 		}
-		dialled <- r
+		done <- err
 	}()
-	r := <-dialled
-	if r.err != nil {
-		return nil, fmt.Errorf("itest: dial from a namespace: %w", r.err)
+	if err := <-done; err != nil {
+		return fmt.Errorf("itest: socket in a namespace: %w", err)
 	}
-	return r.conn, nil
+	return nil
 }

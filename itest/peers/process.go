@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -161,6 +162,17 @@ func (p *Process) endInput() {
 		p.ended = true
 		p.stdin.Close()
 	}
+}
+
+// Terminate sends SIGTERM. The standard input of the process stays open until it ends.
+func (p *Process) Terminate() error {
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("itest: stop %s: %w", p.name, err)
+	}
+	return nil
 }
 
 // Close ends the process by the end of its standard input, kills it if it is not gone

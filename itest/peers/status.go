@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -40,7 +41,16 @@ func (s *Status) Drops() map[string]uint64 {
 
 // FetchStatus asks the node that listens at a ws:// URL for its status.
 func FetchStatus(ctx context.Context, url string) (*Status, error) {
-	_, page, err := Get(ctx, url, "/status.json")
+	return fetchStatus(ctx, nil, url)
+}
+
+// FetchStatusFrom is FetchStatus for a host on a LAN, which asks.
+func FetchStatusFrom(ctx context.Context, host *LANHost, url string) (*Status, error) {
+	return fetchStatus(ctx, host.Dial, url)
+}
+
+func fetchStatus(ctx context.Context, dial dialFunc, url string) (*Status, error) {
+	_, page, err := get(ctx, dial, url, "/status.json")
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +89,13 @@ func WaitLinks(ctx context.Context, url string, links int) error {
 
 // Get fetches a page as curl would from the port of a ws:// URL.
 func Get(ctx context.Context, url, path string) (contentType, page string, err error) {
+	return get(ctx, nil, url, path)
+}
+
+// A dialFunc opens a connection. Nil is that of package net.
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func get(ctx context.Context, dial dialFunc, url, path string) (contentType, page string, err error) {
 	base, ok := strings.CutPrefix(strings.TrimSuffix(url, "/"), "ws://")
 	if !ok {
 		return "", "", fmt.Errorf("itest: get %s from %q: want a ws:// URL", path, url)
@@ -88,7 +105,7 @@ func Get(ctx context.Context, url, path string) (contentType, page string, err e
 		return "", "", fmt.Errorf("itest: get %s: %w", path, err)
 	}
 	// A connection for each: no goroutine is left over when tests count them.
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
 	res, err := client.Do(req)
 	if err != nil {
 		return "", "", fmt.Errorf("itest: get %s: %w", path, err)

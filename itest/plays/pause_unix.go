@@ -4,14 +4,12 @@ package plays
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"syscall"
 	"time"
 
 	"github.com/peer-relay/peer-relay/itest/peers"
-	"github.com/peer-relay/peer-relay/protocol"
 )
 
 const (
@@ -153,14 +151,6 @@ func (s *pausedPeer) send(ctx context.Context, text string) error {
 		return err
 	}
 	return s.us.Send(ctx, s.page.ID(), text)
-}
-
-// isText returns a test for a message of a peer that is a text.
-func isText(from protocol.ID, text string) func(peers.Event) bool {
-	want, _ := json.Marshal(text) // no error: it is a string
-	return func(e peers.Event) bool {
-		return e.Kind == peers.EventMessage && e.Node == from && string(e.Data) == string(want)
-	}
 }
 
 func (s *pausedPeer) close() error {

@@ -20,11 +20,9 @@ import (
 	basicconnmgr "github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
-	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/peer-relay/peer-relay/node/internal/certificate"
 	"github.com/peer-relay/peer-relay/node/internal/options"
 )
 
@@ -167,7 +165,7 @@ func New(o Options) (*Host, error) {
 		opts = append(opts, libp2p.Transport(h.newDirect))
 	}
 	if o.QUIC {
-		opts = append(opts, libp2p.Transport(libp2pquic.NewTransport, libp2pquic.WithTLSIdentityOption(certificate.Timeless())))
+		opts = append(opts, libp2p.Transport(newQUIC))
 	}
 	if o.Gater != nil {
 		opts = append(opts, libp2p.ConnectionGater(o.Gater))
