@@ -66,7 +66,12 @@ func (g Gone) Play(ctx context.Context, binary string) (took time.Duration, err 
 	var child *peers.GoPeer
 	defer func() {
 		if n != nil {
-			err = errors.Join(err, n.Close())
+			closed := n.Close()
+			var unsent *protocol.UnsentError
+			if g.talks && errors.As(closed, &unsent) { // it names what was sent to the killed process
+				closed = nil
+			}
+			err = errors.Join(err, closed)
 		}
 		if child != nil {
 			child.Close() // it was killed, or err says more

@@ -2,11 +2,14 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/quic-go/quic-go"
 )
 
 const (
@@ -97,8 +100,13 @@ func (s *session) shutdown(ctx context.Context, open []*Conn) {
 		}
 		select {
 		case <-time.After(pause):
+		case <-s.conn.Context().Done():
 		case <-ctx.Done():
 		}
+	}
+	var ended *quic.ApplicationError
+	if errors.As(context.Cause(s.conn.Context()), &ended) && ended.Remote && ended.ErrorCode == codeDone {
+		s.sure() // the other side wants no more: it is idle, or closes too
 	}
 }
 

@@ -115,6 +115,23 @@ func TestShutdownOfASilentPeer(t *testing.T) {
 	}
 }
 
+// TestShutdownOfBothSides checks that a side does not doubt what the other one has not read that
+// closes too.
+func TestShutdownOfBothSides(t *testing.T) {
+	a, b := overRelay(t)
+	d, c := openStream(t, a, listenStreams(t, b))
+	for _, end := range []*Conn{d, c} {
+		if _, err := end.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.Close()
+	time.AfterFunc(100*time.Millisecond, func() { b.Close() })
+	if err := a.Shutdown(streamContext(t)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestShutdownResetsOpenStreams checks that a stream that was not closed does not look complete,
 // beside one that was.
 func TestShutdownResetsOpenStreams(t *testing.T) {
