@@ -50,7 +50,7 @@ func (r *Router) sayBye(s *served, reason wire.ByeReason, why error) {
 	})
 }
 
-// flows gives a link that was asked to end more time if the transport still carries what was
+// flows allows a link that was asked to end more time if the transport still carries what was
 // written on it, in either direction. It reports whether it has.
 func (r *Router) flows(s *served) bool {
 	reporter, ok := s.link.(ProgressReporter)
