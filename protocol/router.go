@@ -179,14 +179,14 @@ func NewRouter(opts Options) (*Router, error) {
 		Bootstraps: len(opts.Bootstraps), Key: opts.Key, Sign: opts.Sign, Verify: opts.Verify, NoOverlay: opts.NoOverlay,
 	})
 	r.core.Trace(r.traces())
-	r.tasks.Go(r.run)     // ends when ctx is done; Close waits
-	r.tasks.Go(r.compose) // ends when ctx is done; Close waits
-	if opts.OnLinkUp != nil || opts.OnLinkDown != nil {
+	if opts.OnLinkUp != nil || opts.OnLinkDown != nil { // before anything can emit
 		r.links = newInbox()
 		r.links.removed = func(e *event) { close(e.noted) }
 		r.tasks.Go(r.note) // ends when its inbox is closed; Close waits
 	}
-	go r.deliver() // ends when the inbox is closed; Close waits for handlerTime
+	r.tasks.Go(r.run)     // ends when ctx is done; Close waits
+	r.tasks.Go(r.compose) // ends when ctx is done; Close waits
+	go r.deliver()        // ends when the inbox is closed; Close waits for handlerTime
 	return r, nil
 }
 
