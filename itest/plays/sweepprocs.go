@@ -107,7 +107,7 @@ func processSituations() []Situation {
 		}
 		return seen, err
 	})
-	all.quick("a peer comes back with another key and the same port", "the new id is reached within 5 s, and nothing for the old id arrives there", func(ctx context.Context, s *site) (string, error) {
+	all.quick("a peer comes back with another key and the same port", "the new id is reached within 10 s, and nothing for the old id arrives there", func(ctx context.Context, s *site) (string, error) {
 		t, err := s.triangle(ctx, "--no-webrtc")
 		if err != nil {
 			return "", err
@@ -126,7 +126,7 @@ func processSituations() []Situation {
 		if err != nil {
 			return "", err
 		}
-		took, err := meet(ctx, t.a, second, 5*time.Second)
+		took, err := meet(ctx, t.a, second, 10*time.Second)
 		if err != nil {
 			return "", err
 		}
