@@ -22,9 +22,9 @@ type UnsentError struct {
 	Datagrams int
 
 	// Unconfirmed is the number of messages and datagrams that a link took in the last ten
-	// seconds, and whose other end did not answer the bye in time, or in the last two seconds
-	// if it closed the connection itself. They may have arrived. Those are not counted of
-	// which the transport reports that they have.
+	// seconds, if its other end did not answer the bye in time. They may have arrived. Those are
+	// not counted of which the transport reports that they have, nor those of a connection that
+	// the other end closed.
 	Unconfirmed int
 }
 

@@ -73,7 +73,7 @@ func (r *Router) cutLink(s *served) {
 }
 
 // taken returns the number of messages of the application that a link took lately; r.mu is held.
-func (r *Router) taken(s *served) int { return s.recent.sum(r.recently(r.now()), recentTime) }
+func (r *Router) taken(s *served) int { return s.recent.sum(r.recently(r.now())) }
 
 // progress returns the figures of the link's transport, the zero Progress if it has none.
 func (s *served) progress() (p Progress) {
@@ -86,6 +86,10 @@ func (s *served) progress() (p Progress) {
 // isAcked reports whether the system of the other end is known to have all that was written.
 func isAcked(p Progress) bool { return p.Known && p.Acked > 0 && p.Pending == 0 }
 
+// byeSize is the number of bytes that a bye takes on any link, with what the layers below add. A
+// message takes more.
+const byeSize = 64
+
 // confirmEvery is the time between two looks at a transport that has not delivered all.
 const confirmEvery = 10 * time.Millisecond
 
@@ -93,7 +97,9 @@ const confirmEvery = 10 * time.Millisecond
 // that ended with err may not have read. While the router closes, it waits for the transport to
 // deliver them: the other end may have said its bye before it read them, and still reads. An
 // answer to the bye is believed after byeTime, since others may use the same connection all the
-// time. If the router does not close, awaitArrival returns 0.
+// time. A link that the other end has broken is not doubted: a peer that has read everything may
+// close its connection at once, and the last acknowledgement is lost then. If the router does not
+// close, awaitArrival returns 0.
 func (r *Router) awaitArrival(s *served, err error) int {
 	begun := time.Now()
 	for {
@@ -101,16 +107,14 @@ func (r *Router) awaitArrival(s *served, err error) int {
 		r.mu.Lock()
 		waits := r.closing && r.taken(s) > 0
 		cut, answered, left := s.cut, s.answered, time.Until(r.until)
-		doubted, doubtful, broken := s.doubted, r.doubtful(s, p), s.recent.sum(r.recently(r.now()), brokenTime)
+		doubted, doubtful := s.doubted, r.doubtful(s, p)
 		r.mu.Unlock()
-		switch known := p.Known && p.Acked > 0; {
+		switch {
 		case !waits:
 			return 0
 		case cut:
 			return doubted
-		case err != nil, !known && !answered:
-			return broken
-		case !known, answered && time.Since(begun) >= byeTime:
+		case err != nil, !p.Known || p.Acked == 0, answered && time.Since(begun) >= byeTime:
 			return 0
 		case doubtful == 0 || left <= 0:
 			return doubtful
@@ -123,7 +127,7 @@ func (r *Router) awaitArrival(s *served, err error) int {
 // these figures; r.mu is held.
 func (r *Router) doubtful(s *served, p Progress) int {
 	if p.Known && p.Acked > 0 {
-		return s.recent.within(r.recently(r.now()), p.Pending)
+		return s.recent.within(r.recently(r.now()), p.Pending-min(p.Pending, byeSize))
 	}
 	return r.taken(s)
 }

@@ -2,14 +2,9 @@ package protocol
 
 import "time"
 
-const (
-	// recentTime is the number of seconds for which a message that a link took may lie in the
-	// buffers of a slow line, whose other end does not answer the bye.
-	recentTime = 10
-	// brokenTime is the number of seconds for which it may if the other end itself closed the
-	// connection, such as one that closes at the same time.
-	brokenTime = 2
-)
+// recentTime is the number of seconds for which a message that a link took may lie in the
+// buffers of a slow line, whose other end does not answer the bye.
+const recentTime = 10
 
 // recentSizes is the number of messages whose sizes are kept.
 const recentSizes = 1024
@@ -35,7 +30,7 @@ func (c *recent) add(now time.Duration, size int) {
 // within returns the number of messages that the last bytes of the link may hold. On the link a
 // message takes at least its size.
 func (c *recent) within(now time.Duration, bytes uint64) (n int) {
-	most := c.sum(now, recentTime)
+	most := c.sum(now)
 	for n < most && bytes > 0 {
 		if n++; n == recentSizes {
 			return most
@@ -45,11 +40,11 @@ func (c *recent) within(now time.Duration, bytes uint64) (n int) {
 	return n
 }
 
-// sum returns the number of messages in the last seconds.
-func (c *recent) sum(now time.Duration, seconds int) (n int) {
+// sum returns the number of messages in the last recentTime.
+func (c *recent) sum(now time.Duration) (n int) {
 	c.forget(now)
-	for i := range seconds {
-		n += c.counts[(c.last+recentTime-i)%recentTime]
+	for _, count := range c.counts {
+		n += count
 	}
 	return n
 }

@@ -48,7 +48,9 @@ type rtcLink struct {
 
 	small []byte // owned by the reader
 
-	unproved atomic.Bool // it is not the first link of its connection, and brought no message yet
+	written  atomic.Uint64 // bytes of the messages that were written
+	received atomic.Uint64 // bytes of the messages that came
+	unproved atomic.Bool   // it is not the first link of its connection, and brought no message yet
 
 	gone chan struct{} // closed when the link is cut
 	left bool          // Close was called; guarded by conn.mu
@@ -166,6 +168,7 @@ func (l *rtcLink) receive(b []byte) (n int, err error) {
 		}
 	}
 	if err == nil {
+		l.received.Add(uint64(n))
 		l.unproved.Store(false)
 	}
 	return n, err
@@ -267,8 +270,18 @@ func (l *rtcLink) writeText(appendText func([]byte) ([]byte, error)) error {
 		} else if err != nil {
 			return fmt.Errorf("write to %s: %w", l.info.Addr, err)
 		}
+		l.written.Add(uint64(len(text)))
 		return nil
 	})
+}
+
+// Progress implements protocol.ProgressReporter. SCTP counts the bytes that the peer has not
+// acknowledged.
+func (l *rtcLink) Progress() protocol.Progress {
+	written := l.written.Load()
+	pending := min(l.channel.BufferedAmount(), written)
+	acked := written - pending
+	return protocol.Progress{Received: l.received.Load(), Known: true, Acked: acked, Pending: pending, Moves: acked}
 }
 
 // errStalled means that a peer reads nothing.
