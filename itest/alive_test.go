@@ -29,31 +29,43 @@ func stays(t *testing.T, p *peers.GoPeer, to protocol.ID, during time.Duration) 
 	}
 }
 
-// TestTransferOverASlowLine has a peer send more over a line than it carries within the time of an
-// answer to a ping. The answers lie behind seconds of data.
+// TestTransferOverASlowLine has peers send more over a line than it carries within the time of an
+// answer to a ping. The answers lie behind seconds of data. By URL the first link is a legacy
+// one, and a native link replaces it while it still carries the messages.
 func TestTransferOverASlowLine(t *testing.T) {
 	const (
 		rate  = "128kbit"
 		count = 10
 		size  = 60_000
+		url   = "ws://10.77.0.1:8001"
 	)
-	ctx, lan := harness.Context(t), harness.LAN(t)
+	lan := harness.LAN(t)
 	relay := harness.GoPeer(t, peers.Spec{Name: "relay", Listen: true, Port: 8001, On: harness.LANHost(t, lan, "10.77.0.1/24")})
-	bootstrap, err := relay.AddrWith("/ip4/10.77.0.1/tcp/")
+	multiaddr, err := relay.AddrWith("/ip4/10.77.0.1/tcp/")
 	harness.Must(t, err)
-	fast := harness.GoPeer(t, peers.Spec{Name: "fast", Bootstrap: []string{bootstrap}, On: harness.LANHost(t, lan, "10.77.0.2/24")}, overTCP...)
-	host := harness.LANHost(t, lan, "10.77.0.3/24")
-	harness.Must(t, host.Slow(rate))
-	slow := harness.GoPeer(t, peers.Spec{Name: "slow", Bootstrap: []string{bootstrap}, On: host}, overTCP...)
-	_, err = slow.Events().Wait(ctx, peers.IsPeer(relay.ID()))
-	harness.Must(t, err)
-	for range count {
-		harness.Must(t, slow.Send(ctx, fast.ID(), strings.Repeat("x", size)))
-	}
-	_, err = fast.Events().WaitN(ctx, count, peers.IsKind(peers.EventMessage))
-	harness.Must(t, err)
-	if slow.Events().Count(peers.IsDisconnect(relay.ID())) > 0 {
-		t.Error("the link was lost")
+	for i, bootstrap := range []string{url, multiaddr} {
+		name, _, _ := strings.Cut(strings.Trim(bootstrap, "/"), "/")
+		t.Run(strings.TrimSuffix(name, ":"), func(t *testing.T) {
+			t.Parallel()
+			ctx := harness.Context(t)
+			host := func(n int) *peers.LANHost { return harness.LANHost(t, lan, fmt.Sprintf("10.77.0.%d/24", n)) }
+			fast := harness.GoPeer(t, peers.Spec{Name: "fast", Bootstrap: []string{multiaddr}, On: host(10 + i)}, overTCP...)
+			line := host(20 + i)
+			harness.Must(t, line.Slow(rate))
+			slow := harness.GoPeer(t, peers.Spec{Name: "slow", Bootstrap: []string{bootstrap}, On: line}, overTCP...)
+			_, err := slow.Events().Wait(ctx, peers.IsPeer(relay.ID()))
+			harness.Must(t, err)
+			for range count {
+				harness.Must(t, slow.Send(ctx, fast.ID(), strings.Repeat("x", size)))
+			}
+			_, err = fast.Events().WaitN(ctx, count, peers.IsKind(peers.EventMessage))
+			if err != nil {
+				t.Errorf("%d of %d messages arrived: %v", fast.Events().Count(peers.IsKind(peers.EventMessage)), count, err)
+			}
+			if slow.Events().Count(peers.IsDisconnect(relay.ID())) > 0 {
+				t.Error("the link was lost")
+			}
+		})
 	}
 }
 

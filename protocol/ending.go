@@ -13,7 +13,8 @@ const (
 	byeTime   = time.Second      // wait for the answer to a bye while nothing moves, and for a queue to move while the router closes
 	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye
 	flowTime  = 2 * time.Minute  // longest wait while the transport still carries what was written, in either direction
-	flowStall = 2 * time.Second  // time in which it must carry some of it
+	flowStall = 2 * time.Second  // time in which it must carry some of it, at least
+	stallRTTs = 3                // round trips of the transport in which it must
 )
 
 // endLink queues a bye after the frames that are queued; r.mu is held. If the other end does not
@@ -43,7 +44,7 @@ func (r *Router) awaitAnswer(s *served) {
 	defer r.mu.Unlock()
 	if s.patience != nil {
 		s.last = p
-		s.patience.Reset(byeTime)
+		s.patience.Reset(r.stall(p, byeTime))
 	}
 }
 
@@ -53,16 +54,13 @@ func (r *Router) awaitAnswer(s *served) {
 func (r *Router) cutLink(s *served) {
 	p := s.progress()
 	r.mu.Lock()
-	left, stall := time.Until(s.until), flowStall
-	if r.closed {
-		stall = byeTime
-	}
+	left := time.Until(s.until)
 	moved := p.Received > s.last.Received || p.Acked > s.last.Acked || p.Pending > 0 && p.Moves > s.last.Moves
 	s.last = p
 	unread := !isAcked(p) && r.taken(s) > 0 && (r.closed || time.Since(s.byeAt) < drainTime)
 	waits := left > 0 && (moved || unread)
 	if waits {
-		s.patience.Reset(min(stall, left))
+		s.patience.Reset(min(r.stall(p, flowStall), left))
 	} else {
 		s.cut, s.doubted = true, r.doubtful(s, p)
 	}
@@ -70,6 +68,15 @@ func (r *Router) cutLink(s *served) {
 	if !waits {
 		s.link.Close()
 	}
+}
+
+// stall returns the time in which a link that ends must move, at least the given one. Over a line
+// with a long queue TCP sends a lost packet again only after some round trips. r.mu is held.
+func (r *Router) stall(p Progress, least time.Duration) time.Duration {
+	if r.closed {
+		return byeTime
+	}
+	return max(least, stallRTTs*p.RTT)
 }
 
 // taken returns the number of messages of the application that a link took lately; r.mu is held.
