@@ -46,6 +46,10 @@ func (o *overlay) bootstrap() {
 			o.wakeTick(b.next)
 			continue
 		}
+		if !b.known && b.refusals == 1 && !alone { // two peers dialled each other, and the other dial won
+			o.bootstrapElsewhere(i)
+			continue
+		}
 		if b.tries == 0 {
 			b.since = o.host.clock()
 		}
@@ -90,18 +94,27 @@ func (o *overlay) bootstrapLinked(index int, expects func(wire.ID) bool) {
 		}
 		return
 	}
-	b.dialing, b.tries = false, 0
+	o.bootstrapElsewhere(index)
+}
+
+// bootstrapElsewhere sets when a bootstrap is dialled again that has a link already.
+func (o *overlay) bootstrapElsewhere(index int) {
+	b := &o.boots[index]
+	b.dialing, b.tries, b.refusals = false, 0, 0
 	b.next = o.host.clock() + o.jitter(bootMostLate)
 	o.wakeTick(b.next)
 }
 
 // bootstrapRefused processes the outcome that a bootstrap has a link under this peer's id which
-// this peer does not have. That link is dead, as the bootstrap is about to find out, or it is one
-// of another process with the same key. The application is told once.
+// this peer does not have. It may be about to be up here: then the next try finds it. Otherwise it
+// is dead, as the bootstrap is about to find out, or it is one of another process with the same
+// key. The application is told once, after the second refusal.
 func (o *overlay) bootstrapRefused(index int) {
 	b, now := &o.boots[index], o.host.clock()
-	if b.refusals++; b.refusals == 1 {
+	switch b.refusals++; b.refusals {
+	case 1:
 		b.refused = now
+	case 2:
 		o.host.do(Action{Type: BootstrapRefused, Index: index, Err: errTaken})
 	}
 	wait := bootMostLate
