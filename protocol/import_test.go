@@ -51,6 +51,7 @@ var walls = map[string][]string{
 	"itest/peers":   {"protocol/...", "node/...", "compat/..."},
 	"itest/measure": {"protocol/...", "node/...", "compat/...", "itest/peers"},
 	"itest/plays":   {"protocol/...", "node/...", "compat/...", "itest/peers", "itest/measure", generators},
+	"itest/trials":  {"protocol/...", "node/...", "compat/...", "itest/peers", "itest/measure"},
 	generators:      {},
 }
 

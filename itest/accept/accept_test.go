@@ -14,7 +14,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/itest/measure"
 	"github.com/peer-relay/peer-relay/itest/peers"
-	"github.com/peer-relay/peer-relay/itest/plays"
+	"github.com/peer-relay/peer-relay/itest/trials"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -81,17 +81,17 @@ func TestBulkTable(t *testing.T) {
 }
 
 func TestGrowthTable(t *testing.T) {
-	var samples []plays.SoakSample
+	var samples []trials.SoakSample
 	for minute := range 20 {
 		for _, name := range []string{"flat", "grows"} {
-			s := plays.SoakSample{At: time.Duration(minute+1) * time.Minute, Name: name, Kept: true, Links: minute}
+			s := trials.SoakSample{At: time.Duration(minute+1) * time.Minute, Name: name, Kept: true, Links: minute}
 			s.Memory, s.Goroutines = 30<<20, 100+soakPerLink*minute
 			if name == "grows" {
 				s.Goroutines += 10 * minute
 			}
 			samples = append(samples, s)
 		}
-		samples = append(samples, plays.SoakSample{At: time.Duration(minute+1) * time.Minute, Name: "restarted", Usage: plays.Usage{Memory: int64(minute) << 30}})
+		samples = append(samples, trials.SoakSample{At: time.Duration(minute+1) * time.Minute, Name: "restarted", Memory: int64(minute) << 30})
 	}
 	err := growthTable(&report{}, samples)
 	if err == nil || !strings.Contains(err.Error(), "grows grew") || strings.Contains(err.Error(), "flat") || strings.Contains(err.Error(), "restarted") {

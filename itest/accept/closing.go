@@ -8,25 +8,25 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest/plays"
+	"github.com/peer-relay/peer-relay/itest/trials"
 )
 
 // closing sends and ends at once, n times each way, and reports how much arrived.
 func closing(ctx context.Context, opts options, r *report) error {
 	return withGo(ctx, func(ctx context.Context, binary string) (err error) {
-		stage, err := plays.NewClosingStage(ctx)
+		stage, err := trials.NewClosingStage(ctx)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, stage.Close()) }()
 		type row struct {
-			way                   plays.Closing
+			way                   trials.Closing
 			sent, arrived, named  int
 			lost, failed, playing int
 			times                 series
 		}
 		var rows []*row
-		for _, way := range plays.Closings(binary) {
+		for _, way := range trials.Closings(binary) {
 			rows = append(rows, &row{way: way})
 		}
 		var mu sync.Mutex // guards the rows and failures

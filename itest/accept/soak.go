@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest/plays"
+	"github.com/peer-relay/peer-relay/itest/trials"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 // soak disturbs a network of n processes for a long time.
 func soak(ctx context.Context, opts options, r *report) error {
 	return withGo(ctx, func(ctx context.Context, binary string) error {
-		got, err := plays.Soak(ctx, binary, plays.SoakSpec{
+		got, err := trials.Soak(ctx, binary, trials.SoakSpec{
 			Processes: opts.n, Relays: soakRelays, For: opts.lasts, Every: time.Second, Events: 20, Quiet: 5 * time.Second, Most: 20 * time.Second,
 			Talk: time.Second, Seed: opts.seed, Progress: opts.log.Printf,
 		})
@@ -39,9 +39,9 @@ func soak(ctx context.Context, opts options, r *report) error {
 }
 
 // reachTable shows how long it took until all pairs reached each other, by disturbance.
-func reachTable(r *report, reached []plays.Reach) {
+func reachTable(r *report, reached []trials.Reach) {
 	t := r.table("after", "times", "pairs", "never", "p50", "p99", "max", "largest p99 of one", "in 10 s")
-	row := func(name string, match func(plays.Reach) bool) {
+	row := func(name string, match func(trials.Reach) bool) {
 		var all series
 		never, times, soon := 0, 0, 0
 		var largest time.Duration
@@ -54,26 +54,26 @@ func reachTable(r *report, reached []plays.Reach) {
 			all = append(all, one.Times...)
 			p99 := one.Quantile(0.99)
 			largest = max(largest, p99)
-			if p99 <= plays.ReachTime {
+			if p99 <= trials.ReachTime {
 				soon++
 			}
 		}
 		round := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 		t.row(name, times, len(all)+never, never, round(all.median()), round(all.quantile(0.99)), round(all.max()), round(largest), soon)
 	}
-	for _, d := range plays.Disturbances() {
-		row(string(d), func(one plays.Reach) bool { return one.Back && one.Kind == d })
-		if d != plays.Moved {
-			row(string(d)+", while it is away", func(one plays.Reach) bool { return !one.Back && one.Kind == d })
+	for _, d := range trials.Disturbances() {
+		row(string(d), func(one trials.Reach) bool { return one.Back && one.Kind == d })
+		if d != trials.Moved {
+			row(string(d)+", while it is away", func(one trials.Reach) bool { return !one.Back && one.Kind == d })
 		}
 	}
-	row("all", func(plays.Reach) bool { return true })
+	row("all", func(trials.Reach) bool { return true })
 }
 
 // messageTable shows what was lost.
-func messageTable(r *report, got *plays.SoakReport) {
+func messageTable(r *report, got *trials.SoakReport) {
 	t := r.table("messages", "sent", "arrived", "lost")
-	row := func(name string, c plays.SoakCount) { t.row(name, c.Sent, c.Arrived, c.Sent-c.Arrived) }
+	row := func(name string, c trials.SoakCount) { t.row(name, c.Sent, c.Arrived, c.Sent-c.Arrived) }
 	row("in quiet whiles", got.Quiet)
 	row("just before an orderly close", got.Byes.SoakCount)
 	row("around disturbances, of peers that ran", got.Loud)
@@ -86,9 +86,9 @@ func messageTable(r *report, got *plays.SoakReport) {
 
 // growthTable shows the memory and the goroutines of the processes that are never restarted. Its
 // error says which grew too much.
-func growthTable(r *report, samples []plays.SoakSample) error {
+func growthTable(r *report, samples []trials.SoakSample) error {
 	var end time.Duration
-	kept := make(map[string][]plays.SoakSample)
+	kept := make(map[string][]trials.SoakSample)
 	for _, s := range samples {
 		end = max(end, s.At)
 		if s.Kept {
@@ -100,12 +100,12 @@ func growthTable(r *report, samples []plays.SoakSample) error {
 	for _, name := range slices.Sorted(maps.Keys(kept)) {
 		all := kept[name]
 		begin, last := part(all, end/10, end/5), part(all, end-end/10, end)
-		memory := func(s plays.SoakSample) int64 { return s.Memory }
-		goroutines := func(s plays.SoakSample) int64 { return int64(s.Goroutines) }
-		links := func(s plays.SoakSample) int64 { return int64(s.Links) }
-		rest := func(s plays.SoakSample) int64 { return goroutines(s) - soakPerLink*links(s) }
-		most := func(of func(plays.SoakSample) int64) int64 {
-			return of(slices.MaxFunc(all, func(a, b plays.SoakSample) int { return int(of(a) - of(b)) }))
+		memory := func(s trials.SoakSample) int64 { return s.Memory }
+		goroutines := func(s trials.SoakSample) int64 { return int64(s.Goroutines) }
+		links := func(s trials.SoakSample) int64 { return int64(s.Links) }
+		rest := func(s trials.SoakSample) int64 { return goroutines(s) - soakPerLink*links(s) }
+		most := func(of func(trials.SoakSample) int64) int64 {
+			return of(slices.MaxFunc(all, func(a, b trials.SoakSample) int { return int(of(a) - of(b)) }))
 		}
 		m, g := [2]int64{middleOf(begin, memory), middleOf(last, memory)}, [2]int64{middleOf(begin, rest), middleOf(last, rest)}
 		t.row(name, m[0]>>20, m[1]>>20, most(memory)>>20, middleOf(begin, goroutines), middleOf(last, goroutines), most(goroutines),
@@ -119,8 +119,8 @@ func growthTable(r *report, samples []plays.SoakSample) error {
 }
 
 // part returns the samples of a time, or the one that is nearest behind its beginning.
-func part(all []plays.SoakSample, from, to time.Duration) []plays.SoakSample {
-	first := max(slices.IndexFunc(all, func(s plays.SoakSample) bool { return s.At >= from }), 0)
+func part(all []trials.SoakSample, from, to time.Duration) []trials.SoakSample {
+	first := max(slices.IndexFunc(all, func(s trials.SoakSample) bool { return s.At >= from }), 0)
 	n := 1
 	for first+n < len(all) && all[first+n].At <= to {
 		n++
@@ -129,7 +129,7 @@ func part(all []plays.SoakSample, from, to time.Duration) []plays.SoakSample {
 }
 
 // middleOf returns the median of a figure.
-func middleOf(all []plays.SoakSample, of func(plays.SoakSample) int64) int64 {
+func middleOf(all []trials.SoakSample, of func(trials.SoakSample) int64) int64 {
 	var values []int64
 	for _, s := range all {
 		values = append(values, of(s))

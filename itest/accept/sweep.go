@@ -8,13 +8,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/peer-relay/peer-relay/itest/plays"
+	"github.com/peer-relay/peer-relay/itest/trials"
 )
 
 // sweep plays every situation n times, -j of them at once.
 func sweep(ctx context.Context, opts options, r *report) error {
 	return withGo(ctx, func(ctx context.Context, binary string) error {
-		all := plays.Situations()
+		all := trials.Situations()
 		t := r.table("situation", "what should happen", "what was seen", "")
 		var mu sync.Mutex // guards the rows and failures
 		rows := make([][]string, len(all))

@@ -151,6 +151,14 @@ func IsPeer(id protocol.ID) func(Event) bool {
 	return func(e Event) bool { return e.Kind == EventPeer && e.Node == id }
 }
 
+// IsText matches a message from a peer that is a text.
+func IsText(from protocol.ID, text string) func(Event) bool {
+	want, _ := json.Marshal(text) // no error: it is a string
+	return func(e Event) bool {
+		return e.Kind == EventMessage && e.Node == from && string(e.Data) == string(want)
+	}
+}
+
 // IsDisconnect matches the link to a peer going down.
 func IsDisconnect(id protocol.ID) func(Event) bool {
 	return func(e Event) bool { return e.Kind == EventDisconnect && e.Node == id }

@@ -13,8 +13,6 @@
 //	simultaneous.go  two peers dial each other at the same instant
 //	gone.go          a linked process is killed
 //	hostile.go       a node under siege; hostilities.go lists the attacks
-//	soak.go          a network of processes that are killed, stopped, moved and closed
-//	sweep.go         what happens to networks, machines and disks of users
 //	dht.go           hosts in several processes share a kad-dht; forged.go and stale.go are
 //	                 records that are wrong or old, shareddht.go is a DHT of other hosts
 package plays

@@ -111,7 +111,7 @@ func (s *pausedPeer) meet(ctx context.Context, p *peers.Pages, binary string) (n
 func (s *pausedPeer) hearAgain(ctx context.Context) (note string, err error) {
 	tick := time.NewTicker(pauseEvery)
 	defer tick.Stop()
-	up, down := isText(s.page.ID(), "again"), isText(s.us.ID(), "again")
+	up, down := peers.IsText(s.page.ID(), "again"), peers.IsText(s.us.ID(), "again")
 	for range pauseTries {
 		if err := s.send(ctx, "again"); err != nil {
 			return "", err
@@ -135,10 +135,10 @@ func (s *pausedPeer) talk(ctx context.Context) error {
 		if err := s.send(ctx, text); err != nil {
 			return err
 		}
-		if _, err := s.us.Events().Wait(ctx, isText(s.page.ID(), text)); err != nil {
+		if _, err := s.us.Events().Wait(ctx, peers.IsText(s.page.ID(), text)); err != nil {
 			return err
 		}
-		if _, err := s.page.Events().Wait(ctx, isText(s.us.ID(), text)); err != nil {
+		if _, err := s.page.Events().Wait(ctx, peers.IsText(s.us.ID(), text)); err != nil {
 			return err
 		}
 	}

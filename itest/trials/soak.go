@@ -1,4 +1,4 @@
-package plays
+package trials
 
 import (
 	"context"
@@ -87,7 +87,9 @@ type SoakSample struct {
 	Kept  bool          // it is never restarted
 	Age   time.Duration // of the process
 	Links int           // 0 if it does not listen
-	Usage
+
+	Memory     int64 // resident bytes
+	Goroutines int   // 0 if it does not listen
 }
 
 // A soaker is a soak that runs.

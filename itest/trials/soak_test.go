@@ -1,6 +1,6 @@
 //go:build unix
 
-package plays
+package trials
 
 import (
 	"slices"

@@ -1,8 +1,7 @@
-package plays
+package trials
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -232,7 +231,7 @@ func meet(ctx context.Context, a, b *peers.GoPeer, most time.Duration) (took tim
 func reach(ctx context.Context, from, to *peers.GoPeer, most time.Duration) (took time.Duration, err error) {
 	begun := time.Now()
 	text := fmt.Sprintf("reach %d", begun.UnixNano())
-	arrived := isText(from.ID(), text)
+	arrived := peers.IsText(from.ID(), text)
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -254,14 +253,6 @@ func reach(ctx context.Context, from, to *peers.GoPeer, most time.Duration) (too
 
 func short(id protocol.ID) string { return id.Short() }
 
-// isText returns a test for a message of a peer that is a text.
-func isText(from protocol.ID, text string) func(peers.Event) bool {
-	want, _ := json.Marshal(text) // no error: it is a string
-	return func(e peers.Event) bool {
-		return e.Kind == peers.EventMessage && e.Node == from && string(e.Data) == string(want)
-	}
-}
-
 // deliver has a peer send a number of messages of some bytes at a steady rate, and counts those
 // that arrive.
 func deliver(ctx context.Context, from, to *peers.GoPeer, n, size int, every, late time.Duration) (arrived int, err error) {
@@ -278,7 +269,7 @@ func deliver(ctx context.Context, from, to *peers.GoPeer, n, size int, every, la
 	waiting, cancel := context.WithTimeout(ctx, late)
 	defer cancel()
 	peers.Until(waiting, "messages", func() (bool, error) {
-		arrived = to.Events().Count(isText(from.ID(), text))
+		arrived = to.Events().Count(peers.IsText(from.ID(), text))
 		return arrived >= n, nil
 	})
 	return arrived, ctx.Err()

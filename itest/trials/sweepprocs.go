@@ -1,4 +1,4 @@
-package plays
+package trials
 
 import (
 	"context"
@@ -138,7 +138,7 @@ func processSituations() []Situation {
 		if err := wait(ctx, 3*time.Second); err != nil {
 			return "", err
 		}
-		wrong := second.Events().Count(isText(t.a.ID(), "for the first"))
+		wrong := second.Events().Count(peers.IsText(t.a.ID(), "for the first"))
 		if wrong > 0 {
 			err = fmt.Errorf("%d arrived at the second", wrong)
 		}

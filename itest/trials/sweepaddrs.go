@@ -1,4 +1,4 @@
-package plays
+package trials
 
 import (
 	"context"
