@@ -229,8 +229,9 @@ func (c *Core) LinkDown(now time.Duration, h LinkHandle, why error) {
 	l.ended = true
 	c.settleClaims(l.ID)
 	if l.replaced && c.table.get(l.ID) == l { // the other link is up at the other end, and not here yet
-		c.standIns = append(c.standIns, standIn{l, now + replaceTime})
-		c.wakeBy(now + replaceTime)
+		until := now + l.patience(replaceTime)
+		c.standIns = append(c.standIns, standIn{l, until})
+		c.wakeBy(until)
 		return
 	}
 	c.leaveTable(l)

@@ -25,7 +25,7 @@ const (
 	claimGrace     = time.Second            // a claim outlasts the wait for the existing link's answer by this
 	tickLate       = time.Second            // lateness of a tick that shows that the process did not run
 	muteAfter      = 5 * time.Second        // least wait for the first message of a legacy link
-	replaceTime    = 2 * time.Second        // wait for the better of two links, which is up at the other end
+	replaceTime    = 2 * time.Second        // least wait for the better of two links, which is up at the other end; more over a long line
 	pairTime       = 5 * time.Second        // age up to which a link may be one of two that the other end opened at once
 	glareTime      = dialExpiry             // age up to which a link may have crossed a dial of the other end
 )
