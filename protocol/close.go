@@ -158,7 +158,7 @@ func (r *Router) endLinks(ctx context.Context) {
 		r.endLink(s, wire.ByeShutdown, ErrClosed)
 		if s.patience != nil {
 			s.patience.Reset(byeTime)
-			s.until = r.until
+			s.until, s.stall = r.until, byeTime
 		}
 	}
 	if len(r.served) == 0 {

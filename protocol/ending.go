@@ -13,8 +13,7 @@ const (
 	byeTime   = time.Second      // wait for the answer to a bye while nothing moves, and for a queue to move while the router closes
 	drainTime = 10 * time.Second // wait for the other end to read the queue and the bye
 	flowTime  = 2 * time.Minute  // longest wait while the transport still carries what was written, in either direction
-	flowStall = 2 * time.Second  // time in which it must carry some of it, at least
-	stallRTTs = 3                // round trips of the transport in which it must
+	flowStall = 20 * time.Second // time in which a link that was replaced must carry some of it
 )
 
 // endLink queues a bye after the frames that are queued; r.mu is held. If the other end does not
@@ -23,7 +22,7 @@ func (r *Router) endLink(s *served, reason wire.ByeReason, why error) {
 	if s.closing {
 		return
 	}
-	s.closing, s.reason, s.byeAt = true, why, time.Now()
+	s.closing, s.reason, s.byeAt, s.stall = true, why, time.Now(), byeTime
 	s.queue.put(wire.NewBye(reason))
 	s.queue.close()
 	patience, most := drainTime, flowTime
@@ -32,6 +31,8 @@ func (r *Router) endLink(s *served, reason wire.ByeReason, why error) {
 		patience, most = byeTime, byeTime
 	case wire.ByeShutdown:
 		patience = byeTime
+	case wire.ByeDuplicate:
+		s.stall = flowStall
 	}
 	s.until = s.byeAt.Add(most)
 	s.patience = time.AfterFunc(patience, func() { r.cutLink(s) })
@@ -44,7 +45,7 @@ func (r *Router) awaitAnswer(s *served) {
 	defer r.mu.Unlock()
 	if s.patience != nil {
 		s.last = p
-		s.patience.Reset(r.stall(p, byeTime))
+		s.patience.Reset(s.stall)
 	}
 }
 
@@ -60,7 +61,7 @@ func (r *Router) cutLink(s *served) {
 	unread := !isAcked(p) && r.taken(s) > 0 && (r.closed || time.Since(s.byeAt) < drainTime)
 	waits := left > 0 && (moved || unread)
 	if waits {
-		s.patience.Reset(min(r.stall(p, flowStall), left))
+		s.patience.Reset(min(s.stall, left))
 	} else {
 		s.cut, s.doubted = true, r.doubtful(s, p)
 	}
@@ -68,15 +69,6 @@ func (r *Router) cutLink(s *served) {
 	if !waits {
 		s.link.Close()
 	}
-}
-
-// stall returns the time in which a link that ends must move, at least the given one. Over a line
-// with a long queue TCP sends a lost packet again only after some round trips. r.mu is held.
-func (r *Router) stall(p Progress, least time.Duration) time.Duration {
-	if r.closed {
-		return byeTime
-	}
-	return max(least, stallRTTs*p.RTT)
 }
 
 // taken returns the number of messages of the application that a link took lately; r.mu is held.

@@ -16,17 +16,18 @@ type served struct {
 	link     Link
 	info     LinkInfo
 	queue    *queue
-	reason   error       // why the link ends
-	closing  bool        // a bye was queued
-	byed     bool        // the bye is being written, or was
-	answered bool        // the other end answered the bye
-	cut      bool        // this side closed the link before the other end had answered the bye
-	doubted  int         // messages of the application that had not arrived then, at most
-	byeAt    time.Time   // when the bye was queued
-	until    time.Time   // when a link that ends is closed, also if it still moves
-	patience *time.Timer // closes a link that ends and does not move
-	last     Progress    // of the transport when patience was last over
-	recent   recent      // messages of the application that the link took lately
+	reason   error         // why the link ends
+	closing  bool          // a bye was queued
+	byed     bool          // the bye is being written, or was
+	answered bool          // the other end answered the bye
+	cut      bool          // this side closed the link before the other end had answered the bye
+	doubted  int           // messages of the application that had not arrived then, at most
+	byeAt    time.Time     // when the bye was queued
+	until    time.Time     // when a link that ends is closed, also if it still moves
+	stall    time.Duration // time in which it must move; over a slow line TCP may repeat a packet after more than ten seconds
+	patience *time.Timer   // closes a link that ends and does not move
+	last     Progress      // of the transport when patience was last over
+	recent   recent        // messages of the application that the link took lately
 
 	// Owned by the writer, and by Serve after its end.
 	unflushed []*wire.Frame // messages that were written since the last flush
