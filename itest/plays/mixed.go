@@ -331,13 +331,14 @@ func (n *MixedNetwork) story() string {
 	return text
 }
 
-// Close ends the peers.
+// Close ends the peers. A tab that closes vanishes, and what it had not acknowledged may not have
+// arrived, so the Go peers end first.
 func (n *MixedNetwork) Close() error {
 	var errs []error
-	for _, p := range n.tabs {
+	for _, p := range n.goes {
 		errs = append(errs, p.Close())
 	}
-	for _, p := range n.goes {
+	for _, p := range n.tabs {
 		errs = append(errs, p.Close())
 	}
 	return errors.Join(errs...)
