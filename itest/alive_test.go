@@ -45,13 +45,13 @@ func TestTransferOverASlowLine(t *testing.T) {
 	harness.Must(t, err)
 	for i, bootstrap := range []string{url, multiaddr} {
 		name, _, _ := strings.Cut(strings.Trim(bootstrap, "/"), "/")
+		host := harness.LANHost(t, lan, fmt.Sprintf("10.77.0.%d/24", 10+i))
+		line := harness.LANHost(t, lan, fmt.Sprintf("10.77.0.%d/24", 20+i))
+		harness.Must(t, line.Slow(rate))
 		t.Run(strings.TrimSuffix(name, ":"), func(t *testing.T) {
 			t.Parallel()
 			ctx := harness.Context(t)
-			host := func(n int) *peers.LANHost { return harness.LANHost(t, lan, fmt.Sprintf("10.77.0.%d/24", n)) }
-			fast := harness.GoPeer(t, peers.Spec{Name: "fast", Bootstrap: []string{multiaddr}, On: host(10 + i)}, overTCP...)
-			line := host(20 + i)
-			harness.Must(t, line.Slow(rate))
+			fast := harness.GoPeer(t, peers.Spec{Name: "fast", Bootstrap: []string{multiaddr}, On: host}, overTCP...)
 			slow := harness.GoPeer(t, peers.Spec{Name: "slow", Bootstrap: []string{bootstrap}, On: line}, overTCP...)
 			_, err := slow.Events().Wait(ctx, peers.IsPeer(relay.ID()))
 			harness.Must(t, err)
