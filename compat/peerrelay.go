@@ -225,9 +225,9 @@ func (p *PeerRelay) Send(id protocol.ID, data any) error {
 	return p.node.Router().Send(id, form, payload)
 }
 
-// Destroy ends the peer and frees what it holds. It does not wait. The messages that were
-// sent before still leave the peer, as Close describes. When all is freed Destroy calls each callback, also those
-// of later calls. An error of Close goes to the listeners of OnError.
+// Destroy ends the peer and frees what it holds. It does not wait. The messages that were sent
+// before still leave the peer, as Close describes. When all is freed Destroy calls each callback,
+// also those of later calls. An error of Close goes to the listeners of OnError.
 func (p *PeerRelay) Destroy(cb ...func()) {
 	p.end()
 	for _, f := range cb {

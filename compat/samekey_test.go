@@ -1,17 +1,16 @@
 package compat_test
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
 // TestOwnBootstrap checks that a list of bootstraps that names the peer itself, by its multiaddr
@@ -49,24 +48,6 @@ func until(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// A lines value is a log.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) count(part string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), part)
-}
-
 // TestOneKeyInTwoProcesses checks that of two peers with one key, which dial one relay, the one
 // that is refused is told what is wrong.
 func TestOneKeyInTwoProcesses(t *testing.T) {
@@ -94,7 +75,7 @@ func TestOneKeyInTwoProcesses(t *testing.T) {
 // TestOneKeyMeetsItself checks that both are told of a peer that dials another process with its
 // own key.
 func TestOneKeyMeetsItself(t *testing.T) {
-	var log lines
+	var log protocoltest.Log
 	o := listening()
 	key := filepath.Join(t.TempDir(), "key")
 	o.KeyFile = key
@@ -114,7 +95,7 @@ func TestOneKeyMeetsItself(t *testing.T) {
 			}
 		})
 	}
-	if n := log.count("level=WARN"); n != 1 || log.count("another process has the id") != 1 {
-		t.Errorf("the first one logs %d warnings: %s", n, log.text.String())
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 || strings.Count(log.String(), "another process has the id") != 1 {
+		t.Errorf("the first one logs %d warnings: %s", n, log.String())
 	}
 }

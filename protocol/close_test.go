@@ -372,16 +372,21 @@ func (l reportingLink) Progress() protocol.Progress {
 	return protocol.Progress{Known: true, Acked: 1000, Pending: l.pending}
 }
 
+// sentOver has a router send 3 messages over a reportingLink, and returns the other end.
+func sentOver(t *testing.T, r *protocol.Router, pending uint64) (theirs *protocoltest.End) {
+	mine, theirs := protocoltest.Pipe(protocol.LinkInfo{ID: protocol.ID{2}, Kind: protocol.LinkNative}, protocol.LinkInfo{}, protocoltest.PipeOptions{})
+	go r.Serve(t.Context(), reportingLink{mine, pending}) // ends with r
+	synctest.Wait()
+	sendAll(t, r, protocol.ID{2}, 3, 1)
+	synctest.Wait()
+	return theirs
+}
+
 // A message that the system of the other end has is not waited for longer than without it.
 func TestCloseBelievesTheTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := must(protocol.NewRouter(quiet(1)))
-		mine, theirs := protocoltest.Pipe(protocol.LinkInfo{ID: protocol.ID{2}, Kind: protocol.LinkNative}, protocol.LinkInfo{}, protocoltest.PipeOptions{})
-		defer theirs.Close()
-		go r.Serve(t.Context(), reportingLink{mine, 0}) // ends with r
-		synctest.Wait()
-		sendAll(t, r, protocol.ID{2}, 3, 1)
-		synctest.Wait()
+		defer sentOver(t, r, 0).Close()
 		if c, want := closed(t, r), (closing{took: time.Second}); c != want {
 			t.Errorf("Close: %+v, want %+v", c, want)
 		}
@@ -404,12 +409,8 @@ func TestCloseOverABusyConnection(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := must(protocol.NewRouter(quiet(1)))
-			link, theirs := protocoltest.Pipe(protocol.LinkInfo{ID: protocol.ID{2}, Kind: protocol.LinkNative}, protocol.LinkInfo{}, protocoltest.PipeOptions{})
+			theirs := sentOver(t, r, 10_000)
 			defer theirs.Close()
-			go r.Serve(t.Context(), reportingLink{link, 10_000}) // ends with r
-			synctest.Wait()
-			sendAll(t, r, protocol.ID{2}, 3, 1)
-			synctest.Wait()
 			go func() { // ends with the link
 				for !test.first {
 					if f, err := theirs.ReadFrame(); err != nil || f.Type == wire.FrameBye {

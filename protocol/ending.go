@@ -58,7 +58,7 @@ func (r *Router) cutLink(s *served) {
 	left := time.Until(s.until)
 	moved := p.Received > s.last.Received || p.Acked > s.last.Acked || p.Pending > 0 && p.Moves > s.last.Moves
 	s.last = p
-	unread := !isAcked(p) && r.taken(s) > 0 && (r.closed || time.Since(s.byeAt) < drainTime)
+	unread := !(isTelling(p) && p.Pending == 0) && r.taken(s) > 0 && (r.closed || time.Since(s.byeAt) < drainTime)
 	waits := left > 0 && (moved || unread)
 	if waits {
 		s.patience.Reset(min(s.stall, left))
@@ -82,8 +82,8 @@ func (s *served) progress() (p Progress) {
 	return p
 }
 
-// isAcked reports whether the system of the other end is known to have all that was written.
-func isAcked(p Progress) bool { return p.Known && p.Acked > 0 && p.Pending == 0 }
+// isTelling reports whether a transport knows what has arrived at the other end.
+func isTelling(p Progress) bool { return p.Known && p.Acked > 0 }
 
 // byeSize is the number of bytes that a bye takes on any link, with what the layers below add. A
 // message takes more.
@@ -113,7 +113,7 @@ func (r *Router) awaitArrival(s *served, err error) int {
 			return 0
 		case cut:
 			return doubted
-		case err != nil, !p.Known || p.Acked == 0, answered && time.Since(begun) >= byeTime:
+		case err != nil, !isTelling(p), answered && time.Since(begun) >= byeTime:
 			return 0
 		case doubtful == 0 || left <= 0:
 			return doubtful
@@ -125,7 +125,7 @@ func (r *Router) awaitArrival(s *served, err error) int {
 // doubtful returns the number of messages of the application that may lie in the transport with
 // these figures; r.mu is held.
 func (r *Router) doubtful(s *served, p Progress) int {
-	if p.Known && p.Acked > 0 {
+	if isTelling(p) {
 		return s.recent.within(r.recently(r.now()), p.Pending-min(p.Pending, byeSize))
 	}
 	return r.taken(s)

@@ -12,13 +12,13 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/peer-relay/peer-relay/compat/legacy"
+	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -175,24 +175,6 @@ func TestWebRTCFlags(t *testing.T) {
 	}
 }
 
-// A log is the standard error of a child.
-type log struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *log) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // TestVerbose checks that a dropped message leaves a line with the reason, and no line without
 // --verbose.
 func TestVerbose(t *testing.T) {
@@ -221,7 +203,7 @@ func TestVerbose(t *testing.T) {
 // A child is the command run with --json.
 type child struct {
 	t      *testing.T
-	log    log
+	log    protocoltest.Log // standard error
 	in     *io.PipeWriter
 	lines  chan map[string]json.RawMessage
 	status chan int

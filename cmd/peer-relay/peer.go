@@ -16,12 +16,7 @@ func (p *program) runPeer(ctx context.Context, o compat.Options, onMessage func(
 	if err != nil {
 		return err
 	}
-	defer func() {
-		p.stdout.finish()
-		if unsent := peer.Close(); err == nil {
-			err = unsent
-		}
-	}()
+	defer func() { err = p.closePeer(peer, err) }()
 	if p.flags.json {
 		return p.runJSON(ctx, peer)
 	}
@@ -44,6 +39,16 @@ func (p *program) runPeer(ctx context.Context, o compat.Options, onMessage func(
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// closePeer ends the peer of a command, which first writes what is queued. It returns the error of
+// the command, or that of Close if there is none.
+func (p *program) closePeer(peer *compat.PeerRelay, err error) error {
+	p.stdout.finish()
+	if unsent := peer.Close(); err == nil {
+		return unsent
+	}
+	return err
 }
 
 // A losses value counts the messages for a peer's handlers that were dropped, since these were

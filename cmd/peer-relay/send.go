@@ -36,12 +36,7 @@ func (p *program) send(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { // Close first writes what is queued
-		p.stdout.finish()
-		if unsent := peer.Close(); err == nil {
-			err = unsent
-		}
-	}()
+	defer func() { err = p.closePeer(peer, err) }()
 
 	linked := make(chan struct{}, 1)
 	lastErr := make(chan error, 1)

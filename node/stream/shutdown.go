@@ -15,7 +15,7 @@ import (
 const (
 	firstAsk = 5 * time.Millisecond   // between the first two questions whether a session is idle; doubles
 	lastAsk  = 250 * time.Millisecond // between two questions, at most
-	quiet    = 5 * time.Second        // after which which a peer that sends no packet is no longer waited for
+	quiet    = 5 * time.Second        // after which a peer that sends no packet is no longer waited for
 )
 
 // An UnreadError is the error of Shutdown when streams may not have arrived whole, although
@@ -36,9 +36,9 @@ func (e *UnreadError) Error() string {
 
 // Shutdown waits until the other sides have read the streams that were closed with Close or
 // CloseWrite, and then calls Close. It accepts and opens no further ones. A stream that the
-// program has not closed is reset. Shutdown does not wait
-// for a peer from which nothing has come for 5 s, nor longer than the context. Then the error
-// is an *UnreadError. The other side may still read what has arrived.
+// program has not closed is reset. Shutdown does not wait for a peer from which nothing has come
+// for 5 s, nor longer than the context. Then the error is an *UnreadError. The other side may
+// still read what has arrived.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
 	e.mu.Lock()
 	if e.closed || e.ending {

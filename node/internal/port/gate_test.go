@@ -1,7 +1,6 @@
 package port
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,25 +19,11 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
+	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
 // A logbook is where a test's log goes.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logbook) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logbook) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
+type logbook struct{ protocoltest.Log }
 
 func (b *logbook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 

@@ -19,8 +19,8 @@ type claim struct {
 }
 
 // Claim asks whether a link described by info may be made. A Granted or a Refused action with
-// this index follows, at once or within the peer's time to answer a ping. A granted claim lasts until LinkUp or
-// Unclaim.
+// this index follows, at once or within the peer's time to answer a ping. A granted claim lasts
+// until LinkUp or Unclaim.
 func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 	c.now = now
 	cl := claim{index: index, info: info}

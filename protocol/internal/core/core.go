@@ -147,8 +147,7 @@ func (c *Core) Peers() []wire.LinkInfo {
 // with it is in progress, and its bucket or the neighbourhood has room for it.
 func (c *Core) Wants(now time.Duration, id wire.ID) bool {
 	c.now = now
-	e, begun := c.expected[id]
-	return id != c.self && !c.Linked(id) && !(begun && now < e.until) && c.overlay.useful(id)
+	return id != c.self && !c.Linked(id) && !c.expects(id) && c.overlay.useful(id)
 }
 
 // Connect asks the overlay for a direct link to a peer, unless there is one.

@@ -60,8 +60,11 @@ func (c *Core) expect(id wire.ID, proved bool) {
 
 // expects reports whether a handshake with a peer is in progress. The zero id means any peer.
 func (c *Core) expects(id wire.ID) bool {
-	for x, e := range c.expected {
-		if c.now < e.until && (x == id || id == wire.ID{}) {
+	if id != (wire.ID{}) {
+		return c.now < c.expected[id].until
+	}
+	for _, e := range c.expected {
+		if c.now < e.until {
 			return true
 		}
 	}

@@ -95,15 +95,8 @@ func (c *Core) Waits() bool { return len(c.own) > 0 }
 // Hopes reports whether there may be a link soon: there is one, a bootstrap, or a handshake in
 // progress.
 func (c *Core) Hopes(now time.Duration) bool {
-	if len(c.order) > 0 || c.cfg.Bootstraps > 0 || len(c.claims) > 0 {
-		return true
-	}
-	for _, e := range c.expected { // the order does not change the result
-		if now < e.until {
-			return true
-		}
-	}
-	return false
+	c.now = now
+	return len(c.order) > 0 || c.cfg.Bootstraps > 0 || len(c.claims) > 0 || c.expects(wire.ID{})
 }
 
 // Unsent returns the numbers of messages that were dropped before a link took them, or that
