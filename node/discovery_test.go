@@ -2,8 +2,10 @@ package node
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"testing"
 	"time"
 
@@ -110,6 +112,43 @@ func TestHandshakesOfOnePeerAreBounded(t *testing.T) {
 		defer n.mu.Unlock()
 		return len(n.greeted) == 0
 	})
+}
+
+// The connection of a peer that does not answer a handshake may be dead in one direction. A node
+// closes it on its own host, so that the next try takes another one.
+func TestConnectionWithoutAnAnswerIsClosed(t *testing.T) {
+	for _, attached := range []bool{false, true} {
+		t.Run(fmt.Sprint("attached ", attached), func(t *testing.T) {
+			t.Parallel() // it waits for helloTimeout
+			h := nodetest.Listening(t)
+			if attached {
+				n, err := Attach(h, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer n.Close()
+			} else {
+				h = start(t, local(Options{})).Host()
+			}
+			other := nodetest.StockHost(t)
+			nodetest.Connect(t, other, peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()})
+			s, err := other.NewStream(t.Context(), h.ID(), StreamProtocol)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.SetReadDeadline(time.Now().Add(nodetest.Patience)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, s); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatalf("the stream ended with %v, want a reset", err)
+			}
+			if !attached {
+				nodetest.Eventually(t, "no connection", func() bool { return len(other.Network().Conns()) == 0 })
+			} else if len(other.Network().Conns()) == 0 {
+				t.Error("the connection of the host's owner was closed")
+			}
+		})
+	}
 }
 
 // A countingKey counts its signatures.

@@ -59,9 +59,12 @@ func (n *Node) openStream(ctx context.Context, r *protocol.Router, s network.Str
 	// The other side may have its link, and report this peer to others, before this side has
 	// its own.
 	ended := r.Expect(IDOf(s.Conn().RemotePeer()))
-	l, err := greet(ctx, s, n.hello())
+	l, err := greet(ctx, s, n.hello(), helloTimeout)
 	if err != nil {
 		ended()
+		if errors.Is(err, errNoAnswer) && n.own != nil {
+			s.Conn().Close() // it may be dead in one direction, and libp2p would use it for the next stream
+		}
 		return nil, err
 	}
 	n.prove(l.info.ID)
@@ -81,8 +84,11 @@ func (n *Node) hello() wire.Hello {
 	return wire.Hello{Role: n.opts.Role, Link: binary.LittleEndian.Uint64(value[:]), Agent: n.agent()}
 }
 
-// greet exchanges HELLOs on a new stream.
-func greet(ctx context.Context, s network.Stream, hello wire.Hello) (*streamLink, error) {
+// errNoAnswer is the error of a handshake in which the peer sent nothing in time.
+var errNoAnswer = errors.New("no answer in time")
+
+// greet exchanges HELLOs on a new stream. It takes at most patience.
+func greet(ctx context.Context, s network.Stream, hello wire.Hello, patience time.Duration) (*streamLink, error) {
 	counted := &countedStream{Stream: s}
 	l := &streamLink{
 		stream: counted,
@@ -93,14 +99,17 @@ func greet(ctx context.Context, s network.Stream, hello wire.Hello) (*streamLink
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	defer stop()
 	begun := time.Now()
-	s.SetDeadline(begun.Add(helloTimeout))
+	s.SetDeadline(begun.Add(patience))
 	theirs, err := l.exchange(hello)
 	took := time.Since(begun)
 	s.SetDeadline(time.Time{}) // also after an error: over WebRTC its timer would outlive the stream
 	if err != nil {
 		s.Reset()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			err = ctx.Err()
+		case took >= patience && counted.read.Load() == 0:
+			err = fmt.Errorf("%w: %w", errNoAnswer, err)
 		}
 		return nil, fmt.Errorf("node: hello with %v: %w", s.Conn().RemotePeer(), err)
 	}

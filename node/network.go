@@ -4,7 +4,10 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/peer-relay/peer-relay/node/internal/netif"
 	"github.com/peer-relay/peer-relay/protocol"
@@ -50,10 +53,60 @@ func (n *Node) networkChanged(gone, have []netip.Addr) {
 	n.mu.Unlock()
 	n.log.Debug("the addresses of this machine changed", "gone", gone)
 	for _, c := range n.host.Network().Conns() {
-		if ip := netif.OfMultiaddr(c.LocalMultiaddr()); slices.Contains(gone, ip) {
+		if slices.Contains(gone, n.ends.of(c)) {
 			n.task(func(context.Context) { c.Close() }) // otherwise libp2p dials no other
 		}
 	}
 	n.router.NetworkChanged(func(i protocol.LinkInfo) bool { return slices.Contains(gone, i.Local) })
 	n.updateContact()
+}
+
+// ends holds the addresses of this machine's ends of those connections that do not tell it: one
+// over UDP may only say that its socket has all addresses of the machine. The zero value works.
+type ends struct {
+	mu  sync.Mutex
+	own map[network.Conn]netip.Addr
+}
+
+// note notes the end of a new connection.
+func (e *ends) note(_ network.Network, c network.Conn) {
+	if netif.OfMultiaddr(c.LocalMultiaddr()).IsValid() {
+		return
+	}
+	own := localIP(c)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.own == nil {
+		e.own = make(map[network.Conn]netip.Addr)
+	}
+	if !c.IsClosed() { // otherwise forget may have been called before
+		e.own[c] = own
+	}
+}
+
+func (e *ends) forget(_ network.Network, c network.Conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.own, c)
+}
+
+// of returns the address of this machine at the end of a connection, the zero Addr if it is not
+// known.
+func (e *ends) of(c network.Conn) netip.Addr {
+	if ip := netif.OfMultiaddr(c.LocalMultiaddr()); ip.IsValid() {
+		return ip
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.own[c]
+}
+
+// watchConns notes the connections of the host, those that it has and those that come.
+func (n *Node) watchConns() (stop func()) {
+	noted := &network.NotifyBundle{ConnectedF: n.ends.note, DisconnectedF: n.ends.forget}
+	n.host.Network().Notify(noted)
+	for _, c := range n.host.Network().Conns() {
+		n.ends.note(nil, c)
+	}
+	return func() { n.host.Network().StopNotify(noted) }
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -17,30 +18,44 @@ import (
 )
 
 // An address of this machine is gone: its connections are dead, and libp2p would use them for
-// new streams. The bootstrap is dialled again at once, over a new one.
+// new streams. The bootstrap is dialled again at once, over a new one. The socket of QUIC does not
+// tell its address.
 func TestConnectionsFromALostAddressAreMadeAgain(t *testing.T) {
-	for _, attached := range []bool{false, true} {
-		relay := start(t, local(Options{}))
-		o, _, peers := inboxOf(Options{Bootstraps: []string{relay.Addrs()[0].String()}})
-		down := make(chan protocol.ID, 10)
-		o.OnPeerDown = func(id protocol.ID, _ error) { down <- id }
-		n := startOn(t, attached, o)
-		info := nodetest.Receive(t, "link", peers)
-		conn := n.Host().Network().ConnsToPeer(relay.Host().ID())[0]
-
-		n.networkChanged([]netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil)
-		n.networkChanged([]netip.Addr{info.Local}, nil)
-		nodetest.Receive(t, "the end of the link", down)
-		nodetest.Receive(t, "another link", peers)
-		for _, c := range n.Host().Network().ConnsToPeer(relay.Host().ID()) {
-			if c.ID() == conn.ID() {
-				t.Errorf("attached %v: the old connection is there still", attached)
-			}
-		}
-		if len(down) > 0 {
-			t.Errorf("attached %v: %d links ended", attached, 1+len(down))
+	for _, code := range []int{ma.P_WS, ma.P_QUIC_V1} {
+		for _, attached := range []bool{false, true} {
+			name := fmt.Sprintf("%s, attached %v", ma.ProtocolWithCode(code).Name, attached)
+			t.Run(name, func(t *testing.T) { loseAddress(t, code, attached) })
 		}
 	}
+}
+
+func loseAddress(t *testing.T, code int, attached bool) {
+	relay := start(t, local(Options{QUIC: true}))
+	o, _, peers := inboxOf(Options{QUIC: !attached, Bootstraps: []string{nodetest.AddrOf(t, relay.Addrs(), code).String()}})
+	down := make(chan protocol.ID, 10)
+	o.OnPeerDown = func(id protocol.ID, _ error) { down <- id }
+	n := startOn(t, attached, o)
+	info := nodetest.Receive(t, "link", peers)
+	conn := n.Host().Network().ConnsToPeer(relay.Host().ID())[0]
+
+	n.networkChanged([]netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil)
+	n.networkChanged([]netip.Addr{info.Local}, nil)
+	nodetest.Receive(t, "the end of the link", down)
+	nodetest.Receive(t, "another link", peers)
+	for _, c := range n.Host().Network().ConnsToPeer(relay.Host().ID()) {
+		if c.ID() == conn.ID() {
+			t.Error("the old connection is there still")
+		}
+	}
+	if len(down) > 0 {
+		t.Errorf("%d links ended", 1+len(down))
+	}
+	n.Host().Network().ClosePeer(relay.Host().ID())
+	nodetest.Eventually(t, "only open connections are noted", func() bool {
+		n.ends.mu.Lock()
+		defer n.ends.mu.Unlock()
+		return len(n.ends.own) <= len(n.Host().Network().Conns())
+	})
 }
 
 // libp2p keeps the addresses of the machine for a minute. One that is lost is not told until it

@@ -47,6 +47,8 @@ type Node struct {
 	peerList    peerList
 	finder      finder
 	dials       dials
+	ends        ends
+	unwatch     func() // ends the watch of the host's connections
 	closing     sync.Once
 	closeErr    error // guarded by closing
 	tasks       sync.WaitGroup
@@ -231,6 +233,7 @@ func (n *Node) mount(h host.Host) error {
 		n.Close()
 		return err
 	}
+	n.unwatch = n.watchConns()
 	h.SetStreamHandler(StreamProtocol, n.accept)
 	if !n.opts.NoDiscovery {
 		if err := n.discover(); err != nil {
@@ -418,6 +421,9 @@ func (n *Node) close() error {
 	n.host.RemoveStreamHandler(StreamProtocol)
 	if n.metrics != nil {
 		n.opts.Metrics.Unregister(n.metrics)
+	}
+	if n.unwatch != nil {
+		n.unwatch()
 	}
 	var errs []error
 	if n.unsubscribe != nil {

@@ -32,6 +32,7 @@ type served struct {
 	// Owned by the writer, and by Serve after its end.
 	unflushed []*wire.Frame // messages that were written since the last flush
 	pending   int           // bytes of unflushed
+	own       bool          // some of unflushed are of this peer
 	left      []*wire.Frame // frames that were taken from the queue, and that the link did not take
 }
 
@@ -282,6 +283,7 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) bo
 	count, bytes := 0, 0
 	for i, f := range frames {
 		frames[i] = nil
+		size := f.Size()
 		if f.Type == wire.FrameBye {
 			r.mu.Lock()
 			s.byed = s.patience != nil
@@ -294,7 +296,8 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) bo
 			err = nil
 		case f.Type == wire.FrameMessage:
 			s.unflushed = append(s.unflushed, f)
-			s.pending += f.Size()
+			s.pending += size
+			s.own = s.own || f.Body.From == r.id
 		}
 		if err == nil && (s.pending >= progress || r.ending.Load()) {
 			err = r.flush(s) // at the end after each frame: what counts is which of them were taken
@@ -305,7 +308,7 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) bo
 		}
 		if f.Type != wire.FrameBye { // the core does not count a bye
 			count++
-			bytes += f.Size()
+			bytes += size
 		}
 		if bytes >= progress || i == len(frames)-1 {
 			r.mu.Lock()
@@ -323,15 +326,19 @@ func (r *Router) flush(s *served) error {
 		s.left = s.unflushed
 		return err
 	}
+	taken, own := s.unflushed, s.own
+	defer clear(taken)
+	s.unflushed, s.pending, s.own = s.unflushed[:0], 0, false
+	if !own && !r.ending.Load() { // nothing to report: spares the lock for messages of others
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i, f := range s.unflushed {
-		s.unflushed[i] = nil
+	for _, f := range taken {
 		if f.Body.From == r.id && r.core.Sent(f) {
 			s.recent.add(r.recently(r.now()), f.Size())
 		}
 	}
-	s.unflushed, s.pending = s.unflushed[:0], 0
 	if r.closed && s.patience != nil { // the other end reads
 		s.patience.Reset(byeTime)
 	}

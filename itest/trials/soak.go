@@ -107,10 +107,12 @@ type soaker struct {
 	mu      sync.Mutex
 	index   map[protocol.ID]int // of procs
 	watches []*reachWatch
-	deck    []Disturbance     // that follow
-	window  int               // the number of the quiet window, 0 for none
-	pairs   [][]SoakCount     // of this window, from and to
-	byes    map[int]SoakCount // by the number of the farewell
+	deck    []Disturbance        // that follow
+	window  int                  // the number of the quiet window, 0 for none
+	pairs   [][]SoakCount        // of this window, from and to
+	unheard map[soakMessage]bool // of this window, those in flight
+	changes []soakChange         // of links lately, to explain a loss
+	byes    map[int]SoakCount    // by the number of the farewell
 	failed  []error
 }
 
@@ -157,7 +159,7 @@ func Soak(ctx context.Context, binary string, spec SoakSpec) (report *SoakReport
 	}
 	defer func() { err = errors.Join(err, lan.Close()) }()
 	s := &soaker{spec: spec, lan: lan, binary: binary, dir: dir, begun: time.Now(),
-		report: &SoakReport{Errors: make(map[string]int)}, index: make(map[protocol.ID]int), byes: make(map[int]SoakCount)}
+		report: &SoakReport{Errors: make(map[string]int)}, index: make(map[protocol.ID]int), byes: make(map[int]SoakCount), unheard: make(map[soakMessage]bool)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()

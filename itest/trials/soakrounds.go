@@ -173,6 +173,8 @@ func (s *soaker) move(ctx context.Context, p *soakProc) error {
 func (s *soaker) quiet(ctx context.Context, round int) error {
 	s.mu.Lock()
 	s.window = round
+	begun := time.Now()
+	clear(s.unheard)
 	for _, to := range s.pairs {
 		clear(to)
 	}
@@ -208,6 +210,7 @@ func (s *soaker) quiet(ctx context.Context, round int) error {
 	s.spec.Progress("round %d: %d of %d quiet messages arrived", round, sum.Arrived, sum.Sent)
 	if len(wrong) > 0 {
 		s.fail("round %d: in a quiet while %d of %d messages arrived: %s", round, sum.Arrived, sum.Sent, first(wrong))
+		s.explain(begun)
 	}
 	return nil
 }

@@ -51,6 +51,7 @@ func (s *soaker) say(p, to *soakProc) {
 	s.mu.Lock()
 	from, kind, window := p.peer, talkKind, s.window
 	out, id := p.out, to.peer.ID()
+	now := time.Now().UnixNano()
 	switch {
 	case out:
 	case to.out:
@@ -60,12 +61,13 @@ func (s *soaker) say(p, to *soakProc) {
 		s.report.Loud.Sent++
 	default:
 		s.pairs[p.n][to.n].Sent++
+		s.unheard[soakMessage{p.n, to.n, now}] = true
 	}
 	s.mu.Unlock()
 	if out {
 		return
 	}
-	text := fmt.Sprintf("%s %d %d", kind, window, time.Now().UnixNano())
+	text := fmt.Sprintf("%s %d %d", kind, window, now)
 	if err := from.Write("send", map[string]any{"to": id, "data": text}); err != nil {
 		s.mu.Lock()
 		if !p.out { // its end was not asked for meanwhile
@@ -93,12 +95,59 @@ func (s *soaker) listen(p *soakProc, peer *peers.GoPeer) {
 			switch e.Kind {
 			case peers.EventMessage:
 				s.heard(p, e)
+			case peers.EventPeer, peers.EventDisconnect:
+				s.changed(p, e)
 			case peers.EventError:
 				s.report.Errors[digits.ReplaceAllString(string(e.Data), "…")]++
 			}
 		}
 		s.mu.Unlock()
 		seen += len(events)
+	}
+}
+
+// A soakMessage is a message of a quiet while.
+type soakMessage struct {
+	from, to int
+	sent     int64 // nanoseconds
+}
+
+// A soakChange is a link that a process reported to be up or down.
+type soakChange struct {
+	at      time.Time
+	n, with int
+	kind    peers.EventKind
+}
+
+// soakMemoryOfLinks is how long changes of links are remembered.
+const soakMemoryOfLinks = time.Minute
+
+// changed remembers a change of a link. It needs mu.
+func (s *soaker) changed(p *soakProc, e peers.Event) {
+	with, known := s.index[e.Node]
+	if !known {
+		return
+	}
+	now := time.Now()
+	old := slices.IndexFunc(s.changes, func(c soakChange) bool { return now.Sub(c.at) < soakMemoryOfLinks })
+	if old < 0 {
+		old = len(s.changes)
+	}
+	s.changes = append(s.changes[old:], soakChange{now, p.n, with, e.Kind})
+}
+
+// explain tells when each of some lost messages was sent, and what the links of its sender and its
+// receiver did lately. It needs mu.
+func (s *soaker) explain(window time.Time) {
+	ends := make(map[int]bool)
+	for m := range s.unheard {
+		ends[m.from], ends[m.to] = true, true
+		s.spec.Progress("lost: %s to %s, sent after %v", s.procs[m.from].name, s.procs[m.to].name, time.Unix(0, m.sent).Sub(window).Round(time.Millisecond))
+	}
+	for _, c := range s.changes {
+		if ends[c.n] || ends[c.with] {
+			s.spec.Progress("links: after %v %s reports %s %s", c.at.Sub(window).Round(time.Millisecond), s.procs[c.n].name, c.kind, s.procs[c.with].name)
+		}
 	}
 }
 
@@ -133,6 +182,7 @@ func (s *soaker) heard(p *soakProc, e peers.Event) {
 		s.report.Loud.Arrived++
 	default:
 		s.pairs[from][p.n].Arrived++
+		delete(s.unheard, soakMessage{from, p.n, nanos})
 	}
 	sent := time.Unix(0, nanos)
 	for _, w := range s.watches {
