@@ -190,6 +190,9 @@ func (l *streamLink) ReadFrame() (*wire.Frame, error) {
 	return f, nil
 }
 
+// HasFrame implements protocol.FrameBuffer.
+func (l *streamLink) HasFrame() bool { return wire.HasFrame(l.r) }
+
 func (l *streamLink) WriteFrame(f *wire.Frame) error {
 	if l.bye {
 		return nil

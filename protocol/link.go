@@ -35,6 +35,14 @@ type PingReporter interface {
 	OnPing(func(*wire.Frame))
 }
 
+// A FrameBuffer is a Link that knows whether the next frame has arrived. Its frames are processed
+// in batches, which costs less for each.
+type FrameBuffer interface {
+	// HasFrame reports whether ReadFrame would return at once. The goroutine that calls
+	// ReadFrame calls it.
+	HasFrame() bool
+}
+
 // A ProgressReporter is a Link that knows more of its transport than the frames show. Without
 // it, a peer at the other end of a slow line may seem to be gone. Any goroutine may call
 // Progress at any time. It must not block.

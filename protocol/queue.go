@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -19,7 +20,7 @@ type queue struct {
 
 func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
 
-// put adds f.
+// put adds f. The caller calls signal after it.
 func (q *queue) put(f *wire.Frame) {
 	q.mu.Lock()
 	switch {
@@ -31,7 +32,30 @@ func (q *queue) put(f *wire.Frame) {
 		q.frames = append(q.frames, f)
 	}
 	q.mu.Unlock()
-	q.signal()
+}
+
+// filledQueues are queues that one event filled, most often one. The zero value is empty.
+type filledQueues struct {
+	queues [4]*queue
+	n      int
+}
+
+// add adds a queue. If there is no room for it, add signals it.
+func (f *filledQueues) add(q *queue) {
+	switch {
+	case slices.Contains(f.queues[:f.n], q):
+	case f.n < len(f.queues):
+		f.queues[f.n] = q
+		f.n++
+	default:
+		q.signal()
+	}
+}
+
+func (f *filledQueues) signal() {
+	for _, q := range f.queues[:f.n] {
+		q.signal()
+	}
 }
 
 // close makes take report that no more frames will follow.
@@ -42,6 +66,7 @@ func (q *queue) close() {
 	q.signal()
 }
 
+// signal lets the writer take what was put.
 func (q *queue) signal() {
 	select {
 	case q.ready <- struct{}{}:

@@ -206,23 +206,27 @@ func (r *Router) now() time.Duration { return time.Since(r.start) }
 
 // enter runs an event in the core under the lock, and then performs the actions.
 func (r *Router) enter(event func(c *core.Core, now time.Duration)) {
+	var filled filledQueues
 	r.mu.Lock()
 	event(r.core, r.now())
-	actions := r.settle()
+	actions := r.settle(&filled)
 	events := slices.Clone(r.core.Events())
 	r.mu.Unlock()
+	filled.signal() // without the lock, which the writers need
 	r.perform(actions)
 	r.tell(events)
 }
 
 // settle performs those actions of an event that need the lock, and returns the others. It
-// does not block: queues, claims and the inbox are bounded.
-func (r *Router) settle() (later []core.Action) {
+// does not block: queues, claims and the inbox are bounded. The caller signals the queues that it
+// filled.
+func (r *Router) settle(filled *filledQueues) (later []core.Action) {
 	for _, a := range r.core.Actions() {
 		switch a.Type {
 		case core.Transmit:
 			if s := r.served[a.Link]; s != nil {
 				s.queue.put(a.Frame)
+				filled.add(s.queue)
 			}
 		case core.CloseLink:
 			if s := r.served[a.Link]; s != nil {

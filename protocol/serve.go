@@ -213,20 +213,40 @@ func (r *Router) refuse(link Link, why error) {
 	}
 }
 
+// readBatch is the number of frames that are passed to the core under one lock.
+const readBatch = 64
+
 // read passes the frames of a link to the core until the link ends.
 func (r *Router) read(h core.LinkHandle, s *served) error {
+	buffer, _ := s.link.(FrameBuffer)
+	var room [readBatch]*wire.Frame
+	batch := room[:0]
 	for {
 		f, err := s.link.ReadFrame()
+		if err == nil {
+			r.core.Prepare(f) // takes long, so it is not under the lock
+			batch = append(batch, f)
+			if f.Type != wire.FrameBye && len(batch) < readBatch && buffer != nil && buffer.HasFrame() {
+				continue
+			}
+		}
+		if len(batch) > 0 {
+			r.receive(h, s, batch)
+			byed := batch[len(batch)-1].Type == wire.FrameBye
+			clear(batch)
+			batch = batch[:0]
+			if byed {
+				return nil
+			}
+		}
 		switch {
 		case err == nil:
 		case errors.Is(err, wire.ErrPassedOn):
 			r.log.Debug("malformed message", "peer", s.info.ID.Short(), "err", err)
 			r.drop(DropMalformed, nil)
-			continue
 		case errors.Is(err, wire.ErrMalformed):
 			r.log.Debug("malformed frame", "peer", s.info.ID.Short(), "err", err)
 			r.enter(func(c *core.Core, now time.Duration) { c.Offence(now, h, DropMalformed) })
-			continue
 		case errors.Is(err, io.EOF):
 			r.mu.Lock()
 			s.answered = s.byed
@@ -235,19 +255,22 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 		default:
 			return err
 		}
-		r.core.Prepare(f) // takes long, so it is not under the lock
-		r.enter(func(c *core.Core, now time.Duration) {
-			if s.byed && time.Now().Before(s.until) { // the other end still sends what it had queued
-				s.patience.Reset(byeTime)
-			}
-			// A link can end as a duplicate at both ends at once, and each still reads then.
-			s.answered = f.Type == wire.FrameBye && s.byed && f.Bye != wire.ByeDuplicate
-			c.Receive(now, h, f)
-		})
-		if f.Type == wire.FrameBye {
-			return nil
-		}
 	}
+}
+
+// receive passes frames of a link to the core.
+func (r *Router) receive(h core.LinkHandle, s *served, frames []*wire.Frame) {
+	r.enter(func(c *core.Core, now time.Duration) {
+		if s.byed && time.Now().Before(s.until) { // the other end still sends what it had queued
+			s.patience.Reset(byeTime)
+		}
+		// A link can end as a duplicate at both ends at once, and each still reads then.
+		last := frames[len(frames)-1]
+		s.answered = last.Type == wire.FrameBye && s.byed && last.Bye != wire.ByeDuplicate
+		for _, f := range frames {
+			c.Receive(now, h, f)
+		}
+	})
 }
 
 // write writes the frames in the queue of a link, and flushes whenever the queue is empty. If the

@@ -188,7 +188,7 @@ func (d *dataMember) native(liberal bool) (kind wire.Kind, form wire.Form, paylo
 
 // isExact reports whether these values would be written exactly as the text.
 func (d *dataMember) isExact(kind wire.Kind, form wire.Form, payload []byte) bool {
-	again, err := appendData(nil, kind, form, payload)
+	again, err := appendData(nil, kind, form, payload, true)
 	return err == nil && bytes.Equal(again, d.text)
 }
 
@@ -360,8 +360,9 @@ const (
 	valueDepth = 2
 )
 
-// appendData appends the member data of a Body. On an error it returns dst unchanged.
-func appendData(dst []byte, kind wire.Kind, form wire.Form, payload []byte) ([]byte, error) {
+// appendData appends the member data of a Body. parsed reports that its payload came as JSON text,
+// so that it is valid. On an error appendData returns dst unchanged.
+func appendData(dst []byte, kind wire.Kind, form wire.Form, payload []byte, parsed bool) ([]byte, error) {
 	b := append(dst, dataHead...)
 	switch {
 	case kind == wire.KindUser && form == wire.FormNone:
@@ -370,7 +371,7 @@ func appendData(dst []byte, kind wire.Kind, form wire.Form, payload []byte) ([]b
 		b = append(b, typeUser+dataNext...)
 		b = rawjson.AppendBuffer(b, payload)
 	case kind == wire.KindUser && form == wire.FormJSON:
-		if !rawjson.ValidInside(payload, valueDepth) {
+		if !parsed && !rawjson.ValidInside(payload, valueDepth) {
 			return dst, unencodable("the payload is not exactly one JSON value")
 		}
 		b = append(b, typeUser+dataNext...)
@@ -395,7 +396,7 @@ func appendData(dst []byte, kind wire.Kind, form wire.Form, payload []byte) ([]b
 			return dst, err
 		}
 	case kind == wire.KindSignal && form == wire.FormJSON:
-		if !rawjson.ValidInside(payload, valueDepth) {
+		if !parsed && !rawjson.ValidInside(payload, valueDepth) {
 			return dst, unencodable("the signal is not exactly one JSON value")
 		}
 		if err := checkSignal(payload); err != nil {

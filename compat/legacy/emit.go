@@ -34,7 +34,7 @@ func appendMessage(dst []byte, f *wire.Frame, shown string, most int) ([]byte, e
 	b = append(b, `],"nonce":`...)
 	b = appendNonce(b, f.Nonce)
 	b = append(b, `,"data":`...)
-	b, err := appendData(b, body.Kind, body.Form, body.Payload)
+	b, err := appendData(b, body.Kind, body.Form, body.Payload, f.IsParsed())
 	if err != nil {
 		return dst, err
 	}

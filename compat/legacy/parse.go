@@ -317,20 +317,23 @@ func (m *legacyMessage) frame(self protocol.ID) (*wire.Frame, error) {
 		return nil, err
 	}
 	msg := wire.MessageFields{Hop: hop, Nonce: m.nonce, Route: m.pr.route, Path: m.path[:m.hops]}
+	layOut := wire.NewMessageFrame
 	if m.pr.head != nil {
 		if msg.Body, err = m.signedBody(); err == nil {
 			msg.Sig, err = decode64(m.pr.sig, wire.MaxSig, "pr.s")
 		}
 	} else {
 		msg.Body, err = m.body(m.to == self)
+		layOut = wire.EncodeMessageFrame
 	}
 	if err != nil {
 		return nil, err
 	}
-	f, err := wire.NewMessageFrame(msg)
+	f, err := layOut(msg)
 	if err != nil {
 		return nil, passedOn("%v", err)
 	}
+	f.MarkParsed()
 	return f, nil
 }
 
@@ -407,7 +410,7 @@ func (m *legacyMessage) signedBody() (wire.Body, error) {
 	return b, nil
 }
 
-// body returns the Body of a message whose members express all of it.
+// body returns the Body of a message whose members express all of it. It is not encoded.
 func (m *legacyMessage) body(forSelf bool) (b wire.Body, err error) {
 	b.To, b.From = m.to, m.from
 	if b.Kind, b.Form, b.Payload, err = m.data.native(forSelf); err != nil {
@@ -417,9 +420,6 @@ func (m *legacyMessage) body(forSelf bool) (b wire.Body, err error) {
 		return b, err
 	}
 	b.Extra = joinExtra(m.extra)
-	if err := b.Encode(); err != nil {
-		return b, passedOn("%v", err)
-	}
 	return b, nil
 }
 

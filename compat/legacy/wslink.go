@@ -37,7 +37,7 @@ type wsLink struct {
 	conn Conn
 	ws   *websocket.Conn
 
-	received atomic.Uint64 // bytes
+	message countingReader // the message that is read; it counts the bytes of all
 
 	mu      sync.Mutex
 	ping    []byte // payload of the last ping that arrived, for the pong
@@ -90,7 +90,8 @@ func (l *wsLink) ReadFrame() (*wire.Frame, error) {
 	}
 	b := l.w.texts.get()
 	defer l.w.texts.put(b)
-	if b.text, err = readText(b.text[:0], countingReader{r, &l.received}); err != nil {
+	l.message.Reader = r
+	if b.text, err = readText(b.text[:0], &l.message); err != nil {
 		if errors.Is(err, wire.ErrMalformed) {
 			return nil, err
 		}
@@ -102,10 +103,10 @@ func (l *wsLink) ReadFrame() (*wire.Frame, error) {
 // A countingReader counts the bytes that are read.
 type countingReader struct {
 	io.Reader
-	count *atomic.Uint64
+	count atomic.Uint64
 }
 
-func (r countingReader) Read(b []byte) (int, error) {
+func (r *countingReader) Read(b []byte) (int, error) {
 	n, err := r.Reader.Read(b)
 	r.count.Add(uint64(n))
 	return n, err
@@ -117,7 +118,7 @@ func (l *wsLink) Progress() protocol.Progress {
 	if l.w.TCPProgress != nil {
 		p = l.w.TCPProgress(l.ws.LocalAddr(), l.ws.RemoteAddr())
 	}
-	p.Received = l.received.Load()
+	p.Received = l.message.count.Load()
 	return p
 }
 

@@ -74,7 +74,7 @@ var safeguards = []mutation{
 	{name: "little memory for a length prefix", file: "protocol/wire/read.go", test: "TestReadFrameGrowsWithWhatArrives",
 		old: "newFrame(min(size, firstRead))", new: "newFrame(size)"},
 	{name: "growth of a table in steps", file: corePackage + "/seen.go", test: "TestSeenGrowsInSteps",
-		old: "for range slotsPerCopy {", new: "for range 16 * slotsPerCopy {"},
+		old: "for range linesPerStep {", new: "for range 16 * linesPerStep {"},
 	{name: "the budget of a link for questions", file: corePackage + "/links.go", test: "TestTranscripts",
 		old: "if l.asks < 1 {", new: "if l.asks < 1 && false {"},
 	{name: "signatures outside the lock", file: "protocol/router.go", test: "TestSignOutsideTheLock",

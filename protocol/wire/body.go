@@ -169,7 +169,7 @@ func (b *Body) parse(raw []byte) error {
 		if err != nil {
 			return err
 		}
-		if err := b.set(f, &seen); err != nil {
+		if err := b.set(&f, &seen); err != nil {
 			return err
 		}
 		if f.number == fieldPayload {
@@ -194,7 +194,7 @@ func (b *Body) parse(raw []byte) error {
 	return nil
 }
 
-func (b *Body) set(f field, seen *fieldSet) (err error) {
+func (b *Body) set(f *field, seen *fieldSet) (err error) {
 	switch f.number {
 	case fieldTo, fieldFrom, fieldKind, fieldForm, fieldFlags, fieldE2E, fieldExpiry,
 		fieldKey, fieldExtra, fieldRecord, fieldToken, fieldPayload:

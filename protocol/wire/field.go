@@ -15,6 +15,18 @@ type field struct {
 // nextField returns the first field of b and the bytes after it. Every varint must be
 // minimal, so that a message has one encoding and a relay cannot make a second one.
 func nextField(b []byte) (f field, rest []byte, err error) {
+	const one = 0x80                                            // below it a varint is one byte, and minimal
+	if len(b) > 1 && b[0] >= 1<<3 && b[0] < one && b[1] < one { // most fields
+		f.number, f.typ = protowire.Number(b[0]>>3), protowire.Type(b[0]&7)
+		switch size := int(b[1]); {
+		case f.typ == protowire.BytesType && size <= len(b)-2:
+			f.val = b[2 : 2+size : 2+size]
+			return f, b[2+size:], nil
+		case f.typ == protowire.VarintType:
+			f.num = uint64(b[1])
+			return f, b[2:], nil
+		}
+	}
 	tag, n, err := minimalVarint(b)
 	if err != nil {
 		return f, nil, err
@@ -77,7 +89,7 @@ func minimalVarint(b []byte) (uint64, int, error) {
 }
 
 // want returns an error if the field has another wire type.
-func (f field) want(t protowire.Type) error {
+func (f *field) want(t protowire.Type) error {
 	if f.typ != t {
 		return malformed("field %d has wire type %d, want %d", f.number, f.typ, t)
 	}
@@ -85,18 +97,19 @@ func (f field) want(t protowire.Type) error {
 }
 
 // id returns the value of a field that holds one id.
-func (f field) id() (ID, error) {
+func (f *field) id() (id ID, err error) {
 	if err := f.want(protowire.BytesType); err != nil {
 		return ID{}, err
 	}
 	if len(f.val) != IDSize {
 		return ID{}, malformed("field %d has %d bytes, want %d", f.number, len(f.val), IDSize)
 	}
-	return ID(f.val), nil
+	copy(id[:], f.val)
+	return id, nil
 }
 
 // sized returns the value of a field of least to most bytes.
-func (f field) sized(least, most int) ([]byte, error) {
+func (f *field) sized(least, most int) ([]byte, error) {
 	if err := f.want(protowire.BytesType); err != nil {
 		return nil, err
 	}
@@ -107,10 +120,10 @@ func (f field) sized(least, most int) ([]byte, error) {
 }
 
 // enum stores a varint in v. It must fit into the 31 bits of a protobuf enum.
-func (f field) enum(v *uint32) error { return f.upTo(v, maxEnum) }
+func (f *field) enum(v *uint32) error { return f.upTo(v, maxEnum) }
 
 // upTo stores a varint of at most most in v.
-func (f field) upTo(v *uint32, most uint32) error {
+func (f *field) upTo(v *uint32, most uint32) error {
 	if err := f.want(protowire.VarintType); err != nil {
 		return err
 	}
@@ -140,7 +153,7 @@ func (s fieldSet) has(n protowire.Number) bool { return s&(1<<uint(n)) != 0 }
 
 // eachField calls each for every known field of an inner message. The known fields have
 // the numbers up to last, and those in repeated may occur more than once.
-func eachField(b []byte, last protowire.Number, repeated fieldSet, each func(field) error) (seen fieldSet, err error) {
+func eachField(b []byte, last protowire.Number, repeated fieldSet, each func(*field) error) (seen fieldSet, err error) {
 	for len(b) > 0 {
 		var f field
 		if f, b, err = nextField(b); err != nil {
@@ -154,7 +167,7 @@ func eachField(b []byte, last protowire.Number, repeated fieldSet, each func(fie
 		} else if err = seen.once(f.number); err != nil {
 			return seen, err
 		}
-		if err = each(f); err != nil {
+		if err = each(&f); err != nil {
 			return seen, err
 		}
 	}

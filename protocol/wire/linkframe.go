@@ -124,13 +124,13 @@ func (h *Hello) encode() []byte {
 	return appendOptional(b, 5, []byte(h.Agent))
 }
 
-func parseHello(f field) (*Hello, error) {
+func parseHello(f *field) (*Hello, error) {
 	b, err := f.sized(0, MaxHello)
 	if err != nil {
 		return nil, err
 	}
 	h := &Hello{}
-	seen, err := eachField(b, 5, 1<<1, func(f field) (err error) {
+	seen, err := eachField(b, 5, 1<<1, func(f *field) (err error) {
 		switch f.number {
 		case 1:
 			err = h.addFeature(f)
@@ -154,7 +154,7 @@ func parseHello(f field) (*Hello, error) {
 	return h, nil
 }
 
-func (h *Hello) addFeature(f field) error {
+func (h *Hello) addFeature(f *field) error {
 	name, err := f.sized(1, maxFeature)
 	switch {
 	case err != nil:
@@ -175,7 +175,7 @@ func ValidFeature(name string) bool {
 		!strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' })
 }
 
-func parseAgent(f field) (string, error) {
+func parseAgent(f *field) (string, error) {
 	agent, err := f.sized(0, maxAgent)
 	if err == nil && !utf8.Valid(agent) { // a protobuf string
 		err = malformed("the agent is not UTF-8")
@@ -183,10 +183,10 @@ func parseAgent(f field) (string, error) {
 	return string(agent), err
 }
 
-func parseLimits(f field) (most uint32, err error) {
+func parseLimits(f *field) (most uint32, err error) {
 	b, err := f.sized(0, MaxHello)
 	if err == nil {
-		_, err = eachField(b, 1, 0, func(f field) error { return f.upTo(&most, math.MaxUint32) })
+		_, err = eachField(b, 1, 0, func(f *field) error { return f.upTo(&most, math.MaxUint32) })
 	}
 	return most, err
 }
@@ -197,13 +197,13 @@ func (n *Nack) encode() []byte {
 	return appendOptional(b, 3, n.Frame)
 }
 
-func parseNack(f field) (*Nack, error) {
+func parseNack(f *field) (*Nack, error) {
 	b, err := f.sized(0, MaxFrame)
 	if err != nil {
 		return nil, err
 	}
 	n := &Nack{}
-	_, err = eachField(b, 3, 0, func(f field) (err error) {
+	_, err = eachField(b, 3, 0, func(f *field) (err error) {
 		switch f.number {
 		case 1:
 			n.Seq, err = f.num, f.want(protowire.VarintType)
@@ -217,10 +217,10 @@ func parseNack(f field) (*Nack, error) {
 	return n, err
 }
 
-func parseBye(f field) (reason ByeReason, err error) {
+func parseBye(f *field) (reason ByeReason, err error) {
 	b, err := f.sized(0, MaxHello)
 	if err == nil {
-		_, err = eachField(b, 1, 0, func(f field) error { return f.enum((*uint32)(&reason)) })
+		_, err = eachField(b, 1, 0, func(f *field) error { return f.enum((*uint32)(&reason)) })
 	}
 	return reason, err
 }

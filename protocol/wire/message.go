@@ -21,8 +21,16 @@ type Message struct {
 	bytes    []byte // the frame without hop: the fields above, unknown ones, and the path last
 	pathFrom int32  // offset of the path in bytes
 	proof    proof
+	parsed   bool   // MarkParsed was called
 	hash     uint64 // 0 means not computed yet
 }
+
+// MarkParsed notes that the message came as JSON text. So its payload need not be checked again
+// before it is written as text.
+func (m *Message) MarkParsed() { m.parsed = true }
+
+// IsParsed reports whether MarkParsed was called.
+func (m *Message) IsParsed() bool { return m.parsed }
 
 // A proof is the result of checking a message's signature.
 type proof uint8

@@ -42,7 +42,7 @@ func AppendAnswer(b []byte, a Answer) []byte {
 // ParseAnswer returns the Answer that the payload of a handshake-answer encodes.
 func ParseAnswer(b []byte) (Answer, error) {
 	a := Answer{NoWS: true}
-	_, err := eachField(b, 2, 0, func(f field) error {
+	_, err := eachField(b, 2, 0, func(f *field) error {
 		if f.number == 2 {
 			if f.num != 1 {
 				return malformed("wrtc is %d", f.num)

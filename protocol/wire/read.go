@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 
@@ -38,6 +39,24 @@ func ReadFrame(r FrameReader, most int) (*Frame, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// HasFrame reports whether r holds a whole frame, so that ReadFrame would not wait for its
+// source. It also reports true for what ReadFrame refuses.
+func HasFrame(r *bufio.Reader) bool {
+	have := r.Buffered()
+	if have == 0 {
+		return false
+	}
+	head, _ := r.Peek(min(have, lengthPrefix))
+	size := 0
+	for n, c := range head {
+		size |= int(c&0x7f) << (7 * n)
+		if c < 0x80 {
+			return have > n+size
+		}
+	}
+	return len(head) == lengthPrefix
 }
 
 const firstRead = 32 << 10 // most bytes that are allocated for a frame before any of them arrived
@@ -142,7 +161,7 @@ func (f *Frame) parse(b []byte) error {
 		}
 		if !isKnown(x.number) {
 			unknown = true
-		} else if err = f.set(x, &seen); err != nil {
+		} else if err = f.set(&x, &seen); err != nil {
 			return err
 		}
 		rest = next
@@ -214,7 +233,7 @@ func isKnown(n protowire.Number) bool {
 	return n <= fieldBye || n >= fieldHop && n <= fieldTargets || n == fieldPath
 }
 
-func (f *Frame) set(x field, seen *fieldSet) (err error) {
+func (f *Frame) set(x *field, seen *fieldSet) (err error) {
 	switch x.number {
 	case fieldRoute, fieldTargets, fieldPath:
 		seen.add(x.number)
@@ -262,7 +281,7 @@ func (f *Frame) set(x field, seen *fieldSet) (err error) {
 }
 
 // appendID appends the id in f to a list of at most most ids.
-func (f field) appendID(ids []ID, most int) ([]ID, error) {
+func (f *field) appendID(ids []ID, most int) ([]ID, error) {
 	id, err := f.id()
 	if err != nil {
 		return ids, err

@@ -29,10 +29,11 @@ func (c *Core) forward(f *wire.Frame, prev *link) error {
 // pass sends a message, whose path ends with this peer, to the next hop. relayed reports
 // that another peer is its origin.
 func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
-	if l := c.table.get(f.Body.To); l != nil && l.ended && l.replaced {
+	direct := c.table.get(f.Body.To)
+	if direct != nil && direct.ended && direct.replaced {
 		return c.wait(f, relayed) // for the better link to the receiver, which is not up yet
 	}
-	next := c.choose(f.Body.To, hopQuery{frame: f, prev: prev})
+	next := c.chooseBeside(direct, f.Body.To, hopQuery{frame: f, prev: prev})
 	if c.holds(f, next) && c.hold(f, relayed) {
 		return nil
 	}
@@ -124,19 +125,22 @@ type hopQuery struct {
 //
 // A doubted link is chosen only if there is no other choice. If it leads to the receiver, it
 // gets a second copy, since the receiver may be paused and the other way may not reach it.
-func (c *Core) choose(to wire.ID, q hopQuery) choice {
-	ch := c.chooseFrom(to, q, (*link).answers)
+func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseBeside(c.table.get(to), to, q) }
+
+// chooseBeside is choose for a caller that knows the link to the receiver, or that there is none.
+func (c *Core) chooseBeside(direct *link, to wire.ID, q hopQuery) choice {
+	ch := c.chooseFrom(direct, to, q, (*link).answers)
 	if ch.first == nil {
-		return c.chooseFrom(to, q, (*link).open)
+		return c.chooseFrom(direct, to, q, (*link).open)
 	}
-	if l := c.table.get(to); l != nil && l.doubted && l.open() && l != q.prev && ch.second == nil && !c.full(l, q.frame.Size()) {
+	if l := direct; l != nil && l.doubted && l.open() && l != q.prev && ch.second == nil && !c.full(l, q.frame.Size()) {
 		ch.second = l
 	}
 	return ch
 }
 
 // chooseFrom returns the next hop among the links for which allowed returns true.
-func (c *Core) chooseFrom(to wire.ID, q hopQuery, allowed func(*link) bool) (ch choice) {
+func (c *Core) chooseFrom(direct *link, to wire.ID, q hopQuery, allowed func(*link) bool) (ch choice) {
 	f, prev := q.frame, q.prev
 	takes := func(l *link) bool {
 		if l == nil || l == prev || !allowed(l) || f.InPath(l.ID) {
@@ -154,10 +158,10 @@ func (c *Core) chooseFrom(to wire.ID, q hopQuery, allowed func(*link) bool) (ch 
 		}
 		return ch
 	}
-	if l := c.table.get(to); takes(l) {
-		ch.first = l
-		if way := c.provedWay(l); takes(way) {
-			ch.first, ch.second = way, l
+	if takes(direct) {
+		ch.first = direct
+		if way := c.provedWay(direct); takes(way) {
+			ch.first, ch.second = way, direct
 		}
 		return ch
 	} else if ch.busy {

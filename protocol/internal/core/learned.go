@@ -6,9 +6,9 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A routeTable maps an origin to the neighbour that brought its last message. Like a
-// seenTable it has two generations. An entry is only a hint, since a message with a forged
-// origin can set it. So it is used only where no link is nearer.
+// A routeTable maps an origin to the neighbour that brought its last message. It has two
+// generations. An entry is only a hint, since a message with a forged origin can set it. So it
+// is used only where no link is nearer.
 type routeTable struct {
 	young, old map[wire.ID]wire.ID
 	born       time.Duration

@@ -3,20 +3,54 @@ package core
 import "time"
 
 // A seenTable holds 64-bit keyed hashes for at least its age, if its bytes suffice. While it
-// grows it takes a quarter more bytes. It has two generations. The young one becomes the old
-// one when it is as old as the age, or full. So at a high rate the table evicts entries
-// earlier, and does not grow. A peer cannot have a chosen entry evicted. The key of the hash
-// is secret, so a peer cannot make two messages collide.
+// grows it takes half as many bytes more. Its entries belong to generations. A new one begins
+// when the current one is as old as the age, or full, and the entries of those before the
+// previous one are free. So at a high rate the table evicts entries earlier, and does not grow.
+// A peer cannot have a chosen entry evicted. The key of the hash is secret, so a peer cannot make
+// two messages collide.
+//
+// An entry is looked up for every message, and its place in memory is random. So both
+// generations share one array of cache lines, and a lookup mostly reads one line.
 type seenTable struct {
 	age   time.Duration
-	most  int // slots of one generation
-	young hashSet
-	old   hashSet
-	born  time.Duration
+	most  int // entries of one generation
+	limit int // lines
+
+	lines  lines
+	former lines // the array that lines replaces; read until all of it was copied, or is too old
+	copied int   // lines of former that were copied
+	swept  int   // the line of lines that is swept next
+
+	now, prev generation
+	n, prevN  int           // entries of these
+	born      time.Duration // when now began
+	formerAge int           // generations that began since lines replaced former
+}
+
+// A generation is the number of a generation, from 1 to generations. The numbers are used again.
+type generation uint64
+
+const (
+	generationBits = 4
+	generations    = 1<<generationBits - 1
+	lineSlots      = 7
+	lineBytes      = 64
+	chunkLines     = 512 // lines of a chunk: 32 KiB
+	firstLines     = 8   // lines of a new table
+	linesPerStep   = 2   // lines that an entry copies or sweeps: with fewer a table could fill before all were copied
+	shrink         = 4   // the factor by which a table shrinks
+)
+
+// A line is a cache line of the table. A slot holds a hash, whose lowest bits are replaced by the
+// entry's generation. A slot of 0 is free, and so is one of a generation that is over.
+type line struct {
+	slots [lineSlots]uint64
+	over  generation // the last one with an entry that had no room here and is in a line behind
 }
 
 func newSeenTable(age time.Duration, bytes int) seenTable {
-	return seenTable{age: age, most: floorPow2(bytes / 8 / 2)}
+	limit := floorPow2(bytes / lineBytes)
+	return seenTable{age: age, most: limit * lineSlots * 3 / 8, limit: limit, now: 2, prev: 1}
 }
 
 // add adds h and reports whether it was new.
@@ -24,118 +58,170 @@ func (t *seenTable) add(now time.Duration, h uint64) bool {
 	if t.has(now, h) {
 		return false
 	}
-	t.young.add(h)
+	t.put(now, h)
 	return true
+}
+
+func (t *seenTable) has(now time.Duration, h uint64) bool {
+	t.expire(now)
+	return t.find(&t.lines, h) || t.former.size > 0 && t.find(&t.former, h)
 }
 
 // put adds h, which is not in the table.
 func (t *seenTable) put(now time.Duration, h uint64) {
 	t.expire(now)
-	t.young.add(h)
+	if t.n >= t.most {
+		t.turn(now)
+	}
+	if (t.n+t.prevN)*4 >= t.lines.size*lineSlots*3 && t.lines.size < t.limit {
+		t.resize(min(max(2*t.lines.size, firstLines), t.limit))
+	}
+	t.n++
+	t.store(h, t.now)
+	for range linesPerStep {
+		t.step()
+	}
 }
 
-func (t *seenTable) has(now time.Duration, h uint64) bool {
-	t.expire(now)
-	return t.young.has(h) || t.old.has(h)
-}
-
-// expire frees the memory of entries that are too old.
+// expire begins a new generation when it is time.
 func (t *seenTable) expire(now time.Duration) {
-	full := t.young.n*4 >= t.most*3
-	if now-t.born < t.age && !full {
+	if now-t.born < t.age {
 		return
 	}
-	if now-t.born >= 2*t.age { // the young generation is too old as well
-		t.young = hashSet{}
+	if now-t.born >= 2*t.age { // the current generation is too old as well
+		t.n = 0
+		t.turn(now)
 	}
-	t.old, t.young, t.born = t.young, hashSet{}, now
+	t.turn(now)
+}
+
+// turn begins a new generation. It shrinks a table that is much too large.
+func (t *seenTable) turn(now time.Duration) {
+	t.prev, t.prevN = t.now, t.n
+	t.now, t.n, t.born = t.now%generations+1, 0, now
+	t.formerAge++
+	switch {
+	case t.prevN == 0: // all entries are too old
+		t.lines, t.former = lines{}, lines{}
+	case t.formerAge >= 2: // those of former are
+		t.former = lines{}
+	}
+	if t.former.size == 0 && t.lines.size > shrink*firstLines && t.prevN*shrink*4 < t.lines.size*lineSlots {
+		t.resize(t.lines.size / shrink)
+	}
+}
+
+// resize replaces the array of lines. Its entries are copied step by step. The one before was
+// copied by now: the table doubles at the earliest after as many steps as that takes.
+func (t *seenTable) resize(size int) {
+	for t.former.size > 0 {
+		t.step()
+	}
+	t.former, t.copied, t.formerAge = t.lines, 0, 0
+	t.lines, t.swept = newLines(size), 0
+}
+
+// step does a small part of the work that is left from before: it copies a line, or frees the
+// slots of a line whose generation is over, before its number is used again.
+func (t *seenTable) step() {
+	if t.former.size > 0 {
+		if l := t.former.at(t.copied); l != nil {
+			for _, x := range l.slots {
+				if t.lives(generation(x & generations)) {
+					t.store(x, generation(x&generations))
+				}
+			}
+		}
+		if t.copied++; t.copied == t.former.size {
+			t.former = lines{}
+		}
+		return
+	}
+	if l := t.lines.at(t.swept); l != nil {
+		for i, x := range l.slots {
+			if !t.lives(generation(x & generations)) {
+				l.slots[i] = 0
+			}
+		}
+		if !t.lives(l.over) {
+			l.over = 0
+		}
+	}
+	t.swept = (t.swept + 1) % t.lines.size
+}
+
+// lives reports whether the entries of a generation are in the table.
+func (t *seenTable) lives(g generation) bool { return g == t.now || g == t.prev }
+
+func (t *seenTable) find(ls *lines, h uint64) bool {
+	for i := range ls.size {
+		l := ls.at(ls.index(h, i))
+		if l == nil {
+			return false
+		}
+		for _, x := range l.slots {
+			if (x^h)&^generations == 0 && t.lives(generation(x&generations)) {
+				return true
+			}
+		}
+		if !t.lives(l.over) {
+			return false
+		}
+	}
+	return false
+}
+
+// store writes an entry into the first line that has room. There is one: at most three quarters
+// of the slots are taken.
+func (t *seenTable) store(h uint64, g generation) {
+	for i := range t.lines.size {
+		l := t.lines.make(t.lines.index(h, i))
+		for j, x := range l.slots {
+			if !t.lives(generation(x & generations)) {
+				l.slots[j] = h&^generations | uint64(g)
+				return
+			}
+		}
+		if g == t.now || !t.lives(l.over) {
+			l.over = g
+		}
+	}
 }
 
 // len returns the number of entries.
-func (t *seenTable) len() int { return t.young.n + t.old.n }
+func (t *seenTable) len() int { return t.n + t.prevN }
 
-// A hashSet is a set of hashes with open addressing and linear probing. A slot of 0 is free.
-// The set doubles when it is three quarters full, and copies a few slots of the smaller
-// table at each add. So no call takes long, however large the set is.
-type hashSet struct {
-	slots  slots
-	former slots // the table that slots replaces; read until all of it was copied
-	copied int   // slots of former that were copied
-	n      int   // entries
-}
-
-const (
-	firstSlots   = 256 // slots of a new set
-	slotsPerCopy = 4   // slots copied at an add; with less than 2 the set would fill before all were copied
-)
-
-func (s *hashSet) has(h uint64) bool { return s.slots.has(h) || s.former.has(h) }
-
-// add adds h, which is not in the set.
-func (s *hashSet) add(h uint64) {
-	if s.n*4 >= s.slots.size*3 {
-		s.former, s.copied = s.slots, 0
-		s.slots = newSlots(max(2*s.slots.size, firstSlots))
-	}
-	s.slots.put(h)
-	s.n++
-	for range slotsPerCopy {
-		if s.copied == s.former.size {
-			s.former, s.copied = slots{}, 0
-			return
-		}
-		if x := s.former.at(uint64(s.copied)); x != 0 {
-			s.slots.put(x)
-		}
-		s.copied++
-	}
-}
-
-// slots is an array whose length is a power of two. Each chunk is allocated at its first
-// write, since allocating and clearing a large array at once takes milliseconds.
-type slots struct {
-	chunks [][]uint64
+// lines is an array whose length is a power of two. Each chunk is allocated at its first write,
+// since allocating and clearing a large array at once takes milliseconds.
+type lines struct {
+	chunks [][]line
 	size   int
 }
 
-const chunkSlots = 4096 // slots of a chunk: 32 KiB
-
-func newSlots(size int) slots {
-	return slots{chunks: make([][]uint64, (size+chunkSlots-1)/chunkSlots), size: size}
+func newLines(size int) lines {
+	return lines{chunks: make([][]line, (size+chunkLines-1)/chunkLines), size: size}
 }
 
-func (s *slots) at(i uint64) uint64 {
-	chunk := s.chunks[i/chunkSlots]
-	if chunk == nil {
-		return 0
-	}
-	return chunk[i%chunkSlots]
+// index returns the line number i in the order in which h looks for room.
+func (ls *lines) index(h uint64, i int) int {
+	return int(h>>generationBits+uint64(i)) & (ls.size - 1)
 }
 
-func (s *slots) has(h uint64) bool {
-	if s.size == 0 {
-		return false
+// at returns a line, nil if nothing was written to its chunk.
+func (ls *lines) at(i int) *line {
+	if chunk := ls.chunks[i/chunkLines]; chunk != nil {
+		return &chunk[i%chunkLines]
 	}
-	for i := h >> 1; ; i++ {
-		switch s.at(i & uint64(s.size-1)) {
-		case 0:
-			return false
-		case h | 1:
-			return true
-		}
-	}
+	return nil
 }
 
-func (s *slots) put(h uint64) {
-	i := h >> 1 & uint64(s.size-1)
-	for s.at(i) != 0 {
-		i = (i + 1) & uint64(s.size-1)
-	}
-	chunk := &s.chunks[i/chunkSlots]
+// make returns a line to write to.
+func (ls *lines) make(i int) *line {
+	chunk := &ls.chunks[i/chunkLines]
 	if *chunk == nil {
-		*chunk = make([]uint64, min(s.size, chunkSlots))
+		*chunk = make([]line, min(ls.size, chunkLines))
 	}
-	(*chunk)[i%chunkSlots] = h | 1
+	return &(*chunk)[i%chunkLines]
 }
 
 func floorPow2(n int) int {

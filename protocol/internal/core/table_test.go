@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -118,7 +119,7 @@ func TestSeenAge(t *testing.T) {
 	}
 }
 
-// TestSeenBound checks that a seenTable that fills fast takes at most its bytes, and a quarter
+// TestSeenBound checks that a seenTable that fills fast takes at most its bytes, and half as many
 // more while it grows.
 func TestSeenBound(t *testing.T) {
 	const bytes = 1 << 14
@@ -129,51 +130,99 @@ func TestSeenBound(t *testing.T) {
 		if !tab.has(0, h) {
 			t.Fatalf("entry %d was evicted at once", i)
 		}
-		if n := tab.young.bytes() + tab.old.bytes(); n > bytes*5/4 {
+		if n := tab.bytes(); n > bytes*3/2 {
 			t.Fatalf("%d bytes after %d entries", n, i)
 		}
 	}
 	if tab.len() < bytes/8/4 {
 		t.Errorf("%d entries in %d bytes", tab.len(), bytes)
 	}
+	tab.expire(2 * time.Minute)
+	if n := tab.bytes(); n > 0 {
+		t.Errorf("%d bytes without entries", n)
+	}
 }
 
-func (s *hashSet) bytes() (n int) {
-	for _, chunk := range append(s.slots.chunks, s.former.chunks...) {
-		n += 8 * cap(chunk)
+func (t *seenTable) bytes() (n int) {
+	for _, chunk := range slices.Concat(t.lines.chunks, t.former.chunks) {
+		n += lineBytes * cap(chunk)
 	}
 	return n
 }
 
-// TestSeenGrowsInSteps checks that no add copies or allocates many slots, however large the
-// set is, since a router holds its lock during an add. The test counts steps and not time.
+// TestSeenKeepsItsAge checks that a seenTable has all entries of the last age and no others, at
+// rates that make it grow and shrink.
+func TestSeenKeepsItsAge(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	tab := newSeenTable(time.Minute, 1<<22)
+	type entry struct {
+		h  uint64
+		at time.Duration
+	}
+	var all []entry
+	now, largest, smallest := time.Duration(0), 0, math.MaxInt
+	for minute := range 60 {
+		rate := []int{3, 3, 20_000, 40_000, 10, 2_000, 2_000, 0, 0}[minute%9]
+		begin := now
+		for i := range rate {
+			now = begin + time.Duration(i)*time.Minute/time.Duration(rate)
+			h := rng.Uint64()
+			if !tab.add(now, h) {
+				t.Fatalf("minute %d: a new entry is there already", minute)
+			}
+			all = append(all, entry{h, now})
+			e := all[rng.IntN(len(all))]
+			if known, age := tab.has(now, e.h), now-e.at; !known && age < time.Minute || known && age > 2*time.Minute+time.Second {
+				t.Fatalf("minute %d: has = %v after %v", minute, known, age)
+			}
+		}
+		now = begin + time.Minute
+		tab.expire(now)
+		for _, e := range all {
+			if now-e.at < time.Minute && !tab.has(now, e.h) {
+				t.Fatalf("minute %d: an entry is lost after %v", minute, now-e.at)
+			}
+		}
+		all = slices.DeleteFunc(all, func(e entry) bool { return now-e.at > 20*time.Minute })
+		largest = max(largest, tab.lines.size)
+		if minute > 9 {
+			smallest = min(smallest, tab.lines.size)
+		}
+	}
+	if largest < 4096 || smallest > 0 {
+		t.Errorf("from %d to %d lines", smallest, largest)
+	}
+}
+
+// TestSeenGrowsInSteps checks that no add copies or allocates many lines, however large the
+// table is, since a router holds its lock during an add. The test counts steps and not time.
 func TestSeenGrowsInSteps(t *testing.T) {
-	var s hashSet
+	tab := newSeenTable(time.Hour, 1<<30)
 	rng := rand.New(rand.NewPCG(1, 1))
 	var all []uint64
 	for range 200_000 {
-		h, copied, slots := rng.Uint64(), s.copied, s.slots.size
-		s.add(h)
+		h, copied, size := rng.Uint64(), tab.copied, tab.lines.size
+		tab.add(0, h)
 		all = append(all, h)
-		if s.slots.size == slots && s.copied-copied > slotsPerCopy {
-			t.Fatalf("one add copied %d slots", s.copied-copied)
+		if tab.lines.size == size && tab.copied-copied > linesPerStep {
+			t.Fatalf("one add copied %d lines", tab.copied-copied)
 		}
-		if s.slots.size > slots && (s.copied > slotsPerCopy || s.former.size != slots) {
-			t.Fatalf("the add that made the set grow copied %d of %d slots, and %d are left", s.copied, slots, s.former.size)
+		if size > linesPerStep && tab.lines.size > size && (tab.copied > linesPerStep || tab.former.size != size) {
+			t.Fatalf("the add that made the table grow copied %d of %d lines, and %d are left", tab.copied, size, tab.former.size)
 		}
 	}
-	for _, chunk := range s.slots.chunks {
-		if len(chunk) > chunkSlots {
-			t.Fatalf("a chunk has %d slots", len(chunk))
+	for _, chunk := range tab.lines.chunks {
+		if len(chunk) > chunkLines {
+			t.Fatalf("a chunk has %d lines", len(chunk))
 		}
 	}
 	for _, h := range all {
-		if !s.has(h) {
+		if !tab.has(0, h) {
 			t.Fatalf("%x is lost", h)
 		}
 	}
-	if s.n != len(all) {
-		t.Errorf("%d entries, want %d", s.n, len(all))
+	if tab.len() != len(all) {
+		t.Errorf("%d entries, want %d", tab.len(), len(all))
 	}
 }
 
@@ -204,7 +253,7 @@ func TestLearnedRoutes(t *testing.T) {
 // delivery table.
 func TestDeliveryQuota(t *testing.T) {
 	c := newTestCore(abbreviated("80"), nil)
-	c.delivered = newSeenTable(deliverAge, 1<<12) // 256 slots in a generation, 64 entries for a link
+	c.delivered = newSeenTable(deliverAge, 1<<12) // 168 entries in a generation, 42 for a link
 	for i, id := range []string{"40", "c0"} {
 		if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: abbreviated(id), Kind: wire.LinkNative}, Inbound()); err != nil {
 			t.Fatal(err)
