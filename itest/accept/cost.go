@@ -56,7 +56,12 @@ func cost(ctx context.Context, opts options, r *report) error {
 		}
 		for round := range opts.n + 1 { // the first warms up
 			for i, size := range costSizes {
-				for j, stage := range stages {
+				for k := range stages {
+					j := k
+					if round%2 == 1 { // who is first in a round has it harder or easier
+						j = len(stages) - 1 - k
+					}
+					stage := stages[j]
 					figure, err := costRoundOf(ctx, stage, size)
 					if err != nil {
 						return err
