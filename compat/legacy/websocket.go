@@ -83,6 +83,14 @@ type Conn interface {
 	CloseWith(code int, reason string) error
 }
 
+// A holder is a Conn that can collect what is written, so that many messages cost one call of the
+// system. node.TextConn is one.
+type holder interface {
+	// HoldWrites makes what is written wait until FlushWrites.
+	HoldWrites()
+	FlushWrites() error
+}
+
 // CanDial reports whether c has a valid ws:// or wss:// URL.
 func (w *WebSocket) CanDial(c protocol.Contact) bool {
 	_, err := parseURL(c.URL)

@@ -27,8 +27,8 @@ const (
 	writeTimeout = 2 * time.Minute
 )
 
-// A wsLink is a link over a legacy WebSocket. Each text frame is one message, and is sent when
-// it is written, so Flush does nothing.
+// A wsLink is a link over a legacy WebSocket. Each text frame is one message. It is sent when it
+// is written, unless the connection holds it until Flush.
 type wsLink struct {
 	jsonLink
 
@@ -36,6 +36,8 @@ type wsLink struct {
 	w    *WebSocket
 	conn Conn
 	ws   *websocket.Conn
+
+	holder holder // nil means that the connection holds nothing
 
 	message countingReader // the message that is read; it counts the bytes of all
 
@@ -53,6 +55,7 @@ func (w *WebSocket) newLink(c Conn, self protocol.ID, info protocol.LinkInfo) *w
 		info.Local = local.Addr().Unmap().WithZone("")
 	}
 	l := &wsLink{jsonLink: jsonLink{self: self, info: info, features: w.features}, w: w, conn: c, ws: ws}
+	l.holder, _ = c.(holder)
 	ws.SetReadLimit(maxMessage)
 	ws.SetPingHandler(l.onPing)
 	ws.SetPongHandler(l.onPong)
@@ -192,6 +195,9 @@ func (l *wsLink) WriteFrame(f *wire.Frame) error {
 	}
 	switch f.Type {
 	case wire.FrameMessage:
+		if l.holder != nil {
+			l.holder.HoldWrites()
+		}
 		return l.writeMessage(f, maxText, l.writeText)
 	case wire.FramePing:
 		return l.writeControl(websocket.PingMessage, binary.BigEndian.AppendUint64(nil, f.Num))
@@ -224,7 +230,7 @@ func (l *wsLink) writeText(appendText func([]byte) ([]byte, error)) error {
 	return l.w.texts.write(appendText, func(text []byte) error {
 		l.ws.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if err := l.ws.WriteMessage(websocket.TextMessage, text); err != nil {
-			return fmt.Errorf("write to %s: %w", l.info.Addr, err)
+			return l.writeFailed(err)
 		}
 		return nil
 	})
@@ -247,4 +253,14 @@ func (l *wsLink) writeBye(reason wire.ByeReason) error {
 }
 
 // Flush implements protocol.Link.
-func (l *wsLink) Flush() error { return nil }
+func (l *wsLink) Flush() error {
+	if l.holder == nil {
+		return nil
+	}
+	if err := l.holder.FlushWrites(); err != nil {
+		return l.writeFailed(err)
+	}
+	return nil
+}
+
+func (l *wsLink) writeFailed(err error) error { return fmt.Errorf("write to %s: %w", l.info.Addr, err) }

@@ -102,7 +102,7 @@ var safeguards = []mutation{
 	{name: "no message with another way for a claimed id", file: corePackage + "/held.go", test: "TestTranscripts",
 		old: "return e.proved || next.first == nil || next.far", new: "return true"},
 	{name: "the way that proved an id, beside a link that claims it", file: corePackage + "/forward.go", test: "TestTranscripts",
-		old: "if way := c.provedWay(l); takes(way) {", new: "if way := c.provedWay(l); takes(way) && false {"},
+		old: "if way := c.provedWay(direct); takes(way) {", new: "if way := c.provedWay(direct); takes(way) && false {"},
 	{name: "an end of refused links with Close", file: "protocol/serve.go", test: "TestRefusedLinkEndsWithRouter",
 		old: "unhook := context.AfterFunc(r.ctx, func() { link.Close() })", new: "unhook := func() bool { return true }"},
 	{name: "no turns of two processes with one key", file: corePackage + "/claim.go", test: "TestTranscripts",

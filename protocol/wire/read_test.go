@@ -127,3 +127,29 @@ func TestParseFrameCopies(t *testing.T) {
 		t.Error("ParseFrame kept its argument")
 	}
 }
+
+// TestHasFrame checks that HasFrame is true exactly if ReadFrame needs no more bytes.
+func TestHasFrame(t *testing.T) {
+	for _, size := range []int{0, 64, 200, 3000} { // lengths of one and of two bytes
+		frame := must(testMessage(t, size, func(*MessageFields) {}).AppendTo(nil))
+		for _, before := range []int{0, 1} {
+			for have := range len(frame) + 1 {
+				r := bufio.NewReaderSize(bytes.NewReader(append(bytes.Repeat(frame, before), frame[:have]...)), 16<<10)
+				for range before {
+					if _, err := ReadFrame(r, MaxFrame); err != nil {
+						t.Fatal(err)
+					}
+				}
+				r.Peek(have) // fills the buffer
+				if got := HasFrame(r); got != (have == len(frame)) {
+					t.Fatalf("%d of %d bytes: HasFrame = %v", have, len(frame), got)
+				}
+			}
+		}
+	}
+	r := bufio.NewReader(bytes.NewReader([]byte{0xff, 0xff, 0xff, 0xff}))
+	r.Peek(4)
+	if !HasFrame(r) {
+		t.Error("a length that ReadFrame refuses has ReadFrame wait")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -37,7 +38,7 @@ func (l *portListener) Accept() (manet.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &portConn{Conn: c, tls: l.tls}, nil
+	return newPortConn(c, l.tls), nil
 }
 
 // A portConn is one accepted TCP connection for the HTTP server. It checks the first bytes when
@@ -50,6 +51,13 @@ type portConn struct {
 	sniffed  bool                     // owned by the reader
 	secured  atomic.Pointer[tls.Conn] // set at most once, by the reader
 	upgraded atomic.Bool              // the 101 was written
+	held     holder
+}
+
+func newPortConn(c manet.Conn, config *tls.Config) *portConn {
+	p := &portConn{Conn: c, tls: config}
+	p.held.to = p.write
+	return p
 }
 
 func (c *portConn) Read(b []byte) (int, error) {
@@ -77,11 +85,11 @@ func (c *portConn) Read(b []byte) (int, error) {
 // and nothing else would change.
 func (c *portConn) Write(b []byte) (int, error) {
 	if c.upgraded.Load() || !bytes.HasPrefix(b, []byte(switchingProtocols)) {
-		return c.write(b)
+		return c.held.Write(b)
 	}
 	c.upgraded.Store(true)
 	const at = len(switchingProtocols)
-	n, err := c.write(slices.Concat(b[:at], []byte(relayHeaderLine), b[at:]))
+	n, err := c.held.Write(slices.Concat(b[:at], []byte(relayHeaderLine), b[at:]))
 	// The caller counts the bytes that it has passed, not the added ones.
 	if n > at {
 		n = max(at, n-len(relayHeaderLine))
@@ -97,6 +105,8 @@ func (c *portConn) write(b []byte) (int, error) {
 }
 
 func (c *portConn) Close() error {
+	c.Conn.SetWriteDeadline(time.Now().Add(closeFrameTimeout))
+	c.held.last()
 	if t := c.secured.Load(); t != nil {
 		return t.Close()
 	}
@@ -112,11 +122,14 @@ type portAddr struct {
 	conn *portConn
 }
 
-// isSecured reports whether the connection behind a local address uses TLS.
-func isSecured(local net.Addr) bool {
-	a, ok := local.(portAddr)
-	return ok && a.conn.secured.Load() != nil
+// portConnAt returns the connection behind a local address, nil if it is none of a portListener.
+func portConnAt(local net.Addr) *portConn {
+	a, _ := local.(portAddr)
+	return a.conn
 }
+
+// isSecured reports whether the connection uses TLS. It may be called on nil.
+func (c *portConn) isSecured() bool { return c != nil && c.secured.Load() != nil }
 
 // A replayConn returns the bytes again that were read to recognise TLS.
 type replayConn struct {

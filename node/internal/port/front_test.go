@@ -279,7 +279,7 @@ func (r *recorder) Close() error               { return nil }
 func TestHeaderIsInsertedOnce(t *testing.T) {
 	const rest = "Upgrade: websocket\r\n\r\n"
 	r := &recorder{room: 1 << 20}
-	c := &portConn{Conn: r}
+	c := newPortConn(r, nil)
 	for _, s := range []string{"HTTP/1.1 100 Continue\r\n\r\n", switchingProtocols + rest, switchingProtocols, "x"} {
 		if n, err := c.Write([]byte(s)); n != len(s) || err != nil {
 			t.Errorf("writing %q returns %d, %v", s, n, err)
@@ -292,7 +292,7 @@ func TestHeaderIsInsertedOnce(t *testing.T) {
 
 	const whole = len(switchingProtocols) + len(relayHeaderLine) + len(rest)
 	for room := range whole {
-		c := &portConn{Conn: &recorder{room: room}}
+		c := newPortConn(&recorder{room: room}, nil)
 		n, err := c.Write([]byte(switchingProtocols + rest))
 		if err == nil || n < 0 || n >= len(switchingProtocols+rest) || n > room {
 			t.Errorf("with room for %d of %d bytes: %d, %v", room, whole, n, err)

@@ -80,7 +80,8 @@ func (s *splitListener) Close() error {
 // classify serves one WebSocket, until it is closed or passed on to libp2p. Close closes the
 // connection and waits for classify.
 func (s *splitListener) classify(ws *libp2pws.Conn, scope network.ConnManagementScope) {
-	c := &TextConn{conn: ws, scope: scope, secured: isSecured(ws.NetConn().LocalAddr())}
+	under := portConnAt(ws.NetConn().LocalAddr())
+	c := &TextConn{conn: ws, scope: scope, under: under, secured: under.isSecured()}
 	release := context.AfterFunc(s.ctx, func() { c.CloseWith(websocket.CloseGoingAway, "shutting down") })
 	defer release()
 

@@ -20,6 +20,7 @@ type TextConn struct {
 	// Fixed before AcceptText is called.
 	conn    *libp2pws.Conn
 	scope   network.ConnManagementScope
+	under   *portConn // nil means that it is not known
 	secured bool
 	first   []byte
 	rtt     time.Duration
@@ -40,6 +41,21 @@ func (c *TextConn) WebSocket() *websocket.Conn { return c.conn.Conn }
 // RTT returns the time from the answer to the upgrade to the first message. A client sends it at
 // once, so this is a round trip.
 func (c *TextConn) RTT() time.Duration { return c.rtt }
+
+// HoldWrites makes what is written wait until FlushWrites, or until there are 32 KiB.
+func (c *TextConn) HoldWrites() {
+	if c.under != nil {
+		c.under.held.hold()
+	}
+}
+
+// FlushWrites writes what HoldWrites made wait. The error is of this or an earlier write.
+func (c *TextConn) FlushWrites() error {
+	if c.under == nil {
+		return nil
+	}
+	return c.under.held.flush()
+}
 
 // RemoteAddr returns the TCP address of the peer, or of a proxy in between.
 func (c *TextConn) RemoteAddr() net.Addr { return c.conn.Conn.RemoteAddr() }

@@ -1,0 +1,119 @@
+package port
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+)
+
+// A sink counts the writes, and returns err if it is not nil.
+type sink struct {
+	bytes.Buffer
+	writes int
+	err    error
+}
+
+func (s *sink) Write(b []byte) (int, error) {
+	s.writes++
+	if s.err != nil {
+		return 0, s.err
+	}
+	return s.Buffer.Write(b)
+}
+
+func newHolder() (*holder, *sink) {
+	s := new(sink)
+	return &holder{to: s.Write}, s
+}
+
+// TestHeldWritesCostOne checks that what is held is written at once and in order, and that
+// nothing is held before and after.
+func TestHeldWritesCostOne(t *testing.T) {
+	h, s := newHolder()
+	var want bytes.Buffer
+	write := func(b []byte) {
+		t.Helper()
+		want.Write(b)
+		if n, err := h.Write(b); n != len(b) || err != nil {
+			t.Fatalf("Write = %d, %v", n, err)
+		}
+	}
+	for _, step := range []struct {
+		size, count int
+		hold        bool
+		writes      int
+	}{
+		{100, 3, false, 3},
+		{100, 64, true, 1},
+		{100, 2, false, 2},
+		{maxHeld, 2, true, 2},
+		{maxHeld + 1, 2, true, 2},
+		{maxHeld/2 + 2, 3, true, 3},
+		{10, 1, true, 1},
+	} {
+		before := s.writes
+		if step.hold {
+			h.hold()
+		}
+		for i := range step.count {
+			write(bytes.Repeat([]byte{byte(i), byte(step.size)}, step.size/2))
+		}
+		if err := h.flush(); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.writes - before; got != step.writes || !bytes.Equal(s.Bytes(), want.Bytes()) {
+			t.Errorf("%+v: %d writes, want %d; the bytes are equal: %v", step, got, step.writes, bytes.Equal(s.Bytes(), want.Bytes()))
+		}
+		if h.held != nil {
+			t.Error("a holder without bytes keeps its buffer")
+		}
+	}
+}
+
+// TestHeldWritesFail checks that the error of a write is that of all later ones.
+func TestHeldWritesFail(t *testing.T) {
+	h, s := newHolder()
+	h.hold()
+	if _, err := h.Write([]byte("held")); err != nil {
+		t.Fatal(err)
+	}
+	s.err = errors.New("broken")
+	if err := h.flush(); err != s.err {
+		t.Errorf("flush = %v, want %v", err, s.err)
+	}
+	_, err := h.Write([]byte("later"))
+	if again := h.flush(); err != s.err || again != s.err || s.writes != 1 {
+		t.Errorf("Write = %v, flush = %v after %d writes, want %v and one", err, again, s.writes, s.err)
+	}
+}
+
+// TestHeldBytesAreWrittenAtTheEnd checks that closing writes what is held, such as a close frame,
+// unless a write is in progress: that one is ended by closing.
+func TestHeldBytesAreWrittenAtTheEnd(t *testing.T) {
+	h, s := newHolder()
+	h.hold()
+	h.Write([]byte("close frame"))
+	h.last()
+	if s.String() != "close frame" {
+		t.Errorf("%q was written", s.String())
+	}
+
+	blocked, release, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	h.to = func(b []byte) (int, error) { close(blocked); <-release; return len(b), nil }
+	go func() { // ends with release
+		defer close(done)
+		h.Write([]byte("blocked"))
+	}()
+	<-blocked
+	ended := make(chan struct{})
+	go func() { defer close(ended); h.last() }() // ends at once, or with release
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("closing waits for a write")
+	}
+	close(release)
+	<-done
+	<-ended
+}
