@@ -59,7 +59,7 @@ func (n *Node) openStream(ctx context.Context, r *protocol.Router, s network.Str
 	// The other side may have its link, and report this peer to others, before this side has
 	// its own.
 	ended := r.Expect(IDOf(s.Conn().RemotePeer()))
-	l, err := greet(ctx, s, n.hello(), helloTimeout)
+	l, err := greet(ctx, s, n.hello())
 	if err != nil {
 		ended()
 		if errors.Is(err, errNoAnswer) && n.own != nil {
@@ -87,8 +87,8 @@ func (n *Node) hello() wire.Hello {
 // errNoAnswer is the error of a handshake in which the peer sent nothing in time.
 var errNoAnswer = errors.New("no answer in time")
 
-// greet exchanges HELLOs on a new stream. It takes at most patience.
-func greet(ctx context.Context, s network.Stream, hello wire.Hello, patience time.Duration) (*streamLink, error) {
+// greet exchanges HELLOs on a new stream.
+func greet(ctx context.Context, s network.Stream, hello wire.Hello) (*streamLink, error) {
 	counted := &countedStream{Stream: s}
 	l := &streamLink{
 		stream: counted,
@@ -99,7 +99,7 @@ func greet(ctx context.Context, s network.Stream, hello wire.Hello, patience tim
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	defer stop()
 	begun := time.Now()
-	s.SetDeadline(begun.Add(patience))
+	s.SetDeadline(begun.Add(helloTimeout))
 	theirs, err := l.exchange(hello)
 	took := time.Since(begun)
 	s.SetDeadline(time.Time{}) // also after an error: over WebRTC its timer would outlive the stream
@@ -108,7 +108,7 @@ func greet(ctx context.Context, s network.Stream, hello wire.Hello, patience tim
 		switch {
 		case ctx.Err() != nil:
 			err = ctx.Err()
-		case took >= patience && counted.read.Load() == 0:
+		case took >= helloTimeout && counted.read.Load() == 0:
 			err = fmt.Errorf("%w: %w", errNoAnswer, err)
 		}
 		return nil, fmt.Errorf("node: hello with %v: %w", s.Conn().RemotePeer(), err)

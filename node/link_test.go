@@ -78,13 +78,13 @@ func linkPair(t *testing.T, from, to host.Host, at ma.Multiaddr) (dialled, accep
 	}
 	greeted := make(chan *streamLink, 1)
 	go func() { // ends when both sides have said hello
-		l, err := greet(t.Context(), nodetest.Receive(t, "stream", streams), wire.Hello{Link: 1}, helloTimeout)
+		l, err := greet(t.Context(), nodetest.Receive(t, "stream", streams), wire.Hello{Link: 1})
 		if err != nil {
 			t.Error(err)
 		}
 		greeted <- l
 	}()
-	dialled, err = greet(t.Context(), out, wire.Hello{Link: 2}, helloTimeout)
+	dialled, err = greet(t.Context(), out, wire.Hello{Link: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,8 +119,8 @@ type soakChange struct {
 	kind    peers.EventKind
 }
 
-// soakMemoryOfLinks is how long changes of links are remembered.
-const soakMemoryOfLinks = time.Minute
+// soakHistory is how long changes of links are remembered.
+const soakHistory = time.Minute
 
 // changed remembers a change of a link. It needs mu.
 func (s *soaker) changed(p *soakProc, e peers.Event) {
@@ -129,7 +129,7 @@ func (s *soaker) changed(p *soakProc, e peers.Event) {
 		return
 	}
 	now := time.Now()
-	old := slices.IndexFunc(s.changes, func(c soakChange) bool { return now.Sub(c.at) < soakMemoryOfLinks })
+	old := slices.IndexFunc(s.changes, func(c soakChange) bool { return now.Sub(c.at) < soakHistory })
 	if old < 0 {
 		old = len(s.changes)
 	}
