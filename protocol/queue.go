@@ -11,7 +11,8 @@ import (
 // counts its frames and sends no more than the link's limits.
 type queue struct {
 	mu     sync.Mutex
-	urgent []*wire.Frame // pings and pongs, which overtake messages
+	urgent []*wire.Frame // pings, pongs and NACKs, which overtake messages
+	ack    *wire.Frame   // the last one, which follows the NACKs before it; nil means none
 	frames []*wire.Frame
 	late   []*wire.Frame // frames that were put after close, which the writer does not get
 	closed bool
@@ -26,7 +27,9 @@ func (q *queue) put(f *wire.Frame) {
 	switch {
 	case q.closed:
 		q.late = append(q.late, f)
-	case f.Type == wire.FramePing || f.Type == wire.FramePong:
+	case f.Type == wire.FrameAck:
+		q.ack = f
+	case f.Type == wire.FramePing || f.Type == wire.FramePong || f.Type == wire.FrameNack:
 		q.urgent = append(q.urgent, f)
 	default:
 		q.frames = append(q.frames, f)
@@ -79,11 +82,15 @@ func (q *queue) signal() {
 func (q *queue) take(emptied []*wire.Frame) (frames []*wire.Frame, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.urgent) > 0 {
-		frames = append(append(emptied[:0], q.urgent...), q.frames...)
+	if len(q.urgent) > 0 || q.ack != nil {
+		frames = append(emptied[:0], q.urgent...)
+		if q.ack != nil {
+			frames = append(frames, q.ack)
+		}
+		frames = append(frames, q.frames...)
 		clear(q.urgent)
 		clear(q.frames)
-		q.urgent, q.frames = q.urgent[:0], q.frames[:0]
+		q.urgent, q.ack, q.frames = q.urgent[:0], nil, q.frames[:0]
 		return frames, q.closed
 	}
 	frames, q.frames = q.frames, emptied[:0]

@@ -329,7 +329,7 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) bo
 			s.left = append(s.unflushed, frames[i+1:]...)
 			return false
 		}
-		if f.Type != wire.FrameBye { // the core does not count a bye
+		if f.Type != wire.FrameBye && f.Type != wire.FrameAck { // the core does not count these
 			count++
 			bytes += size
 		}

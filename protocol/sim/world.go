@@ -29,6 +29,9 @@ type Config struct {
 
 	// Bootstraps is the number of bootstraps. They are the first peers that are added.
 	Bootstraps int
+
+	// Features are those of all peers.
+	Features []string
 }
 
 // A World is a network of peers in virtual time. Only one goroutine may use it.
@@ -248,6 +251,7 @@ func (w *World) up(e *end, cause core.Cause) {
 	info := wire.LinkInfo{
 		ID: e.other.peer.ID, Kind: wire.LinkNative, Proved: true, Dialed: e.opened,
 		Opener: string(opener.ID[:]), Value: e.value, Role: e.other.peer.role,
+		Features: w.cfg.Features, RTT: 2 * w.latency(e.peer, e.other.peer),
 	}
 	if err := e.peer.Core.LinkUp(w.now, e.handle, info, cause); err != nil {
 		e.byeSent = true
@@ -265,6 +269,7 @@ func (w *World) finish(e *end) {
 	e.down = true
 	delete(e.peer.ends, e.handle)
 	e.peer.Core.LinkDown(w.now, e.handle, nil)
+	e.peer.Core.Returned(w.now, e.other.peer.ID, nil)
 	w.settle(e.peer)
 }
 
@@ -279,7 +284,9 @@ func (w *World) settle(p *Peer) {
 			if e := p.ends[a.Link]; e != nil && !e.byeSent {
 				w.transmit(e, a.Frame)
 			}
-			p.Core.Written(w.now, a.Link, 1, a.Frame.Size())
+			if a.Frame.Type != wire.FrameAck {
+				p.Core.Written(w.now, a.Link, 1, a.Frame.Size())
+			}
 		case core.CloseLink:
 			if e := p.ends[a.Link]; e != nil && !e.byeSent {
 				e.byeSent = true

@@ -146,6 +146,23 @@ func (f *Frame) AppendTo(b []byte) ([]byte, error) {
 	return append(append(append(b, head...), body...), tail...), nil
 }
 
+// Returned returns the bytes of a message as the previous peer of its path sent it, with the
+// budgets that are left. Nil means that this peer is its origin.
+func (f *Frame) Returned() []byte {
+	if f.PathLen() < 2 {
+		return nil
+	}
+	body := f.bytes
+	if !f.relayed {
+		body = body[:len(body)-pathEntry]
+	}
+	b := make([]byte, 0, hopSize+len(body))
+	if !f.noHop {
+		b = appendHop(b, f.Hop)
+	}
+	return append(b, body...)
+}
+
 // parts returns the bytes of the frame on a stream, in three parts. The first and the last
 // alias f.head and f.entry.
 func (f *Frame) parts() (head, body, tail []byte, err error) {

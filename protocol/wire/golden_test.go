@@ -130,7 +130,7 @@ func describe(f *Frame) *vectorFrame {
 			MaxFrame: h.MaxFrame, Agent: h.Agent}
 	}
 	if n := f.Nack; n != nil {
-		v.Nack = &vectorNack{Seq: n.Seq, Reason: n.Reason, Frame: hexOf(n.Frame)}
+		v.Nack = &vectorNack{Seq: n.Seq, Reason: uint32(n.Reason), Frame: hexOf(n.Frame)}
 	}
 	if f.Type != FrameMessage {
 		return v

@@ -20,6 +20,12 @@ func (h Hop) TxLeft() int { return int(h >> 24) }
 // DetoursLeft returns the number of detours that are left.
 func (h Hop) DetoursLeft() int { return int(h >> 16 & 0xff) }
 
+// NacksLeft returns the number of NACKs that are left.
+func (h Hop) NacksLeft() int { return int(h >> 8 & 0xff) }
+
+// WithNacks returns h with n NACKs left, limited to 0 to 255.
+func (h Hop) WithNacks(n int) Hop { return h&^(0xff<<8) | Hop(max(0, min(n, 0xff)))<<8 }
+
 // WithTx returns h with n transmissions left, limited to 0 to 255.
 func (h Hop) WithTx(n int) Hop { return h&^(0xff<<24) | Hop(max(0, min(n, 0xff)))<<24 }
 

@@ -29,9 +29,24 @@ const (
 // A Nack returns a message to the peer that sent it over this link.
 type Nack struct {
 	Seq    uint64 // the message's number in its direction of the link, from 1
-	Reason uint32
-	Frame  []byte // the whole frame, if it was acknowledged already
+	Reason NackReason
+	Frame  []byte // the frame as the previous peer sent it, if it was acknowledged already
 }
+
+// A NackReason is why a message comes back.
+type NackReason uint32
+
+const (
+	NackNone    NackReason = 0
+	NackNoRoute NackReason = 1 // no link that could take the message
+	NackBusy    NackReason = 2 // the queue of every such link is full
+	NackTooBig  NackReason = 3 // it cannot be encoded for the next link
+	NackHops    NackReason = 4 // its path or its budget is used up
+	NackRefused NackReason = 5 // the peer does not want to carry it
+)
+
+// FeatureCustody is the name of the feature custody in a Hello.
+const FeatureCustody = "custody"
 
 // A ByeReason is why a link ends.
 type ByeReason uint32
@@ -208,7 +223,7 @@ func parseNack(f *field) (*Nack, error) {
 		case 1:
 			n.Seq, err = f.num, f.want(protowire.VarintType)
 		case 2:
-			err = f.enum(&n.Reason)
+			err = f.enum((*uint32)(&n.Reason))
 		case 3:
 			n.Frame, err = f.sized(1, MaxFrame)
 		}

@@ -92,7 +92,7 @@ func (l *link) answerBy() time.Duration {
 }
 
 // answers reports whether a link is open and its peer is not suspected of being gone.
-func (l *link) answers() bool { return !l.ended && !l.doubted }
+func (l *link) answers() bool { return !l.ended && !l.doubted && !l.late }
 
 // open reports whether a link may be sent messages.
 func (l *link) open() bool { return !l.ended }
@@ -142,7 +142,11 @@ func (c *Core) check(l *link, next time.Duration) {
 func (c *Core) Measured(now time.Duration, h LinkHandle, p wire.Progress) {
 	c.now = now
 	l := c.byHandle[h]
-	if l == nil || l.ended || !l.pinged {
+	if l == nil || l.ended {
+		return
+	}
+	c.measuredCustody(l, p)
+	if !l.pinged {
 		return
 	}
 	old := l.progress
@@ -195,6 +199,7 @@ func (c *Core) tickLink(l *link, late bool) {
 		}
 		c.wakeBy(l.since + l.muteLimit())
 	}
+	c.tickCustody(l)
 	switch {
 	case l.pinged && c.now >= l.checkAt:
 		c.check(l, c.now+l.patience(doubtAfter))

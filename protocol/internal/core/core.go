@@ -40,6 +40,10 @@ type Core struct {
 	heldSize   int
 	own        map[uint64]own // by hash
 	unsent     Unsent
+	troubles   map[uint64]*trouble // messages that did not take their first way, by hash
+	refusal    wire.NackReason     // why the message that is being processed goes back; 0 means that it does not
+	owing      []*link             // links with messages to acknowledge
+	lastDown   *link               // the link of the last LinkDown
 	stats      Stats
 	actions    []Action
 	events     []Event
@@ -86,6 +90,7 @@ func NewCore(cfg CoreConfig) *Core {
 		delivered: newSeenTable(deliverAge, deliverBytes),
 		expected:  make(map[wire.ID]expectation),
 		own:       make(map[uint64]own),
+		troubles:  make(map[uint64]*trouble),
 	}
 	c.overlay = newOverlay(c, cfg, c.rng)
 	return c
@@ -94,6 +99,7 @@ func NewCore(cfg CoreConfig) *Core {
 // Actions returns the actions since the last call. The caller owns the slice until the next
 // call of any method.
 func (c *Core) Actions() []Action {
+	c.acknowledge()
 	a := c.actions
 	c.actions = c.actions[:0]
 	return a
@@ -247,6 +253,7 @@ func (c *Core) Tick(now time.Duration) {
 	}
 	c.expireStandIns()
 	c.expireHeld()
+	c.expireTroubles()
 	for i := len(c.claims) - 1; i >= 0; i-- {
 		if i < len(c.claims) && !c.claims[i].granted {
 			c.settleClaims(c.claims[i].info.ID)

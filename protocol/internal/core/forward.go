@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -12,13 +13,17 @@ import (
 func (c *Core) forward(f *wire.Frame, prev *link) error {
 	if prev != nil {
 		if f.PathLen() >= wire.MaxPath {
-			c.drop(DropHops, f)
+			if !c.sendBack(prev, f, wire.NackHops) {
+				c.drop(DropHops, f)
+			}
 			return nil
 		}
 		// The budgets of a new message bound those that the previous peer wrote.
 		f.Hop = f.Hop.WithTx(min(f.Hop.TxLeft(), wire.TxBudget)).WithDetours(min(f.Hop.DetoursLeft(), wire.Detours))
 		if f.Hop.TxLeft() <= 0 {
-			c.drop(DropBudget, f)
+			if !c.sendBack(prev, f, wire.NackHops) {
+				c.drop(DropBudget, f)
+			}
 			return nil
 		}
 		f.Relay(c.self)
@@ -37,6 +42,15 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	if c.holds(f, next) && c.hold(f, relayed) {
 		return nil
 	}
+	if next.first == nil && prev != nil {
+		reason := wire.NackNoRoute
+		if next.busy {
+			reason = wire.NackBusy
+		}
+		if c.sendBack(prev, f, reason) {
+			return nil
+		}
+	}
 	return c.sendOn(f, next, relayed)
 }
 
@@ -50,6 +64,9 @@ func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 		}
 		c.drop(DropNoRoute, f)
 		return nil
+	}
+	if !relayed && next.first.keeps && !c.transit.has(c.now, c.hash(f)) {
+		c.transit.finish(c.now, c.hash(f)) // it may come back
 	}
 	if relayed {
 		c.transit.finish(c.now, c.hash(f))
@@ -100,6 +117,7 @@ type choice struct {
 type hopQuery struct {
 	frame *wire.Frame // the path ends with this peer
 	prev  *link       // the link that brought the message; nil means that this peer is its origin
+	tried []wire.ID   // peers that did not take the message
 }
 
 // choose returns the next hop towards a receiver. It takes the first of these that exists:
@@ -143,7 +161,7 @@ func (c *Core) chooseBeside(direct *link, to wire.ID, q hopQuery) choice {
 func (c *Core) chooseFrom(direct *link, to wire.ID, q hopQuery, allowed func(*link) bool) (ch choice) {
 	f, prev := q.frame, q.prev
 	takes := func(l *link) bool {
-		if l == nil || l == prev || !allowed(l) || f.InPath(l.ID) {
+		if l == nil || l == prev || !allowed(l) || f.InPath(l.ID) || slices.Contains(q.tried, l.ID) {
 			return false
 		}
 		if c.full(l, f.Size()) {

@@ -29,6 +29,7 @@ type link struct {
 	queuedBytes  int // bytes of these
 
 	pulse
+	custodian
 
 	offences int // malformed frames
 
@@ -56,7 +57,8 @@ func (l *link) ask(now time.Duration) bool {
 // full reports whether the link's queue has no room for a frame of size bytes. All links
 // share queuesBytes. If these are used up, a link may still queue queueShare.
 func (c *Core) full(l *link, size int) bool {
-	return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||
+	return len(l.pending()) >= maxQueueFrames || l.bytes+size > maxQueueBytes ||
+		l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||
 		c.queued+size > queuesBytes && l.queuedBytes+size > queueShare
 }
 
@@ -111,6 +113,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 		}
 	}
 	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: askBurst, askedAt: now}
+	l.keeps = l.native() && slices.Contains(info.Features, wire.FeatureCustody)
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.handshakeProved(info.ID)
 	if holder == nil {
 		for _, x := range c.order {
@@ -227,6 +230,7 @@ func (c *Core) LinkDown(now time.Duration, h LinkHandle, why error) {
 	}
 	l.gone = l.gone || !l.ended
 	l.ended = true
+	c.lastDown = l
 	c.settleClaims(l.ID)
 	if l.replaced && c.table.get(l.ID) == l { // the other link is up at the other end, and not here yet
 		until := now + l.patience(replaceTime)
@@ -283,6 +287,10 @@ func (c *Core) transmit(l *link, f *wire.Frame) {
 	l.queuedBytes += f.Size()
 	c.queued += f.Size()
 	c.queuedCopy(f)
+	if l.keeps && f.Type == wire.FrameMessage {
+		l.entrust(c.now, f)
+		c.wakeBy(l.ackBy())
+	}
 	if l.unheard == 0 && f.Type == wire.FrameMessage && !f.Body.Kind.IsControl() {
 		l.unheard = max(c.now, 1)
 		c.wakeBy(l.askAt())

@@ -17,6 +17,7 @@ const (
 	slowLine       = 16 << 10               // bytes per second that a line is expected to carry, if its transport has no figures
 	slowFree       = 64 << 10               // bytes in front of a ping that cost no time
 	slowMost       = 20 * time.Second       // most time for the other bytes in front of a ping
+	ackLeast       = 250 * time.Millisecond // least wait for an acknowledgement
 	pingIdle       = 20 * time.Second       // silence before a ping
 	pingIdleWebRTC = 3 * time.Second        // silence before a ping over WebRTC
 	doubtAfter     = time.Second            // least age of an unanswered message before a ping, and of a ping before the link is doubted
@@ -38,11 +39,12 @@ const (
 	deliverBytes = 32 << 20          // bytes of the delivery table
 	deliverShare = 4                 // divisor: one link may fill a quarter of the delivery table
 
-	maxLearned = 1024             // origins with a learned route
-	learnedAge = 60 * time.Second // age of a learned route
-	maxWaiting = 256              // messages that wait for a link
-	waitBytes  = 1 << 20          // bytes of the messages that wait for a link
-	waitAge    = 60 * time.Second // age of a message that waits for a link
+	maxLearned  = 1024             // origins with a learned route
+	learnedAge  = 60 * time.Second // age of a learned route
+	maxTroubles = 4096             // messages that did not take their first way, whose tries are known
+	maxWaiting  = 256              // messages that wait for a link
+	waitBytes   = 1 << 20          // bytes of the messages that wait for a link
+	waitAge     = 60 * time.Second // age of a message that waits for a link
 
 	maxExpected = 4096        // handshakes for which messages are held
 	maxHeld     = 256         // messages that are held

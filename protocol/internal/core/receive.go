@@ -25,7 +25,9 @@ func (c *Core) hash(f *wire.Frame) uint64 { return f.Hash(c.cfg.Hash) }
 func (c *Core) message(l *link, f *wire.Frame) {
 	b := &f.Body
 	if b.From == c.self || f.InPath(c.self) {
-		c.drop(DropLoop, f)
+		if !c.sendBack(l, f, wire.NackNoRoute) {
+			c.drop(DropLoop, f)
+		}
 		return
 	}
 	h := c.hash(f)
@@ -163,6 +165,9 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	if l == nil {
 		return
 	}
+	if f.Type == wire.FramePong && f.Num == l.token {
+		l.late = false // it reads what this peer writes
+	}
 	if f.Type == wire.FramePong && l.pinged && f.Num == l.token && l.moved == l.pingedAt {
 		l.sample(now - l.pingedAt)
 	}
@@ -176,6 +181,7 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 		c.stats.Received++
 		c.note(MessageReceived, f, l.ID, 0)
 		c.message(l, f)
+		c.received(l)
 	case wire.FramePing:
 		if !l.ended && !c.full(l, 0) {
 			c.transmit(l, wire.NewPong(f.Num))
@@ -193,7 +199,11 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 		}
 	case wire.FrameBye:
 		c.byeFrom(l, f.Bye)
-	case wire.FrameAck, wire.FrameNack, wire.FrameUnknown:
+	case wire.FrameAck:
+		c.acknowledged(l, f.Num)
+	case wire.FrameNack:
+		c.nacked(l, f.Nack)
+	case wire.FrameUnknown:
 		c.drop(DropUnknown, nil)
 	}
 }

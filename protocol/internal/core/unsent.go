@@ -113,6 +113,11 @@ func (c *Core) Unsent() Unsent {
 // written. The messages among them go on over another link. It must follow LinkDown.
 func (c *Core) Returned(now time.Duration, from wire.ID, frames []*wire.Frame) {
 	c.now = now
+	if l := c.lastDown; l != nil && l.keeps {
+		l.forget(frames)
+		c.handOver(l, true)
+	}
+	c.lastDown = nil
 	for _, f := range frames {
 		if f.Type == wire.FrameMessage {
 			c.returnedCopy(f)
