@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -149,7 +150,7 @@ func (s *script) run(event string, w []string) {
 		url, _ := arg(w, "url")
 		record, _ := arg(w, "record")
 		s.c.SetContact(wire.Contact{ID: s.c.self, URL: url, Record: []byte(record), WebRTC: has(w, "webrtc")})
-	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [rtt=MS] [boot=N] [sought]
+	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [rtt=MS] [keeps] [boot=N] [sought]
 		cause := Inbound()
 		switch boot := argInt(w, "boot", -1); {
 		case boot >= 0:
@@ -159,6 +160,9 @@ func (s *script) run(event string, w []string) {
 		}
 		if err := s.c.LinkUp(s.now, h, s.info(w[1:]), cause); err != nil {
 			s.out = append(s.out, fmt.Sprintf("not taken: %v", err))
+		}
+		if l := s.c.byHandle[h]; l != nil && l.keeps { // its findPeers is number 1
+			s.c.Receive(s.now, h, wire.NewAck(l.sent))
 		}
 	case "claim": // INDEX ID ws|webrtc …
 		s.c.Claim(s.now, number, s.info(w[1:]))
@@ -215,8 +219,28 @@ func (s *script) run(event string, w []string) {
 		s.c.Receive(s.now, h, wire.NewPong(7))
 	case "answer": // HANDLE: the answer to the last ping
 		s.c.Receive(s.now, h, wire.NewPong(s.c.byHandle[h].token))
-	case "ack":
-		s.c.Receive(s.now, h, wire.NewAck(7))
+	case "ack": // HANDLE [N]
+		n := 7
+		if len(w) > 1 {
+			n, _ = strconv.Atoi(w[1])
+		}
+		s.c.Receive(s.now, h, wire.NewAck(uint64(n)))
+	case "nack": // HANDLE SEQ [FROM>TO …]: with a frame, the message comes back after its acknowledgement
+		seq, _ := strconv.Atoi(w[1])
+		n := wire.Nack{Seq: uint64(seq), Reason: wire.NackNoRoute}
+		if len(w) > 2 {
+			var err error
+			if n.Frame, err = s.frame(w[2:]).AppendTo(nil); err != nil {
+				s.t.Fatal(err)
+			}
+			_, prefix := binary.Uvarint(n.Frame)
+			n.Frame = n.Frame[prefix:]
+		}
+		f, err := wire.NewNack(n)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.c.Receive(s.now, h, f)
 	case "hello":
 		f, err := wire.NewHello(wire.Hello{})
 		if err != nil {

@@ -117,6 +117,7 @@ func (c *Core) tickCustody(l *link) {
 	} else {
 		l.stage = askedAfter
 	}
+	l.movedAt = c.now
 	c.do(Action{Type: Measure, Link: l.handle})
 }
 
@@ -124,12 +125,11 @@ func (c *Core) tickCustody(l *link) {
 func (c *Core) measuredCustody(l *link, p wire.Progress) {
 	switch l.stage {
 	case askedBefore:
-		l.before, l.movedAt = p, c.now
+		l.before = p
 		c.wakeBy(l.ackBy())
 	case askedAfter:
 		l.stage = inTime
 		if p.Known && p.Pending > 0 && p.Moves > l.before.Moves { // the line is slow
-			l.movedAt = c.now
 			c.wakeBy(l.ackBy())
 			return
 		}
@@ -312,8 +312,6 @@ func (c *Core) acknowledged(l *link, count uint64) {
 	default:
 		if at, any := l.acked(c.now, count); any {
 			l.sample(c.now - at)
-		}
-		if len(l.pending()) > 0 {
 			c.wakeBy(l.ackBy())
 		}
 	}

@@ -151,7 +151,7 @@ func (c *Core) chooseBeside(direct *link, to wire.ID, q hopQuery) choice {
 	if ch.first == nil {
 		return c.chooseFrom(direct, to, q, (*link).open)
 	}
-	if l := direct; l != nil && l.doubted && l.open() && l != q.prev && ch.second == nil && !c.full(l, q.frame.Size()) {
+	if l := direct; l != nil && (l.doubted || l.late) && l.open() && l != q.prev && ch.second == nil && !slices.Contains(q.tried, to) && !c.full(l, q.frame.Size()) {
 		ch.second = l
 	}
 	return ch

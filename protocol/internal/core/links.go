@@ -289,7 +289,9 @@ func (c *Core) transmit(l *link, f *wire.Frame) {
 	c.queuedCopy(f)
 	if l.keeps && f.Type == wire.FrameMessage {
 		l.entrust(c.now, f)
-		c.wakeBy(l.ackBy())
+		if !l.late {
+			c.wakeBy(l.ackBy())
+		}
 	}
 	if l.unheard == 0 && f.Type == wire.FrameMessage && !f.Body.Kind.IsControl() {
 		l.unheard = max(c.now, 1)

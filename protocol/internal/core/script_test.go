@@ -65,6 +65,9 @@ func (s *script) info(w []string) wire.LinkInfo {
 	}
 	i.Opener, _ = arg(w, "opener")
 	i.Value = uint64(argInt(w, "value", 0))
+	if has(w, "keeps") {
+		i.Features = []string{wire.FeatureCustody}
+	}
 	i.RTT = time.Duration(argInt(w, "rtt", 0)) * time.Millisecond
 	return i
 }

@@ -96,6 +96,16 @@ func (s *script) show(a Action) string {
 
 func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
 	if f.Type != wire.FrameMessage {
+		switch f.Type {
+		case wire.FrameAck:
+			return fmt.Sprintf("-> %d ack %d", h, f.Num)
+		case wire.FrameNack:
+			line := fmt.Sprintf("-> %d nack %d %d", h, f.Nack.Seq, f.Nack.Reason)
+			if back, err := wire.ParseFrame(f.Nack.Frame); err == nil {
+				line += fmt.Sprintf(" %s>%s path=%s hop=%08x", shortID(back.Body.From), shortID(back.Body.To), showIDs(back.Path()), uint32(back.Hop))
+			}
+			return line
+		}
 		if f.Type == wire.FramePong {
 			return fmt.Sprintf("-> %d pong %d", h, f.Num)
 		}
