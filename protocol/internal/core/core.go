@@ -43,6 +43,7 @@ type Core struct {
 	troubles   map[uint64]*trouble // messages that did not take their first way, by hash
 	refusal    wire.NackReason     // why the message that is being processed goes back; 0 means that it does not
 	owing      []*link             // links with messages to acknowledge
+	entrusted  int                 // bytes of the messages that are not acknowledged, on all links
 	lastDown   *link               // the link of the last LinkDown
 	stats      Stats
 	actions    []Action

@@ -23,6 +23,7 @@ type custodian struct {
 	unacked []entrusted   // of these, the ones that are not acknowledged, in order
 	first   int           // index of the first of them in unacked
 	bytes   int           // of these
+	all     *int          // bytes of these on all links
 	movedAt time.Duration // when an acknowledgement last came, or the first message was queued after all were acknowledged
 	stage   ackStage
 	before  wire.Progress // of the transport in askedBefore
@@ -60,7 +61,13 @@ func (k *custodian) entrust(now time.Duration, f *wire.Frame) {
 		k.unacked, k.first = k.unacked[:n], 0
 	}
 	k.unacked = append(k.unacked, entrusted{seq: k.sent, at: now, frame: f})
-	k.bytes += f.Size()
+	k.grow(f.Size())
+}
+
+// grow changes the bytes that are not acknowledged.
+func (k *custodian) grow(n int) {
+	k.bytes += n
+	*k.all += n
 }
 
 // acked removes the messages up to number count. It returns when the last of them was queued, and
@@ -68,7 +75,7 @@ func (k *custodian) entrust(now time.Duration, f *wire.Frame) {
 func (k *custodian) acked(now time.Duration, count uint64) (at time.Duration, any bool) {
 	for k.first < len(k.unacked) && k.unacked[k.first].seq <= count {
 		e := &k.unacked[k.first]
-		k.bytes -= e.frame.Size()
+		k.grow(-e.frame.Size())
 		at, any = e.at, true
 		*e = entrusted{}
 		k.first++
@@ -96,7 +103,7 @@ func (k *custodian) take(seq uint64) (e entrusted, ok bool) {
 	i += k.first
 	e = k.unacked[i]
 	k.unacked = slices.Delete(k.unacked, i, i+1)
-	k.bytes -= e.frame.Size()
+	k.grow(-e.frame.Size())
 	return e, true
 }
 
@@ -123,13 +130,13 @@ func (c *Core) tickCustody(l *link) {
 
 // measuredCustody decides about late acknowledgements by the figures of the transport.
 func (c *Core) measuredCustody(l *link, p wire.Progress) {
-	switch l.stage {
-	case askedBefore:
+	switch tells := p.Known && p.Acked > 0; {
+	case l.stage == askedBefore && tells:
 		l.before = p
 		c.wakeBy(l.ackBy())
-	case askedAfter:
+	case l.stage != inTime:
 		l.stage = inTime
-		if p.Known && p.Pending > 0 && p.Moves > l.before.Moves { // the line is slow
+		if tells && p.Pending > 0 && p.Moves > l.before.Moves { // the line is slow
 			c.wakeBy(l.ackBy())
 			return
 		}
@@ -145,12 +152,13 @@ func (c *Core) measuredCustody(l *link, p wire.Progress) {
 func (c *Core) handOver(l *link, ended bool) {
 	all := slices.Clone(l.pending())
 	clear(l.unacked)
-	l.unacked, l.first, l.bytes = l.unacked[:0], 0, 0
+	l.unacked, l.first = l.unacked[:0], 0
+	l.grow(-l.bytes)
 	for _, e := range all {
 		stays := !ended && e.frame.Body.To == l.ID
 		if stays {
 			l.unacked = append(l.unacked, entrusted{e.seq, e.at, e.frame, true})
-			l.bytes += e.frame.Size()
+			l.grow(e.frame.Size())
 		}
 		if !e.copied {
 			c.again(e.frame, l.ID, stays)
@@ -257,7 +265,9 @@ func (k *custodian) forget(unwritten []*wire.Frame) {
 	}
 	kept := k.unacked[:k.first]
 	for _, e := range k.pending() {
-		if !slices.Contains(unwritten, e.frame) {
+		if slices.Contains(unwritten, e.frame) {
+			k.grow(-e.frame.Size())
+		} else {
 			kept = append(kept, e)
 		}
 	}
