@@ -81,7 +81,7 @@ func (n *Node) openStream(ctx context.Context, r *protocol.Router, s network.Str
 func (n *Node) hello() wire.Hello {
 	var value [8]byte
 	rand.Read(value[:])
-	return wire.Hello{Role: n.opts.Role, Link: binary.LittleEndian.Uint64(value[:]), Agent: n.agent()}
+	return wire.Hello{Features: wire.Features(), Role: n.opts.Role, Link: binary.LittleEndian.Uint64(value[:]), Agent: n.agent()}
 }
 
 // errNoAnswer is the error of a handshake in which the peer sent nothing in time.

@@ -25,7 +25,8 @@ const (
 // and all packages below it.
 var walls = map[string][]string{
 	"protocol/wire":          {},
-	"protocol/internal/core": {"protocol/wire"},
+	"protocol/internal/core": {"protocol/wire", "protocol/internal/seen"},
+	"protocol/internal/seen": {},
 	"protocol/packet":        {"protocol/wire"},
 	"protocol":               {"protocol/wire", "protocol/internal/core", "protocol/packet"},
 	"protocol/ula":           {"protocol/wire", "protocol/packet"},

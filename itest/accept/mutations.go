@@ -73,7 +73,7 @@ var safeguards = []mutation{
 		old: "b.closed || b.count >= maxInbox || b.bytes+f.Size() > inboxBytes", new: "b.closed"},
 	{name: "little memory for a length prefix", file: "protocol/wire/read.go", test: "TestReadFrameGrowsWithWhatArrives",
 		old: "newFrame(min(size, firstRead))", new: "newFrame(size)"},
-	{name: "growth of a table in steps", file: corePackage + "/seen.go", test: "TestSeenGrowsInSteps",
+	{name: "growth of a table in steps", file: "protocol/internal/seen/seen.go", test: "TestGrowsInSteps",
 		old: "for range linesPerStep {", new: "for range 16 * linesPerStep {"},
 	{name: "the budget of a link for questions", file: corePackage + "/links.go", test: "TestTranscripts",
 		old: "if l.asks < 1 {", new: "if l.asks < 1 && false {"},

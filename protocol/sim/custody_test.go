@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
-	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 func drops(w *World) string {
@@ -19,9 +18,9 @@ func drops(w *World) string {
 }
 
 func TestCustodyDraft(t *testing.T) {
-	for _, features := range [][]string{{wire.FeatureCustody}} {
+	for _, features := range []bool{true, false} {
 		for _, n := range []int{2} {
-			w := Join(Config{Seed: 1, Bootstraps: 1, Features: features}, 200, 50*time.Millisecond)
+			w := Join(Config{Seed: 1, Bootstraps: 1, NoCustody: features}, 200, 50*time.Millisecond)
 			w.Run(w.Now() + 30*time.Second)
 			e := w.Exchange(1000)
 			t.Logf("%v stable: %.3f %% twice %d hops %.2f took %v", features, 100*e.Share(), e.Twice, e.Hops, e.Took)

@@ -30,8 +30,8 @@ type Config struct {
 	// Bootstraps is the number of bootstraps. They are the first peers that are added.
 	Bootstraps int
 
-	// Features are those of all peers.
-	Features []string
+	// NoCustody leaves custody out.
+	NoCustody bool
 }
 
 // A World is a network of peers in virtual time. Only one goroutine may use it.
@@ -251,7 +251,10 @@ func (w *World) up(e *end, cause core.Cause) {
 	info := wire.LinkInfo{
 		ID: e.other.peer.ID, Kind: wire.LinkNative, Proved: true, Dialed: e.opened,
 		Opener: string(opener.ID[:]), Value: e.value, Role: e.other.peer.role,
-		Features: w.cfg.Features, RTT: 2 * w.latency(e.peer, e.other.peer),
+		RTT: 2 * w.latency(e.peer, e.other.peer),
+	}
+	if !w.cfg.NoCustody {
+		info.Features = wire.Features()
 	}
 	if err := e.peer.Core.LinkUp(w.now, e.handle, info, cause); err != nil {
 		e.byeSent = true

@@ -48,6 +48,9 @@ const (
 // FeatureCustody is the name of the feature custody in a Hello.
 const FeatureCustody = "custody"
 
+// Features returns the names of the features that this version has.
+func Features() []string { return []string{FeatureCustody} }
+
 // A ByeReason is why a link ends.
 type ByeReason uint32
 

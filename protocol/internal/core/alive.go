@@ -186,6 +186,7 @@ func (c *Core) tickLink(l *link, late bool) {
 		return
 	}
 	if late {
+		l.movedAt = c.now
 		l.moved, l.checkAt = c.now, max(l.checkAt, c.now+doubtAfter)
 		c.wakeBy(c.now + doubtAfter)
 		return

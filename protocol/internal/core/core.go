@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/seen"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -28,7 +29,7 @@ type Core struct {
 	claims     []claim
 	standIns   []standIn // oldest first
 	transit    transit
-	delivered  seenTable
+	delivered  seen.Table
 	queued     int        // bytes in the queues of all links
 	learned    routeTable // the neighbours that brought messages of an origin
 	proved     routeTable // the neighbours that brought proved messages of an origin to this peer
@@ -88,7 +89,7 @@ func NewCore(cfg CoreConfig) *Core {
 		rng:       rand.New(cfg.Rand),
 		byHandle:  make(map[LinkHandle]*link),
 		transit:   newTransit(),
-		delivered: newSeenTable(deliverAge, deliverBytes),
+		delivered: seen.New(deliverAge, deliverBytes),
 		expected:  make(map[wire.ID]expectation),
 		own:       make(map[uint64]own),
 		troubles:  make(map[uint64]*trouble),
@@ -244,8 +245,8 @@ func (c *Core) Tick(now time.Duration) {
 		c.waitSize -= w.frame.Size()
 		c.waiting = c.waiting[1:]
 	}
-	c.transit.done.expire(now)
-	c.delivered.expire(now)
+	c.transit.done.Expire(now)
+	c.delivered.Expire(now)
 	if len(c.waiting) > 0 {
 		c.wakeBy(c.waiting[0].since + waitAge)
 	}

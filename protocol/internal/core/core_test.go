@@ -161,9 +161,6 @@ func (s *script) run(event string, w []string) {
 		if err := s.c.LinkUp(s.now, h, s.info(w[1:]), cause); err != nil {
 			s.out = append(s.out, fmt.Sprintf("not taken: %v", err))
 		}
-		if l := s.c.byHandle[h]; l != nil && l.keeps { // its findPeers is number 1
-			s.c.Receive(s.now, h, wire.NewAck(l.sent))
-		}
 	case "claim": // INDEX ID ws|webrtc …
 		s.c.Claim(s.now, number, s.info(w[1:]))
 	case "unclaim":

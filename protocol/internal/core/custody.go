@@ -24,7 +24,8 @@ type custodian struct {
 	first   int           // index of the first of them in unacked
 	bytes   int           // of these
 	all     *int          // bytes of these on all links
-	movedAt time.Duration // when an acknowledgement last came, or the first message was queued after all were acknowledged
+	ackedAt time.Duration // when an acknowledgement last came, or the first message was queued after all were acknowledged
+	movedAt time.Duration // the same, or when the transport last carried something
 	stage   ackStage
 	before  wire.Progress // of the transport in askedBefore
 	late    bool          // no acknowledgement came in time: other links are preferred
@@ -54,7 +55,8 @@ func (k *custodian) pending() []entrusted { return k.unacked[k.first:] }
 func (k *custodian) entrust(now time.Duration, f *wire.Frame) {
 	k.sent++
 	if k.first == len(k.unacked) {
-		k.unacked, k.first, k.movedAt = k.unacked[:0], 0, now
+		k.unacked, k.first = k.unacked[:0], 0
+		k.ackedAt, k.movedAt = now, now
 	} else if k.first > len(k.unacked)/2 && len(k.unacked) == cap(k.unacked) {
 		n := copy(k.unacked, k.unacked[k.first:])
 		clear(k.unacked[n:])
@@ -81,7 +83,7 @@ func (k *custodian) acked(now time.Duration, count uint64) (at time.Duration, an
 		k.first++
 	}
 	if any {
-		k.movedAt, k.stage, k.late = now, inTime, false
+		k.ackedAt, k.movedAt, k.stage, k.late = now, now, inTime, false
 	}
 	return at, any
 }
@@ -130,13 +132,13 @@ func (c *Core) tickCustody(l *link) {
 
 // measuredCustody decides about late acknowledgements by the figures of the transport.
 func (c *Core) measuredCustody(l *link, p wire.Progress) {
-	switch tells := p.Known && p.Acked > 0; {
-	case l.stage == askedBefore && tells:
+	switch {
+	case l.stage == askedBefore && p.Known:
 		l.before = p
 		c.wakeBy(l.ackBy())
 	case l.stage != inTime:
 		l.stage = inTime
-		if tells && p.Pending > 0 && p.Moves > l.before.Moves { // the line is slow
+		if c.carries(l, p) {
 			c.wakeBy(l.ackBy())
 			return
 		}
@@ -144,6 +146,19 @@ func (c *Core) measuredCustody(l *link, p wire.Progress) {
 		c.ping(l)
 		c.handOver(l, false)
 	}
+}
+
+// carries reports whether a line is only slow. A transport that does not tell what has arrived
+// may only show that the other end answers, so a slow line has a limit there.
+func (c *Core) carries(l *link, p wire.Progress) bool {
+	switch {
+	case !p.Known:
+		return false
+	case p.Acked > 0:
+		return p.Pending > 0 && p.Moves > l.before.Moves
+	}
+	most := ackMost + time.Duration(l.bytes)*time.Second/slowLine
+	return p.Received > l.before.Received && c.now-l.ackedAt < most
 }
 
 // handOver sends the messages of a link that are not acknowledged another way. Those for the
@@ -160,7 +175,10 @@ func (c *Core) handOver(l *link, ended bool) {
 			l.unacked = append(l.unacked, entrusted{e.seq, e.at, e.frame, true})
 			l.grow(e.frame.Size())
 		}
-		if !e.copied {
+		switch {
+		case ended:
+			c.resend(e.frame.Copy(), l.ID)
+		case !e.copied:
 			c.again(e.frame, l.ID, stays)
 		}
 	}
@@ -170,7 +188,7 @@ func (c *Core) handOver(l *link, ended bool) {
 // kept reports that it stays with that peer as well.
 func (c *Core) again(sent *wire.Frame, tried wire.ID, kept bool) {
 	f := sent.Copy()
-	if f.IsSearch() {
+	if f.IsSearch() { // its origin asks again
 		if !kept {
 			c.drop(DropLinkEnded, f)
 		}
@@ -190,7 +208,7 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, kept bool) {
 		return
 	}
 	if !kept {
-		c.giveBack(f, wire.NackNoRoute)
+		c.giveBack(f, DropNoRoute)
 	}
 }
 
@@ -204,14 +222,14 @@ func (c *Core) before(f *wire.Frame) *link {
 }
 
 // giveBack returns a message that this peer has taken over, and for which there is no other way,
-// to the peer that it came from.
-func (c *Core) giveBack(f *wire.Frame, reason wire.NackReason) {
+// to the peer that it came from. If that one has no custody, the message is dropped.
+func (c *Core) giveBack(f *wire.Frame, reason DropReason) {
 	prev := c.before(f)
-	if prev == nil || !prev.keeps || prev.ended || f.Hop.NacksLeft() <= 0 {
-		c.drop(DropNoRoute, f)
+	if prev == nil || !prev.keeps || prev.ended || f.IsSearch() || f.Hop.NacksLeft() <= 0 {
+		c.drop(reason, f)
 		return
 	}
-	c.nack(prev, wire.Nack{Reason: reason, Frame: f.Returned()})
+	c.nack(prev, wire.Nack{Reason: wire.NackNoRoute, Frame: f.Returned()})
 }
 
 // nack sends a NACK. It is no message and takes no custody.

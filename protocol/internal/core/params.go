@@ -18,6 +18,7 @@ const (
 	slowFree       = 64 << 10               // bytes in front of a ping that cost no time
 	slowMost       = 20 * time.Second       // most time for the other bytes in front of a ping
 	ackLeast       = 250 * time.Millisecond // least wait for an acknowledgement
+	ackMost        = 2 * time.Second        // longest wait for one from a peer that answers, beside what a slow line takes
 	pingIdle       = 20 * time.Second       // silence before a ping
 	pingIdleWebRTC = 3 * time.Second        // silence before a ping over WebRTC
 	doubtAfter     = time.Second            // least age of an unanswered message before a ping, and of a ping before the link is doubted

@@ -99,21 +99,21 @@ func (c *Core) delivery(l *link, f *wire.Frame, signed, straight bool) (proved, 
 	content := c.cfg.Hash(b.From[:], id, b.Raw(), nil)
 	if signed && !straight && b.E2E == nil {
 		body := c.cfg.Hash(b.From[:], nil, b.Raw(), ofSigned)
-		if c.delivered.has(c.now, body) {
+		if c.delivered.Has(c.now, body) {
 			signed = false
 		} else {
 			c.noteDelivery(l, body)
 		}
 	}
 	if !signed && !straight {
-		again = c.delivered.has(c.now, content)
+		again = c.delivered.Has(c.now, content)
 	} else {
 		what := b.Raw()
 		if b.E2E != nil {
 			what = nil
 		}
 		h := c.cfg.Hash(b.From[:], id, what, ofProved)
-		if again = c.delivered.has(c.now, h); !again {
+		if again = c.delivered.Has(c.now, h); !again {
 			c.noteDelivery(l, h)
 		}
 	}
@@ -130,9 +130,9 @@ func (c *Core) noteDelivery(l *link, h uint64) {
 	if c.now-l.deliveredFrom >= deliverAge {
 		l.delivered, l.deliveredFrom = 0, c.now
 	}
-	if l.delivered < c.delivered.most/deliverShare {
+	if l.delivered < c.delivered.Most()/deliverShare {
 		l.delivered++
-		c.delivered.add(c.now, h)
+		c.delivered.Add(c.now, h)
 	}
 }
 

@@ -18,10 +18,13 @@ func (s *script) quietly() {
 // take writes the actions of the last event to the output.
 func (s *script) take() {
 	var drafts []*Draft
-	var measured []LinkHandle
+	var measured, greeted []LinkHandle
 	for _, a := range s.c.Actions() {
 		if a.Type == Transmit {
 			s.queued[a.Link] = append(s.queued[a.Link], a.Frame)
+			if l := s.c.byHandle[a.Link]; l != nil && l.keeps && a.Frame.Type == wire.FrameMessage && a.Frame.Body.Kind == wire.KindFind {
+				greeted = append(greeted, a.Link)
+			}
 		}
 		if a.Type == Compose {
 			drafts = append(drafts, a.Draft)
@@ -44,6 +47,9 @@ func (s *script) take() {
 	for _, d := range drafts {
 		s.c.Compose(d)
 		s.c.Composed(s.now, d)
+	}
+	for _, h := range greeted { // so that transcripts need not acknowledge our findPeers
+		s.c.Receive(s.now, h, wire.NewAck(s.c.byHandle[h].sent))
 	}
 	for _, h := range measured {
 		s.c.Measured(s.now, h, s.figures[h])

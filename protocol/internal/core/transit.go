@@ -1,18 +1,22 @@
 package core
 
-import "time"
+import (
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/internal/seen"
+)
 
 // A transit table has the hashes of the messages that this peer forwarded or delivered, and
 // of those that wait for a link. Another copy of such a message is a duplicate. A dropped
 // copy leaves no entry. It may have had a spent budget or a full path, or every queue was
 // full. A better copy that arrives later must not count as its duplicate.
 type transit struct {
-	done seenTable
+	done seen.Table
 	kept map[uint64]struct{} // at most maxWaiting plus maxHeld
 }
 
 func newTransit() transit {
-	return transit{done: newSeenTable(seenAge, seenBytes), kept: make(map[uint64]struct{})}
+	return transit{done: seen.New(seenAge, seenBytes), kept: make(map[uint64]struct{})}
 }
 
 // has reports whether a message was forwarded or delivered, or waits here.
@@ -22,7 +26,7 @@ func (t *transit) has(now time.Duration, h uint64) bool {
 			return true
 		}
 	}
-	return t.done.has(now, h)
+	return t.done.Has(now, h)
 }
 
 // keep adds a message that waits here.
@@ -34,7 +38,7 @@ func (t *transit) finish(now time.Duration, h uint64) {
 	if len(t.kept) > 0 {
 		delete(t.kept, h)
 	}
-	t.done.put(now, h)
+	t.done.Put(now, h)
 }
 
 // lose removes a waiting message that was dropped.

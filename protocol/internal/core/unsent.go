@@ -148,10 +148,10 @@ func (c *Core) resend(f *wire.Frame, from wire.ID) {
 			return
 		}
 	case mine || f.Body.To != from || old != nil && !old.ended:
-		if next := c.choose(f.Body.To, hopQuery{frame: f}); next.first != nil {
+		if next := c.choose(f.Body.To, hopQuery{frame: f, prev: c.before(f)}); next.first != nil && f.Hop.TxLeft() > 0 {
 			c.copies(f, next)
 			return
 		}
 	}
-	c.drop(DropLinkEnded, f)
+	c.giveBack(f, DropLinkEnded)
 }

@@ -1,8 +1,9 @@
-package core
+// Package seen remembers what was seen lately.
+package seen
 
 import "time"
 
-// A seenTable holds 64-bit keyed hashes for at least its age, if its bytes suffice. While it
+// A Table holds 64-bit keyed hashes for at least its age, if its bytes suffice. While it
 // grows it takes half as many bytes more. Its entries belong to generations. A new one begins
 // when the current one is as old as the age, or full, and the entries of those before the
 // previous one are free. So at a high rate the table evicts entries earlier, and does not grow.
@@ -11,7 +12,7 @@ import "time"
 //
 // An entry is looked up for every message, and its place in memory is random. So both
 // generations share one array of cache lines, and a lookup mostly reads one line.
-type seenTable struct {
+type Table struct {
 	age   time.Duration
 	most  int // entries of one generation
 	limit int // lines
@@ -48,28 +49,30 @@ type line struct {
 	over  generation // the last one with an entry that had no room here and is in a line behind
 }
 
-func newSeenTable(age time.Duration, bytes int) seenTable {
+// New returns a table that takes at most that many bytes, and half as many more while it grows.
+func New(age time.Duration, bytes int) Table {
 	limit := floorPow2(bytes / lineBytes)
-	return seenTable{age: age, most: limit * lineSlots * 3 / 8, limit: limit, now: 2, prev: 1}
+	return Table{age: age, most: limit * lineSlots * 3 / 8, limit: limit, now: 2, prev: 1}
 }
 
-// add adds h and reports whether it was new.
-func (t *seenTable) add(now time.Duration, h uint64) bool {
-	if t.has(now, h) {
+// Add adds h and reports whether it was new.
+func (t *Table) Add(now time.Duration, h uint64) bool {
+	if t.Has(now, h) {
 		return false
 	}
-	t.put(now, h)
+	t.Put(now, h)
 	return true
 }
 
-func (t *seenTable) has(now time.Duration, h uint64) bool {
-	t.expire(now)
+// Has reports whether h is in the table.
+func (t *Table) Has(now time.Duration, h uint64) bool {
+	t.Expire(now)
 	return t.find(&t.lines, h) || t.former.size > 0 && t.find(&t.former, h)
 }
 
-// put adds h, which is not in the table.
-func (t *seenTable) put(now time.Duration, h uint64) {
-	t.expire(now)
+// Put adds h, which is not in the table.
+func (t *Table) Put(now time.Duration, h uint64) {
+	t.Expire(now)
 	if t.n >= t.most {
 		t.turn(now)
 	}
@@ -83,8 +86,8 @@ func (t *seenTable) put(now time.Duration, h uint64) {
 	}
 }
 
-// expire begins a new generation when it is time.
-func (t *seenTable) expire(now time.Duration) {
+// Expire begins a new generation when it is time.
+func (t *Table) Expire(now time.Duration) {
 	if now-t.born < t.age {
 		return
 	}
@@ -96,7 +99,7 @@ func (t *seenTable) expire(now time.Duration) {
 }
 
 // turn begins a new generation. It shrinks a table that is much too large.
-func (t *seenTable) turn(now time.Duration) {
+func (t *Table) turn(now time.Duration) {
 	t.prev, t.prevN = t.now, t.n
 	t.now, t.n, t.born = t.now%generations+1, 0, now
 	t.formerAge++
@@ -113,7 +116,7 @@ func (t *seenTable) turn(now time.Duration) {
 
 // resize replaces the array of lines. Its entries are copied step by step. The one before was
 // copied by now: the table doubles at the earliest after as many steps as that takes.
-func (t *seenTable) resize(size int) {
+func (t *Table) resize(size int) {
 	for t.former.size > 0 {
 		t.step()
 	}
@@ -123,7 +126,7 @@ func (t *seenTable) resize(size int) {
 
 // step does a small part of the work that is left from before: it copies a line, or frees the
 // slots of a line whose generation is over, before its number is used again.
-func (t *seenTable) step() {
+func (t *Table) step() {
 	if t.former.size > 0 {
 		if l := t.former.at(t.copied); l != nil {
 			for _, x := range l.slots {
@@ -151,9 +154,9 @@ func (t *seenTable) step() {
 }
 
 // lives reports whether the entries of a generation are in the table.
-func (t *seenTable) lives(g generation) bool { return g == t.now || g == t.prev }
+func (t *Table) lives(g generation) bool { return g == t.now || g == t.prev }
 
-func (t *seenTable) find(ls *lines, h uint64) bool {
+func (t *Table) find(ls *lines, h uint64) bool {
 	for i := range ls.size {
 		l := ls.at(ls.index(h, i))
 		if l == nil {
@@ -173,7 +176,7 @@ func (t *seenTable) find(ls *lines, h uint64) bool {
 
 // store writes an entry into the first line that has room. There is one: at most three quarters
 // of the slots are taken.
-func (t *seenTable) store(h uint64, g generation) {
+func (t *Table) store(h uint64, g generation) {
 	for i := range t.lines.size {
 		l := t.lines.make(t.lines.index(h, i))
 		for j, x := range l.slots {
@@ -188,8 +191,11 @@ func (t *seenTable) store(h uint64, g generation) {
 	}
 }
 
-// len returns the number of entries.
-func (t *seenTable) len() int { return t.n + t.prevN }
+// Most returns the number of entries of one generation when the table is full.
+func (t *Table) Most() int { return t.most }
+
+// Len returns the number of entries.
+func (t *Table) Len() int { return t.n + t.prevN }
 
 // lines is an array whose length is a power of two. Each chunk is allocated at its first write,
 // since allocating and clearing a large array at once takes milliseconds.
