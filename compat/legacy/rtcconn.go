@@ -35,8 +35,13 @@ type rtcConn struct {
 	router  *protocol.Router                     // router of the links; nil until the first link
 	link    *rtcLink                             // the latest link
 	waits   bool                                 // the connection waits for its peer after link; it has a place in w.waiting
+	asks    bool                                 // awaitAnswer runs
+	answers uint64                               // answers of the peer's ICE until the link was cut
 	err     error                                // why it ended; io.EOF means that the peer closed it
 }
+
+// answerEvery is the time between two looks for an answer of the peer's ICE.
+const answerEvery = 100 * time.Millisecond
 
 var (
 	errChannels = errors.New("the peer opened a second data channel")
@@ -166,8 +171,10 @@ func (c *rtcConn) end(err error) {
 // fallSilent handles the silence of the peer: it cuts the link. Without a link yet, it ends the
 // connection.
 func (c *rtcConn) fallSilent(why error) {
+	answers := c.answered()
 	c.mu.Lock()
 	l := c.link
+	c.answers = answers
 	c.mu.Unlock()
 	if l == nil {
 		c.end(why)
@@ -210,18 +217,57 @@ func (c *rtcConn) stopWaiting() {
 }
 
 // resume makes a new link if the connection waits for its peer, the peer answers, and no call
-// reads from the previous link.
+// reads from the previous link. ICE counts all that arrives as a sign of the peer. But after this
+// process was stopped, what arrives first may be old, and the peer gone.
 func (c *rtcConn) resume() {
-	connected := c.isConnected()
+	connected, answers := c.isConnected(), c.answered()
 	c.mu.Lock()
-	again := connected && c.waits && !c.link.isRead()
+	ready := connected && c.waits && !c.link.isRead()
+	again := ready && answers > c.answers
+	asks := ready && !again && !c.asks
+	c.asks = c.asks || asks
 	if again {
 		c.stopWaiting()
 	}
 	c.mu.Unlock()
-	if again && !c.w.task(c.relink) { // ends with the link
+	switch {
+	case again && !c.w.task(c.relink), // ends with the link
+		asks && !c.w.task(c.awaitAnswer): // ends with the first answer, or the connection
 		c.end(protocol.ErrClosed)
 	}
+}
+
+// awaitAnswer waits for an answer of the peer's ICE, which is asked every 2 s.
+func (c *rtcConn) awaitAnswer() {
+	look := time.NewTicker(answerEvery)
+	defer look.Stop()
+	for c.isConnected() && c.answered() <= c.answersBefore() {
+		select {
+		case <-look.C:
+			continue
+		case <-c.ended:
+		case <-c.w.ctx.Done():
+		}
+		break
+	}
+	c.mu.Lock()
+	c.asks = false
+	c.mu.Unlock()
+	if c.answered() > c.answersBefore() {
+		c.resume()
+	}
+}
+
+// answered returns the number of answers that the peer's ICE has given.
+func (c *rtcConn) answered() uint64 {
+	stats, _ := c.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
+	return stats.ResponsesReceived
+}
+
+func (c *rtcConn) answersBefore() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.answers
 }
 
 // relink serves a new link like the previous one.

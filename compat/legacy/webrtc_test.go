@@ -147,6 +147,7 @@ func TestWebRTCMute(t *testing.T) {
 type mortal struct {
 	net.PacketConn
 	dead atomic.Bool
+	deaf atomic.Bool // it reads nothing
 }
 
 func (m *mortal) WriteTo(b []byte, to net.Addr) (int, error) {
@@ -158,7 +159,7 @@ func (m *mortal) WriteTo(b []byte, to net.Addr) (int, error) {
 
 func (m *mortal) ReadFrom(b []byte) (n int, from net.Addr, err error) {
 	for {
-		if n, from, err = m.PacketConn.ReadFrom(b); err != nil || !m.dead.Load() {
+		if n, from, err = m.PacketConn.ReadFrom(b); err != nil || !m.dead.Load() && !m.deaf.Load() {
 			return n, from, err
 		}
 	}
@@ -242,6 +243,29 @@ func TestWebRTCPeerComesBack(t *testing.T) {
 	if len(p.rtc.waiting) != 0 {
 		t.Errorf("%d connections wait after Disconnect", len(p.rtc.waiting))
 	}
+}
+
+// After a process was stopped, what arrives first is old, and the peer may be gone. A link is made
+// again only when the peer answers.
+func TestWebRTCOldPackets(t *testing.T) {
+	t.Parallel()
+	p, socket := newMortalPair(t)
+	wait(t, "channel", p.js.opened)
+	c := (<-p.links).conn
+	p.silence(t, socket)
+	until(t, "a connection that waits", func() bool { return len(p.rtc.waiting) == 1 })
+	socket.deaf.Store(true)
+	socket.dead.Store(false)
+	until(t, "the wait for an answer", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.asks
+	})
+	if len(p.ups) > 0 || len(p.rtc.waiting) != 1 {
+		t.Errorf("%d links with a peer that does not answer, %d connections wait", len(p.ups), len(p.rtc.waiting))
+	}
+	socket.deaf.Store(false)
+	until(t, "a connection that does not wait", func() bool { return len(p.rtc.waiting) == 0 })
 }
 
 // A deadline of pion's that comes late ends no link.
