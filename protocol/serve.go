@@ -315,7 +315,7 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) bo
 		err := s.link.WriteFrame(f)
 		switch {
 		case errors.Is(err, ErrTooBig) || errors.Is(err, wire.ErrUnencodable):
-			r.drop(DropUnencodable, f)
+			r.enter(func(c *core.Core, now time.Duration) { c.Unwritten(now, h, f) })
 			err = nil
 		case f.Type == wire.FrameMessage:
 			s.unflushed = append(s.unflushed, f)

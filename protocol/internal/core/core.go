@@ -129,14 +129,21 @@ func (c *Core) Stats() Stats {
 
 // Drop counts a message that the shell dropped. A nil f means that it was not a frame.
 func (c *Core) Drop(reason DropReason, f *wire.Frame) {
-	if reason == DropUnencodable { // it was in the queue of a link
-		c.returnedCopy(f)
-	}
 	c.drop(reason, f)
 	switch reason {
 	case DropInboxFull, DropNoPort, DropSocketFull: // the core had counted it as delivered
 		c.stats.Delivered--
 	}
+}
+
+// Unwritten reports to the core that a frame left the queue of a link, which could not write it.
+func (c *Core) Unwritten(now time.Duration, h LinkHandle, f *wire.Frame) {
+	c.now = now
+	c.returnedCopy(f)
+	if l := c.byHandle[h]; l != nil && l.keeps {
+		l.unwritten(f)
+	}
+	c.drop(DropUnencodable, f)
 }
 
 // Linked reports whether there is a usable link to a peer.

@@ -205,7 +205,7 @@ func (s *script) run(event string, w []string) {
 		f := s.queued[h][0]
 		s.queued[h] = s.queued[h][1:]
 		s.c.Written(s.now, h, 1, f.Size())
-		s.c.Drop(DropUnencodable, f)
+		s.c.Unwritten(s.now, h, f)
 	case "unsent":
 		s.out = append(s.out, fmt.Sprintf("unsent: %+v, waits %v, hopes %v", s.c.Unsent(), s.c.Waits(), s.c.Hopes(s.now)))
 	case "bye": // HANDLE REASON

@@ -85,7 +85,25 @@ func (k *custodian) acked(now time.Duration, count uint64) (at time.Duration, an
 	if any {
 		k.ackedAt, k.movedAt, k.stage, k.late = now, now, inTime, false
 	}
+	if k.first == len(k.unacked) && cap(k.unacked) > keepEntrusted {
+		k.unacked, k.first = nil, 0
+	}
 	return at, any
+}
+
+// unwritten removes a message that the link could not write. It has no number then.
+func (k *custodian) unwritten(f *wire.Frame) {
+	i := slices.IndexFunc(k.pending(), func(e entrusted) bool { return e.frame == f })
+	if i < 0 {
+		return
+	}
+	i += k.first
+	k.unacked = slices.Delete(k.unacked, i, i+1)
+	for j := range k.unacked[i:] {
+		k.unacked[i+j].seq--
+	}
+	k.sent--
+	k.grow(-f.Size())
 }
 
 // take removes message number seq, and returns it.
@@ -232,14 +250,18 @@ func (c *Core) giveBack(f *wire.Frame, reason DropReason) {
 	c.nack(prev, wire.Nack{Reason: wire.NackNoRoute, Frame: f.Returned()})
 }
 
-// nack sends a NACK. It is no message and takes no custody.
+// nack sends a NACK. It has room beyond that of messages. A peer that does not read even these
+// loses its link, and with it nothing: what it sent is not acknowledged.
 func (c *Core) nack(l *link, n wire.Nack) {
 	f, err := wire.NewNack(n)
-	if err != nil || c.full(l, f.Size()) {
-		c.drop(DropQueueFull, nil)
-		return
+	switch {
+	case err != nil: // messages leave room for it
+		c.drop(DropTooBig, nil)
+	case l.queuedFrames >= maxQueueFrames+nackFrames || l.queuedBytes+f.Size() > maxQueueBytes+nackBytes:
+		c.end(l, wire.ByeSilent)
+	default:
+		c.transmit(l, f)
 	}
-	c.transmit(l, f)
 }
 
 // nacked takes back a message that a peer could not bring further.
@@ -309,9 +331,9 @@ func (c *Core) received(l *link) {
 		return
 	}
 	l.received++
-	if c.refusal != 0 {
-		c.nack(l, wire.Nack{Seq: l.received, Reason: c.refusal})
+	if reason := c.refusal; reason != 0 {
 		c.refusal = 0
+		c.nack(l, wire.Nack{Seq: l.received, Reason: reason})
 	}
 	if l.received == l.told+1 {
 		c.owing = append(c.owing, l)
