@@ -190,7 +190,7 @@ func (l *streamLink) ReadFrame() (*wire.Frame, error) {
 	return f, nil
 }
 
-// HasFrame implements protocol.FrameBuffer.
+// HasFrame is for protocol.Link.
 func (l *streamLink) HasFrame() bool { return wire.HasFrame(l.r) }
 
 func (l *streamLink) WriteFrame(f *wire.Frame) error {

@@ -127,8 +127,8 @@ func TestUnwrittenIsCounted(t *testing.T) {
 	})
 }
 
-// TestFollowALostMessage checks that each router logs the digest of a lost message, and that
-// the one that dropped it logs the reason.
+// TestFollowALostMessage checks that each router logs the digest of a lost message, which a relay
+// returns to its origin, and that the one that dropped it logs the reason.
 func TestFollowALostMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
@@ -163,22 +163,22 @@ func TestFollowALostMessage(t *testing.T) {
 		defer mu.Unlock()
 		var digest string
 		for _, e := range events {
-			if e.To == far && e.Type == protocol.MessageDropped {
+			if e.To == far && e.Type == protocol.MessageReturned {
 				digest = e.Digest.String()
-				if e.Reason != protocol.DropNoRoute || e.From != r[0].ID() || !strings.Contains(e.String(), "dropped no_route") {
+				if e.From != r[0].ID() || e.Peer != r[0].ID() || !strings.Contains(e.String(), "returned") {
 					t.Errorf("%v", e)
 				}
 			}
 		}
 		if digest == "" {
-			t.Fatalf("no MessageDropped event in %v", events)
+			t.Fatalf("no MessageReturned event in %v", events)
 		}
-		for i, want := range []string{`level=DEBUG-4 msg="message sent"`, `level=DEBUG msg="message dropped"`} {
+		for i, want := range []string{`level=DEBUG msg="message dropped"`, `level=DEBUG-4 msg="message returned"`} {
 			if !logged(&logs[i], want, "message="+digest) {
 				t.Errorf("router %d logs no line with %q and %s:\n%s", i, want, digest, &logs[i])
 			}
 		}
-		if !logged(&logs[1], "reason=no_route") {
+		if !logged(&logs[0], `level=DEBUG-4 msg="message sent"`, "message="+digest) || !logged(&logs[0], "reason=no_route") {
 			t.Error("no reason in the log")
 		}
 	})

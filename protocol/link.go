@@ -8,6 +8,10 @@ import "github.com/peer-relay/peer-relay/protocol/wire"
 // Close at any time and more than once. Close ends a blocked ReadFrame, WriteFrame or Flush
 // at once.
 //
+// The frames of a link with a method HasFrame() bool are processed in batches, which costs less
+// for each. HasFrame reports whether ReadFrame would return at once. The goroutine that calls
+// ReadFrame calls it.
+//
 // A legacy link translates frames. A FramePing becomes a WebSocket ping, and the WebSocket's
 // pong a FramePong. A FrameBye becomes the closing handshake. The features that a peer shows
 // after its hello become a FrameHello.
@@ -33,14 +37,6 @@ type Link interface {
 // WriteFrame, before that call returns.
 type PingReporter interface {
 	OnPing(func(*wire.Frame))
-}
-
-// A FrameBuffer is a Link that knows whether the next frame has arrived. Its frames are processed
-// in batches, which costs less for each.
-type FrameBuffer interface {
-	// HasFrame reports whether ReadFrame would return at once. The goroutine that calls
-	// ReadFrame calls it.
-	HasFrame() bool
 }
 
 // A ProgressReporter is a Link that knows more of its transport than the frames show. Without

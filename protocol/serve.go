@@ -218,7 +218,7 @@ const readBatch = 64
 
 // read passes the frames of a link to the core until the link ends.
 func (r *Router) read(h core.LinkHandle, s *served) error {
-	buffer, _ := s.link.(FrameBuffer)
+	buffer, _ := s.link.(interface{ HasFrame() bool })
 	var room [readBatch]*wire.Frame
 	batch := room[:0]
 	for {

@@ -31,6 +31,7 @@ const (
 	MessageKept      EventType = core.MessageKept      // a message waits for a link
 	MessageDelivered EventType = core.MessageDelivered // a message was for this peer
 	MessageDropped   EventType = core.MessageDropped   // a message was dropped because of Reason
+	MessageReturned  EventType = core.MessageReturned  // a message went back to Peer, since this peer has no way for it
 	LinkUp           EventType = core.LinkUp           // Peer is linked
 	LinkDown         EventType = core.LinkDown         // Peer is no longer linked, because of Err
 )

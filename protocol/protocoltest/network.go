@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // A Network is a set of routers and the links between them. It closes everything at the end of
@@ -66,8 +67,8 @@ func Contact(r *protocol.Router) protocol.Contact { return protocol.Contact{URL:
 
 // Infos returns the LinkInfos at the two ends of a native link that a opened to b.
 func Infos(a, b protocol.ID, value uint64) (atA, atB protocol.LinkInfo) {
-	atA = protocol.LinkInfo{ID: b, Kind: protocol.LinkNative, Proved: true, Dialed: true, Opener: string(a[:]), Value: value, Addr: "memory"}
-	atB = protocol.LinkInfo{ID: a, Kind: protocol.LinkNative, Proved: true, Opener: string(a[:]), Value: value, Addr: "memory"}
+	atA = protocol.LinkInfo{ID: b, Kind: protocol.LinkNative, Proved: true, Dialed: true, Opener: string(a[:]), Value: value, Addr: "memory", Features: wire.Features()}
+	atB = protocol.LinkInfo{ID: a, Kind: protocol.LinkNative, Proved: true, Opener: string(a[:]), Value: value, Addr: "memory", Features: wire.Features()}
 	return atA, atB
 }
 

@@ -141,7 +141,7 @@ func (c *Core) Unwritten(now time.Duration, h LinkHandle, f *wire.Frame) {
 	c.now = now
 	c.returnedCopy(f)
 	if l := c.byHandle[h]; l != nil && l.keeps {
-		l.unwritten(f)
+		c.recount(l, func() { l.ledger.Unwritten(f) })
 	}
 	c.drop(DropUnencodable, f)
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/custody"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -19,24 +20,12 @@ type custodian struct {
 	received uint64 // messages that came
 	told     uint64 // of these, the ones that were acknowledged
 
-	sent    uint64        // messages that were queued
-	unacked []entrusted   // of these, the ones that are not acknowledged, in order
-	first   int           // index of the first of them in unacked
-	bytes   int           // of these
-	all     *int          // bytes of these on all links
-	ackedAt time.Duration // when an acknowledgement last came, or the first message was queued after all were acknowledged
-	movedAt time.Duration // the same, or when the transport last carried something
+	ledger  custody.Ledger // the messages that the peer has not acknowledged
+	ackedAt time.Duration  // when an acknowledgement last came, or the first message was queued after all were acknowledged
+	movedAt time.Duration  // the same, or when the transport last carried something
 	stage   ackStage
 	before  wire.Progress // of the transport in askedBefore
 	late    bool          // no acknowledgement came in time: other links are preferred
-}
-
-// An entrusted message was sent and is not acknowledged.
-type entrusted struct {
-	seq    uint64
-	at     time.Duration // when it was queued
-	frame  *wire.Frame
-	copied bool // the message also went another way
 }
 
 // An ackStage is what is being done about a late acknowledgement. A line may only be slow, so
@@ -49,82 +38,22 @@ const (
 	askedAfter           // for the figures that decide
 )
 
-func (k *custodian) pending() []entrusted { return k.unacked[k.first:] }
-
 // entrust notes a message that was queued.
-func (k *custodian) entrust(now time.Duration, f *wire.Frame) {
-	k.sent++
-	if k.first == len(k.unacked) {
-		k.unacked, k.first = k.unacked[:0], 0
-		k.ackedAt, k.movedAt = now, now
-	} else if k.first > len(k.unacked)/2 && len(k.unacked) == cap(k.unacked) {
-		n := copy(k.unacked, k.unacked[k.first:])
-		clear(k.unacked[n:])
-		k.unacked, k.first = k.unacked[:n], 0
+func (c *Core) entrust(l *link, f *wire.Frame) {
+	if l.ledger.Len() == 0 {
+		l.ackedAt, l.movedAt = c.now, c.now
 	}
-	k.unacked = append(k.unacked, entrusted{seq: k.sent, at: now, frame: f})
-	k.grow(f.Size())
+	c.recount(l, func() { l.ledger.Add(c.now, f) })
+	if !l.late {
+		c.wakeBy(l.ackBy())
+	}
 }
 
-// grow changes the bytes that are not acknowledged.
-func (k *custodian) grow(n int) {
-	k.bytes += n
-	*k.all += n
-}
-
-// acked removes the messages up to number count. It returns when the last of them was queued, and
-// whether there were any.
-func (k *custodian) acked(now time.Duration, count uint64) (at time.Duration, any bool) {
-	for k.first < len(k.unacked) && k.unacked[k.first].seq <= count {
-		e := &k.unacked[k.first]
-		k.grow(-e.frame.Size())
-		at, any = e.at, true
-		*e = entrusted{}
-		k.first++
-	}
-	if any {
-		k.ackedAt, k.movedAt, k.stage, k.late = now, now, inTime, false
-	}
-	if k.first == len(k.unacked) && cap(k.unacked) > keepEntrusted {
-		k.unacked, k.first = nil, 0
-	}
-	return at, any
-}
-
-// unwritten removes a message that the link could not write. It has no number then.
-func (k *custodian) unwritten(f *wire.Frame) {
-	i := slices.IndexFunc(k.pending(), func(e entrusted) bool { return e.frame == f })
-	if i < 0 {
-		return
-	}
-	i += k.first
-	k.unacked = slices.Delete(k.unacked, i, i+1)
-	for j := range k.unacked[i:] {
-		k.unacked[i+j].seq--
-	}
-	k.sent--
-	k.grow(-f.Size())
-}
-
-// take removes message number seq, and returns it.
-func (k *custodian) take(seq uint64) (e entrusted, ok bool) {
-	i, ok := slices.BinarySearchFunc(k.pending(), seq, func(e entrusted, seq uint64) int {
-		switch {
-		case e.seq < seq:
-			return -1
-		case e.seq > seq:
-			return 1
-		}
-		return 0
-	})
-	if !ok {
-		return entrusted{}, false
-	}
-	i += k.first
-	e = k.unacked[i]
-	k.unacked = slices.Delete(k.unacked, i, i+1)
-	k.grow(-e.frame.Size())
-	return e, true
+// recount changes the ledger of a link.
+func (c *Core) recount(l *link, change func()) {
+	before := l.ledger.Bytes()
+	change()
+	c.entrusted += l.ledger.Bytes() - before
 }
 
 // ackBy returns the time at which an acknowledgement is late.
@@ -132,7 +61,7 @@ func (l *link) ackBy() time.Duration { return l.movedAt + l.patience(ackLeast) }
 
 // tickCustody looks after acknowledgements that are late.
 func (c *Core) tickCustody(l *link) {
-	if len(l.pending()) == 0 || l.late {
+	if l.ledger.Len() == 0 || l.late {
 		return
 	}
 	if c.now < l.ackBy() {
@@ -162,7 +91,7 @@ func (c *Core) measuredCustody(l *link, p wire.Progress) {
 		}
 		l.late = true
 		c.ping(l)
-		c.handOver(l, false)
+		c.handOver(l)
 	}
 }
 
@@ -175,59 +104,69 @@ func (c *Core) carries(l *link, p wire.Progress) bool {
 	case p.Acked > 0:
 		return p.Pending > 0 && p.Moves > l.before.Moves
 	}
-	most := ackMost + time.Duration(l.bytes)*time.Second/slowLine
+	most := ackMost + time.Duration(l.ledger.Bytes())*time.Second/slowLine
 	return p.Received > l.before.Received && c.now-l.ackedAt < most
 }
 
-// handOver sends the messages of a link that are not acknowledged another way. Those for the
-// peer of the link stay with it as well, unless the link has ended: the peer may be paused, and
-// the other way may not reach it.
-func (c *Core) handOver(l *link, ended bool) {
-	all := slices.Clone(l.pending())
-	clear(l.unacked)
-	l.unacked, l.first = l.unacked[:0], 0
-	l.grow(-l.bytes)
+// handOver sends the messages of a late link another way. Those for the peer of the link stay with
+// it as well: the peer may be paused, and the other way may not reach it.
+func (c *Core) handOver(l *link) {
+	var all []custody.Entry
+	c.recount(l, func() { all = l.ledger.Empty(nil) })
 	for _, e := range all {
-		stays := !ended && e.frame.Body.To == l.ID
+		stays := e.Frame.Body.To == l.ID
+		if !e.Copied {
+			e.Copied = c.again(e.Frame, l.ID, stays)
+		}
 		if stays {
-			l.unacked = append(l.unacked, entrusted{e.seq, e.at, e.frame, true})
-			l.grow(e.frame.Size())
+			c.recount(l, func() { l.ledger.Keep(e) })
 		}
-		switch {
-		case ended:
-			c.resend(e.frame.Copy(), l.ID)
-		case !e.copied:
-			c.again(e.frame, l.ID, stays)
-		}
+	}
+}
+
+// inherit sends the messages of a link that has ended another way, without those that are left
+// in its queue.
+func (c *Core) inherit(l *link, left []*wire.Frame) {
+	var all []custody.Entry
+	c.recount(l, func() { all = l.ledger.Empty(left) })
+	for _, e := range all {
+		c.resend(e.Frame.Copy(), l.ID)
 	}
 }
 
 // again sends a message another way that was sent to the peer tried, which did not take it.
-// kept reports that it stays with that peer as well.
-func (c *Core) again(sent *wire.Frame, tried wire.ID, kept bool) {
+// stays reports that it is with the link to its receiver as well. It returns false if nothing was
+// done, since too many messages are in trouble.
+func (c *Core) again(sent *wire.Frame, tried wire.ID, stays bool) bool {
 	f := sent.Copy()
 	if f.IsSearch() { // its origin asks again
-		if !kept {
-			c.drop(DropLinkEnded, f)
-		}
-		return
+		c.drop(DropLinkEnded, f)
+		return true
 	}
 	t := c.trouble(f)
+	if t == nil {
+		if stays {
+			return false
+		}
+		t = new(trouble)
+	}
+	t.stays = t.stays || stays
 	if !slices.Contains(t.tried, tried) {
 		t.tried = append(t.tried, tried)
 	}
-	if f.Hop.TxLeft() <= 0 {
-		c.drop(DropBudget, f)
-		return
+	reason := DropBudget
+	if f.Hop.TxLeft() > 0 {
+		next := c.choose(f.Body.To, hopQuery{frame: f, prev: c.before(f), tried: t.tried})
+		if next.first != nil {
+			c.copies(f, next)
+			return true
+		}
+		reason = DropNoRoute
 	}
-	next := c.choose(f.Body.To, hopQuery{frame: f, prev: c.before(f), tried: t.tried})
-	if next.first != nil {
-		c.copies(f, next)
-		return
+	if !c.giveBack(f) && !t.stays {
+		c.drop(reason, f)
 	}
-	if !kept {
-		c.giveBack(f, DropNoRoute)
-	}
+	return true
 }
 
 // before returns the link to the peer from which a message came, nil if this peer is its origin or
@@ -240,14 +179,15 @@ func (c *Core) before(f *wire.Frame) *link {
 }
 
 // giveBack returns a message that this peer has taken over, and for which there is no other way,
-// to the peer that it came from. If that one has no custody, the message is dropped.
-func (c *Core) giveBack(f *wire.Frame, reason DropReason) {
+// to the peer that it came from. It reports whether that one takes it.
+func (c *Core) giveBack(f *wire.Frame) bool {
 	prev := c.before(f)
 	if prev == nil || !prev.keeps || prev.ended || f.IsSearch() || f.Hop.NacksLeft() <= 0 {
-		c.drop(reason, f)
-		return
+		return false
 	}
+	c.note(MessageReturned, f, prev.ID, 0)
 	c.nack(prev, wire.Nack{Reason: wire.NackNoRoute, Frame: f.Returned()})
+	return true
 }
 
 // nack sends a NACK. It has room beyond that of messages. A peer that does not read even these
@@ -271,13 +211,15 @@ func (c *Core) nacked(l *link, n *wire.Nack) {
 		return
 	}
 	var f *wire.Frame
-	if e, ok := l.take(n.Seq); ok && n.Frame == nil {
-		f = e.frame
-	} else if n.Frame != nil {
+	if n.Frame != nil {
 		f = c.returned(n.Frame)
+	} else {
+		c.recount(l, func() { f = l.ledger.Take(n.Seq) })
 	}
 	if f == nil {
-		c.drop(DropUnasked, nil)
+		if n.Frame != nil || n.Seq == 0 || n.Seq > l.ledger.Sent() { // otherwise it took another way before
+			c.drop(DropUnasked, nil)
+		}
 		return
 	}
 	f = f.Copy()
@@ -298,23 +240,6 @@ func (c *Core) returned(b []byte) *wire.Frame {
 	return f
 }
 
-// forget removes messages that were not written.
-func (k *custodian) forget(unwritten []*wire.Frame) {
-	if len(unwritten) == 0 {
-		return
-	}
-	kept := k.unacked[:k.first]
-	for _, e := range k.pending() {
-		if slices.Contains(unwritten, e.frame) {
-			k.grow(-e.frame.Size())
-		} else {
-			kept = append(kept, e)
-		}
-	}
-	clear(k.unacked[len(kept):])
-	k.unacked = kept
-}
-
 // sendBack has a message go back to the peer that sent it, and not be dropped. It reports whether
 // it does.
 func (c *Core) sendBack(l *link, f *wire.Frame, reason wire.NackReason) bool {
@@ -322,6 +247,7 @@ func (c *Core) sendBack(l *link, f *wire.Frame, reason wire.NackReason) bool {
 		return false
 	}
 	c.refusal = reason
+	c.note(MessageReturned, f, l.ID, 0)
 	return true
 }
 
@@ -357,13 +283,18 @@ func (c *Core) acknowledged(l *link, count uint64) {
 	switch {
 	case !l.keeps:
 		c.drop(DropUnknown, nil)
-	case count > l.sent:
+	case count > l.ledger.Sent():
 		c.offence(l, DropMalformed)
 	default:
-		if at, any := l.acked(c.now, count); any {
-			l.sample(c.now - at)
-			c.wakeBy(l.ackBy())
+		var at time.Duration
+		var any bool
+		c.recount(l, func() { at, any = l.ledger.Ack(count) })
+		if !any {
+			return
 		}
+		l.ackedAt, l.movedAt, l.stage, l.late = c.now, c.now, inTime, false
+		l.sample(c.now - at)
+		c.wakeBy(l.ackBy())
 	}
 }
 
@@ -379,18 +310,17 @@ func (c *Core) expireTroubles() {
 // A trouble is a message that did not take its first way.
 type trouble struct {
 	tried []wire.ID
+	stays bool // it is with the link to its receiver as well
 	until time.Duration
 }
 
-// trouble returns what is known of a message in trouble.
+// trouble returns what is known of a message in trouble, nil if there is no room for it.
 func (c *Core) trouble(f *wire.Frame) *trouble {
 	h := c.hash(f)
 	t := c.troubles[h]
-	if t == nil {
+	if t == nil && len(c.troubles) < maxTroubles {
 		t = &trouble{until: c.now + seenAge}
-		if len(c.troubles) < maxTroubles {
-			c.troubles[h] = t
-		}
+		c.troubles[h] = t
 	}
 	return t
 }

@@ -57,7 +57,7 @@ func (l *link) ask(now time.Duration) bool {
 // full reports whether the link's queue has no room for a frame of size bytes. All links
 // share queuesBytes. If these are used up, a link may still queue queueShare.
 func (c *Core) full(l *link, size int) bool {
-	return len(l.pending()) >= maxQueueFrames || l.bytes+size > maxQueueBytes || c.entrusted+size > queuesBytes && l.bytes+size > queueShare ||
+	return l.ledger.Len() >= maxQueueFrames || l.ledger.Bytes()+size > maxQueueBytes || c.entrusted+size > queuesBytes && l.ledger.Bytes()+size > queueShare ||
 		l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||
 		c.queued+size > queuesBytes && l.queuedBytes+size > queueShare
 }
@@ -113,7 +113,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 		}
 	}
 	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: askBurst, askedAt: now}
-	l.keeps, l.all = l.native() && slices.Contains(info.Features, wire.FeatureCustody), &c.entrusted
+	l.keeps = l.native() && slices.Contains(info.Features, wire.FeatureCustody)
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.handshakeProved(info.ID)
 	if holder == nil {
 		for _, x := range c.order {
@@ -288,10 +288,7 @@ func (c *Core) transmit(l *link, f *wire.Frame) {
 	c.queued += f.Size()
 	c.queuedCopy(f)
 	if l.keeps && f.Type == wire.FrameMessage {
-		l.entrust(c.now, f)
-		if !l.late {
-			c.wakeBy(l.ackBy())
-		}
+		c.entrust(l, f)
 	}
 	if l.unheard == 0 && f.Type == wire.FrameMessage && !f.Body.Kind.IsControl() {
 		l.unheard = max(c.now, 1)

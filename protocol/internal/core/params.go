@@ -10,7 +10,6 @@ const (
 	queueShare     = 64 << 10 // bytes that a link may queue even if queuesBytes are used up
 	nackFrames     = 1024     // frames beyond those, for NACKs
 	nackBytes      = 1 << 20  // bytes beyond those, for NACKs
-	keepEntrusted  = 2048     // messages without an acknowledgement for which room is kept
 	askBurst       = 64       // questions of one link that are answered at once
 	askRate        = 32       // questions of one link per second after those
 	maxOffences    = 16       // malformed frames that end a link

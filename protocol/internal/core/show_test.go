@@ -49,7 +49,7 @@ func (s *script) take() {
 		s.c.Composed(s.now, d)
 	}
 	for _, h := range greeted { // so that transcripts need not acknowledge our findPeers
-		s.c.Receive(s.now, h, wire.NewAck(s.c.byHandle[h].sent))
+		s.c.Receive(s.now, h, wire.NewAck(s.c.byHandle[h].ledger.Sent()))
 	}
 	for _, h := range measured {
 		s.c.Measured(s.now, h, s.figures[h])

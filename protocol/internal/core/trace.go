@@ -15,12 +15,13 @@ const (
 	MessageKept                       // waits for a link
 	MessageDelivered                  // was for this peer
 	MessageDropped                    // because of Reason
+	MessageReturned                   // to Peer, since this peer has no way for it
 	LinkUp                            // Peer is linked
 	LinkDown                          // Peer is no longer linked, because of Err
 )
 
 func (t EventType) String() string {
-	names := [...]string{"received", "sent", "kept", "delivered", "dropped", "link up", "link down"}
+	names := [...]string{"received", "sent", "kept", "delivered", "dropped", "returned", "link up", "link down"}
 	if int(t) < len(names) {
 		return names[t]
 	}

@@ -114,8 +114,7 @@ func (c *Core) Unsent() Unsent {
 func (c *Core) Returned(now time.Duration, from wire.ID, frames []*wire.Frame) {
 	c.now = now
 	if l := c.lastDown; l != nil && l.keeps {
-		l.forget(frames)
-		c.handOver(l, true)
+		c.inherit(l, frames)
 	}
 	c.lastDown = nil
 	for _, f := range frames {
@@ -153,5 +152,7 @@ func (c *Core) resend(f *wire.Frame, from wire.ID) {
 			return
 		}
 	}
-	c.giveBack(f, DropLinkEnded)
+	if !c.giveBack(f) {
+		c.drop(DropLinkEnded, f)
+	}
 }

@@ -1,0 +1,94 @@
+package protocol_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/protocoltest"
+)
+
+// A fork is a sender, two relays, and a receiver. The sender takes the near relay first.
+type fork struct {
+	n                   *protocoltest.Network
+	from, near, far, to *protocol.Router
+	toNear, nearTo      *protocoltest.End // the ends of the links from the sender to the near relay, and from there to the receiver
+	got                 diary
+}
+
+// newFork links all but the near relay and the receiver.
+func newFork(t *testing.T) *fork {
+	f := &fork{n: protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: 10 * time.Millisecond})}
+	f.from, f.to = f.n.Router(quiet(1)), f.n.Router(f.got.options(quiet(2)))
+	f.near, f.far = f.n.Router(quiet(3)), f.n.Router(quiet(4))
+	if f.to.ID().Closer(f.far.ID(), f.near.ID()) {
+		f.near, f.far = f.far, f.near
+	}
+	f.toNear, _ = f.n.Link(f.from, f.near)
+	f.n.Link(f.from, f.far)
+	f.n.Link(f.far, f.to)
+	time.Sleep(time.Second)
+	return f
+}
+
+func (f *fork) linkNear() {
+	f.nearTo, _ = f.n.Link(f.near, f.to)
+	time.Sleep(time.Second)
+}
+
+// check waits, and checks that each of so many messages arrived, once.
+func (f *fork) check(t *testing.T, want int) {
+	t.Helper()
+	time.Sleep(5 * time.Second)
+	synctest.Wait()
+	if n := len(f.got.messages); n != want {
+		t.Errorf("%d messages arrived, want %d", n, want)
+	}
+}
+
+func TestCustodyOfAPeerWithoutARoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFork(t)
+		sendAll(t, f.from, f.to.ID(), 100, 64)
+		f.check(t, 100)
+		if s := f.near.Stats(); s.Dropped.Total() > 0 {
+			t.Errorf("the near relay dropped %v", s.Dropped)
+		}
+	})
+}
+
+func TestCustodyOfAPeerThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFork(t)
+		f.linkNear()
+		f.toNear.Block()
+		sendAll(t, f.from, f.to.ID(), 100, 64)
+		f.check(t, 100)
+		f.toNear.Unblock()
+		f.check(t, 100)
+	})
+}
+
+func TestCustodyOfARelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFork(t)
+		f.linkNear()
+		f.nearTo.Block() // the relay has taken the messages, and has no other way than back
+		sendAll(t, f.from, f.to.ID(), 100, 64)
+		f.check(t, 100)
+	})
+}
+
+func TestCustodyOfABrokenLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFork(t)
+		f.linkNear()
+		for range 10 {
+			sendAll(t, f.from, f.to.ID(), 10, 64)
+			time.Sleep(time.Millisecond)
+		}
+		f.toNear.Break()
+		f.check(t, 100)
+	})
+}
