@@ -177,7 +177,7 @@ func TestMessagesWaitForAHello(t *testing.T) {
 				nodetest.Eventually(t, "the message is at the relay", func() bool { return relay.Router().Stats().Received > before.Received })
 				if ends != "with a link" {
 					x.s.Reset()
-					nodetest.Eventually(t, "the message is dropped", func() bool { return relay.Router().Stats().Dropped[protocol.DropNoRoute] == 1 })
+					nodetest.Eventually(t, "the message came back and is dropped", func() bool { return sender.Router().Stats().Dropped[protocol.DropNoRoute] == 1 })
 					return
 				}
 				x.write([]byte{0x0a, 9, 0x19, 1, 2, 3, 4, 5, 6, 7, 8})

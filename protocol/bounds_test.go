@@ -165,7 +165,7 @@ func TestFollowALostMessage(t *testing.T) {
 		for _, e := range events {
 			if e.To == far && e.Type == protocol.MessageReturned {
 				digest = e.Digest.String()
-				if e.From != r[0].ID() || e.Peer != r[0].ID() || !strings.Contains(e.String(), "returned") {
+				if e.From != r[0].ID() || e.Peer != r[0].ID() || !strings.Contains(e.String(), "returned no_route") {
 					t.Errorf("%v", e)
 				}
 			}
@@ -173,7 +173,7 @@ func TestFollowALostMessage(t *testing.T) {
 		if digest == "" {
 			t.Fatalf("no MessageReturned event in %v", events)
 		}
-		for i, want := range []string{`level=DEBUG msg="message dropped"`, `level=DEBUG-4 msg="message returned"`} {
+		for i, want := range []string{`level=DEBUG msg="message dropped"`, `level=DEBUG msg="message returned"`} {
 			if !logged(&logs[i], want, "message="+digest) {
 				t.Errorf("router %d logs no line with %q and %s:\n%s", i, want, digest, &logs[i])
 			}

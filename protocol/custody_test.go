@@ -37,7 +37,7 @@ func (f *fork) linkNear() {
 	time.Sleep(time.Second)
 }
 
-// check waits, and checks that each of so many messages arrived, once.
+// check waits, and checks that that number of messages arrived, each once.
 func (f *fork) check(t *testing.T, want int) {
 	t.Helper()
 	time.Sleep(5 * time.Second)

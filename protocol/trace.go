@@ -18,7 +18,7 @@ const LevelTrace = slog.LevelDebug - 4
 //	Digest   wire.Digest  the name of the message: the same 8 bytes at every peer that it visits
 //	From, To ID           the message's origin and receiver
 //	Kind     Kind         what the message is for
-//	Reason   DropReason   set for MessageDropped
+//	Reason   DropReason   set for MessageDropped and MessageReturned
 //	Err      error        set for LinkDown; nil means an orderly end
 type Event = core.Event
 
@@ -31,7 +31,7 @@ const (
 	MessageKept      EventType = core.MessageKept      // a message waits for a link
 	MessageDelivered EventType = core.MessageDelivered // a message was for this peer
 	MessageDropped   EventType = core.MessageDropped   // a message was dropped because of Reason
-	MessageReturned  EventType = core.MessageReturned  // a message went back to Peer, since this peer has no way for it
+	MessageReturned  EventType = core.MessageReturned  // a message went back to Peer because of Reason
 	LinkUp           EventType = core.LinkUp           // Peer is linked
 	LinkDown         EventType = core.LinkDown         // Peer is no longer linked, because of Err
 )
@@ -48,7 +48,8 @@ func (r *Router) tell(events []Event) {
 			r.opts.Tracer(e)
 		}
 		level := LevelTrace
-		if e.Type == MessageDropped && e.Reason != DropDuplicate && e.Reason != DropLoop {
+		why := e.Type == MessageDropped || e.Type == MessageReturned
+		if why && e.Reason != DropDuplicate && e.Reason != DropLoop {
 			level = slog.LevelDebug
 		}
 		if e.Type == LinkUp || e.Type == LinkDown || !r.log.Enabled(r.ctx, level) { // serve logs links in more detail
@@ -59,7 +60,7 @@ func (r *Router) tell(events []Event) {
 		if e.Peer != (ID{}) {
 			attrs = append(attrs, slog.String("peer", e.Peer.Short()))
 		}
-		if e.Type == MessageDropped {
+		if why {
 			attrs = append(attrs, slog.String("reason", e.Reason.String()))
 		}
 		r.log.LogAttrs(r.ctx, level, "message "+e.Type.String(), attrs...)

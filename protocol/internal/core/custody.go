@@ -185,7 +185,7 @@ func (c *Core) giveBack(f *wire.Frame) bool {
 	if prev == nil || !prev.keeps || prev.ended || f.IsSearch() || f.Hop.NacksLeft() <= 0 {
 		return false
 	}
-	c.note(MessageReturned, f, prev.ID, 0)
+	c.note(MessageReturned, f, prev.ID, DropNoRoute)
 	c.nack(prev, wire.Nack{Reason: wire.NackNoRoute, Frame: f.Returned()})
 	return true
 }
@@ -242,12 +242,19 @@ func (c *Core) returned(b []byte) *wire.Frame {
 
 // sendBack has a message go back to the peer that sent it, and not be dropped. It reports whether
 // it does.
-func (c *Core) sendBack(l *link, f *wire.Frame, reason wire.NackReason) bool {
+func (c *Core) sendBack(l *link, f *wire.Frame, reason DropReason) bool {
 	if !l.keeps || f.IsSearch() || f.Hop.NacksLeft() <= 0 {
 		return false
 	}
-	c.refusal = reason
-	c.note(MessageReturned, f, l.ID, 0)
+	switch reason {
+	case DropQueueFull:
+		c.refusal = wire.NackBusy
+	case DropHops, DropBudget:
+		c.refusal = wire.NackHops
+	default:
+		c.refusal = wire.NackNoRoute
+	}
+	c.note(MessageReturned, f, l.ID, reason)
 	return true
 }
 

@@ -13,7 +13,7 @@ import (
 func (c *Core) forward(f *wire.Frame, prev *link) error {
 	if prev != nil {
 		if f.PathLen() >= wire.MaxPath {
-			if !c.sendBack(prev, f, wire.NackHops) {
+			if !c.sendBack(prev, f, DropHops) {
 				c.drop(DropHops, f)
 			}
 			return nil
@@ -21,7 +21,7 @@ func (c *Core) forward(f *wire.Frame, prev *link) error {
 		// The budgets of a new message bound those that the previous peer wrote.
 		f.Hop = f.Hop.WithTx(min(f.Hop.TxLeft(), wire.TxBudget)).WithDetours(min(f.Hop.DetoursLeft(), wire.Detours))
 		if f.Hop.TxLeft() <= 0 {
-			if !c.sendBack(prev, f, wire.NackHops) {
+			if !c.sendBack(prev, f, DropBudget) {
 				c.drop(DropBudget, f)
 			}
 			return nil
@@ -43,9 +43,9 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 		return nil
 	}
 	if next.first == nil && prev != nil {
-		reason := wire.NackNoRoute
+		reason := DropNoRoute
 		if next.busy {
-			reason = wire.NackBusy
+			reason = DropQueueFull
 		}
 		if c.sendBack(prev, f, reason) {
 			return nil
@@ -58,6 +58,9 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 	if next.first == nil {
 		c.transit.lose(c.hash(f))
+		if relayed && c.giveBack(f) {
+			return nil
+		}
 		if next.busy {
 			c.drop(DropQueueFull, f)
 			return fmt.Errorf("send to %v: %w", f.Body.To, ErrQueueFull)

@@ -25,7 +25,7 @@ func (c *Core) hash(f *wire.Frame) uint64 { return f.Hash(c.cfg.Hash) }
 func (c *Core) message(l *link, f *wire.Frame) {
 	b := &f.Body
 	if b.From == c.self || f.InPath(c.self) {
-		if !c.sendBack(l, f, wire.NackNoRoute) {
+		if !c.sendBack(l, f, DropLoop) {
 			c.drop(DropLoop, f)
 		}
 		return

@@ -15,7 +15,7 @@ const (
 	MessageKept                       // waits for a link
 	MessageDelivered                  // was for this peer
 	MessageDropped                    // because of Reason
-	MessageReturned                   // to Peer, since this peer has no way for it
+	MessageReturned                   // to Peer, because of Reason
 	LinkUp                            // Peer is linked
 	LinkDown                          // Peer is no longer linked, because of Err
 )
@@ -44,7 +44,7 @@ type Event struct {
 func (e Event) String() string {
 	s := e.Type.String()
 	switch e.Type {
-	case MessageDropped:
+	case MessageDropped, MessageReturned:
 		s += " " + e.Reason.String()
 	case LinkUp, LinkDown:
 		s += " " + e.Peer.String()
