@@ -85,8 +85,8 @@
 //   - harm others through a slow link: only the queue of that link fills.
 //
 // It can surround a chosen id with many ids of its own (an eclipse), and fill the bounded
-// tables with many identities. The design's answers are the region rule, custody and receipts,
-// whose numbers are reserved. Every relay can read the payloads.
+// tables with many identities. The design's answers are the region rule and receipts, whose
+// numbers are reserved. Every relay can read the payloads.
 //
 // # Decisions that a reader may question
 //

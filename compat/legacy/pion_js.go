@@ -15,3 +15,5 @@ func closeConn(pc *webrtc.PeerConnection) { pc.Close() }
 func detach(*webrtc.DataChannel) (datachannel.ReadWriteCloserDeadliner, error) {
 	return nil, ErrNoWebRTC
 }
+
+func (*rtcConn) answered() uint64 { return 0 }

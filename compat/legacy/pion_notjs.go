@@ -75,3 +75,9 @@ func closeConn(pc *webrtc.PeerConnection) { pc.GracefulClose() }
 func detach(channel *webrtc.DataChannel) (datachannel.ReadWriteCloserDeadliner, error) {
 	return channel.DetachWithDeadline()
 }
+
+// answered returns the number of answers that the peer's ICE has given.
+func (c *rtcConn) answered() uint64 {
+	stats, _ := c.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
+	return stats.ResponsesReceived
+}

@@ -258,12 +258,6 @@ func (c *rtcConn) awaitAnswer() {
 	}
 }
 
-// answered returns the number of answers that the peer's ICE has given.
-func (c *rtcConn) answered() uint64 {
-	stats, _ := c.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
-	return stats.ResponsesReceived
-}
-
 func (c *rtcConn) answersBefore() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
