@@ -171,6 +171,14 @@ func (s *script) run(event string, w []string) {
 		}
 		s.quietly()
 		s.out = append(s.out, fmt.Sprintf("held: %d", len(s.c.held)))
+	case "many": // HANDLE FROM>TO times=N: N messages; the last one's actions are shown
+		for i := range argInt(w, "times", 0) {
+			s.quietly()
+			s.c.Receive(s.now, h, s.frame([]string{w[1], fmt.Sprint("nonce=3", i)}))
+			if i == ackEvery-1 {
+				s.take()
+			}
+		}
 	case "spread": // HANDLE peers=N times=M: M messages to each of N expected peers
 		for peer := range argInt(w, "peers", 0) {
 			id := fmt.Sprintf("6%02x", peer)

@@ -17,8 +17,9 @@ import (
 type custodian struct {
 	keeps bool // both peers know the feature
 
-	received uint64 // messages that came
-	told     uint64 // of these, the ones that were acknowledged
+	received uint64        // messages that came
+	told     uint64        // of these, the ones that were acknowledged
+	tellBy   time.Duration // when the others must be acknowledged
 
 	ledger  custody.Ledger // the messages that the peer has not acknowledged
 	ackedAt time.Duration  // when an acknowledgement last came, or the first message was queued after all were acknowledged
@@ -269,20 +270,36 @@ func (c *Core) received(l *link) {
 		c.nack(l, wire.Nack{Seq: l.received, Reason: reason})
 	}
 	if l.received == l.told+1 {
+		l.tellBy = c.now + ackDelay
 		c.owing = append(c.owing, l)
+		c.wakeBy(l.tellBy)
 	}
 }
 
-// acknowledge sends the acknowledgements that are due.
+// acknowledge sends the acknowledgements that are due. One serves many messages, since it costs
+// about as much as a message.
 func (c *Core) acknowledge() {
-	for i, l := range c.owing {
-		c.owing[i] = nil
-		l.told = l.received
-		if !l.ended {
-			c.do(Action{Type: Transmit, Link: l.handle, Frame: wire.NewAck(l.told)})
+	owing := c.owing[:0]
+	for _, l := range c.owing {
+		switch {
+		case l.ended || l.told == l.received:
+		case l.received-l.told < ackEvery && c.now < l.tellBy:
+			owing = append(owing, l)
+			c.wakeBy(l.tellBy)
+		default:
+			c.tell(l)
 		}
 	}
-	c.owing = c.owing[:0]
+	clear(c.owing[len(owing):])
+	c.owing = owing
+}
+
+// tell acknowledges all messages of a link that were processed.
+func (c *Core) tell(l *link) {
+	if l.keeps && l.told != l.received {
+		l.told = l.received
+		c.do(Action{Type: Transmit, Link: l.handle, Frame: wire.NewAck(l.told)})
+	}
 }
 
 // acknowledged ends the custody of the first count messages of a link.
@@ -301,7 +318,9 @@ func (c *Core) acknowledged(l *link, count uint64) {
 		}
 		l.ackedAt, l.movedAt, l.stage, l.late = c.now, c.now, inTime, false
 		l.sample(c.now - at)
-		c.wakeBy(l.ackBy())
+		if l.ledger.Len() > 0 {
+			c.wakeBy(l.ackBy())
+		}
 	}
 }
 

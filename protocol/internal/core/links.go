@@ -182,6 +182,7 @@ func (c *Core) endFor(l *link, reason wire.ByeReason, why error) {
 	if l.ended {
 		return
 	}
+	c.tell(l) // nothing follows the bye
 	l.ended, l.why = true, why
 	l.gone = reason == wire.ByeSilent
 	l.replaced = reason == wire.ByeDuplicate

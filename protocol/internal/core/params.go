@@ -8,6 +8,7 @@ const (
 	maxQueueFrames = 8192     // frames in the queue of one link
 	queuesBytes    = 48 << 20 // bytes in the queues of all links together
 	queueShare     = 64 << 10 // bytes that a link may queue even if queuesBytes are used up
+	ackEvery       = 32       // messages that are acknowledged without delay
 	nackFrames     = 1024     // frames beyond those, for NACKs
 	nackBytes      = 1 << 20  // bytes beyond those, for NACKs
 	askBurst       = 64       // questions of one link that are answered at once
@@ -19,6 +20,7 @@ const (
 	slowLine       = 16 << 10               // bytes per second that a line is expected to carry, if its transport has no figures
 	slowFree       = 64 << 10               // bytes in front of a ping that cost no time
 	slowMost       = 20 * time.Second       // most time for the other bytes in front of a ping
+	ackDelay       = 20 * time.Millisecond  // longest time from a message to its acknowledgement
 	ackLeast       = 250 * time.Millisecond // least wait for an acknowledgement
 	ackMost        = 2 * time.Second        // longest wait for one from a peer that answers, beside what a slow line takes
 	pingIdle       = 20 * time.Second       // silence before a ping
