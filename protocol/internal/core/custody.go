@@ -241,20 +241,16 @@ func (c *Core) returned(b []byte) *wire.Frame {
 	return f
 }
 
+// nackReasons are the reasons of messages that go back, NackNoRoute if there is none.
+var nackReasons = map[DropReason]wire.NackReason{DropQueueFull: wire.NackBusy, DropHops: wire.NackHops, DropBudget: wire.NackHops}
+
 // sendBack has a message go back to the peer that sent it, and not be dropped. It reports whether
 // it does.
 func (c *Core) sendBack(l *link, f *wire.Frame, reason DropReason) bool {
 	if !l.keeps || f.IsSearch() || f.Hop.NacksLeft() <= 0 {
 		return false
 	}
-	switch reason {
-	case DropQueueFull:
-		c.refusal = wire.NackBusy
-	case DropHops, DropBudget:
-		c.refusal = wire.NackHops
-	default:
-		c.refusal = wire.NackNoRoute
-	}
+	c.refusal = max(nackReasons[reason], wire.NackNoRoute)
 	c.note(MessageReturned, f, l.ID, reason)
 	return true
 }
