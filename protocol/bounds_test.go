@@ -59,7 +59,14 @@ func TestSignOutsideTheLock(t *testing.T) {
 
 // TestQueuesTogether checks that the queues of all links that do not read hold a bounded
 // number of bytes together, and that another link still has room.
-func TestQueuesTogether(t *testing.T) {
+func TestQueuesTogether(t *testing.T) { fillLinks(t, true) }
+
+// TestUnacknowledgedTogether is the same for messages that were written and not acknowledged.
+func TestUnacknowledgedTogether(t *testing.T) { fillLinks(t, false) }
+
+// fillLinks fills links whose other ends do not read. queued means that they write nothing, and
+// otherwise they have custody.
+func fillLinks(t *testing.T, queued bool) {
 	synctest.Test(t, func(t *testing.T) {
 		const links, size = 50, 60_000
 		me := protocoltest.NewIdentity(1)
@@ -70,8 +77,13 @@ func TestQueuesTogether(t *testing.T) {
 		for i := range uint64(links + 1) {
 			p := protocoltest.NewIdentity(100 + i)
 			atA, atB := protocoltest.Infos(me.ID, p.ID, i)
-			a, b := protocoltest.Pipe(atA, atB, protocoltest.PipeOptions{})
-			a.Block()
+			if queued {
+				atA.Features = nil
+			}
+			a, b := protocoltest.Pipe(atA, atB, protocoltest.PipeOptions{Window: 64 << 20})
+			if queued {
+				a.Block()
+			}
 			defer b.Close()
 			go r.Serve(context.Background(), a) // ends with r
 			ids = append(ids, p.ID)
@@ -82,6 +94,7 @@ func TestQueuesTogether(t *testing.T) {
 		for _, id := range ids[:links] {
 			for r.Send(id, protocol.FormRaw, payload) == nil {
 				held += size
+				synctest.Wait()
 			}
 		}
 		if held > 56<<20 || held < 40<<20 {

@@ -186,8 +186,7 @@ func (c *Core) tickLink(l *link, late bool) {
 		return
 	}
 	if late {
-		l.movedAt = c.now
-		l.moved, l.checkAt = c.now, max(l.checkAt, c.now+doubtAfter)
+		l.moved, l.movedAt, l.checkAt = c.now, c.now, max(l.checkAt, c.now+doubtAfter)
 		c.wakeBy(c.now + doubtAfter)
 		return
 	}

@@ -15,8 +15,7 @@ import (
 
 // A custodian is the custody of one link. The zero value is that of a link without custody.
 type custodian struct {
-	keeps bool // both peers know the feature
-
+	keeps    bool          // both peers know the feature
 	received uint64        // messages that came
 	told     uint64        // of these, the ones that were acknowledged
 	tellBy   time.Duration // when the others must be acknowledged
@@ -48,6 +47,12 @@ func (c *Core) entrust(l *link, f *wire.Frame) {
 	if !l.late {
 		c.wakeBy(l.ackBy())
 	}
+}
+
+// laden is full for messages that are not acknowledged.
+func (c *Core) laden(l *link, size int) bool {
+	return l.ledger.Len() >= maxQueueFrames || l.ledger.Bytes()+size > maxQueueBytes ||
+		c.entrusted+size > queuesBytes && l.ledger.Bytes()+size > queueShare
 }
 
 // recount changes the ledger of a link.

@@ -57,9 +57,8 @@ func (l *link) ask(now time.Duration) bool {
 // full reports whether the link's queue has no room for a frame of size bytes. All links
 // share queuesBytes. If these are used up, a link may still queue queueShare.
 func (c *Core) full(l *link, size int) bool {
-	return l.ledger.Len() >= maxQueueFrames || l.ledger.Bytes()+size > maxQueueBytes || c.entrusted+size > queuesBytes && l.ledger.Bytes()+size > queueShare ||
-		l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||
-		c.queued+size > queuesBytes && l.queuedBytes+size > queueShare
+	return l.queuedFrames >= maxQueueFrames || l.queuedBytes+size > maxQueueBytes ||
+		c.queued+size > queuesBytes && l.queuedBytes+size > queueShare || c.laden(l, size)
 }
 
 // A Cause is why a link was opened. The zero Cause is Inbound.
