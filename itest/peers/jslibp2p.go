@@ -60,7 +60,7 @@ func RunNode(ctx context.Context, env []string, args ...string) ([]byte, error) 
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return out, fmt.Errorf("%w\n%s", err, bytes.TrimSpace(stderr.Bytes()))
+		return out, fmt.Errorf("%w\n%s\nit had printed %.500q", err, bytes.TrimSpace(stderr.Bytes()), out)
 	}
 	return out, nil
 }
