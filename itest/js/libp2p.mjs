@@ -31,7 +31,7 @@ const start = performance.now()
 await node.services.ping.ping(conn.remotePeer, { signal })
 const rtt = performance.now() - start
 
-console.log(JSON.stringify({
+const report = {
   self: node.peerId.toString(),
   peer: conn.remotePeer.toString(),
   agent: seen.agentVersion,
@@ -41,6 +41,7 @@ console.log(JSON.stringify({
   encryption: conn.encryption,
   multiplexer: conn.multiplexer,
   pingMillis: rtt
-}))
+}
 await node.stop()
-process.exit(0) // over webrtc-direct a stopped node sometimes keeps the process alive, 1 in 12 on a busy machine
+// Over webrtc-direct a stopped node sometimes keeps the process alive, 1 in 12 on a busy machine.
+process.stdout.write(JSON.stringify(report) + '\n', () => process.exit(0))
