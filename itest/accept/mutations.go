@@ -102,7 +102,7 @@ var safeguards = []mutation{
 	{name: "no message with another way for a claimed id", file: corePackage + "/held.go", test: "TestTranscripts",
 		old: "return e.proved || next.first == nil || next.far", new: "return true"},
 	{name: "an answer before a link is made again", file: "compat/legacy/rtcconn.go", test: "TestWebRTCOldPackets",
-		old: "again := ready && answers > c.answers", new: "again := ready"},
+		old: "again := ready && answers > c.answers", new: "again := ready && answers >= c.answers"},
 	{name: "connections whose socket does not tell its address", file: "node/network.go", test: "TestConnectionsFromALostAddressAreMadeAgain",
 		old: "return e.own[c]", new: "return netip.Addr{}"},
 	{name: "the way that proved an id, beside a link that claims it", file: corePackage + "/forward.go", test: "TestTranscripts",
