@@ -139,6 +139,8 @@ var safeguards = []mutation{
 		old: "rtt = min(rtt, 2*p.rtt+doubtAfter)", new: ""},
 	{name: "time for what was written, without figures", file: corePackage + "/alive.go", test: "TestTranscripts",
 		old: "behind > 0 && !l.progress.Known", new: "false"},
+	{name: "the data in flight on a link that was replaced", file: "protocol/ending.go", test: "TestReplacedLinkFlowsToItsEnd",
+		old: "waits := left > 0 && (moved || unread)", new: "waits := left > 0 && (moved && false || unread)"},
 	{name: "time for a handshake after the connection", file: "node/internal/port/dial.go", test: "TestConnectTimeEndsWithTheConnection",
 		old: "GotConn: func(httptrace.GotConnInfo) { timer.Stop() }", new: ""},
 	{name: "no pings of yamux on a slow line", file: "node/internal/port/dial.go", test: "TestMuxerHasNoPings",
