@@ -12,6 +12,7 @@ import { yamux } from '@libp2p/yamux'
 import { identify } from '@libp2p/identify'
 import { ping } from '@libp2p/ping'
 import { multiaddr } from '@multiformats/multiaddr'
+import { end } from './end.mjs'
 
 const TIMEOUT = 30_000
 
@@ -43,5 +44,4 @@ const report = {
   pingMillis: rtt
 }
 await node.stop()
-// Over webrtc-direct a stopped node sometimes keeps the process alive, 1 in 12 on a busy machine.
-process.stdout.write(JSON.stringify(report) + '\n', () => process.exit(0))
+end(report)
