@@ -21,6 +21,7 @@ const (
 	pingIdleWebRTC = 3 * time.Second        // silence before a ping over WebRTC
 	doubtAfter     = time.Second            // least age of an unanswered message before a ping, and of a ping before the link is doubted
 	pingAnswer     = 3 * time.Second        // least wait for any frame after a ping
+	askedEvery     = 2 * time.Second        // interval at which a data channel's transport asks the peer, in place of pings
 	answerMost     = 60 * time.Second       // longest wait of these, over the longest line
 	claimGrace     = time.Second            // a claim outlasts the wait for the existing link's answer by this
 	tickLate       = time.Second            // lateness of a tick that shows that the process did not run

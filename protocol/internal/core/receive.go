@@ -163,7 +163,8 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	if l == nil {
 		return
 	}
-	if f.Type == wire.FramePong && l.pinged && f.Num == l.token && l.moved == l.pingedAt {
+	answer := f.Type == wire.FramePong && l.pinged && f.Num == l.token
+	if answer && l.moved == l.pingedAt && l.Kind != wire.LinkWebRTC { // a data channel's answer waits for a sign of the peer
 		l.sample(now - l.pingedAt)
 	}
 	l.hear(now)
