@@ -1,6 +1,7 @@
 package protocol_test
 
 import (
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,7 +13,10 @@ import (
 )
 
 // A meter counts the bytes of one direction of a link.
-type meter struct{ sent, got atomic.Uint64 }
+type meter struct {
+	sent, got atomic.Uint64
+	byed      atomic.Bool // the bye was read
+}
 
 // A meteredEnd is an end of a link that knows what the other end has got.
 type meteredEnd struct {
@@ -24,6 +28,7 @@ func (e meteredEnd) ReadFrame() (*wire.Frame, error) {
 	f, err := e.End.ReadFrame()
 	if err == nil {
 		e.in.got.Add(uint64(f.Size()))
+		e.in.byed.Store(f.Type == wire.FrameBye)
 	}
 	return f, err
 }
@@ -33,14 +38,28 @@ func (e meteredEnd) WriteFrame(f *wire.Frame) error {
 	return e.End.WriteFrame(f)
 }
 
+// Close loses what is in flight if the bye of the other end was not read, as a stream does.
+func (e meteredEnd) Close() error {
+	if !e.in.byed.Load() {
+		e.Break()
+	}
+	return e.End.Close()
+}
+
 func (e meteredEnd) Progress() protocol.Progress {
 	got := e.out.got.Load()
 	return protocol.Progress{Received: e.in.got.Load(), Known: true, Acked: got, Pending: e.out.sent.Load() - got, Moves: got}
 }
 
 // TestReplacedLinkFlowsToItsEnd has a better link replace one over a slow line, on which much is
-// in flight.
+// in flight. A message of 10,000 bytes takes longer than an end waits for the next frame.
 func TestReplacedLinkFlowsToItsEnd(t *testing.T) {
+	for _, size := range []int{1000, 10_000} {
+		t.Run(strconv.Itoa(size), func(t *testing.T) { replaceSlowLink(t, size) })
+	}
+}
+
+func replaceSlowLink(t *testing.T, size int) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 		var got diary
@@ -51,9 +70,9 @@ func TestReplacedLinkFlowsToItsEnd(t *testing.T) {
 		n.Serve(a, meteredEnd{x, down, up})
 		n.Serve(b, meteredEnd{y, up, down})
 		time.Sleep(time.Second)
-		const count = 200 // 25 s of the line
+		count := 200_000 / size // 25 s of the line
 		for range count {
-			if err := a.Send(b.ID(), protocol.FormRaw, make([]byte, 1000)); err != nil {
+			if err := a.Send(b.ID(), protocol.FormRaw, make([]byte, size)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -24,15 +24,16 @@ const (
 // package and the packages below it, except those with a line of their own. "x/..." means x
 // and all packages below it.
 var walls = map[string][]string{
-	"protocol/wire":             {},
-	"protocol/internal/core":    {"protocol/wire", "protocol/internal/seen", "protocol/internal/custody"},
-	"protocol/internal/seen":    {},
-	"protocol/internal/custody": {"protocol/wire"},
-	"protocol/packet":           {"protocol/wire"},
-	"protocol":                  {"protocol/wire", "protocol/internal/core", "protocol/packet"},
-	"protocol/ula":              {"protocol/wire", "protocol/packet"},
-	"protocol/sim":              {"protocol/wire", "protocol/internal/core"},
-	"protocol/protocoltest":     {"protocol/wire", "protocol"},
+	"protocol/wire":                {},
+	"protocol/internal/core":       {"protocol/wire", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/candidates"},
+	"protocol/internal/seen":       {},
+	"protocol/internal/custody":    {"protocol/wire"},
+	"protocol/internal/candidates": {"protocol/wire"},
+	"protocol/packet":              {"protocol/wire"},
+	"protocol":                     {"protocol/wire", "protocol/internal/core", "protocol/packet"},
+	"protocol/ula":                 {"protocol/wire", "protocol/packet"},
+	"protocol/sim":                 {"protocol/wire", "protocol/internal/core"},
+	"protocol/protocoltest":        {"protocol/wire", "protocol"},
 
 	"node":          {"protocol/...", "node/..."},
 	"node/stream":   {"protocol/...", "node/internal/certificate"},

@@ -33,8 +33,7 @@ type Link interface {
 }
 
 // A PingReporter is a Link whose transport receives pings and pongs outside ReadFrame. It
-// passes them to the function as frames, on the goroutine that called ReadFrame or
-// WriteFrame, before that call returns.
+// passes them to the function as frames, on any goroutine.
 type PingReporter interface {
 	OnPing(func(*wire.Frame))
 }

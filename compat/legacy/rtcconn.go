@@ -241,7 +241,7 @@ func (c *rtcConn) resume() {
 func (c *rtcConn) awaitAnswer() {
 	look := time.NewTicker(answerEvery)
 	defer look.Stop()
-	for c.isConnected() && c.answered() <= c.answersBefore() {
+	for c.isConnected() && !c.hasAnswered() {
 		select {
 		case <-look.C:
 			continue
@@ -253,15 +253,15 @@ func (c *rtcConn) awaitAnswer() {
 	c.mu.Lock()
 	c.asks = false
 	c.mu.Unlock()
-	if c.answered() > c.answersBefore() {
-		c.resume()
-	}
+	c.resume() // also without an answer: ICE may have found the peer again since the last look
 }
 
-func (c *rtcConn) answersBefore() uint64 {
+// hasAnswered reports whether the peer's ICE has answered since the link was cut.
+func (c *rtcConn) hasAnswered() bool {
+	answers := c.answered()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.answers
+	return answers > c.answers
 }
 
 // relink serves a new link like the previous one.

@@ -232,8 +232,8 @@ func (l *rtcLink) ended() (*wire.Frame, error) {
 	return wire.NewBye(wire.ByeNormal), nil
 }
 
-// WriteFrame implements protocol.Link. A data channel has no pings. The state of ICE, which
-// asks the peer every 2 s, replaces the answer.
+// WriteFrame implements protocol.Link. A data channel has no pings. The next sign of the peer
+// replaces the answer.
 func (l *rtcLink) WriteFrame(f *wire.Frame) error {
 	if l.byed { // only the writer sets it
 		return nil
@@ -242,19 +242,38 @@ func (l *rtcLink) WriteFrame(f *wire.Frame) error {
 	case wire.FrameMessage:
 		return l.writeMessage(f, MaxWebRTC, l.writeText)
 	case wire.FramePing:
-		if l.conn.alive() {
-			l.tell(wire.NewPong(f.Num))
-		}
+		answers, acked := l.conn.answered(), l.Progress().Acked
+		l.w.task(func() { l.pong(f.Num, answers, acked) }) // ends with the sign, or the link
 		return nil
 	case wire.FrameBye:
-		if f.Bye == wire.ByeSilent && l.unproved.Load() {
-			l.cut(errSilent) // its peer, which has just come back, may only be slow
+		if f.Bye == wire.ByeSilent && (l.unproved.Load() || l.received.Load() > 0) {
+			l.conn.fallSilent(errSilent) // the peer may only be slow, or come back
 			return nil
 		}
 		return l.writeBye(f.Bye)
 	default:
 		return unencodable("a " + f.Type.String() + " has no legacy form")
 	}
+}
+
+// pong answers a ping when the peer's ICE, which is asked every 2 s, has given more than these
+// answers, or its SCTP has acknowledged more than these bytes. The state of ICE is no sign: it
+// changes 5 s after the peer fell silent.
+func (l *rtcLink) pong(token, answers, acked uint64) {
+	look := time.NewTicker(answerEvery)
+	defer look.Stop()
+	for l.conn.answered() == answers && l.Progress().Acked <= acked {
+		select {
+		case <-look.C:
+		case <-l.gone:
+			return
+		case <-l.conn.ended:
+			return
+		case <-l.w.ctx.Done():
+			return
+		}
+	}
+	l.tell(wire.NewPong(token))
 }
 
 func (l *rtcLink) writeText(appendText func([]byte) ([]byte, error)) error {

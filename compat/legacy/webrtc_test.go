@@ -183,7 +183,8 @@ func newMortalPair(t *testing.T) (*rtcPair, *mortal) {
 func (p *rtcPair) silence(t *testing.T, socket *mortal) {
 	t.Helper()
 	socket.dead.Store(true)
-	if err := wait(t, "end of the link", p.downs); err == nil || !strings.Contains(err.Error(), "disconnected") {
+	err := wait(t, "end of the link", p.downs)
+	if !errors.Is(err, protocol.ErrSilent) && (err == nil || !strings.Contains(err.Error(), "disconnected")) {
 		t.Errorf("the link ended by %v", err)
 	}
 }
@@ -201,6 +202,34 @@ func TestWebRTCDeadPeer(t *testing.T) {
 	if n := len(p.rtc.waiting); n != 0 {
 		t.Errorf("%d connections wait in a transport that is closed", n)
 	}
+}
+
+// TestWebRTCClaim checks that a claim to the id of a peer that has just died is granted long before
+// ICE notices, and that one to the id of a peer that lives is refused. When the peer comes back, it
+// has its link again.
+func TestWebRTCClaim(t *testing.T) {
+	t.Parallel()
+	p, socket := newMortalPair(t)
+	channel := wait(t, "channel", p.js.opened)
+	rival := protocol.LinkInfo{ID: p.js.ID(), Kind: protocol.LinkWebSocket, Opener: "a rival"}
+	if _, err := p.Claim(t.Context(), rival); !errors.Is(err, protocol.ErrDuplicate) {
+		t.Errorf("a claim to the id of a living peer got %v", err)
+	}
+	l := <-p.links
+	until(t, "the last acknowledgement", func() bool { return l.Progress().Pending == 0 })
+	socket.dead.Store(true)
+	release, err := p.Claim(t.Context(), rival)
+	if err != nil {
+		t.Fatalf("a claim to the id of a dead peer: %v", err)
+	}
+	if err := wait(t, "end of the link", p.downs); !errors.Is(err, protocol.ErrSilent) {
+		t.Errorf("the link ended by %v", err)
+	}
+	release()
+	until(t, "a connection that waits", func() bool { return len(p.rtc.waiting) == 1 })
+	socket.dead.Store(false)
+	p.js.send(channel, string(jsUser(p.js.ID(), p.ID(), "1", `"still here"`)))
+	wait(t, "link again", p.ups)
 }
 
 // TestWebRTCPeerComesBack checks that a peer that was suspended, or out of radio reach, has its

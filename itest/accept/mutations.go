@@ -89,8 +89,8 @@ var safeguards = []mutation{
 		old: "case by != nil && !by.ended && c.full(by, f.Size()):", new: "case false:"},
 	{name: "no events that are not read", file: corePackage + "/trace.go", test: "TestEventsOnlyWhenTraced",
 		old: "if !c.tracing {", new: "if false {"},
-	{name: "ages beyond 32 bits", file: corePackage + "/candidate.go", test: "TestWorstOf", arch: "386",
-		old: "return cmp.Compare(b.heard, a.heard)", new: "return int(b.heard - a.heard) + 0*cmp.Compare(0, 0)"},
+	{name: "ages beyond 32 bits", file: "protocol/internal/candidates/candidates.go", test: "TestWorstOf", arch: "386",
+		old: "return cmp.Compare(b.Heard, a.Heard)", new: "return int(b.Heard - a.Heard) + 0*cmp.Compare(0, 0)"},
 
 	// Links.
 	{name: "no proved id lost to a claim", file: corePackage + "/claim.go", test: "TestTranscripts",
@@ -110,7 +110,7 @@ var safeguards = []mutation{
 	{name: "the bound of messages without an acknowledgement", file: corePackage + "/custody.go", test: "TestUnacknowledgedTogether", in: "protocol",
 		old: "c.entrusted+size > queuesBytes &&", new: "false &&"},
 	{name: "an answer before a link is made again", file: "compat/legacy/rtcconn.go", test: "TestWebRTCOldPackets",
-		old: "again := ready && answers > c.answers", new: "again := ready"},
+		old: "again := ready && answers > c.answers", new: "again := ready && answers >= c.answers"},
 	{name: "connections whose socket does not tell its address", file: "node/network.go", test: "TestConnectionsFromALostAddressAreMadeAgain",
 		old: "return e.own[c]", new: "return netip.Addr{}"},
 	{name: "the way that proved an id, beside a link that claims it", file: corePackage + "/forward.go", test: "TestTranscripts",
@@ -148,7 +148,7 @@ var safeguards = []mutation{
 	{name: "time for what was written, without figures", file: corePackage + "/alive.go", test: "TestTranscripts",
 		old: "behind > 0 && !l.progress.Known", new: "false"},
 	{name: "the data in flight on a link that was replaced", file: "protocol/ending.go", test: "TestReplacedLinkFlowsToItsEnd",
-		old: "waits := left > 0 && (moved || unread)", new: "waits := left > 0 && unread"},
+		old: "waits := left > 0 && (moved || unread)", new: "waits := left > 0 && (moved && false || unread)"},
 	{name: "time for a handshake after the connection", file: "node/internal/port/dial.go", test: "TestConnectTimeEndsWithTheConnection",
 		old: "GotConn: func(httptrace.GotConnInfo) { timer.Stop() }", new: ""},
 	{name: "no pings of yamux on a slow line", file: "node/internal/port/dial.go", test: "TestMuxerHasNoPings",

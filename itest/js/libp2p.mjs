@@ -12,6 +12,7 @@ import { yamux } from '@libp2p/yamux'
 import { identify } from '@libp2p/identify'
 import { ping } from '@libp2p/ping'
 import { multiaddr } from '@multiformats/multiaddr'
+import { end } from './end.mjs'
 
 const TIMEOUT = 30_000
 
@@ -31,7 +32,7 @@ const start = performance.now()
 await node.services.ping.ping(conn.remotePeer, { signal })
 const rtt = performance.now() - start
 
-console.log(JSON.stringify({
+const report = {
   self: node.peerId.toString(),
   peer: conn.remotePeer.toString(),
   agent: seen.agentVersion,
@@ -41,6 +42,6 @@ console.log(JSON.stringify({
   encryption: conn.encryption,
   multiplexer: conn.multiplexer,
   pingMillis: rtt
-}))
+}
 await node.stop()
-process.exit(0) // over webrtc-direct a stopped node sometimes keeps the process alive, 1 in 12 on a busy machine
+end(report)

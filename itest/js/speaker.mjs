@@ -15,6 +15,7 @@ import { yamux } from '@libp2p/yamux'
 import { identify } from '@libp2p/identify'
 import { generateKeyPair, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { multiaddr } from '@multiformats/multiaddr'
+import { end } from './end.mjs'
 
 const PROTOCOL = '/peer-relay/1'
 const TIMEOUT = 30_000
@@ -263,6 +264,5 @@ waiting = b.wait('bye')
 b.links.get(theirs).bye(number(1, 2))
 await waiting
 
-console.log(JSON.stringify(report))
 await Promise.all([a.node.stop(), b.node.stop()])
-process.exit(0) // over webrtc-direct a stopped node sometimes keeps the process alive, 1 in 12 on a busy machine
+end(report)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -185,12 +184,7 @@ func (s *soaker) quiet(ctx context.Context, round int) error {
 	s.mu.Lock()
 	s.window = 0
 	s.mu.Unlock()
-	err := s.late(ctx, func() bool {
-		return !slices.ContainsFunc(s.pairs, func(to []SoakCount) bool {
-			return slices.ContainsFunc(to, func(c SoakCount) bool { return c.Arrived < c.Sent })
-		})
-	})
-	if err != nil {
+	if err := s.late(ctx, func() bool { return len(s.unheard) == 0 }); err != nil {
 		return err
 	}
 	s.mu.Lock()

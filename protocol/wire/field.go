@@ -15,8 +15,8 @@ type field struct {
 // nextField returns the first field of b and the bytes after it. Every varint must be
 // minimal, so that a message has one encoding and a relay cannot make a second one.
 func nextField(b []byte) (f field, rest []byte, err error) {
-	const one = 0x80                                            // below it a varint is one byte, and minimal
-	if len(b) > 1 && b[0] >= 1<<3 && b[0] < one && b[1] < one { // most fields
+	// Most fields have a tag and a length or value of one byte, which is a varint below 0x80.
+	if len(b) > 1 && b[0] >= 1<<3 && b[0] < 0x80 && b[1] < 0x80 {
 		f.number, f.typ = protowire.Number(b[0]>>3), protowire.Type(b[0]&7)
 		switch size := int(b[1]); {
 		case f.typ == protowire.BytesType && size <= len(b)-2:

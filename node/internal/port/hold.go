@@ -17,7 +17,7 @@ type holder struct {
 	holds bool
 	held  *[maxHeld]byte // nil means that nothing is held
 	n     int            // bytes of held
-	err   error          // of the first write that failed
+	err   error          // of what was held and could not be written
 }
 
 // hold makes the following writes wait for flush.
@@ -38,9 +38,7 @@ func (h *holder) Write(b []byte) (int, error) {
 	case h.err != nil:
 		return 0, h.err
 	case !h.holds || len(b) > maxHeld:
-		n, err := h.to(b)
-		h.err = err
-		return n, err
+		return h.to(b)
 	case h.held == nil:
 		h.held = heldBuffers.Get().(*[maxHeld]byte)
 	}

@@ -49,7 +49,7 @@ func (c *TextConn) HoldWrites() {
 	}
 }
 
-// FlushWrites writes what HoldWrites made wait. The error is of this or an earlier write.
+// FlushWrites writes what HoldWrites made wait. The error is of this or an earlier such write.
 func (c *TextConn) FlushWrites() error {
 	if c.under == nil {
 		return nil

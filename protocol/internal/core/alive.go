@@ -81,6 +81,9 @@ func (p *pulse) askAt() time.Duration {
 // transport, the ping may lie behind all that was written since the peer was last heard.
 func (l *link) answerBy() time.Duration {
 	patience := l.patience(pingAnswer)
+	if l.Kind == wire.LinkWebRTC && !l.strict { // one answer to its transport may be lost
+		patience = l.patience(pingAnswer + askedEvery)
+	}
 	if behind := l.flow - slowFree; behind > 0 && !l.progress.Known {
 		patience += min(time.Duration(behind)*time.Second/slowLine, slowMost)
 	}
@@ -103,6 +106,14 @@ func (l *link) idleLimit() time.Duration {
 		return pingIdleWebRTC
 	}
 	return pingIdle
+}
+
+// doubtLimit returns the age of an unanswered ping at which the link is doubted.
+func (l *link) doubtLimit() time.Duration {
+	if l.Kind == wire.LinkWebRTC {
+		return l.patience(doubtAfter + askedEvery)
+	}
+	return l.patience(doubtAfter)
 }
 
 // muteLimit returns the time in which a legacy link must bring its first message.
@@ -128,7 +139,7 @@ func (c *Core) ping(l *link) {
 	l.measured, l.target = false, math.MaxUint64
 	l.token = c.rng.Uint64()
 	c.transmit(l, wire.NewPing(l.token))
-	c.check(l, c.now+l.patience(doubtAfter))
+	c.check(l, c.now+l.doubtLimit())
 }
 
 // check asks the shell for the figures of the transport, and sets the time of the next check.
@@ -169,7 +180,7 @@ func (c *Core) Measured(now time.Duration, h LinkHandle, p wire.Progress) {
 		c.end(l, wire.ByeSilent)
 		c.settleClaims(l.ID)
 		return
-	case waited >= l.patience(doubtAfter):
+	case waited >= l.doubtLimit():
 		l.doubted = true
 	}
 	l.checkAt = min(l.checkAt, l.answerBy())
@@ -202,7 +213,7 @@ func (c *Core) tickLink(l *link, late bool) {
 	c.tickCustody(l)
 	switch {
 	case l.pinged && c.now >= l.checkAt:
-		c.check(l, c.now+l.patience(doubtAfter))
+		c.check(l, c.now+l.doubtLimit())
 	case l.pinged:
 		c.wakeBy(l.checkAt)
 	case c.now-l.heard >= l.idleLimit(), l.unheard != 0 && c.now >= l.askAt():

@@ -123,7 +123,7 @@ func (c *Core) Stats() Stats {
 	s := c.stats
 	s.Links = c.table.len()
 	s.Pending = len(c.overlay.pending)
-	s.Candidates = len(c.overlay.cands)
+	s.Candidates = c.overlay.cands.Len()
 	return s
 }
 

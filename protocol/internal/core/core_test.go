@@ -378,7 +378,7 @@ func (s *script) run(event string, w []string) {
 		s.out = append(s.out, "drops: "+s.c.Stats().Dropped.String())
 	case "state":
 		o := &s.c.overlay
-		s.out = append(s.out, fmt.Sprintf("links=%d pending=%d candidates=%d", s.c.table.len(), len(o.pending), len(o.cands)))
+		s.out = append(s.out, fmt.Sprintf("links=%d pending=%d candidates=%d", s.c.table.len(), len(o.pending), o.cands.Len()))
 	default:
 		s.t.Fatalf("no event %q", event)
 	}

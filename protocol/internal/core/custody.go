@@ -18,6 +18,7 @@ type custodian struct {
 	keeps    bool          // both peers know the feature
 	received uint64        // messages that came
 	told     uint64        // of these, the ones that were acknowledged
+	untold   int           // bytes of the others
 	tellBy   time.Duration // when the others must be acknowledged
 
 	ledger  custody.Ledger // the messages that the peer has not acknowledged
@@ -260,12 +261,13 @@ func (c *Core) sendBack(l *link, f *wire.Frame, reason DropReason) bool {
 	return true
 }
 
-// received counts a message of a link that was processed, and returns it if it is refused.
-func (c *Core) received(l *link) {
+// received counts a message of size bytes that was processed, and returns it if it is refused.
+func (c *Core) received(l *link, size int) {
 	if !l.keeps {
 		return
 	}
 	l.received++
+	l.untold += size
 	if reason := c.refusal; reason != 0 {
 		c.refusal = 0
 		c.nack(l, wire.Nack{Seq: l.received, Reason: reason})
@@ -284,7 +286,7 @@ func (c *Core) acknowledge() {
 	for _, l := range c.owing {
 		switch {
 		case l.ended || l.told == l.received:
-		case l.received-l.told < ackEvery && c.now < l.tellBy:
+		case l.received-l.told < ackEvery && l.untold < ackBytes && c.now < l.tellBy:
 			owing = append(owing, l)
 			c.wakeBy(l.tellBy)
 		default:
@@ -298,7 +300,7 @@ func (c *Core) acknowledge() {
 // tell acknowledges all messages of a link that were processed.
 func (c *Core) tell(l *link) {
 	if l.keeps && l.told != l.received {
-		l.told = l.received
+		l.told, l.untold = l.received, 0
 		c.do(Action{Type: Transmit, Link: l.handle, Frame: wire.NewAck(l.told)})
 	}
 }

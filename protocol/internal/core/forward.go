@@ -38,7 +38,7 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	if direct != nil && direct.ended && direct.replaced {
 		return c.wait(f, relayed) // for the better link to the receiver, which is not up yet
 	}
-	next := c.chooseBeside(direct, f.Body.To, hopQuery{frame: f, prev: prev})
+	next := c.chooseWith(direct, f.Body.To, hopQuery{frame: f, prev: prev})
 	if c.holds(f, next) && c.hold(f, relayed) {
 		return nil
 	}
@@ -146,10 +146,10 @@ type hopQuery struct {
 //
 // A doubted link is chosen only if there is no other choice. If it leads to the receiver, it
 // gets a second copy, since the receiver may be paused and the other way may not reach it.
-func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseBeside(c.table.get(to), to, q) }
+func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.table.get(to), to, q) }
 
-// chooseBeside is choose for a caller that knows the link to the receiver, or that there is none.
-func (c *Core) chooseBeside(direct *link, to wire.ID, q hopQuery) choice {
+// chooseWith is choose for a caller that knows the link to the receiver, or that there is none.
+func (c *Core) chooseWith(direct *link, to wire.ID, q hopQuery) choice {
 	ch := c.chooseFrom(direct, to, q, (*link).answers)
 	if ch.first == nil {
 		return c.chooseFrom(direct, to, q, (*link).open)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/candidates"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -216,8 +217,8 @@ func (o *overlay) onFound(f *wire.Frame, proved bool) bool {
 			if id == o.self || o.linked(id) || o.useful(id) != needed {
 				continue
 			}
-			fresh := o.cands[id] == nil
-			if o.learn(id, b.From) != nil && fresh && needed {
+			fresh := o.cands.Get(id) == nil
+			if o.cands.Learn(o.host.clock(), id, b.From) != nil && fresh && needed {
 				added = true
 				o.findTries[o.bucket(id)] = min(o.findTries[o.bucket(id)], 1)
 			}
@@ -266,8 +267,8 @@ func (o *overlay) endHandshake(id wire.ID) {
 // offer sends an offer of a link to a peer.
 func (o *overlay) offer(id wire.ID) {
 	h := &handshake{id: id, source: id, token: o.newToken(), until: o.host.clock() + offerExpiry, mine: true}
-	if cand := o.cands[id]; cand != nil {
-		h.source = cand.source
+	if cand := o.cands.Get(id); cand != nil {
+		h.source = cand.Source
 	}
 	o.pending = append(o.pending, h)
 	o.wakeTick(h.until)
@@ -422,7 +423,7 @@ func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 		o.dial(h, contact)
 	default: // neither peer can dial the other, and that will not change soon
 		o.endHandshake(b.From)
-		o.failed(b.From, candLast)
+		o.failed(b.From, candidates.Longest)
 	}
 	return true
 }

@@ -28,17 +28,11 @@ func (o *overlay) networkChanged() {
 	for _, h := range slices.Clone(o.pending) {
 		if h.mine {
 			o.endHandshake(h.id)
-			if cand := o.cands[h.id]; cand != nil {
-				cand.next = now
+			if cand := o.cands.Get(h.id); cand != nil {
+				cand.Next = now
 			}
 		}
 	}
-	for i := range o.buckets {
-		for _, cand := range o.buckets[i] {
-			if cand.fails > 0 && cand.shunned <= now {
-				cand.fails, cand.next = 0, now
-			}
-		}
-	}
+	o.cands.Retry(now)
 	o.soon()
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/candidates"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -25,9 +26,7 @@ type overlay struct {
 	begun   bool          // there was a link
 	started time.Duration // when the first link was up
 
-	cands   map[wire.ID]*candidate
-	buckets [wire.IDBits][]*candidate
-	sources map[wire.ID]int // number of candidates that each source named
+	cands   *candidates.Table
 	pending []*handshake
 	queries []query            // searches in flight
 	asked   map[wire.ID]direct // questions in flight, by the linked peer that was asked
@@ -69,14 +68,14 @@ type host interface {
 func newOverlay(h host, cfg CoreConfig, rng *rand.Rand) overlay {
 	return overlay{
 		host: h, self: cfg.Self, role: cfg.Role, manual: cfg.NoOverlay, rng: rng,
-		cands: make(map[wire.ID]*candidate), sources: make(map[wire.ID]int), asked: make(map[wire.ID]direct),
+		cands: candidates.New(cfg.Self), asked: make(map[wire.ID]direct),
 		boots: make([]bootstrap, cfg.Bootstraps),
 	}
 }
 
 func (o *overlay) leaf() bool { return o.role == wire.RoleLeaf }
 
-func (o *overlay) bucket(id wire.ID) int { return min(o.self.CommonPrefixLen(id), wire.IDBits-1) }
+func (o *overlay) bucket(id wire.ID) int { return o.cands.BucketOf(id) }
 
 func (o *overlay) linked(id wire.ID) bool { return o.host.link(id) != nil }
 
@@ -93,9 +92,7 @@ func (o *overlay) linkUp(l *link) {
 		o.lastRouted = o.host.clock() - nearFindEvery + o.jitter(firstRouted)
 	}
 	o.endHandshake(l.ID)
-	if cand := o.cands[l.ID]; cand != nil {
-		o.forget(cand)
-	}
+	o.cands.Forget(l.ID)
 	if l.bootstrap && l.extended {
 		o.findRouted(l)
 	}
@@ -105,8 +102,8 @@ func (o *overlay) linkUp(l *link) {
 
 func (o *overlay) linkDown(l *link) {
 	if !o.linked(l.ID) {
-		if cand := o.learn(l.ID, l.ID); cand != nil {
-			cand.next = max(cand.next, o.host.clock()+o.jitter(bootFirst))
+		if cand := o.cands.Learn(o.host.clock(), l.ID, l.ID); cand != nil {
+			cand.Next = max(cand.Next, o.host.clock()+o.jitter(bootFirst))
 		}
 		o.bootstrapDown(l)
 		if l.gone && l.usable {
@@ -134,9 +131,9 @@ func (o *overlay) countLoss() {
 // avoid keeps the overlay from seeking a peer for refuseBackoff.
 func (o *overlay) avoid(id wire.ID) {
 	o.endHandshake(id)
-	if cand := o.learn(id, id); cand != nil {
-		cand.wanted = false
-		cand.next = o.host.clock() + refuseBackoff
+	if cand := o.cands.Learn(o.host.clock(), id, id); cand != nil {
+		cand.Wanted = false
+		cand.Next = o.host.clock() + refuseBackoff
 	}
 }
 
@@ -144,18 +141,18 @@ func (o *overlay) avoid(id wire.ID) {
 // refuseBackoff.
 func (o *overlay) disconnect(id wire.ID) {
 	o.endHandshake(id)
-	if cand := o.hold(id); cand != nil {
-		cand.wanted = false
-		cand.shunned = o.host.clock() + refuseBackoff
-		cand.next = cand.shunned
+	if cand := o.cands.Hold(o.host.clock(), id); cand != nil {
+		cand.Wanted = false
+		cand.Shunned = o.host.clock() + refuseBackoff
+		cand.Next = cand.Shunned
 	}
 }
 
 // shuns reports whether the application disconnected a peer less than refuseBackoff ago, and
 // has not asked for it since.
 func (o *overlay) shuns(id wire.ID) bool {
-	cand := o.cands[id]
-	return cand != nil && cand.shunned > o.host.clock()
+	cand := o.cands.Get(id)
+	return cand != nil && cand.Shunned > o.host.clock()
 }
 
 // shunsSince returns the time since the application disconnected a peer. It is refuseBackoff if
@@ -164,7 +161,7 @@ func (o *overlay) shunsSince(id wire.ID) time.Duration {
 	if !o.shuns(id) {
 		return refuseBackoff
 	}
-	return o.host.clock() + refuseBackoff - o.cands[id].shunned
+	return o.host.clock() + refuseBackoff - o.cands.Get(id).Shunned
 }
 
 // want makes the overlay seek a link to a peer at any distance.
@@ -172,8 +169,8 @@ func (o *overlay) want(id wire.ID) {
 	if id == o.self || o.linked(id) {
 		return
 	}
-	cand := o.hold(id)
-	cand.wanted, cand.next, cand.shunned, cand.fails = true, 0, 0, 0
+	cand := o.cands.Hold(o.host.clock(), id)
+	cand.Wanted, cand.Next, cand.Shunned, cand.Fails = true, 0, 0, 0
 	if o.handshake(id) != nil {
 		return
 	}
@@ -189,7 +186,7 @@ func (o *overlay) want(id wire.ID) {
 func (o *overlay) suggest(ids []wire.ID) {
 	added := false
 	for _, id := range ids {
-		if !o.linked(id) && o.cands[id] == nil && o.learn(id, o.self) != nil {
+		if !o.linked(id) && o.cands.Get(id) == nil && o.cands.Learn(o.host.clock(), id, o.self) != nil {
 			added = added || o.useful(id)
 		}
 	}

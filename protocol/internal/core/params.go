@@ -4,17 +4,18 @@ import "time"
 
 // Limits of one link.
 const (
-	maxQueueBytes  = 4 << 20  // bytes in the queue of one link
-	maxQueueFrames = 8192     // frames in the queue of one link
-	queuesBytes    = 48 << 20 // bytes in the queues of all links together
-	queueShare     = 64 << 10 // bytes that a link may queue even if queuesBytes are used up
-	ackEvery       = 32       // messages that are acknowledged without delay
-	nackFrames     = 1024     // frames beyond those, for NACKs
-	nackBytes      = 1 << 20  // bytes beyond those, for NACKs
-	askBurst       = 64       // questions of one link that are answered at once
-	askRate        = 32       // questions of one link per second after those
-	maxOffences    = 16       // malformed frames that end a link
-	maxLegacyBits  = 4        // bits that a legacy link must share beyond a native one to be preferred
+	maxQueueBytes  = 4 << 20   // bytes in the queue of one link
+	maxQueueFrames = 8192      // frames in the queue of one link
+	queuesBytes    = 48 << 20  // bytes in the queues of all links together
+	queueShare     = 64 << 10  // bytes that a link may queue even if queuesBytes are used up
+	ackEvery       = 32        // messages that are acknowledged without delay
+	ackBytes       = 256 << 10 // bytes of messages that are acknowledged without delay
+	nackFrames     = 1024      // frames beyond those, for NACKs
+	nackBytes      = 1 << 20   // bytes beyond those, for NACKs
+	askBurst       = 64        // questions of one link that are answered at once
+	askRate        = 32        // questions of one link per second after those
+	maxOffences    = 16        // malformed frames that end a link
+	maxLegacyBits  = 4         // bits that a legacy link must share beyond a native one to be preferred
 
 	askGrid        = 250 * time.Millisecond // interval of the pings after unanswered messages, so that one tick serves many links
 	slowLine       = 16 << 10               // bytes per second that a line is expected to carry, if its transport has no figures
@@ -27,6 +28,7 @@ const (
 	pingIdleWebRTC = 3 * time.Second        // silence before a ping over WebRTC
 	doubtAfter     = time.Second            // least age of an unanswered message before a ping, and of a ping before the link is doubted
 	pingAnswer     = 3 * time.Second        // least wait for any frame after a ping
+	askedEvery     = 2 * time.Second        // interval at which a data channel's transport asks the peer, in place of pings
 	answerMost     = 60 * time.Second       // longest wait of these, over the longest line
 	claimGrace     = time.Second            // a claim outlasts the wait for the existing link's answer by this
 	tickLate       = time.Second            // lateness of a tick that shows that the process did not run
@@ -67,10 +69,7 @@ const (
 	leafCap       = 10      // links of a leaf
 	maxPending    = 6       // own handshakes in flight, and dials for others' handshakes
 	maxAnswered   = 64      // others' handshakes in flight
-	bucketCands   = 20      // candidates in a bucket
-	sourceCands   = 8       // candidates that one source may add
 	sourceDials   = 1       // concurrent dials to peers that one source named, unless it is a bootstrap
-	maxCandFails  = 6       // failures before a candidate may be forgotten
 	maxQueries    = 64      // searches in flight
 	maxSearches   = 32      // searches in flight for the application
 	maxAsked      = 1 << 14 // linked peers with a question in flight: that many may join at once
@@ -83,8 +82,7 @@ const (
 	QueryExpiry   = 10 * time.Second  // wait for the answer to a findPeers
 	candBackoff   = 8 * time.Second   // first back-off after a failed handshake, doubles
 	refuseBackoff = 60 * time.Second  // first back-off after a refusal, doubles
-	candLast      = 30 * time.Minute  // longest back-off
-	candStale     = 60 * time.Second  // age of a candidate's last mention after which it can be evicted
+	candFresh     = 60 * time.Second  // age of a candidate's last mention that weighs as much as a failure
 	pruneAge      = 60 * time.Second  // least age of a link that is pruned
 	findBackoff   = 2 * time.Second   // first interval of questions for a bucket, doubles to 512 s
 	refreshEvery  = 60 * time.Second  // interval of questions to a near link

@@ -165,10 +165,11 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	if l == nil {
 		return
 	}
-	if f.Type == wire.FramePong && f.Num == l.token {
+	answer := f.Type == wire.FramePong && f.Num == l.token
+	if answer {
 		l.late = false // it reads what this peer writes
 	}
-	if f.Type == wire.FramePong && l.pinged && f.Num == l.token && l.moved == l.pingedAt {
+	if answer && l.pinged && l.moved == l.pingedAt && l.Kind != wire.LinkWebRTC { // a data channel's answer waits for a sign of the peer
 		l.sample(now - l.pingedAt)
 	}
 	l.hear(now)
@@ -180,8 +181,9 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 		}
 		c.stats.Received++
 		c.note(MessageReceived, f, l.ID, 0)
+		size := f.Size() // forwarding changes it
 		c.message(l, f)
-		c.received(l)
+		c.received(l, size)
 	case wire.FramePing:
 		if !l.ended && !c.full(l, 0) {
 			c.transmit(l, wire.NewPong(f.Num))

@@ -130,7 +130,7 @@ func (t *Table) step() {
 	if t.former.size > 0 {
 		if l := t.former.at(t.copied); l != nil {
 			for _, x := range l.slots {
-				if t.lives(generation(x & generations)) {
+				if t.holds(x) {
 					t.store(x, generation(x&generations))
 				}
 			}
@@ -142,7 +142,7 @@ func (t *Table) step() {
 	}
 	if l := t.lines.at(t.swept); l != nil {
 		for i, x := range l.slots {
-			if !t.lives(generation(x & generations)) {
+			if !t.holds(x) {
 				l.slots[i] = 0
 			}
 		}
@@ -156,6 +156,9 @@ func (t *Table) step() {
 // lives reports whether the entries of a generation are in the table.
 func (t *Table) lives(g generation) bool { return g == t.now || g == t.prev }
 
+// holds reports whether the entry in a slot is in the table. Otherwise the slot is free.
+func (t *Table) holds(x uint64) bool { return t.lives(generation(x & generations)) }
+
 func (t *Table) find(ls *lines, h uint64) bool {
 	for i := range ls.size {
 		l := ls.at(ls.index(h, i))
@@ -163,7 +166,7 @@ func (t *Table) find(ls *lines, h uint64) bool {
 			return false
 		}
 		for _, x := range l.slots {
-			if (x^h)&^generations == 0 && t.lives(generation(x&generations)) {
+			if (x^h)&^generations == 0 && t.holds(x) {
 				return true
 			}
 		}
@@ -180,7 +183,7 @@ func (t *Table) store(h uint64, g generation) {
 	for i := range t.lines.size {
 		l := t.lines.make(t.lines.index(h, i))
 		for j, x := range l.slots {
-			if !t.lives(generation(x & generations)) {
+			if !t.holds(x) {
 				l.slots[j] = h&^generations | uint64(g)
 				return
 			}

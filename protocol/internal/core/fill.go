@@ -1,119 +1,23 @@
 package core
 
 import (
-	"cmp"
 	"math/bits"
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/candidates"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A candidate is a known peer that is not linked.
-type candidate struct {
-	id      wire.ID
-	source  wire.ID       // the peer that named it, or its own id if it was linked or asked for
-	heard   time.Duration // when it was last named
-	next    time.Duration // when it may be sought
-	shunned time.Duration // when its offers are accepted again
-	fails   int           // handshakes that failed
-	wanted  bool          // the application asked for it
-}
-
-// learn adds a candidate that source named. It returns nil if there is no room: a bucket holds
-// bucketCands, and one source fills at most sourceCands places.
-func (o *overlay) learn(id, source wire.ID) *candidate {
-	if cand := o.cands[id]; cand != nil {
-		cand.heard = o.host.clock()
-		return cand
-	}
-	if id == o.self || source != id && o.sources[source] >= sourceCands {
-		return nil
-	}
-	bucket := o.buckets[o.bucket(id)]
-	if len(bucket) >= bucketCands {
-		worst := worstOf(bucket)
-		if worst.wanted || worst.shunned > o.host.clock() || worst.fails == 0 && o.host.clock()-worst.heard < candStale {
-			return nil
-		}
-		o.forget(worst)
-	}
-	return o.add(id, source)
-}
-
-// hold adds a candidate that the application named. If its bucket is full, it evicts another.
-func (o *overlay) hold(id wire.ID) *candidate {
-	if cand := o.cands[id]; cand != nil {
-		return cand
-	}
-	if id == o.self {
-		return nil
-	}
-	if bucket := o.buckets[o.bucket(id)]; len(bucket) >= bucketCands {
-		o.forget(worstOf(bucket))
-	}
-	return o.add(id, id)
-}
-
-func (o *overlay) add(id, source wire.ID) *candidate {
-	cand := &candidate{id: id, source: source, heard: o.host.clock()}
-	o.cands[id] = cand
-	if source != id {
-		o.sources[source]++
-	}
-	b := o.bucket(id)
-	o.buckets[b] = append(o.buckets[b], cand)
-	return cand
-}
-
-// worstOf returns the candidate to evict first. Candidates that the application did not name
-// go first, then those with the most failures, then those that were named longest ago.
-func worstOf(bucket []*candidate) *candidate {
-	return slices.MaxFunc(bucket, func(a, b *candidate) int {
-		if x, y := a.wanted || a.shunned > 0, b.wanted || b.shunned > 0; x != y {
-			if x {
-				return -1
-			}
-			return 1
-		}
-		if a.fails != b.fails {
-			return a.fails - b.fails
-		}
-		return cmp.Compare(b.heard, a.heard)
-	})
-}
-
-func (o *overlay) forget(cand *candidate) {
-	delete(o.cands, cand.id)
-	if cand.source != cand.id {
-		if o.sources[cand.source]--; o.sources[cand.source] == 0 {
-			delete(o.sources, cand.source)
-		}
-	}
-	b := &o.buckets[o.bucket(cand.id)]
-	*b = slices.DeleteFunc(*b, func(x *candidate) bool { return x == cand })
-}
-
-// failed counts a failure of a candidate and backs off. The back-off doubles each time. After
-// maxCandFails the candidate is removed once no peer has named it for candLast. If it were
-// removed earlier, another peer would name it, and it would be tried as if it had not failed.
+// failed counts a failure of a candidate and backs off.
 func (o *overlay) failed(id wire.ID, backoff time.Duration) {
-	cand := o.cands[id]
-	if cand == nil {
-		return
+	if cand, wait := o.cands.Failed(o.host.clock(), id, backoff); cand != nil {
+		cand.Next = o.host.clock() + o.jitter(wait)
 	}
-	if cand.fails++; cand.fails >= maxCandFails {
-		cand.wanted = false
-		if o.host.clock()-cand.heard > candLast {
-			o.forget(cand)
-			return
-		}
-	}
-	cand.next = o.host.clock() + o.jitter(min(backoff<<(min(cand.fails, maxCandFails)-1), candLast))
 }
 
-func (o *overlay) available(cand *candidate) bool {
-	return cand.next <= o.host.clock() && !o.linked(cand.id) && o.handshake(cand.id) == nil
+func (o *overlay) available(cand *candidates.Candidate) bool {
+	return cand.Next <= o.host.clock() && !o.linked(cand.ID) && o.handshake(cand.ID) == nil
 }
 
 // useful reports whether a link to id would be wanted if there were no other candidates: its
@@ -165,7 +69,7 @@ func (o *overlay) seeker() func(wire.ID) bool {
 // fill seeks the missing links, and reports whether there are any.
 func (o *overlay) fill() (deficit bool) {
 	if !o.host.connected() {
-		return len(o.cands) > 0
+		return o.cands.Len() > 0
 	}
 	seek := o.seeker()
 	o.fillWanted(seek)
@@ -201,9 +105,9 @@ func (o *overlay) fillWanted(seek func(wire.ID) bool) {
 	if !o.host.connected() {
 		return
 	}
-	for i := range o.buckets {
-		for _, cand := range o.buckets[i] {
-			if cand.wanted && o.available(cand) && !seek(cand.id) {
+	for i := range wire.IDBits {
+		for _, cand := range o.cands.Bucket(i) {
+			if cand.Wanted && o.available(cand) && !seek(cand.ID) {
 				return
 			}
 		}
@@ -244,10 +148,10 @@ func (o *overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 			break
 		}
 		deficit = true
-		if !seek(cand.id) {
+		if !seek(cand.ID) {
 			return true
 		}
-		slots[subSlot(o.self, cand.id, bucketLinks)] = true
+		slots[subSlot(o.self, cand.ID, bucketLinks)] = true
 		have++
 	}
 	if have >= bucketLinks || *finds >= findsPerTick {
@@ -270,20 +174,20 @@ func (o *overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 
 // pick returns an available candidate of bucket b, or nil. It prefers candidates in a part
 // without a link, with fewer failures, and named recently. Among equals the choice is random.
-func (o *overlay) pick(b int, slots *[bucketLinks]bool) *candidate {
-	var best *candidate
+func (o *overlay) pick(b int, slots *[bucketLinks]bool) *candidates.Candidate {
+	var best *candidates.Candidate
 	var bestScore float64
-	for _, cand := range o.buckets[b] {
+	for _, cand := range o.cands.Bucket(b) {
 		if !o.available(cand) {
 			continue
 		}
-		age := min(float64(o.host.clock()-cand.heard)/float64(candStale), 2)
-		score := o.rng.Float64() - float64(cand.fails) - age
-		if !slots[subSlot(o.self, cand.id, bucketLinks)] {
+		age := min(float64(o.host.clock()-cand.Heard)/float64(candFresh), 2)
+		score := o.rng.Float64() - float64(cand.Fails) - age
+		if !slots[subSlot(o.self, cand.ID, bucketLinks)] {
 			score += 2
 		}
-		if o.isBootstrap(cand.id) {
-			score -= maxCandFails // the last choice, since it serves all peers
+		if o.isBootstrap(cand.ID) {
+			score -= candidates.MaxFails // the last choice, since it serves all peers
 		}
 		if best == nil || score > bestScore {
 			best, bestScore = cand, score
@@ -330,13 +234,13 @@ func (o *overlay) near() []neighbour {
 			all = append(all, neighbour{h.id, true})
 		}
 	}
-	for i := len(o.buckets) - 1; i >= 0; i-- {
+	for i := wire.IDBits - 1; i >= 0; i-- {
 		if linked == n && i < o.bucket(all[n-1].id) {
 			break // all candidates from here on are farther than n links
 		}
-		for _, cand := range o.buckets[i] {
+		for _, cand := range o.cands.Bucket(i) {
 			if o.available(cand) {
-				all = append(all, neighbour{cand.id, false})
+				all = append(all, neighbour{cand.ID, false})
 			}
 		}
 	}
@@ -378,12 +282,12 @@ func (o *overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit boo
 			relays++ // the peer may be a relay
 		}
 	}
-	for i := len(o.buckets) - 1; i >= 0; i-- {
-		for _, cand := range o.buckets[i] {
+	for i := wire.IDBits - 1; i >= 0; i-- {
+		for _, cand := range o.cands.Bucket(i) {
 			if relays >= leafRelays || len(o.host.links())+len(o.pending) >= leafCap {
 				return deficit
 			}
-			if o.available(cand) && seek(cand.id) {
+			if o.available(cand) && seek(cand.ID) {
 				deficit = true
 				relays++
 			}

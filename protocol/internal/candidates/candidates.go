@@ -1,0 +1,161 @@
+// Package candidates lists the known peers that are not linked.
+package candidates
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+const (
+	bucketSize = 20               // candidates in a bucket
+	sourceSize = 8                // candidates that one source may add
+	staleAge   = 60 * time.Second // age of a candidate's last mention after which it can be evicted
+
+	MaxFails = 6                // failures before a candidate may be forgotten
+	Longest  = 30 * time.Minute // longest back-off
+)
+
+// A Candidate is a known peer that is not linked.
+type Candidate struct {
+	ID      wire.ID
+	Source  wire.ID       // the peer that named it, or its own id if it was linked or asked for
+	Heard   time.Duration // when it was last named
+	Next    time.Duration // when it may be sought
+	Shunned time.Duration // when its offers are accepted again
+	Fails   int           // handshakes that failed
+	Wanted  bool          // the application asked for it
+}
+
+// A Table holds candidates by the length of the prefix that they share with the peer itself.
+type Table struct {
+	self    wire.ID
+	all     map[wire.ID]*Candidate
+	buckets [wire.IDBits][]*Candidate
+	sources map[wire.ID]int // number of candidates that each source named
+}
+
+// New returns an empty table of the peer self.
+func New(self wire.ID) *Table {
+	return &Table{self: self, all: make(map[wire.ID]*Candidate), sources: make(map[wire.ID]int)}
+}
+
+// Len returns the number of candidates.
+func (t *Table) Len() int { return len(t.all) }
+
+// Get returns a candidate, nil if it is not in the table.
+func (t *Table) Get(id wire.ID) *Candidate { return t.all[id] }
+
+// BucketOf returns the index of the bucket of an id.
+func (t *Table) BucketOf(id wire.ID) int { return min(t.self.CommonPrefixLen(id), wire.IDBits-1) }
+
+// Bucket returns the candidates of a bucket, which the caller must not change.
+func (t *Table) Bucket(i int) []*Candidate { return t.buckets[i] }
+
+// Learn adds a candidate that source named. It returns nil if there is no room.
+func (t *Table) Learn(now time.Duration, id, source wire.ID) *Candidate {
+	if c := t.all[id]; c != nil {
+		c.Heard = now
+		return c
+	}
+	if id == t.self || source != id && t.sources[source] >= sourceSize {
+		return nil
+	}
+	if bucket := t.buckets[t.BucketOf(id)]; len(bucket) >= bucketSize {
+		worst := worstOf(bucket)
+		if worst.Wanted || worst.Shunned > now || worst.Fails == 0 && now-worst.Heard < staleAge {
+			return nil
+		}
+		t.Forget(worst.ID)
+	}
+	return t.add(now, id, source)
+}
+
+// Hold adds a candidate that the application named. If its bucket is full, it evicts another. It
+// returns nil for the peer itself.
+func (t *Table) Hold(now time.Duration, id wire.ID) *Candidate {
+	if c := t.all[id]; c != nil {
+		return c
+	}
+	if id == t.self {
+		return nil
+	}
+	if bucket := t.buckets[t.BucketOf(id)]; len(bucket) >= bucketSize {
+		t.Forget(worstOf(bucket).ID)
+	}
+	return t.add(now, id, id)
+}
+
+func (t *Table) add(now time.Duration, id, source wire.ID) *Candidate {
+	c := &Candidate{ID: id, Source: source, Heard: now}
+	t.all[id] = c
+	if source != id {
+		t.sources[source]++
+	}
+	b := &t.buckets[t.BucketOf(id)]
+	*b = append(*b, c)
+	return c
+}
+
+// Forget removes a candidate.
+func (t *Table) Forget(id wire.ID) {
+	c := t.all[id]
+	if c == nil {
+		return
+	}
+	delete(t.all, id)
+	if c.Source != id {
+		if t.sources[c.Source]--; t.sources[c.Source] == 0 {
+			delete(t.sources, c.Source)
+		}
+	}
+	b := &t.buckets[t.BucketOf(id)]
+	*b = slices.DeleteFunc(*b, func(x *Candidate) bool { return x == c })
+}
+
+// Failed counts a failure of a candidate, and returns it with the time to back off, which doubles
+// each time. After MaxFails it is removed once no peer has named it for Longest, and Failed returns
+// nil. If it were removed earlier, another peer would name it, and it would be tried as if it had
+// not failed.
+func (t *Table) Failed(now time.Duration, id wire.ID, backoff time.Duration) (*Candidate, time.Duration) {
+	c := t.all[id]
+	if c == nil {
+		return nil, 0
+	}
+	if c.Fails++; c.Fails >= MaxFails {
+		c.Wanted = false
+		if now-c.Heard > Longest {
+			t.Forget(id)
+			return nil, 0
+		}
+	}
+	return c, min(backoff<<(min(c.Fails, MaxFails)-1), Longest)
+}
+
+// Retry has the candidates that failed, and that the application does not shun, tried anew.
+func (t *Table) Retry(now time.Duration) {
+	for _, c := range t.all { // the order does not change the result
+		if c.Fails > 0 && c.Shunned <= now {
+			c.Fails, c.Next = 0, now
+		}
+	}
+}
+
+// worstOf returns the candidate to evict first. Candidates that the application did not name
+// go first, then those with the most failures, then those that were named longest ago.
+func worstOf(bucket []*Candidate) *Candidate {
+	return slices.MaxFunc(bucket, func(a, b *Candidate) int {
+		if x, y := a.Wanted || a.Shunned > 0, b.Wanted || b.Shunned > 0; x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		if a.Fails != b.Fails {
+			return a.Fails - b.Fails
+		}
+		return cmp.Compare(b.Heard, a.Heard)
+	})
+}
