@@ -134,7 +134,7 @@ func (t *Table) Failed(now time.Duration, id wire.ID, backoff time.Duration) (*C
 	return c, min(backoff<<(min(c.Fails, MaxFails)-1), Longest)
 }
 
-// Retry has the candidates that failed, and that the application does not shun, tried anew.
+// Retry has the candidates that failed, and that the application does not shun, tried again at once.
 func (t *Table) Retry(now time.Duration) {
 	for _, c := range t.all { // the order does not change the result
 		if c.Fails > 0 && c.Shunned <= now {
