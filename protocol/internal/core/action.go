@@ -1,6 +1,9 @@
 package core
 
-import "github.com/peer-relay/peer-relay/protocol/wire"
+import (
+	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
 
 // An ActionType is what the shell is to do.
 type ActionType uint8
@@ -19,6 +22,7 @@ const (
 	Found                              // the search Index was answered by IDs, the nearest first, or ended with Err
 	PeerUp                             // Peer is linked
 	PeerDown                           // Peer is no longer linked
+	Receipted                          // the reliable message Index has a Receipt, or ended with Err
 	Measure                            // report the figures of Link's transport with Measured
 )
 
@@ -35,4 +39,5 @@ type Action struct {
 	Err     error
 	Peer    wire.ID
 	IDs     []wire.ID
+	Receipt receipts.Receipt
 }

@@ -85,7 +85,7 @@ func benchUnderLock(b *testing.B, message func(to wire.ID) Outgoing) {
 			b.Fatal(err)
 		}
 		c.Prepare(f)
-		c.byHandle[1].asks = askBurst
+		c.byHandle[1].asks.left = askBurst
 		start := time.Now()
 		c.Receive(time.Second, 1, f)
 		actions := c.Actions()

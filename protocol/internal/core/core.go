@@ -90,6 +90,7 @@ func NewCore(cfg CoreConfig) *Core {
 		byHandle:  make(map[LinkHandle]*link),
 		transit:   newTransit(),
 		delivered: seen.New(deliverAge, deliverBytes),
+		confirmed: seen.New(deliverAge, confirmBytes),
 		expected:  make(map[wire.ID]expectation),
 		own:       make(map[uint64]own),
 		troubles:  make(map[uint64]*trouble),

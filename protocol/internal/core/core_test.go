@@ -265,7 +265,7 @@ func (s *script) run(event string, w []string) {
 			if has(w, "proved") {
 				offer = append(offer, "by="+id)
 			}
-			s.c.byHandle[h].asks = askBurst // keeps the limit of questions out of this
+			s.c.byHandle[h].asks.left = askBurst // keeps the limit of questions out of this
 			s.c.Receive(s.now, h, s.frame(offer))
 		}
 		s.quietly()

@@ -123,7 +123,7 @@ func (c *Core) handOver(l *link) {
 	for _, e := range all {
 		stays := e.Frame.Body.To == l.ID
 		if !e.Copied {
-			e.Copied = c.again(e.Frame, l.ID, stays)
+			e.Copied = c.again(e.Frame, l.ID, attempt{stays: stays, unsure: true})
 		}
 		if stays {
 			c.recount(l, func() { l.ledger.Keep(e) })
@@ -141,10 +141,15 @@ func (c *Core) inherit(l *link, left []*wire.Frame) {
 	}
 }
 
+// An attempt is what is known of a message that a peer did not take.
+type attempt struct {
+	stays  bool // it is with the link to its receiver as well
+	unsure bool // the peer may have taken it, or had no room: that is no word that there is no route
+}
+
 // again sends a message another way that was sent to the peer tried, which did not take it.
-// stays reports that it is with the link to its receiver as well. It returns false if nothing was
-// done, since too many messages are in trouble.
-func (c *Core) again(sent *wire.Frame, tried wire.ID, stays bool) bool {
+// It returns false if nothing was done, since too many messages are in trouble.
+func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 	f := sent.Copy()
 	if f.IsSearch() { // its origin asks again
 		c.drop(DropLinkEnded, f)
@@ -152,28 +157,44 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, stays bool) bool {
 	}
 	t := c.trouble(f)
 	if t == nil {
-		if stays {
+		if a.stays {
 			return false
 		}
 		t = new(trouble)
 	}
-	t.stays = t.stays || stays
+	t.stays, t.unsure = t.stays || a.stays, t.unsure || a.unsure
 	if !slices.Contains(t.tried, tried) {
 		t.tried = append(t.tried, tried)
 	}
-	reason := DropBudget
-	if f.Hop.TxLeft() > 0 {
+	spent := f.Hop.TxLeft() <= 0
+	if !spent {
 		next := c.choose(f.Body.To, hopQuery{frame: f, prev: c.before(f), tried: t.tried})
 		if next.first != nil {
 			c.copies(f, next)
 			return true
 		}
-		reason = DropNoRoute
+		t.unsure = t.unsure || next.busy
 	}
-	if !c.giveBack(f) && !t.stays {
-		c.drop(reason, f)
+	switch {
+	case c.giveBack(f, nackOf(t.unsure)):
+		t.back = true
+	case t.stays:
+	case spent:
+		c.drop(DropBudget, f)
+	case t.unsure:
+		c.drop(DropQueueFull, f)
+	default:
+		c.lost(f)
 	}
 	return true
+}
+
+// nackOf returns the reason of a message that goes back, for which there may be a route.
+func nackOf(unsure bool) wire.NackReason {
+	if unsure {
+		return wire.NackBusy
+	}
+	return wire.NackNoRoute
 }
 
 // before returns the link to the peer from which a message came, nil if this peer is its origin or
@@ -187,13 +208,13 @@ func (c *Core) before(f *wire.Frame) *link {
 
 // giveBack returns a message that this peer has taken over, and for which there is no other way,
 // to the peer that it came from. It reports whether that one takes it.
-func (c *Core) giveBack(f *wire.Frame) bool {
+func (c *Core) giveBack(f *wire.Frame, why wire.NackReason) bool {
 	prev := c.before(f)
 	if prev == nil || !prev.keeps || prev.ended || f.IsSearch() || f.Hop.NacksLeft() <= 0 {
 		return false
 	}
 	c.note(MessageReturned, f, prev.ID, DropNoRoute)
-	c.nack(prev, wire.Nack{Reason: wire.NackNoRoute, Frame: f.Returned()})
+	c.nack(prev, wire.Nack{Reason: why, Frame: f.Returned()})
 	return true
 }
 
@@ -231,7 +252,7 @@ func (c *Core) nacked(l *link, n *wire.Nack) {
 	}
 	f = f.Copy()
 	f.Hop = f.Hop.WithNacks(f.Hop.NacksLeft() - 1)
-	c.again(f, l.ID, false)
+	c.again(f, l.ID, attempt{unsure: n.Reason != wire.NackNoRoute})
 }
 
 // returned returns the frame in a NACK as this peer sent it, nil if this peer did not send it.
@@ -339,7 +360,8 @@ func (c *Core) expireTroubles() {
 // A trouble is a message that did not take its first way.
 type trouble struct {
 	tried []wire.ID
-	stays bool // it is with the link to its receiver as well
+	attempt
+	back  bool // it went back to the peer that it came from
 	until time.Duration
 }
 

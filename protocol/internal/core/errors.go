@@ -9,6 +9,7 @@ import (
 // documents each.
 var (
 	ErrQueueFull    = errors.New("peer-relay: queue full")
+	ErrNoRoute      = errors.New("peer-relay: no peer has the id")
 	ErrSelf         = errors.New("peer-relay: a link to this peer itself")
 	ErrDuplicate    = errors.New("peer-relay: the peer is linked already")
 	ErrIDInUse      = errors.New("peer-relay: the id of this peer is in use")

@@ -58,14 +58,14 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 	if next.first == nil {
 		c.transit.lose(c.hash(f))
-		if relayed && c.giveBack(f) {
+		if relayed && c.giveBack(f, nackOf(next.busy)) {
 			return nil
 		}
 		if next.busy {
 			c.drop(DropQueueFull, f)
 			return fmt.Errorf("send to %v: %w", f.Body.To, ErrQueueFull)
 		}
-		c.drop(DropNoRoute, f)
+		c.lost(f)
 		return nil
 	}
 	if !relayed && next.first.keeps && !c.transit.has(c.now, c.hash(f)) {
@@ -106,6 +106,7 @@ func (c *Core) copyTo(l *link, f *wire.Frame) {
 	c.stats.Copies++
 	c.note(MessageSent, f, l.ID, 0)
 	c.transmit(l, f)
+	c.went(l, f)
 }
 
 // A choice is the next hop of a message.

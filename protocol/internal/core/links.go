@@ -33,8 +33,8 @@ type link struct {
 
 	offences int // malformed frames
 
-	asks    float64       // questions that the peer may ask now
-	askedAt time.Duration // when asks was computed
+	asks     allowance // questions of the peer that are answered
+	receipts allowance // receipts for what the link brings
 
 	delivered     int // entries that this link added to the delivery table since deliveredFrom
 	deliveredFrom time.Duration
@@ -42,17 +42,26 @@ type link struct {
 
 func (l *link) native() bool { return l.Kind == wire.LinkNative }
 
-// ask reports whether the peer may ask one more question, and counts it. Each answer costs a
-// signature.
-func (l *link) ask(now time.Duration) bool {
-	l.asks = min(askBurst, l.asks+(now-l.askedAt).Seconds()*askRate)
-	l.askedAt = now
-	if l.asks < 1 {
+// An allowance limits what a link makes this peer sign.
+type allowance struct {
+	left float64
+	at   time.Duration // when left was computed
+}
+
+// take takes one from an allowance that grows by rate a second up to burst. It reports whether
+// there was one.
+func (a *allowance) take(now time.Duration, burst, rate float64) bool {
+	a.left = min(burst, a.left+(now-a.at).Seconds()*rate)
+	a.at = now
+	if a.left < 1 {
 		return false
 	}
-	l.asks--
+	a.left--
 	return true
 }
+
+// ask reports whether the peer may ask one more question, and counts it.
+func (l *link) ask(now time.Duration) bool { return l.asks.take(now, askBurst, askRate) }
 
 // full reports whether the link's queue has no room for a frame of size bytes. All links
 // share queuesBytes. If these are used up, a link may still queue queueShare.
@@ -111,7 +120,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 			return ErrDuplicate
 		}
 	}
-	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: askBurst, askedAt: now}
+	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: allowance{askBurst, now}, receipts: allowance{receiptBurst, now}}
 	l.keeps = l.native() && slices.Contains(info.Features, wire.FeatureCustody)
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.handshakeProved(info.ID)
 	if holder == nil {

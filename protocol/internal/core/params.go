@@ -14,6 +14,8 @@ const (
 	nackBytes      = 1 << 20   // bytes beyond those, for NACKs
 	askBurst       = 64        // questions of one link that are answered at once
 	askRate        = 32        // questions of one link per second after those
+	receiptBurst   = 512       // receipts for the messages of one link that are sent at once
+	receiptRate    = 1024      // receipts for the messages of one link per second after those
 	maxOffences    = 16        // malformed frames that end a link
 	maxLegacyBits  = 4         // bits that a legacy link must share beyond a native one to be preferred
 
@@ -44,6 +46,7 @@ const (
 	seenBytes    = 64 << 20          // bytes of the transit table
 	deliverAge   = 120 * time.Second // age of an entry of the delivery table
 	deliverBytes = 32 << 20          // bytes of the delivery table
+	confirmBytes = 8 << 20           // bytes of the table of confirmed messages
 	deliverShare = 4                 // divisor: one link may fill a quarter of the delivery table
 
 	maxLearned  = 1024             // origins with a learned route

@@ -62,14 +62,19 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 	switch {
 	case again:
 		c.drop(DropDuplicate, f)
+		c.confirmAgain(l, f)
 	case b.Form > wire.FormWholeJSON:
 		c.drop(DropUnsupported, f)
 	case b.Kind == wire.KindUser || b.Kind == wire.KindOther:
 		c.stats.Delivered++
 		c.note(MessageDelivered, f, l.ID, 0)
 		c.do(Action{Type: Deliver, Frame: f, Proved: proved})
-	case b.Kind > wire.KindOther, b.Kind == wire.KindReceipt, b.Kind == wire.KindNotice:
+	case b.Kind > wire.KindOther:
 		c.drop(DropUnsupported, f)
+	case b.Kind == wire.KindReceipt:
+		c.onReceipt(l, f, proved)
+	case b.Kind == wire.KindNotice:
+		c.onNotice(f)
 	default:
 		c.overlay.receive(l, f, proved)
 	}

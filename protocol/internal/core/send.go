@@ -34,6 +34,9 @@ func (c *Core) NewFrame(m Outgoing, d Draw) (*wire.Frame, error) {
 	}
 	body := wire.Body{To: m.To, From: c.self, Kind: m.Kind, Form: m.Form, Flags: m.Flags, Extra: m.Extra,
 		Record: m.Record, Token: m.Token, Payload: m.Payload}
+	if m.Flags&wire.FlagReceipt != 0 {
+		body.E2E = d.e2e[:]
+	}
 	if len(m.Route) > wire.MaxRoute {
 		m.Route = m.Route[:wire.MaxRoute]
 	}
@@ -74,7 +77,7 @@ const nonces = 1e15 // number of nonces; they have at most 15 decimal digits, as
 // A Draw holds the random parts of a message.
 type Draw struct {
 	nonce uint64
-	e2e   [wire.TokenSize]byte // end-to-end id of a signed body
+	e2e   [wire.TokenSize]byte // end-to-end id of a body that is signed or wants a receipt
 }
 
 // Draw returns a new Draw.

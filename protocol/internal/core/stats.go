@@ -87,6 +87,7 @@ type Stats struct {
 	Control       uint64
 	ControlPassed uint64
 	Copies        uint64
+	Retries       uint64
 	BadSignatures uint64
 	LinksOpened   uint64
 	LinksRefused  uint64

@@ -152,7 +152,7 @@ func (c *Core) resend(f *wire.Frame, from wire.ID) {
 			return
 		}
 	}
-	if !c.giveBack(f) {
+	if !c.giveBack(f, wire.NackBusy) {
 		c.drop(DropLinkEnded, f)
 	}
 }

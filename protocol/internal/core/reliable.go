@@ -1,0 +1,224 @@
+package core
+
+import (
+	"crypto/sha256"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// A reliable message is sent again, with the same Body and over other first links, until its
+// receiver's receipt comes. A peer that has no route for it tells the origin by a notice.
+
+// ofReceipt separates the confirmed messages from others that are hashed.
+var ofReceipt = []byte("receipt")
+
+// SendReliable sends a message of the application until there is a receipt, or until EndReliable.
+// Receipted reports the receipt, or that nobody has the receiver's id.
+func (c *Core) SendReliable(now time.Duration, index int, f *wire.Frame) error {
+	c.now = now
+	if f.Body.To == c.self {
+		c.do(Action{Type: Receipted, Index: index, Receipt: receipts.Receipt{Proved: true}})
+		return c.Send(now, f, OwnMessage)
+	}
+	s := c.book.Begin(now, index, f.Copy())
+	if s == nil {
+		return ErrQueueFull
+	}
+	c.wakeBook()
+	if err := c.Send(now, f, OwnMessage); err != nil {
+		c.book.End(index)
+		return err
+	}
+	return nil
+}
+
+// EndReliable ends the attempts of a message.
+func (c *Core) EndReliable(index int) { c.book.End(index) }
+
+func (c *Core) wakeBook() {
+	if at, ok := c.book.Next(); ok {
+		c.wakeBy(max(at, c.now+1))
+	}
+}
+
+// tickBook makes the attempts that are due.
+func (c *Core) tickBook() {
+	again, done := c.book.Due(c.now)
+	for _, s := range again {
+		c.retry(s)
+	}
+	for _, s := range done {
+		c.receipted(s, s.Weak(), nil)
+	}
+	c.wakeBook()
+}
+
+func (c *Core) receipted(s *receipts.Send, r receipts.Receipt, err error) {
+	c.book.End(s.Index)
+	c.do(Action{Type: Receipted, Index: s.Index, Receipt: r, Err: err})
+}
+
+// retry sends two more copies of a message over first links that it has not taken. Each has a
+// nonce of its own: legacy peers suppress a message by its nonce, and so do peers that have it.
+func (c *Core) retry(s *receipts.Send) {
+	links := c.firstLinks(s)
+	if len(links) == 0 {
+		s.Postpone(c.now)
+		return
+	}
+	s.Attempted(c.now)
+	for _, l := range links {
+		nonce := strconv.AppendUint(make([]byte, 0, wire.MaxNonce), c.rng.Uint64N(nonces), 10)
+		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: nonce, Body: s.Frame.Body, Sig: s.Frame.Sig, Path: []wire.ID{c.self}})
+		if err != nil {
+			c.drop(DropTooBig, s.Frame)
+			return
+		}
+		c.stats.Retries++
+		if l.keeps {
+			c.transit.finish(c.now, c.hash(f)) // it may come back
+		}
+		c.copies(f, choice{first: l})
+	}
+}
+
+// firstLinks returns up to two links for another attempt: that to the receiver, those that no
+// attempt has taken, nearest to the receiver first, and then any. The second one is far from the
+// first, so that the two copies meet late.
+func (c *Core) firstLinks(s *receipts.Send) []*link {
+	to := s.Frame.Body.To
+	usable := func(l *link) bool {
+		return l.open() && (l.Role != wire.RoleLeaf || l.ID == to) && !c.full(l, s.Frame.Size())
+	}
+	all := c.table.closest(to, c.table.len(), usable)
+	slices.SortStableFunc(all, func(a, b *link) int { return rank(s, a) - rank(s, b) })
+	if len(all) <= 2 {
+		return all
+	}
+	fresh := slices.DeleteFunc(slices.Clone(all[1:]), func(l *link) bool { return rank(s, l) > rank(s, all[1]) })
+	return []*link{all[0], fresh[c.rng.IntN(len(fresh))]}
+}
+
+// rank orders the first links of an attempt.
+func rank(s *receipts.Send, l *link) int {
+	switch {
+	case l.ID == s.Frame.Body.To:
+		return 0
+	case l.answers() && !l.late && !s.Used(l.ID):
+		return 1
+	case l.answers() && !l.late:
+		return 2
+	}
+	return 3
+}
+
+// went notes the way of a copy that is queued for a link. A legacy peer makes no receipts, so
+// the peer in front of it does.
+func (c *Core) went(l *link, f *wire.Frame) {
+	b := &f.Body
+	if b.Flags&wire.FlagReceipt == 0 || b.E2E == nil || b.Kind.IsControl() {
+		return
+	}
+	if b.From == c.self {
+		c.book.Went(f, l.ID)
+	}
+	if b.To != l.ID || l.extended {
+		return
+	}
+	r := wire.Receipt{E2E: b.E2E, Hash: sha256.Sum256(b.Raw()), Hops: f.PathLen(), Handed: true}
+	if b.From == c.self {
+		c.receipt(r, receipts.Source{From: c.self, Straight: true})
+	} else if l := c.before(f); l == nil || l.receipts.take(c.now, receiptBurst, receiptRate) {
+		c.send(nil, Outgoing{To: b.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
+	}
+}
+
+// Confirm reports to the core that the application has a message.
+func (c *Core) Confirm(now time.Duration, f *wire.Frame) {
+	c.now = now
+	b := &f.Body
+	if b.Flags&wire.FlagReceipt == 0 || b.E2E == nil || b.From == c.self {
+		return
+	}
+	c.confirmed.Add(now, c.cfg.Hash(b.From[:], b.E2E, nil, ofReceipt))
+	c.confirm(f)
+}
+
+// confirm sends the receipt of a message.
+func (c *Core) confirm(f *wire.Frame) {
+	b := &f.Body
+	r := wire.Receipt{E2E: b.E2E, Hash: sha256.Sum256(b.Raw()), Hops: f.PathLen()}
+	c.send(nil, Outgoing{To: b.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
+}
+
+// confirmAgain sends the receipt of a message again, of which another attempt has arrived.
+func (c *Core) confirmAgain(l *link, f *wire.Frame) {
+	b := &f.Body
+	if b.Flags&wire.FlagReceipt != 0 && b.E2E != nil && c.confirmed.Has(c.now, c.cfg.Hash(b.From[:], b.E2E, nil, ofReceipt)) &&
+		l.receipts.take(c.now, receiptBurst, receiptRate) {
+		c.confirm(f)
+	}
+}
+
+// onReceipt processes a message of KindReceipt.
+func (c *Core) onReceipt(l *link, f *wire.Frame, proved bool) {
+	r, err := wire.ParseReceipt(f.Body.Payload)
+	if err != nil || f.Body.Form != wire.FormRaw {
+		c.drop(DropBadControl, f)
+		return
+	}
+	straight := l.ID == f.Body.From && f.PathLen() == 1
+	if !c.receipt(r, receipts.Source{From: f.Body.From, Proved: proved, Straight: straight}) {
+		c.drop(DropUnasked, f)
+	}
+}
+
+// receipt processes a receipt, and reports whether a message waits for it.
+func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
+	s, got := c.book.Receipt(c.now, r, from)
+	if got != nil {
+		c.receipted(s, *got, nil)
+	}
+	c.wakeBook()
+	return s != nil
+}
+
+// lost drops a message for which there is no route, and tells its origin.
+func (c *Core) lost(f *wire.Frame) {
+	c.drop(DropNoRoute, f)
+	b := &f.Body
+	if b.Flags&wire.FlagNotice == 0 || b.E2E == nil || b.Kind.IsControl() {
+		return
+	}
+	n := wire.Notice{E2E: b.E2E, Nonce: f.Nonce}
+	if b.From == c.self {
+		c.noRoute(n)
+	} else if l := c.before(f); l != nil && l.ask(c.now) {
+		c.send(nil, Outgoing{To: b.From, Kind: wire.KindNotice, Form: wire.FormRaw, Payload: wire.AppendNotice(nil, n), Route: back(f)})
+	}
+}
+
+// onNotice processes a message of KindNotice.
+func (c *Core) onNotice(f *wire.Frame) {
+	n, err := wire.ParseNotice(f.Body.Payload)
+	switch {
+	case err != nil || f.Body.Form != wire.FormRaw:
+		c.drop(DropBadControl, f)
+	case !c.noRoute(n):
+		c.drop(DropUnasked, f)
+	}
+}
+
+// noRoute processes the word of a peer that it had no route, and reports whether a message waits.
+func (c *Core) noRoute(n wire.Notice) bool {
+	s, over := c.book.NoRoute(c.now, n, c.table.len())
+	if over {
+		c.receipted(s, receipts.Receipt{}, ErrNoRoute)
+	}
+	c.wakeBook()
+	return s != nil
+}

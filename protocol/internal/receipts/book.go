@@ -1,0 +1,201 @@
+// Package receipts lists the messages whose receipts a peer waits for.
+package receipts
+
+import (
+	"crypto/sha256"
+	"slices"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+const (
+	maxSends = 1024                   // messages in a book
+	maxBytes = 16 << 20               // bytes of their frames
+	maxWays  = 64                     // attempts of a message whose notices are accepted
+	retryMin = time.Second            // wait for the receipt of the first attempt, doubles
+	retryMax = 8 * time.Second        // longest wait
+	settling = 500 * time.Millisecond // least age of a message for which there is no route: its receiver may just be joining
+	grace    = time.Second            // wait for a better receipt than one that anybody could have made
+)
+
+// A Receipt says that a message arrived.
+type Receipt struct {
+	Proved bool          // the receiver's key has signed it, or it came straight from the receiver's proved link
+	Handed bool          // a peer in front of a legacy receiver says that it handed the message on
+	Hops   int           // links over which the message came; 0 means unknown
+	Took   time.Duration // time from the first attempt to the receipt
+}
+
+// A Send is a message whose receipt is awaited.
+type Send struct {
+	Index    int // the caller's number for it
+	Frame    *wire.Frame
+	Attempts int // attempts so far
+
+	hash  [wire.HashSize]byte
+	begun time.Duration
+	due   time.Duration // when the next attempt is due
+	ways  []way
+	weak  *Receipt // a receipt that anybody could have made
+	until time.Duration
+}
+
+// A way is one copy of a message, by its first link.
+type way struct {
+	nonce string
+	first wire.ID
+	none  bool // a peer on it had no route
+}
+
+// A Book holds the messages in the order in which they were sent. Its zero value is empty.
+type Book struct {
+	sends []*Send
+	bytes int
+}
+
+// Begin adds a message. It returns nil if there is no room.
+func (b *Book) Begin(now time.Duration, index int, f *wire.Frame) *Send {
+	if len(b.sends) >= maxSends || b.bytes+f.Size() > maxBytes {
+		return nil
+	}
+	s := &Send{Index: index, Frame: f, hash: sha256.Sum256(f.Body.Raw()), begun: now}
+	s.Attempted(now)
+	b.sends = append(b.sends, s)
+	b.bytes += f.Size()
+	return s
+}
+
+// End removes a message.
+func (b *Book) End(index int) {
+	b.sends = slices.DeleteFunc(b.sends, func(s *Send) bool {
+		if s.Index == index {
+			b.bytes -= s.Frame.Size()
+		}
+		return s.Index == index
+	})
+}
+
+// find returns the message with an end-to-end id, nil if there is none.
+func (b *Book) find(e2e []byte) *Send {
+	for _, s := range b.sends {
+		if string(s.Frame.Body.E2E) == string(e2e) {
+			return s
+		}
+	}
+	return nil
+}
+
+// Next returns the time at which Due returns something, and whether there is one.
+func (b *Book) Next() (at time.Duration, ok bool) {
+	for _, s := range b.sends {
+		next := s.due
+		if s.weak != nil {
+			next = s.until
+		}
+		if !ok || next < at {
+			at, ok = next, true
+		}
+	}
+	return at, ok
+}
+
+// Due returns the messages of which another attempt is due, and those whose receipt is the best
+// that came in time.
+func (b *Book) Due(now time.Duration) (again, done []*Send) {
+	for _, s := range b.sends {
+		switch {
+		case s.weak != nil && now >= s.until:
+			done = append(done, s)
+		case s.weak == nil && now >= s.due:
+			again = append(again, s)
+		}
+	}
+	return again, done
+}
+
+// Weak returns the receipt that Due found good enough.
+func (s *Send) Weak() Receipt { return *s.weak }
+
+// Attempted notes that another attempt was made. The next one is due later each time.
+func (s *Send) Attempted(now time.Duration) {
+	s.due = now + min(retryMin<<min(s.Attempts, 8), retryMax)
+	s.Attempts++
+}
+
+// Postpone notes that no attempt could be made.
+func (s *Send) Postpone(now time.Duration) { s.due = now + retryMin }
+
+// Went notes that a copy was sent over the link to a peer.
+func (s *Send) Went(nonce []byte, first wire.ID) {
+	if len(s.ways) < maxWays {
+		s.ways = append(s.ways, way{nonce: string(nonce), first: first})
+	}
+}
+
+// Used reports whether a copy was sent over the link to a peer.
+func (s *Send) Used(first wire.ID) bool {
+	return slices.ContainsFunc(s.ways, func(w way) bool { return w.first == first })
+}
+
+// Went notes that a copy of a message was sent over the link to a peer.
+func (b *Book) Went(f *wire.Frame, first wire.ID) {
+	if s := b.find(f.Body.E2E); s != nil {
+		s.Went(f.Nonce, first)
+	}
+}
+
+// A Source is where a receipt came from.
+type Source struct {
+	From     wire.ID
+	Proved   bool // From is proved
+	Straight bool // it came over a link to From
+}
+
+// Receipt processes a receipt. It returns the message, nil if no message waits for it, and the
+// receipt if that one ends the wait.
+func (b *Book) Receipt(now time.Duration, r wire.Receipt, from Source) (*Send, *Receipt) {
+	s := b.find(r.E2E)
+	if s == nil || r.Hash != s.hash || r.Handed == (from.From == s.Frame.Body.To) {
+		return nil, nil
+	}
+	got := &Receipt{Proved: from.Proved && !r.Handed, Handed: r.Handed, Hops: r.Hops, Took: now - s.begun}
+	if got.Proved || from.Straight && !r.Handed {
+		return s, got
+	}
+	if s.weak == nil || s.weak.Handed && !got.Handed {
+		if s.weak == nil {
+			s.until = now + grace
+		}
+		s.weak = got
+	}
+	return s, nil
+}
+
+// NoRoute processes the word of a peer that it had no route for an attempt. It returns the
+// message, nil if there is none, and whether enough peers have said so: peers behind two first
+// links, or behind the only one of links. Until then another attempt is due soon.
+func (b *Book) NoRoute(now time.Duration, n wire.Notice, links int) (s *Send, over bool) {
+	if s = b.find(n.E2E); s == nil {
+		return nil, false
+	}
+	known := false
+	var firsts []wire.ID
+	for i := range s.ways {
+		w := &s.ways[i]
+		if w.nonce == string(n.Nonce) {
+			w.none, known = true, true
+		}
+		if w.none && !slices.Contains(firsts, w.first) {
+			firsts = append(firsts, w.first)
+		}
+	}
+	if !known {
+		return nil, false
+	}
+	if now-s.begun >= settling && len(firsts) >= min(2, links) {
+		return s, true
+	}
+	s.due = min(s.due, max(now, s.begun+settling))
+	return s, false
+}

@@ -1,0 +1,91 @@
+package wire
+
+import "google.golang.org/protobuf/encoding/protowire"
+
+// HashSize is the size of the hash of a Body in bytes.
+const HashSize = 32
+
+// A Receipt is the payload of a message of KindReceipt.
+type Receipt struct {
+	E2E    []byte         // end-to-end id of the message that was received
+	Hash   [HashSize]byte // SHA-256 of its Body
+	Hops   int            // links over which it came; 0 means unknown
+	Handed bool           // the receiver is a legacy peer: this is the word of the peer in front of it
+}
+
+// AppendReceipt appends the payload of a receipt.
+func AppendReceipt(b []byte, r Receipt) []byte {
+	b = appendBytes(b, 1, r.E2E)
+	b = appendBytes(b, 2, r.Hash[:])
+	b = appendUint(b, 3, uint64(r.Hops))
+	if r.Handed {
+		b = appendVarint(b, 4, 1)
+	}
+	return b
+}
+
+// ParseReceipt returns the Receipt that a payload encodes. It aliases the payload.
+func ParseReceipt(b []byte) (Receipt, error) {
+	var r Receipt
+	seen, err := eachField(b, 4, 0, func(f *field) (err error) {
+		switch f.number {
+		case 1:
+			r.E2E, err = f.sized(TokenSize, TokenSize)
+		case 2:
+			var hash []byte
+			if hash, err = f.sized(HashSize, HashSize); err == nil {
+				r.Hash = [HashSize]byte(hash)
+			}
+		case 3:
+			var hops uint32
+			if err = f.upTo(&hops, MaxPath); err == nil {
+				r.Hops = int(hops)
+			}
+		case 4:
+			if err = f.want(protowire.VarintType); err == nil && f.num != 1 {
+				err = malformed("handed is %d", f.num)
+			}
+			r.Handed = true
+		}
+		return err
+	})
+	if err == nil && !(seen.has(1) && seen.has(2)) {
+		err = malformed("a receipt without the end-to-end id or the hash")
+	}
+	if err != nil {
+		return Receipt{}, err
+	}
+	return r, nil
+}
+
+// A Notice is the payload of a message of KindNotice: a peer had no route for a message.
+type Notice struct {
+	E2E   []byte // end-to-end id of the message
+	Nonce []byte // of the attempt
+}
+
+// AppendNotice appends the payload of a notice.
+func AppendNotice(b []byte, n Notice) []byte {
+	return appendBytes(appendBytes(b, 1, n.E2E), 2, n.Nonce)
+}
+
+// ParseNotice returns the Notice that a payload encodes. It aliases the payload.
+func ParseNotice(b []byte) (Notice, error) {
+	var n Notice
+	seen, err := eachField(b, 2, 0, func(f *field) (err error) {
+		switch f.number {
+		case 1:
+			n.E2E, err = f.sized(TokenSize, TokenSize)
+		case 2:
+			n.Nonce, err = f.sized(1, MaxNonce)
+		}
+		return err
+	})
+	if err == nil && !(seen.has(1) && seen.has(2)) {
+		err = malformed("a notice without the end-to-end id or the nonce")
+	}
+	if err != nil {
+		return Notice{}, err
+	}
+	return n, nil
+}
