@@ -52,7 +52,7 @@ type Frame struct {
 	noHop     bool                         // the message arrived without hop, and is forwarded without it
 	relayed   bool                         // Relay was called: entry is written after the message
 	entry     [pathEntry]byte              // this peer's entry of the path
-	head      [lengthPrefix + hopSize]byte // room for what is written before the message
+	head      [lengthPrefix + hopSize]byte // room for what is written before the message; owned by the writer
 	linkFrame []byte                       // the bytes of a frame that is not a message
 }
 
@@ -62,10 +62,10 @@ func (f *Frame) Relay(id ID) {
 	appendBytes(f.entry[:0], fieldPath, id[:])
 }
 
-// Copy returns a second frame of the same message, which can have other budgets.
+// Copy returns a second frame of the same message, which can have other budgets. The first one may
+// be written at the same time.
 func (f *Frame) Copy() *Frame {
-	c := *f
-	return &c
+	return &Frame{Type: f.Type, Message: f.Message, Hop: f.Hop, noHop: f.noHop, relayed: f.relayed, entry: f.entry}
 }
 
 // PathLen returns the number of peers in the path, the origin included.
