@@ -225,6 +225,17 @@ func (p *PeerRelay) Send(id protocol.ID, data any) error {
 	return p.node.Router().Send(id, form, payload)
 }
 
+// SendReliable sends data, as Send does, until the receipt of the receiver arrives. The npm package
+// has no such call. Its bounds and errors are those of Router.SendReliable in package protocol. An
+// npm peer makes no receipt: for one, the peer in front of it says that it handed the message on.
+func (p *PeerRelay) SendReliable(ctx context.Context, id protocol.ID, data any) (protocol.Receipt, error) {
+	form, payload, err := encodeData(data)
+	if err != nil {
+		return protocol.Receipt{}, fmt.Errorf("peer-relay: send to %v: %w", id, err)
+	}
+	return p.node.Router().SendReliable(ctx, id, form, payload)
+}
+
 // Destroy ends the peer and frees what it holds. It does not wait. The messages that were sent
 // before still leave the peer, as Close describes. When all is freed Destroy calls each callback,
 // also those of later calls. An error of Close goes to the listeners of OnError.

@@ -394,6 +394,12 @@ func (n *Node) Send(to protocol.ID, payload []byte) error {
 	return n.router.Send(to, protocol.FormRaw, payload)
 }
 
+// SendReliable sends bytes to a peer until the peer's receipt arrives. Its bounds and errors are
+// those of Router.SendReliable in package protocol.
+func (n *Node) SendReliable(ctx context.Context, to protocol.ID, payload []byte) (protocol.Receipt, error) {
+	return n.router.SendReliable(ctx, to, protocol.FormRaw, payload)
+}
+
 // Receive waits for the next message and returns it, if Options.OnMessage is nil. Its bounds
 // and errors are those of Router.Receive in package protocol.
 func (n *Node) Receive(ctx context.Context) (protocol.Message, error) { return n.router.Receive(ctx) }

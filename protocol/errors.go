@@ -23,6 +23,9 @@ var (
 	// ErrQueueFull means that every queue for a message is full.
 	ErrQueueFull = core.ErrQueueFull
 
+	// ErrNoRoute means that no peer has an id, as several peers near it say.
+	ErrNoRoute = core.ErrNoRoute
+
 	// ErrSelf means that the peer at the other end is this one.
 	ErrSelf = core.ErrSelf
 

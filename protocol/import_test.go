@@ -25,10 +25,11 @@ const (
 // and all packages below it.
 var walls = map[string][]string{
 	"protocol/wire":                {},
-	"protocol/internal/core":       {"protocol/wire", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/candidates"},
+	"protocol/internal/core":       {"protocol/wire", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/candidates", "protocol/internal/receipts"},
 	"protocol/internal/seen":       {},
 	"protocol/internal/custody":    {"protocol/wire"},
 	"protocol/internal/candidates": {"protocol/wire"},
+	"protocol/internal/receipts":   {"protocol/wire"},
 	"protocol/packet":              {"protocol/wire"},
 	"protocol":                     {"protocol/wire", "protocol/internal/core", "protocol/packet"},
 	"protocol/ula":                 {"protocol/wire", "protocol/packet"},

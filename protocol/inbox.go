@@ -221,7 +221,7 @@ func (r *Router) deliver() {
 			case d.event != nil && !over:
 				r.handle(d.event)
 			case d.event == nil:
-				if over || !r.handleMessage(newMessage(d.frame, d.proved)) {
+				if over || !r.handleMessage(d) {
 					r.drop(DropInboxFull, d.frame)
 				}
 				r.inbox.done(d.frame)
@@ -231,10 +231,16 @@ func (r *Router) deliver() {
 }
 
 // handleMessage passes a message to the application, and reports whether there was room.
-func (r *Router) handleMessage(m Message) bool {
+func (r *Router) handleMessage(d delivery) bool {
+	m := newMessage(d.frame, d.proved)
 	if r.opts.OnMessage == nil {
-		return r.mailbox.put(m)
+		taken := r.mailbox.put(m)
+		if taken {
+			r.confirm(d.frame)
+		}
+		return taken
 	}
+	r.confirm(d.frame) // before the handler, which may be slow
 	r.opts.OnMessage(m)
 	return true
 }

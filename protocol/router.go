@@ -127,6 +127,7 @@ type Router struct {
 	served    map[core.LinkHandle]*served
 	claims    map[int]chan error
 	searches  map[int]chan found
+	reliable  map[int]chan outcome
 	lastID    uint64
 	wakeAt    time.Duration
 	dials     context.Context // of the dials in progress; stopDials ends it
@@ -168,6 +169,7 @@ func NewRouter(opts Options) (*Router, error) {
 		served:    make(map[core.LinkHandle]*served),
 		claims:    make(map[int]chan error),
 		searches:  make(map[int]chan found),
+		reliable:  make(map[int]chan outcome),
 		moved:     make(chan struct{}, 1),
 		ended:     make(chan struct{}),
 	}
@@ -259,6 +261,11 @@ func (r *Router) settle(filled *filledQueues) (later []core.Action) {
 			if answer := r.searches[a.Index]; answer != nil {
 				delete(r.searches, a.Index)
 				answer <- found{a.IDs, a.Err} // has room for one
+			}
+		case core.Receipted:
+			if done := r.reliable[a.Index]; done != nil {
+				delete(r.reliable, a.Index)
+				done <- outcome{a.Receipt, a.Err} // has room for one
 			}
 		default:
 			later = append(later, a)

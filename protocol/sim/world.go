@@ -36,15 +36,16 @@ type Config struct {
 
 // A World is a network of peers in virtual time. Only one goroutine may use it.
 type World struct {
-	cfg    Config
-	now    time.Duration
-	rng    *rand.Rand
-	events eventQueue
-	peers  []*Peer
-	byID   map[wire.ID]*Peer
-	value  uint64
-	hash   hash.Hash
-	line   []byte
+	cfg      Config
+	now      time.Duration
+	rng      *rand.Rand
+	events   eventQueue
+	peers    []*Peer
+	byID     map[wire.ID]*Peer
+	value    uint64
+	lastSend int
+	hash     hash.Hash
+	line     []byte
 
 	sent     map[string]time.Duration // user messages in flight, by payload
 	received []Receipt
@@ -71,20 +72,24 @@ type Peer struct {
 	x, y    float64
 	ends    map[core.LinkHandle]*end
 	handles core.LinkHandle
-	wake    time.Duration // time of the queued tick; 0 means none
+	wake    time.Duration    // time of the queued tick; 0 means none
+	sends   map[int]*Outcome // reliable messages in flight
+	drops   bool             // it drops what is not for it
 }
 
 // An end is one end of a link.
 type end struct {
-	peer    *Peer
-	other   *end
-	opened  bool   // this end's peer opened the link
-	value   uint64 // LinkInfo.Value
-	handle  core.LinkHandle
-	due     time.Duration // when the last frame that this end sent arrives
-	byeSent bool
-	byeSeen bool
-	down    bool
+	peer      *Peer
+	other     *end
+	opened    bool   // this end's peer opened the link
+	value     uint64 // LinkInfo.Value
+	handle    core.LinkHandle
+	due       time.Duration // when the last frame that this end sent arrives
+	swallowed uint64        // messages that were dropped and acknowledged
+	taken     uint64        // messages that the core got
+	byeSent   bool
+	byeSeen   bool
+	down      bool
 }
 
 // New returns a World without peers.
@@ -103,7 +108,7 @@ func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(n
 
 // Add adds a peer. No peer can dial a leaf.
 func (w *World) Add(role wire.Role) *Peer {
-	p := &Peer{Index: len(w.peers), Alive: true, role: role, x: w.rng.Float64(), y: w.rng.Float64(), ends: make(map[core.LinkHandle]*end)}
+	p := &Peer{Index: len(w.peers), Alive: true, role: role, x: w.rng.Float64(), y: w.rng.Float64(), ends: make(map[core.LinkHandle]*end), sends: make(map[int]*Outcome)}
 	for i := range p.ID {
 		p.ID[i] = byte(w.rng.Uint32())
 	}
@@ -212,6 +217,13 @@ func (w *World) do(e event) {
 			panic(fmt.Sprintf("sim: a core sent a frame that no core reads: %v", err))
 		}
 		e.end.byeSeen = e.end.byeSeen || f.Type == wire.FrameBye
+		if p.dropsMessage(f) {
+			w.swallow(e.end)
+			return
+		}
+		if f.Type == wire.FrameMessage {
+			e.end.taken++
+		}
 		p.Core.Receive(w.now, e.end.handle, f)
 	case accept:
 		if opener := e.end.other.peer; !opener.Alive || w.apart(p, opener) {
@@ -279,6 +291,7 @@ func (w *World) finish(e *end) {
 // settle performs the actions of a core and schedules its next tick.
 func (w *World) settle(p *Peer) {
 	var drafts []*core.Draft
+	var delivered []*wire.Frame
 	var measured []core.LinkHandle
 	for _, a := range p.Core.Actions() {
 		w.note(p, a)
@@ -298,6 +311,9 @@ func (w *World) settle(p *Peer) {
 			}
 		case core.Deliver:
 			w.deliver(p, a.Frame)
+			delivered = append(delivered, a.Frame)
+		case core.Receipted:
+			w.receipted(p, a)
 		case core.Measure:
 			measured = append(measured, a.Link)
 		case core.Compose:
@@ -318,7 +334,10 @@ func (w *World) settle(p *Peer) {
 	for _, h := range measured {
 		p.Core.Measured(w.now, h, wire.Progress{})
 	}
-	if len(drafts)+len(measured) > 0 {
+	for _, f := range delivered {
+		p.Core.Confirm(w.now, f)
+	}
+	if len(drafts)+len(measured)+len(delivered) > 0 {
 		for _, d := range drafts {
 			p.Core.Compose(d)
 			p.Core.Composed(w.now, d)
@@ -345,6 +364,9 @@ func (w *World) deliver(p *Peer, f *wire.Frame) {
 
 // transmit sends a frame, which arrives after the latency of the link.
 func (w *World) transmit(e *end, f *wire.Frame) {
+	if f.Type == wire.FrameAck && e.swallowed > 0 {
+		f = wire.NewAck(f.Num + e.swallowed)
+	}
 	b, err := f.AppendTo(nil)
 	if err != nil {
 		panic(fmt.Sprintf("sim: a core sent a frame that cannot be written: %v", err))

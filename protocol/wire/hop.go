@@ -1,7 +1,7 @@
 package wire
 
 // A Hop holds the budgets of a message, one byte each. From the highest byte on they are
-// the transmissions, detours and NACKs that are left, and a reserved byte.
+// the transmissions, detours and NACKs that are left, and the number of the attempt.
 type Hop uint32
 
 // The budgets of a new message. No relay forwards a message with a larger one.
@@ -31,3 +31,9 @@ func (h Hop) WithTx(n int) Hop { return h&^(0xff<<24) | Hop(max(0, min(n, 0xff))
 
 // WithDetours returns h with n detours left, limited to 0 to 255.
 func (h Hop) WithDetours(n int) Hop { return h&^(0xff<<16) | Hop(max(0, min(n, 0xff)))<<16 }
+
+// Attempt returns the number of the attempt: 0 for the first one of a message.
+func (h Hop) Attempt() int { return int(h & 0xff) }
+
+// WithAttempt returns h as that of attempt n, limited to 0 to 255.
+func (h Hop) WithAttempt(n int) Hop { return h&^0xff | Hop(max(0, min(n, 0xff))) }

@@ -10,6 +10,7 @@ type Receipt struct {
 	E2E    []byte         // end-to-end id of the message that was received
 	Hash   [HashSize]byte // SHA-256 of its Body
 	Hops   int            // links over which it came; 0 means unknown
+	Nonce  []byte         // of the attempt that came first
 	Handed bool           // the receiver is a legacy peer: this is the word of the peer in front of it
 }
 
@@ -17,9 +18,10 @@ type Receipt struct {
 func AppendReceipt(b []byte, r Receipt) []byte {
 	b = appendBytes(b, 1, r.E2E)
 	b = appendBytes(b, 2, r.Hash[:])
-	b = appendUint(b, 3, uint64(r.Hops))
+	b = appendBytes(b, 3, r.Nonce)
+	b = appendUint(b, 4, uint64(r.Hops))
 	if r.Handed {
-		b = appendVarint(b, 4, 1)
+		b = appendVarint(b, 5, 1)
 	}
 	return b
 }
@@ -27,7 +29,7 @@ func AppendReceipt(b []byte, r Receipt) []byte {
 // ParseReceipt returns the Receipt that a payload encodes. It aliases the payload.
 func ParseReceipt(b []byte) (Receipt, error) {
 	var r Receipt
-	seen, err := eachField(b, 4, 0, func(f *field) (err error) {
+	seen, err := eachField(b, 5, 0, func(f *field) (err error) {
 		switch f.number {
 		case 1:
 			r.E2E, err = f.sized(TokenSize, TokenSize)
@@ -37,11 +39,13 @@ func ParseReceipt(b []byte) (Receipt, error) {
 				r.Hash = [HashSize]byte(hash)
 			}
 		case 3:
+			r.Nonce, err = f.sized(1, MaxNonce)
+		case 4:
 			var hops uint32
 			if err = f.upTo(&hops, MaxPath); err == nil {
 				r.Hops = int(hops)
 			}
-		case 4:
+		case 5:
 			if err = f.want(protowire.VarintType); err == nil && f.num != 1 {
 				err = malformed("handed is %d", f.num)
 			}
@@ -49,8 +53,8 @@ func ParseReceipt(b []byte) (Receipt, error) {
 		}
 		return err
 	})
-	if err == nil && !(seen.has(1) && seen.has(2)) {
-		err = malformed("a receipt without the end-to-end id or the hash")
+	if err == nil && !(seen.has(1) && seen.has(2) && seen.has(3)) {
+		err = malformed("a receipt without the end-to-end id, the hash or the nonce")
 	}
 	if err != nil {
 		return Receipt{}, err

@@ -1,9 +1,6 @@
 package core
 
-import (
-	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
-	"github.com/peer-relay/peer-relay/protocol/wire"
-)
+import "github.com/peer-relay/peer-relay/protocol/wire"
 
 // An ActionType is what the shell is to do.
 type ActionType uint8
@@ -39,5 +36,5 @@ type Action struct {
 	Err     error
 	Peer    wire.ID
 	IDs     []wire.ID
-	Receipt receipts.Receipt
+	Receipt Receipt
 }

@@ -97,6 +97,9 @@ func (l *link) answerBy() time.Duration {
 // answers reports whether a link is open and its peer is not suspected of being gone.
 func (l *link) answers() bool { return !l.ended && !l.doubted && !l.late }
 
+// trusted reports whether a link answers, and receipts come for what goes over it.
+func (l *link) trusted() bool { return l.answers() && !l.loses() }
+
 // open reports whether a link may be sent messages.
 func (l *link) open() bool { return !l.ended }
 

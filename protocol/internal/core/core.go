@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
 	"github.com/peer-relay/peer-relay/protocol/internal/seen"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -30,6 +31,8 @@ type Core struct {
 	standIns   []standIn // oldest first
 	transit    transit
 	delivered  seen.Table
+	confirmed  seen.Table // messages whose receipt was sent
+	book       receipts.Book
 	queued     int        // bytes in the queues of all links
 	learned    routeTable // the neighbours that brought messages of an origin
 	proved     routeTable // the neighbours that brought proved messages of an origin to this peer
@@ -255,6 +258,7 @@ func (c *Core) Tick(now time.Duration) {
 	}
 	c.transit.done.Expire(now)
 	c.delivered.Expire(now)
+	c.confirmed.Expire(now)
 	if len(c.waiting) > 0 {
 		c.wakeBy(c.waiting[0].since + waitAge)
 	}
@@ -264,6 +268,7 @@ func (c *Core) Tick(now time.Duration) {
 	c.expireStandIns()
 	c.expireHeld()
 	c.expireTroubles()
+	c.tickBook()
 	for i := len(c.claims) - 1; i >= 0; i-- {
 		if i < len(c.claims) && !c.claims[i].granted {
 			c.settleClaims(c.claims[i].info.ID)

@@ -200,10 +200,14 @@ func nackOf(unsure bool) wire.NackReason {
 // before returns the link to the peer from which a message came, nil if this peer is its origin or
 // the link is gone.
 func (c *Core) before(f *wire.Frame) *link {
-	if n := f.PathLen(); n > 1 {
-		return c.table.get(f.PathAt(n - 2))
+	n := f.PathLen()
+	if n > 0 && f.PathAt(n-1) == c.self {
+		n--
 	}
-	return nil
+	if n == 0 {
+		return nil
+	}
+	return c.table.get(f.PathAt(n - 1))
 }
 
 // giveBack returns a message that this peer has taken over, and for which there is no other way,

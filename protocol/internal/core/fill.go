@@ -269,6 +269,13 @@ func (o *overlay) isNear(id wire.ID) bool {
 	return nearer < o.nearCount()
 }
 
+// surrounds reports whether this peer has all its near links, and an id is nearer than the farthest
+// of them.
+func (o *overlay) surrounds(id wire.ID) bool {
+	near := o.host.closest(o.self, nearLinks, o.neighbourly)
+	return !o.leaf() && len(near) == nearLinks && o.self.Closer(id, near[nearLinks-1].ID)
+}
+
 // attach seeks links from this leaf to the nearest relays.
 func (o *overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit bool) {
 	relays := 0

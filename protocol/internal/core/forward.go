@@ -42,6 +42,11 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	if c.holds(f, next) && c.hold(f, relayed) {
 		return nil
 	}
+	if prev != nil && (next.first == nil && !next.busy || next.detour) && c.answersFor(f) {
+		c.transit.lose(c.hash(f))
+		c.lost(f)
+		return nil
+	}
 	if next.first == nil && prev != nil {
 		reason := DropNoRoute
 		if next.busy {
@@ -151,10 +156,20 @@ func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.tab
 
 // chooseWith is choose for a caller that knows the link to the receiver, or that there is none.
 func (c *Core) chooseWith(direct *link, to wire.ID, q hopQuery) choice {
+	if q.prev == nil {
+		if ch := c.chooseFrom(direct, to, q, (*link).trusted); ch.first != nil && !ch.far {
+			return c.withReceiver(ch, direct, to, q)
+		}
+	}
 	ch := c.chooseFrom(direct, to, q, (*link).answers)
 	if ch.first == nil {
 		return c.chooseFrom(direct, to, q, (*link).open)
 	}
+	return c.withReceiver(ch, direct, to, q)
+}
+
+// withReceiver adds a copy for a link to the receiver that may be paused.
+func (c *Core) withReceiver(ch choice, direct *link, to wire.ID, q hopQuery) choice {
 	if l := direct; l != nil && (l.doubted || l.late) && l.open() && l != q.prev && ch.second == nil && !slices.Contains(q.tried, to) && !c.full(l, q.frame.Size()) {
 		ch.second = l
 	}
@@ -195,7 +210,7 @@ func (c *Core) chooseFrom(direct *link, to wire.ID, q hopQuery, allowed func(*li
 			return ch
 		}
 	}
-	if ch.first, ch.second = c.closer(to, takes); ch.first != nil {
+	if ch.first, ch.second = c.closer(to, f.Hop.Attempt() > 0, takes); ch.first != nil {
 		c.beside(&ch, to, takes)
 		return ch
 	}
@@ -272,8 +287,9 @@ func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 // closer returns the best link that is strictly nearer to the target than this peer. If that
 // is a legacy peer, it also returns a second link: no peer beyond it takes custody, so one
 // copy is not enough. It returns no leaf, which would drop the message. Native links go before
-// legacy ones, unless the legacy one is more than maxLegacyBits nearer.
-func (c *Core) closer(to wire.ID, takes func(*link) bool) (first, second *link) {
+// legacy ones, unless the legacy one is more than maxLegacyBits nearer. Another attempt takes one of
+// the two nearest native links at random, since the first one may have died at the nearest.
+func (c *Core) closer(to wire.ID, again bool, takes func(*link) bool) (first, second *link) {
 	const native, legacy, kinds = 0, 1, 2
 	var best [kinds][2]*link // the two nearest of each kind
 	c.table.nearest(to, func(l *link) bool {
@@ -292,9 +308,12 @@ func (c *Core) closer(to wire.ID, takes func(*link) bool) (first, second *link) 
 		} else if best[k][1] == nil {
 			best[k][1] = l
 		}
-		return best[native][0] == nil // all links after the first native one are farther
+		return best[native][0] == nil || again && best[native][1] == nil // all links after that are farther
 	})
 	first = best[native][0]
+	if again && best[native][1] != nil && c.rng.IntN(2) == 1 {
+		first = best[native][1]
+	}
 	if l := best[legacy][0]; first == nil || l != nil && nearerBits(to, l.ID, first.ID) > maxLegacyBits {
 		if l != nil {
 			first = l

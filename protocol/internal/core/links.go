@@ -35,6 +35,7 @@ type link struct {
 
 	asks     allowance // questions of the peer that are answered
 	receipts allowance // receipts for what the link brings
+	did      credit
 
 	delivered     int // entries that this link added to the delivery table since deliveredFrom
 	deliveredFrom time.Duration

@@ -32,7 +32,12 @@ func (c *Core) message(l *link, f *wire.Frame) {
 	}
 	h := c.hash(f)
 	if c.transit.has(c.now, h) {
-		c.drop(DropDuplicate, f)
+		switch t := c.troubles[h]; {
+		case t == nil || !t.back:
+			c.drop(DropDuplicate, f)
+		case !c.sendBack(l, f, DropNoRoute): // as the copy that came first
+			c.lost(f)
+		}
 		return
 	}
 	c.learned.learn(c.now, b.From, l.ID)

@@ -13,6 +13,9 @@ import (
 // A reliable message is sent again, with the same Body and over other first links, until its
 // receiver's receipt comes. A peer that has no route for it tells the origin by a notice.
 
+// A Receipt says that a message arrived. Package protocol documents it.
+type Receipt = receipts.Receipt
+
 // ofReceipt separates the confirmed messages from others that are hashed.
 var ofReceipt = []byte("receipt")
 
@@ -21,7 +24,7 @@ var ofReceipt = []byte("receipt")
 func (c *Core) SendReliable(now time.Duration, index int, f *wire.Frame) error {
 	c.now = now
 	if f.Body.To == c.self {
-		c.do(Action{Type: Receipted, Index: index, Receipt: receipts.Receipt{Proved: true}})
+		c.do(Action{Type: Receipted, Index: index, Receipt: Receipt{Proved: true}})
 		return c.Send(now, f, OwnMessage)
 	}
 	s := c.book.Begin(now, index, f.Copy())
@@ -57,7 +60,7 @@ func (c *Core) tickBook() {
 	c.wakeBook()
 }
 
-func (c *Core) receipted(s *receipts.Send, r receipts.Receipt, err error) {
+func (c *Core) receipted(s *receipts.Send, r Receipt, err error) {
 	c.book.End(s.Index)
 	c.do(Action{Type: Receipted, Index: s.Index, Receipt: r, Err: err})
 }
@@ -70,10 +73,9 @@ func (c *Core) retry(s *receipts.Send) {
 		s.Postpone(c.now)
 		return
 	}
-	s.Attempted(c.now)
 	for _, l := range links {
 		nonce := strconv.AppendUint(make([]byte, 0, wire.MaxNonce), c.rng.Uint64N(nonces), 10)
-		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: nonce, Body: s.Frame.Body, Sig: s.Frame.Sig, Path: []wire.ID{c.self}})
+		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop().WithAttempt(s.Attempts), Nonce: nonce, Body: s.Frame.Body, Sig: s.Frame.Sig, Path: []wire.ID{c.self}})
 		if err != nil {
 			c.drop(DropTooBig, s.Frame)
 			return
@@ -84,6 +86,7 @@ func (c *Core) retry(s *receipts.Send) {
 		}
 		c.copies(f, choice{first: l})
 	}
+	s.Attempted(c.now)
 }
 
 // firstLinks returns up to two links for another attempt: that to the receiver, those that no
@@ -96,8 +99,8 @@ func (c *Core) firstLinks(s *receipts.Send) []*link {
 	}
 	all := c.table.closest(to, c.table.len(), usable)
 	slices.SortStableFunc(all, func(a, b *link) int { return rank(s, a) - rank(s, b) })
-	if len(all) <= 2 {
-		return all
+	if n := s.Copies(); n == 1 || len(all) <= n {
+		return all[:min(n, len(all))]
 	}
 	fresh := slices.DeleteFunc(slices.Clone(all[1:]), func(l *link) bool { return rank(s, l) > rank(s, all[1]) })
 	return []*link{all[0], fresh[c.rng.IntN(len(fresh))]}
@@ -108,12 +111,14 @@ func rank(s *receipts.Send, l *link) int {
 	switch {
 	case l.ID == s.Frame.Body.To:
 		return 0
-	case l.answers() && !l.late && !s.Used(l.ID):
+	case l.answers() && !l.loses() && !s.Used(l.ID):
 		return 1
-	case l.answers() && !l.late:
+	case l.answers() && !s.Used(l.ID):
 		return 2
+	case l.answers():
+		return 3
 	}
-	return 3
+	return 4
 }
 
 // went notes the way of a copy that is queued for a link. A legacy peer makes no receipts, so
@@ -125,17 +130,39 @@ func (c *Core) went(l *link, f *wire.Frame) {
 	}
 	if b.From == c.self {
 		c.book.Went(f, l.ID)
+		if l.ID != b.To {
+			c.credit(l.ID, 1, 0)
+		}
 	}
 	if b.To != l.ID || l.extended {
 		return
 	}
-	r := wire.Receipt{E2E: b.E2E, Hash: sha256.Sum256(b.Raw()), Hops: f.PathLen(), Handed: true}
+	r := wire.Receipt{E2E: b.E2E, Hash: sha256.Sum256(b.Raw()), Nonce: f.Nonce, Hops: f.PathLen(), Handed: true}
 	if b.From == c.self {
 		c.receipt(r, receipts.Source{From: c.self, Straight: true})
 	} else if l := c.before(f); l == nil || l.receipts.take(c.now, receiptBurst, receiptRate) {
 		c.send(nil, Outgoing{To: b.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
 	}
 }
+
+// A credit counts what a link did with the reliable messages of this peer: those that it was sent,
+// and those of them whose receipt came.
+type credit struct{ sent, back int }
+
+// credit changes the credit of the link to a peer.
+func (c *Core) credit(id wire.ID, sent, back int) {
+	l := c.table.get(id)
+	if l == nil {
+		return
+	}
+	l.did.sent, l.did.back = max(l.did.sent+sent, 0), l.did.back+back
+	if l.did.sent >= creditWindow {
+		l.did.sent, l.did.back = l.did.sent/2, l.did.back/2
+	}
+}
+
+// loses reports whether most of the reliable messages that this peer sent over a link got no receipt.
+func (l *link) loses() bool { return l.did.sent >= creditLeast && 3*l.did.back < l.did.sent }
 
 // Confirm reports to the core that the application has a message.
 func (c *Core) Confirm(now time.Duration, f *wire.Frame) {
@@ -151,7 +178,7 @@ func (c *Core) Confirm(now time.Duration, f *wire.Frame) {
 // confirm sends the receipt of a message.
 func (c *Core) confirm(f *wire.Frame) {
 	b := &f.Body
-	r := wire.Receipt{E2E: b.E2E, Hash: sha256.Sum256(b.Raw()), Hops: f.PathLen()}
+	r := wire.Receipt{E2E: b.E2E, Hash: sha256.Sum256(b.Raw()), Nonce: f.Nonce, Hops: f.PathLen()}
 	c.send(nil, Outgoing{To: b.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
 }
 
@@ -181,6 +208,9 @@ func (c *Core) onReceipt(l *link, f *wire.Frame, proved bool) {
 func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
 	s, got := c.book.Receipt(c.now, r, from)
 	if got != nil {
+		if first, ok := s.First(r.Nonce); ok && first != s.Frame.Body.To {
+			c.credit(first, 0, 1)
+		}
 		c.receipted(s, *got, nil)
 	}
 	c.wakeBook()
@@ -202,6 +232,14 @@ func (c *Core) lost(f *wire.Frame) {
 	}
 }
 
+// answersFor reports whether this peer is among the nearest to the receiver of a message and would
+// be linked with it, so that the origin is told at once that nobody has the id. Another peer would
+// only send the message back here.
+func (c *Core) answersFor(f *wire.Frame) bool {
+	b := &f.Body
+	return b.Flags&wire.FlagNotice != 0 && b.E2E != nil && !b.Kind.IsControl() && c.overlay.surrounds(b.To)
+}
+
 // onNotice processes a message of KindNotice.
 func (c *Core) onNotice(f *wire.Frame) {
 	n, err := wire.ParseNotice(f.Body.Payload)
@@ -216,8 +254,13 @@ func (c *Core) onNotice(f *wire.Frame) {
 // noRoute processes the word of a peer that it had no route, and reports whether a message waits.
 func (c *Core) noRoute(n wire.Notice) bool {
 	s, over := c.book.NoRoute(c.now, n, c.table.len())
+	if s != nil {
+		if first, ok := s.First(n.Nonce); ok {
+			c.credit(first, -1, 0)
+		}
+	}
 	if over {
-		c.receipted(s, receipts.Receipt{}, ErrNoRoute)
+		c.receipted(s, Receipt{}, ErrNoRoute)
 	}
 	c.wakeBook()
 	return s != nil

@@ -14,7 +14,7 @@ const (
 	maxBytes = 16 << 20               // bytes of their frames
 	maxWays  = 64                     // attempts of a message whose notices are accepted
 	retryMin = time.Second            // wait for the receipt of the first attempt, doubles
-	retryMax = 8 * time.Second        // longest wait
+	retryMax = 4 * time.Second        // longest wait
 	settling = 500 * time.Millisecond // least age of a message for which there is no route: its receiver may just be joining
 	grace    = time.Second            // wait for a better receipt than one that anybody could have made
 )
@@ -37,6 +37,7 @@ type Send struct {
 	begun time.Duration
 	due   time.Duration // when the next attempt is due
 	ways  []way
+	none  bool     // a peer had no route for the last attempt
 	weak  *Receipt // a receipt that anybody could have made
 	until time.Duration
 }
@@ -121,6 +122,16 @@ func (s *Send) Weak() Receipt { return *s.weak }
 func (s *Send) Attempted(now time.Duration) {
 	s.due = now + min(retryMin<<min(s.Attempts, 8), retryMax)
 	s.Attempts++
+	s.none = false
+}
+
+// Copies returns the number of copies that the next attempt is to have: one if it only is to find a
+// second peer without a route.
+func (s *Send) Copies() int {
+	if s.none {
+		return 1
+	}
+	return 2
 }
 
 // Postpone notes that no attempt could be made.
@@ -143,6 +154,15 @@ func (b *Book) Went(f *wire.Frame, first wire.ID) {
 	if s := b.find(f.Body.E2E); s != nil {
 		s.Went(f.Nonce, first)
 	}
+}
+
+// First returns the peer of the first link of an attempt.
+func (s *Send) First(nonce []byte) (first wire.ID, ok bool) {
+	i := slices.IndexFunc(s.ways, func(w way) bool { return w.nonce == string(nonce) })
+	if i < 0 {
+		return wire.ID{}, false
+	}
+	return s.ways[i].first, true
 }
 
 // A Source is where a receipt came from.
@@ -196,6 +216,6 @@ func (b *Book) NoRoute(now time.Duration, n wire.Notice, links int) (s *Send, ov
 	if now-s.begun >= settling && len(firsts) >= min(2, links) {
 		return s, true
 	}
-	s.due = min(s.due, max(now, s.begun+settling))
+	s.none, s.due = true, min(s.due, max(now, s.begun+settling))
 	return s, false
 }

@@ -1,0 +1,82 @@
+package protocol
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// A Receipt says that a message arrived.
+//
+//	Proved bool  the receiver has signed it with the key that hashes to its id, or it came straight from the receiver's proved link
+//	Handed bool  the receiver is a legacy peer, which makes no receipts: the peer in front of it says that it handed the message on
+//	Hops   int   links over which the message came; 0 means unknown
+//	Took   time.Duration from the first attempt to the receipt
+//
+// Without Proved, a hostile relay may have made it.
+type Receipt = core.Receipt
+
+// An outcome is the end of a reliable message.
+type outcome struct {
+	receipt Receipt
+	err     error
+}
+
+// SendReliable sends a message to a peer until the peer's receipt arrives. It sends further copies
+// over other links, after 1 s and then at growing intervals of up to 8 s, and the receiver's application
+// gets one of them. A message for which there is no link yet waits.
+//
+// The error is ErrNoRoute if nobody has the id: if peers behind two of this peer's links say so, or
+// behind the only one. It is that of the context if no receipt arrives before its end: the message
+// may have arrived. It is ErrQueueFull if more than 1,024 messages, or 16 MiB of them, wait for
+// their receipts. A receiver from before this feature sends none.
+func (r *Router) SendReliable(ctx context.Context, to ID, form Form, payload []byte) (Receipt, error) {
+	done := make(chan outcome, 1)
+	r.mu.Lock()
+	draw := r.core.Draw()
+	r.lastID++
+	index := int(r.lastID)
+	r.mu.Unlock()
+	f, err := r.core.NewFrame(core.Outgoing{To: to, Form: form, Flags: wire.FlagReceipt | wire.FlagNotice, Payload: payload, Sign: r.opts.SignMessages}, draw)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("send to %v: %w", to, err)
+	}
+	r.enter(func(c *core.Core, now time.Duration) {
+		if r.closing {
+			err = ErrClosed
+			return
+		}
+		r.reliable[index] = done
+		err = c.SendReliable(now, index, f)
+	})
+	defer func() {
+		r.mu.Lock()
+		delete(r.reliable, index)
+		r.core.EndReliable(index)
+		r.mu.Unlock()
+	}()
+	if err == nil {
+		select {
+		case o := <-done:
+			if o.err == nil {
+				return o.receipt, nil
+			}
+			err = o.err
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-r.ctx.Done():
+			err = ErrClosed
+		}
+	}
+	return Receipt{}, fmt.Errorf("send to %v: %w", to, err)
+}
+
+// confirm reports to the core that the application has a message whose origin wants a receipt.
+func (r *Router) confirm(f *wire.Frame) {
+	if f.Body.Flags&wire.FlagReceipt != 0 {
+		r.enter(func(c *core.Core, now time.Duration) { c.Confirm(now, f) })
+	}
+}

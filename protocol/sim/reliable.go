@@ -1,0 +1,137 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// An Outcome is what the sender of a reliable message was told.
+type Outcome struct {
+	Ended   bool
+	Receipt core.Receipt
+	Err     error
+	At      time.Duration // when it was told
+}
+
+// SendReliable sends a user message to an id, which need not be that of a peer, until its receipt
+// arrives.
+func (w *World) SendReliable(from *Peer, to wire.ID) (*Outcome, error) {
+	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
+	f, err := from.Core.NewFrame(core.Outgoing{To: to, Form: wire.FormJSON, Flags: wire.FlagReceipt | wire.FlagNotice, Payload: payload}, from.Core.Draw())
+	if err != nil {
+		return nil, err
+	}
+	w.sent[string(payload)] = w.now
+	w.lastSend++
+	o := new(Outcome)
+	from.sends[w.lastSend] = o
+	err = from.Core.SendReliable(w.now, w.lastSend, f)
+	w.settle(from)
+	return o, err
+}
+
+// receipted ends a reliable message.
+func (w *World) receipted(p *Peer, a core.Action) {
+	if o := p.sends[a.Index]; o != nil {
+		*o = Outcome{Ended: true, Receipt: a.Receipt, Err: a.Err, At: w.now}
+		delete(p.sends, a.Index)
+	}
+}
+
+// A Reliability is the result of reliable messages.
+type Reliability struct {
+	Sent, Delivered, Twice int
+	Confirmed              int // the sender got the receiver's receipt
+	NoRoute                int // the sender was told that nobody has the id
+	Copies                 int // transmissions of all messages, those of the overlay too
+	Longest                time.Duration
+}
+
+// Reliably sends n reliable messages from random living peers to the peers that to returns, one
+// every 2 ms, and waits for a time.
+func (w *World) Reliably(n int, wait time.Duration, to func(from *Peer) wire.ID) Reliability {
+	alive := w.Living()
+	w.Receipts()
+	copies := w.copies()
+	r := Reliability{Sent: n}
+	type send struct {
+		at  time.Duration
+		out *Outcome
+	}
+	var sends []send
+	for range n {
+		from := alive[w.rng.IntN(len(alive))]
+		if o, err := w.SendReliable(from, to(from)); err == nil {
+			sends = append(sends, send{w.now, o})
+		}
+		w.Run(w.Now() + 2*time.Millisecond)
+	}
+	w.Run(w.Now() + wait)
+	for _, s := range sends {
+		switch {
+		case !s.out.Ended:
+			continue
+		case s.out.Err != nil:
+			r.NoRoute++
+		default:
+			r.Confirmed++
+		}
+		r.Longest = max(r.Longest, s.out.At-s.at)
+	}
+	for _, p := range w.peers {
+		for i := range p.sends {
+			p.Core.EndReliable(i)
+		}
+		clear(p.sends)
+	}
+	got, twice := w.Receipts()
+	r.Delivered, r.Twice, r.Copies = len(got), twice, w.copies()-copies
+	return r
+}
+
+func (w *World) copies() (n int) {
+	for _, p := range w.peers {
+		n += int(p.Core.Stats().Copies)
+	}
+	return n
+}
+
+// Any returns the id of a random living peer other than from.
+func (w *World) Any(from *Peer) wire.ID {
+	alive := w.Living()
+	for {
+		if p := alive[w.rng.IntN(len(alive))]; p != from {
+			return p.ID
+		}
+	}
+}
+
+// Nobody returns a random id that no peer has.
+func (w *World) Nobody(*Peer) (id wire.ID) {
+	for i := range id {
+		id[i] = byte(w.rng.Uint32())
+	}
+	return id
+}
+
+// Corrupt makes a share of the living peers, except the bootstraps, drop all user messages that are
+// not for them. They acknowledge what they drop.
+func (w *World) Corrupt(share float64) {
+	for _, p := range w.Living() {
+		p.drops = p.Index >= w.cfg.Bootstraps && w.rng.Float64() < share
+	}
+}
+
+// swallow drops a message that arrived at an end, and acknowledges it.
+func (w *World) swallow(e *end) {
+	e.swallowed++
+	w.transmit(e, wire.NewAck(e.taken))
+}
+
+// drops reports whether a peer drops a message.
+func (p *Peer) dropsMessage(f *wire.Frame) bool {
+	return p.drops && f.Type == wire.FrameMessage && f.Body.To != p.ID && !f.Body.Kind.IsControl()
+}
