@@ -77,7 +77,7 @@ func TestMetricsAreThoseOfTheRouter(t *testing.T) {
 	})
 
 	// Every number of the router is exported.
-	if want := 14 + len(protocol.Drops{}); len(atB) < want {
+	if want := 14 + len(protocol.Stats{}.Dropped); len(atB) < want {
 		t.Errorf("%d metrics, want %d", len(atB), want)
 	}
 	if err := b.Close(); err != nil {

@@ -25,15 +25,17 @@ const (
 // and all packages below it.
 var walls = map[string][]string{
 	"protocol/wire":                {},
-	"protocol/internal/core":       {"protocol/wire", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/candidates", "protocol/internal/receipts"},
+	"protocol/internal/core":       {"protocol/wire", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/candidates", "protocol/internal/receipts"},
+	"protocol/internal/journal":    {"protocol/wire"},
 	"protocol/internal/seen":       {},
 	"protocol/internal/custody":    {"protocol/wire"},
 	"protocol/internal/candidates": {"protocol/wire"},
 	"protocol/internal/receipts":   {"protocol/wire"},
+	"protocol/internal/idtable":    {"protocol/wire"},
 	"protocol/packet":              {"protocol/wire"},
-	"protocol":                     {"protocol/wire", "protocol/internal/core", "protocol/packet"},
+	"protocol":                     {"protocol/wire", "protocol/internal/core", "protocol/internal/journal", "protocol/packet"},
 	"protocol/ula":                 {"protocol/wire", "protocol/packet"},
-	"protocol/sim":                 {"protocol/wire", "protocol/internal/core"},
+	"protocol/sim":                 {"protocol/wire", "protocol/internal/core", "protocol/internal/journal"},
 	"protocol/protocoltest":        {"protocol/wire", "protocol"},
 
 	"node":          {"protocol/...", "node/..."},

@@ -12,6 +12,9 @@ import "github.com/peer-relay/peer-relay/protocol/wire"
 // for each. HasFrame reports whether ReadFrame would return at once. The goroutine that calls
 // ReadFrame calls it.
 //
+// A link whose transport receives pings and pongs outside ReadFrame has a method
+// OnPing(func(*wire.Frame)). It passes them to the function as frames, on any goroutine.
+//
 // A legacy link translates frames. A FramePing becomes a WebSocket ping, and the WebSocket's
 // pong a FramePong. A FrameBye becomes the closing handshake. The features that a peer shows
 // after its hello become a FrameHello.
@@ -30,12 +33,6 @@ type Link interface {
 	Flush() error
 
 	Close() error
-}
-
-// A PingReporter is a Link whose transport receives pings and pongs outside ReadFrame. It
-// passes them to the function as frames, on any goroutine.
-type PingReporter interface {
-	OnPing(func(*wire.Frame))
 }
 
 // A ProgressReporter is a Link that knows more of its transport than the frames show. Without

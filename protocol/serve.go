@@ -130,7 +130,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 	}
 	log.Debug("link up")
 
-	if p, ok := link.(PingReporter); ok {
+	if p, ok := link.(interface{ OnPing(func(*wire.Frame)) }); ok {
 		p.OnPing(func(f *wire.Frame) {
 			r.enter(func(c *core.Core, now time.Duration) { c.Receive(now, h, f) })
 		})

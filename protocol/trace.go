@@ -4,7 +4,7 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 )
 
 // LevelTrace is the level of the log lines about single steps of messages.
@@ -20,20 +20,20 @@ const LevelTrace = slog.LevelDebug - 4
 //	Kind     Kind         what the message is for
 //	Reason   DropReason   set for MessageDropped and MessageReturned
 //	Err      error        set for LinkDown; nil means an orderly end
-type Event = core.Event
+type Event = journal.Event
 
 // An EventType is the kind of an [Event].
-type EventType = core.EventType
+type EventType = journal.EventType
 
 const (
-	MessageReceived  EventType = core.MessageReceived  // a message from Peer
-	MessageSent      EventType = core.MessageSent      // a message was queued for Peer
-	MessageKept      EventType = core.MessageKept      // a message waits for a link
-	MessageDelivered EventType = core.MessageDelivered // a message was for this peer
-	MessageDropped   EventType = core.MessageDropped   // a message was dropped because of Reason
-	MessageReturned  EventType = core.MessageReturned  // a message went back to Peer because of Reason
-	LinkUp           EventType = core.LinkUp           // Peer is linked
-	LinkDown         EventType = core.LinkDown         // Peer is no longer linked, because of Err
+	MessageReceived  EventType = journal.MessageReceived  // a message from Peer
+	MessageSent      EventType = journal.MessageSent      // a message was queued for Peer
+	MessageKept      EventType = journal.MessageKept      // a message waits for a link
+	MessageDelivered EventType = journal.MessageDelivered // a message was for this peer
+	MessageDropped   EventType = journal.MessageDropped   // a message was dropped because of Reason
+	MessageReturned  EventType = journal.MessageReturned  // a message went back to Peer because of Reason
+	LinkUp           EventType = journal.LinkUp           // Peer is linked
+	LinkDown         EventType = journal.LinkDown         // Peer is no longer linked, because of Err
 )
 
 // traces reports whether the core must collect events.

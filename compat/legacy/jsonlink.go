@@ -30,7 +30,7 @@ type jsonLink struct {
 // Info implements protocol.Link.
 func (l *jsonLink) Info() protocol.LinkInfo { return l.info }
 
-// OnPing implements protocol.PingReporter.
+// OnPing sets the function that gets pings and pongs. See protocol.Link.
 func (l *jsonLink) OnPing(f func(*wire.Frame)) { l.control = f }
 
 // tell reports a ping or pong, which arrives outside of ReadFrame.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -437,7 +438,7 @@ func (w *World) note(p *Peer, a core.Action) {
 }
 
 // noteEvent adds an event of a peer's core to the hash.
-func (w *World) noteEvent(p *Peer, e core.Event) {
+func (w *World) noteEvent(p *Peer, e journal.Event) {
 	b := w.line[:0]
 	for _, v := range []uint64{uint64(w.now), uint64(p.Index), uint64(e.Type), uint64(e.Kind), uint64(e.Reason)} {
 		b = binary.LittleEndian.AppendUint64(b, v)

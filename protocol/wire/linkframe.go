@@ -39,7 +39,7 @@ type NackReason uint32
 const (
 	NackNone    NackReason = 0
 	NackNoRoute NackReason = 1 // no link that could take the message
-	NackBusy    NackReason = 2 // the queue of every such link is full
+	NackBusy    NackReason = 2 // such a link may exist: its queue is full, or its peer does not answer
 	NackTooBig  NackReason = 3 // it cannot be encoded for the next link
 	NackHops    NackReason = 4 // its path or its budget is used up
 	NackRefused NackReason = 5 // the peer does not want to carry it

@@ -98,3 +98,10 @@ func benchUnderLock(b *testing.B, message func(to wire.ID) Outgoing) {
 	}
 	b.ReportMetric(float64(locked.Nanoseconds())/float64(b.N), "ns-under-lock/op")
 }
+
+func randomID(rng *rand.Rand) (id wire.ID) {
+	for i := range id {
+		id[i] = byte(rng.Uint32())
+	}
+	return id
+}

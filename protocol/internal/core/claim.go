@@ -27,7 +27,7 @@ func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 	if err := c.rival(info); err == nil {
 		cl.granted = true
 		c.do(Action{Type: Granted, Index: index})
-	} else if l := c.table.get(info.ID); errors.Is(err, ErrDuplicate) && l != nil && !l.ended {
+	} else if l := c.table.Get(info.ID); errors.Is(err, ErrDuplicate) && l != nil && !l.ended {
 		// A phone that wakes up, or that changed networks, may find its own dead link here.
 		c.ask(l)
 		cl.until = l.answerBy() + claimGrace

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/idtable"
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
 	"github.com/peer-relay/peer-relay/protocol/internal/seen"
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -25,17 +27,17 @@ type Core struct {
 	now        time.Duration
 	rng        *rand.Rand
 	byHandle   map[LinkHandle]*link
-	order      []*link // every link, oldest first
-	table      table
+	order      []*link              // every link, oldest first
+	table      idtable.Table[*link] // the usable link to each peer
 	claims     []claim
 	standIns   []standIn // oldest first
 	transit    transit
 	delivered  seen.Table
 	confirmed  seen.Table // messages whose receipt was sent
 	book       receipts.Book
-	queued     int        // bytes in the queues of all links
-	learned    routeTable // the neighbours that brought messages of an origin
-	proved     routeTable // the neighbours that brought proved messages of an origin to this peer
+	queued     int           // bytes in the queues of all links
+	learned    idtable.Hints // the neighbours that brought messages of an origin
+	proved     idtable.Hints // the neighbours that brought proved messages of an origin to this peer
 	waiting    []waiting
 	waitSize   int
 	expected   map[wire.ID]expectation
@@ -49,9 +51,9 @@ type Core struct {
 	owing      []*link             // links with messages to acknowledge
 	entrusted  int                 // bytes of the messages that are not acknowledged, on all links
 	lastDown   *link               // the link of the last LinkDown
-	stats      Stats
+	stats      journal.Stats
 	actions    []Action
-	events     []Event
+	events     []journal.Event
 	tracing    bool
 	nextWake   time.Duration
 
@@ -123,19 +125,19 @@ func (c *Core) wakeBy(at time.Duration) {
 }
 
 // Stats returns a copy of the counters.
-func (c *Core) Stats() Stats {
+func (c *Core) Stats() journal.Stats {
 	s := c.stats
-	s.Links = c.table.len()
+	s.Links = c.table.Len()
 	s.Pending = len(c.overlay.pending)
 	s.Candidates = c.overlay.cands.Len()
 	return s
 }
 
 // Drop counts a message that the shell dropped. A nil f means that it was not a frame.
-func (c *Core) Drop(reason DropReason, f *wire.Frame) {
+func (c *Core) Drop(reason journal.DropReason, f *wire.Frame) {
 	c.drop(reason, f)
 	switch reason {
-	case DropInboxFull, DropNoPort, DropSocketFull: // the core had counted it as delivered
+	case journal.DropInboxFull, journal.DropNoPort, journal.DropSocketFull: // the core had counted it as delivered
 		c.stats.Delivered--
 	}
 }
@@ -147,16 +149,16 @@ func (c *Core) Unwritten(now time.Duration, h LinkHandle, f *wire.Frame) {
 	if l := c.byHandle[h]; l != nil && l.keeps {
 		c.recount(l, func() { l.ledger.Unwritten(f) })
 	}
-	c.drop(DropUnencodable, f)
+	c.drop(journal.DropUnencodable, f)
 }
 
 // Linked reports whether there is a usable link to a peer.
-func (c *Core) Linked(id wire.ID) bool { return c.table.get(id) != nil }
+func (c *Core) Linked(id wire.ID) bool { return c.table.Get(id) != nil }
 
 // Peers returns the linked peers in the order of their ids.
 func (c *Core) Peers() []wire.LinkInfo {
-	infos := make([]wire.LinkInfo, 0, c.table.len())
-	for _, l := range c.table.sorted {
+	infos := make([]wire.LinkInfo, 0, c.table.Len())
+	for _, l := range c.table.All() {
 		infos = append(infos, l.LinkInfo)
 	}
 	return infos
@@ -190,7 +192,7 @@ func (c *Core) Disconnect(now time.Duration, id wire.ID) {
 			c.end(l, wire.ByeNormal)
 		}
 	}
-	if l := c.table.get(id); l != nil { // the link is a stand-in, and its replacement ends too
+	if l := c.table.Get(id); l != nil { // the link is a stand-in, and its replacement ends too
 		c.standIns = slices.DeleteFunc(c.standIns, func(s standIn) bool { return s.link == l })
 		c.leaveTable(l)
 	}
@@ -251,7 +253,7 @@ func (c *Core) Tick(now time.Duration) {
 	c.nextWake = now + tickIdle
 	for len(c.waiting) > 0 && now-c.waiting[0].since >= waitAge {
 		w := c.waiting[0]
-		c.drop(DropExpired, w.frame)
+		c.drop(journal.DropExpired, w.frame)
 		c.transit.lose(c.hash(w.frame))
 		c.waitSize -= w.frame.Size()
 		c.waiting = c.waiting[1:]
@@ -281,14 +283,14 @@ func (c *Core) Tick(now time.Duration) {
 
 func (c *Core) clock() time.Duration { return c.now }
 
-func (c *Core) link(id wire.ID) *link { return c.table.get(id) }
+func (c *Core) link(id wire.ID) *link { return c.table.Get(id) }
 
-func (c *Core) links() []*link { return c.table.sorted }
+func (c *Core) links() []*link { return c.table.All() }
 
-func (c *Core) bucket(b int) []*link { return c.table.bucket(c.self, b) }
+func (c *Core) bucket(b int) []*link { return c.table.Bucket(c.self, b) }
 
-func (c *Core) nearest(target wire.ID, visit func(*link) bool) { c.table.nearest(target, visit) }
+func (c *Core) nearest(target wire.ID, visit func(*link) bool) { c.table.Nearest(target, visit) }
 
 func (c *Core) closest(target wire.ID, n int, keep func(*link) bool) []*link {
-	return c.table.closest(target, n, keep)
+	return c.table.Closest(target, n, keep)
 }

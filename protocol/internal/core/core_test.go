@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -66,6 +67,9 @@ type script struct {
 	expected int                // number of the last expected handshake
 	queued   map[LinkHandle][]*wire.Frame
 	figures  map[LinkHandle]wire.Progress
+	reliable map[int]*wire.Frame // the reliable messages, by index
+	nonces   map[string][][]byte // nonces of their copies, by end-to-end id
+	last     *wire.Frame         // the last delivered message
 }
 
 // abbreviated returns the id with these first digits.
@@ -135,6 +139,7 @@ func (s *script) run(event string, w []string) {
 		s.now, s.greets, s.tokens = 0, has(w, "greets"), make(map[wire.ID][]byte)
 		s.queued = make(map[LinkHandle][]*wire.Frame)
 		s.figures = make(map[LinkHandle]wire.Progress)
+		s.reliable, s.nonces = make(map[int]*wire.Frame), make(map[string][][]byte)
 		s.c = newTestCore(abbreviated(first), func(cfg *CoreConfig) {
 			cfg.Bootstraps, cfg.NoOverlay = argInt(w, "boots", 0), !has(w, "overlay")
 			if has(w, "leaf") {
@@ -254,7 +259,7 @@ func (s *script) run(event string, w []string) {
 		s.c.Receive(s.now, h, f)
 	case "bad": // HANDLE [times=N]: malformed frames
 		for range argInt(w, "times", 1) {
-			s.c.Offence(s.now, h, DropMalformed)
+			s.c.Offence(s.now, h, journal.DropMalformed)
 		}
 	case "msg": // HANDLE FROM>TO …: see frame
 		s.c.Receive(s.now, h, s.frame(w[1:]))
@@ -306,6 +311,21 @@ func (s *script) run(event string, w []string) {
 		if err != nil {
 			s.out = append(s.out, fmt.Sprintf("error: %v", err))
 		}
+	case "reliable": // INDEX TO [TEXT]
+		f, err := s.c.NewFrame(Outgoing{To: abbreviated(w[1]), Form: wire.FormJSON, Flags: wire.FlagReceipt | wire.FlagNotice, Payload: []byte(strings.Join(w[2:], " "))}, s.c.Draw())
+		if err == nil {
+			s.reliable[number] = f
+			err = s.c.SendReliable(s.now, number, f)
+		}
+		if err != nil {
+			s.out = append(s.out, fmt.Sprintf("error: %v", err))
+		}
+	case "endreliable": // INDEX
+		s.c.EndReliable(number)
+	case "receipt", "notice": // HANDLE FROM>TO INDEX [attempt=N] [handed] [wrong] [by=ID] [path=A,B]: about copy N of that reliable message
+		s.c.Receive(s.now, h, s.word(event, w[1:]))
+	case "confirm": // the application has the last message
+		s.c.Confirm(s.now, s.last)
 	case "full": // the queue of a link is full
 		s.c.byHandle[h].queuedFrames += maxQueueFrames
 	case "empty":
@@ -378,7 +398,7 @@ func (s *script) run(event string, w []string) {
 		s.out = append(s.out, "drops: "+s.c.Stats().Dropped.String())
 	case "state":
 		o := &s.c.overlay
-		s.out = append(s.out, fmt.Sprintf("links=%d pending=%d candidates=%d", s.c.table.len(), len(o.pending), o.cands.Len()))
+		s.out = append(s.out, fmt.Sprintf("links=%d pending=%d candidates=%d", s.c.table.Len(), len(o.pending), o.cands.Len()))
 	default:
 		s.t.Fatalf("no event %q", event)
 	}

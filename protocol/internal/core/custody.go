@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/custody"
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -152,7 +153,7 @@ type attempt struct {
 func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 	f := sent.Copy()
 	if f.IsSearch() { // its origin asks again
-		c.drop(DropLinkEnded, f)
+		c.drop(journal.DropLinkEnded, f)
 		return true
 	}
 	t := c.trouble(f)
@@ -166,23 +167,25 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 	if !slices.Contains(t.tried, tried) {
 		t.tried = append(t.tried, tried)
 	}
-	spent := f.Hop.TxLeft() <= 0
+	spent, busy := f.Hop.TxLeft() <= 0, false
 	if !spent {
 		next := c.choose(f.Body.To, hopQuery{frame: f, prev: c.before(f), tried: t.tried})
 		if next.first != nil {
 			c.copies(f, next)
 			return true
 		}
-		t.unsure = t.unsure || next.busy
+		busy = next.busy
 	}
 	switch {
-	case c.giveBack(f, nackOf(t.unsure)):
+	case c.giveBack(f, nackOf(busy || t.unsure)):
 		t.back = true
 	case t.stays:
 	case spent:
-		c.drop(DropBudget, f)
+		c.drop(journal.DropBudget, f)
+	case busy:
+		c.drop(journal.DropQueueFull, f)
 	case t.unsure:
-		c.drop(DropQueueFull, f)
+		c.drop(journal.DropNoRoute, f)
 	default:
 		c.lost(f)
 	}
@@ -207,7 +210,7 @@ func (c *Core) before(f *wire.Frame) *link {
 	if n == 0 {
 		return nil
 	}
-	return c.table.get(f.PathAt(n - 1))
+	return c.table.Get(f.PathAt(n - 1))
 }
 
 // giveBack returns a message that this peer has taken over, and for which there is no other way,
@@ -217,7 +220,7 @@ func (c *Core) giveBack(f *wire.Frame, why wire.NackReason) bool {
 	if prev == nil || !prev.keeps || prev.ended || f.IsSearch() || f.Hop.NacksLeft() <= 0 {
 		return false
 	}
-	c.note(MessageReturned, f, prev.ID, DropNoRoute)
+	c.note(journal.MessageReturned, f, prev.ID, journal.DropNoRoute)
 	c.nack(prev, wire.Nack{Reason: why, Frame: f.Returned()})
 	return true
 }
@@ -228,7 +231,7 @@ func (c *Core) nack(l *link, n wire.Nack) {
 	f, err := wire.NewNack(n)
 	switch {
 	case err != nil: // messages leave room for it
-		c.drop(DropTooBig, nil)
+		c.drop(journal.DropTooBig, nil)
 	case l.queuedFrames >= maxQueueFrames+nackFrames || l.queuedBytes+f.Size() > maxQueueBytes+nackBytes:
 		c.end(l, wire.ByeSilent)
 	default:
@@ -239,7 +242,7 @@ func (c *Core) nack(l *link, n wire.Nack) {
 // nacked takes back a message that a peer could not bring further.
 func (c *Core) nacked(l *link, n *wire.Nack) {
 	if !l.keeps {
-		c.drop(DropUnknown, nil)
+		c.drop(journal.DropUnknown, nil)
 		return
 	}
 	var f *wire.Frame
@@ -250,7 +253,7 @@ func (c *Core) nacked(l *link, n *wire.Nack) {
 	}
 	if f == nil {
 		if n.Frame != nil || n.Seq == 0 || n.Seq > l.ledger.Sent() { // otherwise it took another way before
-			c.drop(DropUnasked, nil)
+			c.drop(journal.DropUnasked, nil)
 		}
 		return
 	}
@@ -273,16 +276,16 @@ func (c *Core) returned(b []byte) *wire.Frame {
 }
 
 // nackReasons are the reasons of messages that go back, NackNoRoute if there is none.
-var nackReasons = map[DropReason]wire.NackReason{DropQueueFull: wire.NackBusy, DropHops: wire.NackHops, DropBudget: wire.NackHops}
+var nackReasons = map[journal.DropReason]wire.NackReason{journal.DropQueueFull: wire.NackBusy, journal.DropHops: wire.NackHops, journal.DropBudget: wire.NackHops}
 
 // sendBack has a message go back to the peer that sent it, and not be dropped. It reports whether
 // it does.
-func (c *Core) sendBack(l *link, f *wire.Frame, reason DropReason) bool {
+func (c *Core) sendBack(l *link, f *wire.Frame, reason journal.DropReason) bool {
 	if !l.keeps || f.IsSearch() || f.Hop.NacksLeft() <= 0 {
 		return false
 	}
 	c.refusal = max(nackReasons[reason], wire.NackNoRoute)
-	c.note(MessageReturned, f, l.ID, reason)
+	c.note(journal.MessageReturned, f, l.ID, reason)
 	return true
 }
 
@@ -334,9 +337,9 @@ func (c *Core) tell(l *link) {
 func (c *Core) acknowledged(l *link, count uint64) {
 	switch {
 	case !l.keeps:
-		c.drop(DropUnknown, nil)
+		c.drop(journal.DropUnknown, nil)
 	case count > l.ledger.Sent():
-		c.offence(l, DropMalformed)
+		c.offence(l, journal.DropMalformed)
 	default:
 		var at time.Duration
 		var any bool

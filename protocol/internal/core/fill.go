@@ -314,3 +314,14 @@ func subSlot(self, id wire.ID, slots int) int {
 	}
 	return slot
 }
+
+// compareDistance returns -1, 0 or 1: the order of a and b by their distance to target.
+func compareDistance(target, a, b wire.ID) int {
+	switch {
+	case target.Closer(a, b):
+		return -1
+	case target.Closer(b, a):
+		return 1
+	}
+	return 0
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -13,16 +14,16 @@ import (
 func (c *Core) forward(f *wire.Frame, prev *link) error {
 	if prev != nil {
 		if f.PathLen() >= wire.MaxPath {
-			if !c.sendBack(prev, f, DropHops) {
-				c.drop(DropHops, f)
+			if !c.sendBack(prev, f, journal.DropHops) {
+				c.drop(journal.DropHops, f)
 			}
 			return nil
 		}
 		// The budgets of a new message bound those that the previous peer wrote.
 		f.Hop = f.Hop.WithTx(min(f.Hop.TxLeft(), wire.TxBudget)).WithDetours(min(f.Hop.DetoursLeft(), wire.Detours))
 		if f.Hop.TxLeft() <= 0 {
-			if !c.sendBack(prev, f, DropBudget) {
-				c.drop(DropBudget, f)
+			if !c.sendBack(prev, f, journal.DropBudget) {
+				c.drop(journal.DropBudget, f)
 			}
 			return nil
 		}
@@ -34,7 +35,7 @@ func (c *Core) forward(f *wire.Frame, prev *link) error {
 // pass sends a message, whose path ends with this peer, to the next hop. relayed reports
 // that another peer is its origin.
 func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
-	direct := c.table.get(f.Body.To)
+	direct := c.table.Get(f.Body.To)
 	if direct != nil && direct.ended && direct.replaced {
 		return c.wait(f, relayed) // for the better link to the receiver, which is not up yet
 	}
@@ -48,9 +49,9 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 		return nil
 	}
 	if next.first == nil && prev != nil {
-		reason := DropNoRoute
+		reason := journal.DropNoRoute
 		if next.busy {
-			reason = DropQueueFull
+			reason = journal.DropQueueFull
 		}
 		if c.sendBack(prev, f, reason) {
 			return nil
@@ -67,7 +68,7 @@ func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 			return nil
 		}
 		if next.busy {
-			c.drop(DropQueueFull, f)
+			c.drop(journal.DropQueueFull, f)
 			return fmt.Errorf("send to %v: %w", f.Body.To, ErrQueueFull)
 		}
 		c.lost(f)
@@ -109,7 +110,7 @@ func (c *Core) copies(f *wire.Frame, next choice) {
 
 func (c *Core) copyTo(l *link, f *wire.Frame) {
 	c.stats.Copies++
-	c.note(MessageSent, f, l.ID, 0)
+	c.note(journal.MessageSent, f, l.ID, 0)
 	c.transmit(l, f)
 	c.went(l, f)
 }
@@ -152,7 +153,7 @@ type hopQuery struct {
 //
 // A doubted link is chosen only if there is no other choice. If it leads to the receiver, it
 // gets a second copy, since the receiver may be paused and the other way may not reach it.
-func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.table.get(to), to, q) }
+func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.table.Get(to), to, q) }
 
 // chooseWith is choose for a caller that knows the link to the receiver, or that there is none.
 func (c *Core) chooseWith(direct *link, to wire.ID, q hopQuery) choice {
@@ -205,7 +206,7 @@ func (c *Core) chooseFrom(direct *link, to wire.ID, q hopQuery, allowed func(*li
 		return ch
 	}
 	for i := len(f.Route) - 1; i >= 0; i-- {
-		if l := c.table.get(f.Route[i]); takes(l) {
+		if l := c.table.Get(f.Route[i]); takes(l) {
 			ch.first = l
 			return ch
 		}
@@ -216,22 +217,22 @@ func (c *Core) chooseFrom(direct *link, to wire.ID, q hopQuery, allowed func(*li
 	}
 	relays := func(l *link) bool { return l.Role != wire.RoleLeaf && takes(l) }
 	if c.cfg.Role == wire.RoleLeaf && prev == nil {
-		if near := c.table.closest(to, 1, relays); len(near) > 0 {
+		if near := c.table.Closest(to, 1, relays); len(near) > 0 {
 			ch.first = near[0]
 			return ch
 		}
 	}
-	if via, ok := c.learned.via(c.now, to); ok {
-		if l := c.table.get(via); takes(l) {
+	if via, ok := c.learned.Via(c.now, to); ok {
+		if l := c.table.Get(via); takes(l) {
 			ch.first = l
 			return ch
 		}
 	}
-	near := c.table.closest(to, 2, relays)
+	near := c.table.Closest(to, 2, relays)
 	if len(near) == 0 {
 		// A leaf drops a message that is not for it. If there is no relay, one that is nearer
 		// may still know more than this version does.
-		if near = c.table.closest(to, 1, takes); len(near) > 0 && to.Closer(near[0].ID, c.self) {
+		if near = c.table.Closest(to, 1, takes); len(near) > 0 && to.Closer(near[0].ID, c.self) {
 			ch.first = near[0]
 		}
 		return ch
@@ -258,11 +259,11 @@ func (c *Core) provedWay(l *link) *link {
 	if l.Proved || l.vouched {
 		return nil
 	}
-	via, ok := c.proved.via(c.now, l.ID)
+	via, ok := c.proved.Via(c.now, l.ID)
 	if !ok {
 		return nil
 	}
-	return c.table.get(via)
+	return c.table.Get(via)
 }
 
 // beside sets the second hop of a message that would go only to legacy peers. It takes
@@ -272,14 +273,14 @@ func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 	if ch.first.extended || ch.second != nil && ch.second.extended {
 		return
 	}
-	if via, ok := c.learned.via(c.now, to); ok {
-		if l := c.table.get(via); l != ch.first && takes(l) {
+	if via, ok := c.learned.Via(c.now, to); ok {
+		if l := c.table.Get(via); l != ch.first && takes(l) {
 			ch.second = l
 			return
 		}
 	}
 	relay := func(l *link) bool { return l.extended && l.Role != wire.RoleLeaf && takes(l) }
-	if near := c.table.closest(to, 1, relay); len(near) > 0 {
+	if near := c.table.Closest(to, 1, relay); len(near) > 0 {
 		ch.second = near[0]
 	}
 }
@@ -292,7 +293,7 @@ func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 func (c *Core) closer(to wire.ID, again bool, takes func(*link) bool) (first, second *link) {
 	const native, legacy, kinds = 0, 1, 2
 	var best [kinds][2]*link // the two nearest of each kind
-	c.table.nearest(to, func(l *link) bool {
+	c.table.Nearest(to, func(l *link) bool {
 		if !to.Closer(l.ID, c.self) {
 			return false
 		}

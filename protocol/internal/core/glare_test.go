@@ -175,8 +175,8 @@ func TestOneLink(t *testing.T) {
 					left[i] += fmt.Sprint(e.info.Opener, e.handle)
 				}
 			}
-			if p.core.table.len() != 1 || len(p.core.byHandle) != 1 {
-				t.Fatalf("seed %d: %d links, %d in the table", seed, len(p.core.byHandle), p.core.table.len())
+			if p.core.table.Len() != 1 || len(p.core.byHandle) != 1 {
+				t.Fatalf("seed %d: %d links, %d in the table", seed, len(p.core.byHandle), p.core.table.Len())
 			}
 			for n := 1; n <= messages; n++ {
 				if p.got[fmt.Sprint(n)] != 1 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/candidates"
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -42,7 +43,7 @@ type direct struct {
 func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
 	ok := true
 	if kind := f.Body.Kind; (kind == wire.KindFind || kind == wire.KindOffer) && !l.ask(o.host.clock()) {
-		o.host.drop(DropRate, f) // the answer would cost a signature
+		o.host.drop(journal.DropRate, f) // the answer would cost a signature
 		return
 	}
 	switch f.Body.Kind {
@@ -58,7 +59,7 @@ func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
 		ok = o.onSignal(f, proved)
 	}
 	if !ok {
-		o.host.drop(DropBadControl, f)
+		o.host.drop(journal.DropBadControl, f)
 	}
 }
 
@@ -208,7 +209,7 @@ func (o *overlay) onFound(f *wire.Frame, proved bool) bool {
 		return true
 	}
 	if !o.answered(b, proved) {
-		o.host.drop(DropUnasked, f)
+		o.host.drop(journal.DropUnasked, f)
 		return true
 	}
 	added := false
@@ -308,7 +309,7 @@ func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
 	}
 	o.endHandshake(b.From)
 	if !o.makeRoom(by.ID, proved) {
-		o.host.drop(DropQueueFull, f)
+		o.host.drop(journal.DropQueueFull, f)
 		return
 	}
 	dialing := 0
@@ -391,7 +392,7 @@ func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 	h := o.handshake(b.From)
 	extended := len(b.Key) > 0 || len(b.Token) > 0
 	if h == nil || !h.mine || h.dialing || extended && !bytes.Equal(b.Token, h.token) || len(b.Key) > 0 && !proved {
-		o.host.drop(DropUnasked, f)
+		o.host.drop(journal.DropUnasked, f)
 		return true
 	}
 	var a wire.Answer
@@ -465,9 +466,9 @@ func (o *overlay) onSignal(f *wire.Frame, proved bool) bool {
 	case b.Form != wire.FormJSON:
 		return false
 	case !o.contact.WebRTC:
-		o.host.drop(DropUnsupported, f)
+		o.host.drop(journal.DropUnsupported, f)
 	case h == nil, h.mine && !h.dialing, h.proved && !proved, o.linked(b.From):
-		o.host.drop(DropUnasked, f)
+		o.host.drop(journal.DropUnasked, f)
 	default:
 		o.host.do(Action{Type: Signalled, Frame: f, Proved: proved})
 	}

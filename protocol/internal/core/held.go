@@ -3,6 +3,7 @@ package core
 import (
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -78,7 +79,7 @@ func (c *Core) holds(f *wire.Frame, next choice) bool {
 		return false
 	}
 	e, ok := c.expected[f.Body.To]
-	if !ok || c.now >= e.until || c.table.get(f.Body.To) != nil {
+	if !ok || c.now >= e.until || c.table.Get(f.Body.To) != nil {
 		return false
 	}
 	return e.proved || next.first == nil || next.far
@@ -100,7 +101,7 @@ func (c *Core) hold(f *wire.Frame, relayed bool) bool {
 	c.held = append(c.held, held{f, until, relayed})
 	c.heldSize += f.Size()
 	c.wakeBy(until)
-	c.note(MessageKept, f, wire.ID{}, 0)
+	c.note(journal.MessageKept, f, wire.ID{}, 0)
 	if relayed {
 		c.transit.keep(c.hash(f))
 	}

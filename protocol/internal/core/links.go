@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -167,11 +168,11 @@ func (c *Core) wasInFlight(info wire.LinkInfo, cause Cause) bool {
 // makeUsable adds l to the table and sends the messages that waited for it.
 func (c *Core) makeUsable(l *link) {
 	l.usable = true
-	known := c.table.get(l.ID) != nil
-	c.table.put(l)
+	known := c.table.Get(l.ID) != nil
+	c.table.Put(l.ID, l)
 	if !known {
 		c.do(Action{Type: PeerUp, Peer: l.ID, Link: l.handle})
-		c.noteLink(LinkUp, l.ID, nil)
+		c.noteLink(journal.LinkUp, l.ID, nil)
 	}
 	if l.native() {
 		c.overlay.greet(l)
@@ -218,9 +219,9 @@ func byeError(reason wire.ByeReason) error {
 }
 
 func (c *Core) leaveTable(l *link) {
-	if c.table.remove(l) {
+	if c.table.Remove(l.ID, l) {
 		c.do(Action{Type: PeerDown, Peer: l.ID, Link: l.handle})
-		c.noteLink(LinkDown, l.ID, l.why)
+		c.noteLink(journal.LinkDown, l.ID, l.why)
 	}
 }
 
@@ -242,7 +243,7 @@ func (c *Core) LinkDown(now time.Duration, h LinkHandle, why error) {
 	l.ended = true
 	c.lastDown = l
 	c.settleClaims(l.ID)
-	if l.replaced && c.table.get(l.ID) == l { // the other link is up at the other end, and not here yet
+	if l.replaced && c.table.Get(l.ID) == l { // the other link is up at the other end, and not here yet
 		until := now + l.patience(replaceTime)
 		c.standIns = append(c.standIns, standIn{l, until})
 		c.wakeBy(until)
@@ -264,7 +265,7 @@ func (c *Core) expireStandIns() {
 	for len(c.standIns) > 0 && c.standIns[0].until <= c.now {
 		l := c.standIns[0].link
 		c.standIns = c.standIns[1:]
-		if c.table.get(l.ID) == l {
+		if c.table.Get(l.ID) == l {
 			c.leaveTable(l)
 			c.overlay.linkDown(l)
 			c.sendWaiting()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/candidates"
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -62,7 +63,7 @@ type host interface {
 	ask(l *link)                              // ping a link that another connection puts into doubt
 	end(l *link, reason wire.ByeReason)
 	do(a Action)
-	drop(reason DropReason, f *wire.Frame) // count a dropped message
+	drop(reason journal.DropReason, f *wire.Frame) // count a dropped message
 }
 
 func newOverlay(h host, cfg CoreConfig, rng *rand.Rand) overlay {

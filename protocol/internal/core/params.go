@@ -51,8 +51,6 @@ const (
 	confirmBytes = 8 << 20           // bytes of the table of confirmed messages
 	deliverShare = 4                 // divisor: one link may fill a quarter of the delivery table
 
-	maxLearned  = 1024             // origins with a learned route
-	learnedAge  = 60 * time.Second // age of a learned route
 	maxTroubles = 4096             // messages that did not take their first way, whose tries are known
 	maxWaiting  = 256              // messages that wait for a link
 	waitBytes   = 1 << 20          // bytes of the messages that wait for a link

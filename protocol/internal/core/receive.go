@@ -3,6 +3,7 @@ package core
 import (
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -25,8 +26,8 @@ func (c *Core) hash(f *wire.Frame) uint64 { return f.Hash(c.cfg.Hash) }
 func (c *Core) message(l *link, f *wire.Frame) {
 	b := &f.Body
 	if b.From == c.self || f.InPath(c.self) {
-		if !c.sendBack(l, f, DropLoop) {
-			c.drop(DropLoop, f)
+		if !c.sendBack(l, f, journal.DropLoop) {
+			c.drop(journal.DropLoop, f)
 		}
 		return
 	}
@@ -34,16 +35,16 @@ func (c *Core) message(l *link, f *wire.Frame) {
 	if c.transit.has(c.now, h) {
 		switch t := c.troubles[h]; {
 		case t == nil || !t.back:
-			c.drop(DropDuplicate, f)
-		case !c.sendBack(l, f, DropNoRoute): // as the copy that came first
+			c.drop(journal.DropDuplicate, f)
+		case !c.sendBack(l, f, journal.DropNoRoute): // as the copy that came first
 			c.lost(f)
 		}
 		return
 	}
-	c.learned.learn(c.now, b.From, l.ID)
+	c.learned.Learn(c.now, b.From, l.ID)
 	switch {
 	case len(f.Targets) > 0:
-		c.drop(DropUnsupported, f)
+		c.drop(journal.DropUnsupported, f)
 	case b.To == c.self, c.isLast(f):
 		c.transit.finish(c.now, h)
 		c.deliver(l, f)
@@ -62,20 +63,20 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 	straight := l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From
 	proved, again := c.delivery(l, f, signed, straight)
 	if proved && !again && l.ID != b.From {
-		c.proved.learn(c.now, b.From, l.ID)
+		c.proved.Learn(c.now, b.From, l.ID)
 	}
 	switch {
 	case again:
-		c.drop(DropDuplicate, f)
+		c.drop(journal.DropDuplicate, f)
 		c.confirmAgain(l, f)
 	case b.Form > wire.FormWholeJSON:
-		c.drop(DropUnsupported, f)
+		c.drop(journal.DropUnsupported, f)
 	case b.Kind == wire.KindUser || b.Kind == wire.KindOther:
 		c.stats.Delivered++
-		c.note(MessageDelivered, f, l.ID, 0)
+		c.note(journal.MessageDelivered, f, l.ID, 0)
 		c.do(Action{Type: Deliver, Frame: f, Proved: proved})
 	case b.Kind > wire.KindOther:
-		c.drop(DropUnsupported, f)
+		c.drop(journal.DropUnsupported, f)
 	case b.Kind == wire.KindReceipt:
 		c.onReceipt(l, f, proved)
 	case b.Kind == wire.KindNotice:
@@ -156,7 +157,7 @@ func (c *Core) isLast(f *wire.Frame) bool {
 // It is the nearest link to a peer that is strictly nearer than this one and understands
 // searches. It returns nil if there is none.
 func (c *Core) nearer(to, from wire.ID, inPath func(wire.ID) bool) (next *link) {
-	c.table.nearest(to, func(l *link) bool {
+	c.table.Nearest(to, func(l *link) bool {
 		if !to.Closer(l.ID, c.self) {
 			return false
 		}
@@ -190,7 +191,7 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 			c.makeUsable(l)
 		}
 		c.stats.Received++
-		c.note(MessageReceived, f, l.ID, 0)
+		c.note(journal.MessageReceived, f, l.ID, 0)
 		size := f.Size() // forwarding changes it
 		c.message(l, f)
 		c.received(l, size)
@@ -201,7 +202,7 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	case wire.FrameHello: // a legacy peer shows that it knows the extensions
 		switch {
 		case l.native():
-			c.offence(l, DropMalformed)
+			c.offence(l, journal.DropMalformed)
 		case !l.extended:
 			l.extended = true
 			l.Features, l.Role = f.Hello.Features, f.Hello.Role
@@ -216,7 +217,7 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	case wire.FrameNack:
 		c.nacked(l, f.Nack)
 	case wire.FrameUnknown:
-		c.drop(DropUnknown, nil)
+		c.drop(journal.DropUnknown, nil)
 	}
 }
 
@@ -241,7 +242,7 @@ func (c *Core) byeFrom(l *link, reason wire.ByeReason) {
 }
 
 // Offence reports to the core that a link brought malformed bytes.
-func (c *Core) Offence(now time.Duration, h LinkHandle, reason DropReason) {
+func (c *Core) Offence(now time.Duration, h LinkHandle, reason journal.DropReason) {
 	c.now = now
 	if l := c.byHandle[h]; l != nil {
 		c.offence(l, reason)
@@ -250,7 +251,7 @@ func (c *Core) Offence(now time.Duration, h LinkHandle, reason DropReason) {
 
 // offence drops a malformed frame, and ends a native link at maxOffences. A legacy peer
 // forwards malformed messages of others, so its link is not ended.
-func (c *Core) offence(l *link, reason DropReason) {
+func (c *Core) offence(l *link, reason journal.DropReason) {
 	c.drop(reason, nil)
 	if !l.native() {
 		return

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -77,7 +78,7 @@ func (c *Core) retry(s *receipts.Send) {
 		nonce := strconv.AppendUint(make([]byte, 0, wire.MaxNonce), c.rng.Uint64N(nonces), 10)
 		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop().WithAttempt(s.Attempts), Nonce: nonce, Body: s.Frame.Body, Sig: s.Frame.Sig, Path: []wire.ID{c.self}})
 		if err != nil {
-			c.drop(DropTooBig, s.Frame)
+			c.drop(journal.DropTooBig, s.Frame)
 			return
 		}
 		c.stats.Retries++
@@ -97,7 +98,7 @@ func (c *Core) firstLinks(s *receipts.Send) []*link {
 	usable := func(l *link) bool {
 		return l.open() && (l.Role != wire.RoleLeaf || l.ID == to) && !c.full(l, s.Frame.Size())
 	}
-	all := c.table.closest(to, c.table.len(), usable)
+	all := c.table.Closest(to, c.table.Len(), usable)
 	slices.SortStableFunc(all, func(a, b *link) int { return rank(s, a) - rank(s, b) })
 	if n := s.Copies(); n == 1 || len(all) <= n {
 		return all[:min(n, len(all))]
@@ -151,7 +152,7 @@ type credit struct{ sent, back int }
 
 // credit changes the credit of the link to a peer.
 func (c *Core) credit(id wire.ID, sent, back int) {
-	l := c.table.get(id)
+	l := c.table.Get(id)
 	if l == nil {
 		return
 	}
@@ -195,12 +196,12 @@ func (c *Core) confirmAgain(l *link, f *wire.Frame) {
 func (c *Core) onReceipt(l *link, f *wire.Frame, proved bool) {
 	r, err := wire.ParseReceipt(f.Body.Payload)
 	if err != nil || f.Body.Form != wire.FormRaw {
-		c.drop(DropBadControl, f)
+		c.drop(journal.DropBadControl, f)
 		return
 	}
 	straight := l.ID == f.Body.From && f.PathLen() == 1
 	if !c.receipt(r, receipts.Source{From: f.Body.From, Proved: proved, Straight: straight}) {
-		c.drop(DropUnasked, f)
+		c.drop(journal.DropUnasked, f)
 	}
 }
 
@@ -219,7 +220,7 @@ func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
 
 // lost drops a message for which there is no route, and tells its origin.
 func (c *Core) lost(f *wire.Frame) {
-	c.drop(DropNoRoute, f)
+	c.drop(journal.DropNoRoute, f)
 	b := &f.Body
 	if b.Flags&wire.FlagNotice == 0 || b.E2E == nil || b.Kind.IsControl() {
 		return
@@ -245,15 +246,15 @@ func (c *Core) onNotice(f *wire.Frame) {
 	n, err := wire.ParseNotice(f.Body.Payload)
 	switch {
 	case err != nil || f.Body.Form != wire.FormRaw:
-		c.drop(DropBadControl, f)
+		c.drop(journal.DropBadControl, f)
 	case !c.noRoute(n):
-		c.drop(DropUnasked, f)
+		c.drop(journal.DropUnasked, f)
 	}
 }
 
 // noRoute processes the word of a peer that it had no route, and reports whether a message waits.
 func (c *Core) noRoute(n wire.Notice) bool {
-	s, over := c.book.NoRoute(c.now, n, c.table.len())
+	s, over := c.book.NoRoute(c.now, n, c.table.Len())
 	if s != nil {
 		if first, ok := s.First(n.Nonce); ok {
 			c.credit(first, -1, 0)

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -73,7 +75,7 @@ func (s *script) info(w []string) wire.LinkInfo {
 }
 
 // frame returns a message: FROM>TO [path=A,B] [hops=N] [nonce=N] [text=T] [hop=TX/DETOURS]
-// [route=A,B] [e2e=T] [by=ID] [tampered] [stripped] [kind=find|found|offer|answer|signal|other]
+// [route=A,B] [e2e=T] [receipt] [notice] [by=ID] [tampered] [stripped] [kind=find|found|offer|answer|signal|receipt|notice|other]
 // [closest] [target=ID] [ids=A,B] [token=T] [record=T] [url=U] [wrtc] [no] [bytes]. The key of
 // by signs. The default path is the origin's id. The default token is that of our last offer,
 // and "none" means no token.
@@ -87,6 +89,12 @@ func (s *script) frame(w []string) *wire.Frame {
 	b.Payload = []byte(text)
 	if e2e, ok := arg(w, "e2e"); ok {
 		b.E2E = []byte(fmt.Sprintf("%-16s", e2e))
+	}
+	if has(w, "receipt") {
+		b.Flags |= wire.FlagReceipt
+	}
+	if has(w, "notice") {
+		b.Flags |= wire.FlagNotice
 	}
 	if record, ok := arg(w, "record"); ok {
 		b.Record = []byte(record)
@@ -123,6 +131,15 @@ func (s *script) frame(w []string) *wire.Frame {
 		b.Kind = wire.KindSignal
 		if has(w, "bytes") {
 			b.Form = wire.FormRaw
+		}
+	case "receipt", "notice":
+		b.Kind, b.Form = wire.KindReceipt, wire.FormRaw
+		if kind == "notice" {
+			b.Kind = wire.KindNotice
+		}
+		payload, _ := arg(w, "payload")
+		if b.Payload, _ = hex.DecodeString(payload); b.Payload == nil {
+			b.Payload = []byte{}
 		}
 	case "other":
 		b.Kind, b.Form = wire.KindOther, wire.FormWholeJSON
@@ -172,4 +189,23 @@ func (s *script) frame(w []string) *wire.Frame {
 		s.t.Fatal(err)
 	}
 	return f
+}
+
+// word returns a receipt or a notice: FROM>TO INDEX ….
+func (s *script) word(kind string, w []string) *wire.Frame {
+	index, err := strconv.Atoi(w[1])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	of := s.reliable[index]
+	hash := sha256.Sum256(of.Body.Raw())
+	if has(w, "wrong") {
+		hash[0]++
+	}
+	nonce := s.nonces[string(of.Body.E2E)][argInt(w, "attempt", 0)]
+	payload := wire.AppendReceipt(nil, wire.Receipt{E2E: of.Body.E2E, Hash: hash, Nonce: nonce, Hops: 2, Handed: has(w, "handed")})
+	if kind == "notice" {
+		payload = wire.AppendNotice(nil, wire.Notice{E2E: of.Body.E2E, Nonce: nonce})
+	}
+	return s.frame(append(w, "kind="+kind, "payload="+hex.EncodeToString(payload)))
 }

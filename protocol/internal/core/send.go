@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -112,7 +113,7 @@ func (c *Core) Send(now time.Duration, f *wire.Frame, kind OwnKind) error {
 
 // connected reports whether there is a link to send by.
 func (c *Core) connected() bool {
-	return slices.ContainsFunc(c.table.sorted, func(l *link) bool { return !l.ended })
+	return slices.ContainsFunc(c.table.All(), func(l *link) bool { return !l.ended })
 }
 
 // wait keeps a message until there is a first link, or until the better of two links to the
@@ -129,12 +130,12 @@ func (c *Core) wait(f *wire.Frame, relayed bool) error {
 func (c *Core) keep(w waiting) error {
 	f := w.frame
 	if len(c.waiting) >= maxWaiting || c.waitSize+f.Size() > waitBytes {
-		c.drop(DropWaitingFull, f)
+		c.drop(journal.DropWaitingFull, f)
 		return fmt.Errorf("no link yet, and no room for more messages that wait for one: %w", ErrQueueFull)
 	}
 	c.waiting = append(c.waiting, w)
 	c.waitSize += f.Size()
-	c.note(MessageKept, f, wire.ID{}, 0)
+	c.note(journal.MessageKept, f, wire.ID{}, 0)
 	c.wakeBy(c.now + waitAge)
 	return nil
 }
@@ -197,7 +198,7 @@ func (c *Core) search(index int, m Outgoing) (last bool) {
 func (c *Core) Composed(now time.Duration, d *Draft) {
 	c.now = now
 	if d.err != nil { // the key failed to sign, or the contact is too large
-		c.drop(DropTooBig, nil)
+		c.drop(journal.DropTooBig, nil)
 	} else {
 		c.stats.Control++
 		d.err = c.originate(d)
@@ -208,7 +209,7 @@ func (c *Core) Composed(now time.Duration, d *Draft) {
 // NotComposed drops a draft that the shell had no room for.
 func (c *Core) NotComposed(now time.Duration, d *Draft) {
 	c.now = now
-	c.drop(DropRate, nil)
+	c.drop(journal.DropRate, nil)
 	d.err = fmt.Errorf("too many messages wait for a signature: %w", ErrQueueFull)
 	c.endDraft(d)
 }
@@ -225,7 +226,7 @@ func (c *Core) originate(d *Draft) error {
 	f, by := d.frame, c.byHandle[d.by]
 	switch {
 	case by != nil && !by.ended && c.full(by, f.Size()):
-		c.drop(DropQueueFull, f)
+		c.drop(journal.DropQueueFull, f)
 		return ErrQueueFull
 	case by != nil && !by.ended:
 		f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1)

@@ -1,10 +1,12 @@
 package core
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -26,6 +28,9 @@ func (s *script) take() {
 				greeted = append(greeted, a.Link)
 			}
 		}
+		if f := a.Frame; a.Type == Transmit && f.Type == wire.FrameMessage && f.Body.From == s.c.self && f.Body.Flags&wire.FlagReceipt != 0 {
+			s.nonces[string(f.Body.E2E)] = append(s.nonces[string(f.Body.E2E)], f.Nonce)
+		}
 		if a.Type == Compose {
 			drafts = append(drafts, a.Draft)
 		} else if a.Type == Measure {
@@ -36,11 +41,11 @@ func (s *script) take() {
 	}
 	for _, e := range s.c.Events() {
 		switch e.Type {
-		case MessageDropped:
+		case journal.MessageDropped:
 			if e.From != (wire.ID{}) {
 				s.out = append(s.out, fmt.Sprintf("drop %v %v %s>%s", e.Reason, e.Kind, shortID(e.From), shortID(e.To)))
 			}
-		case MessageKept:
+		case journal.MessageKept:
 			s.out = append(s.out, fmt.Sprintf("keep %v %s>%s", e.Kind, shortID(e.From), shortID(e.To)))
 		}
 	}
@@ -63,7 +68,13 @@ func (s *script) show(a Action) string {
 	switch a.Type {
 	case Transmit:
 		return s.showFrame(a.Link, a.Frame)
+	case Receipted:
+		if a.Err != nil {
+			return fmt.Sprintf("receipted %d: error: %v", a.Index, a.Err)
+		}
+		return fmt.Sprintf("receipted %d: %+v", a.Index, a.Receipt)
 	case Deliver:
+		s.last = a.Frame
 		proved := ""
 		if a.Proved {
 			proved = ", proved"
@@ -146,8 +157,17 @@ func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
 				line += " wrtc"
 			}
 		}
+	case wire.KindReceipt:
+		r, err := wire.ParseReceipt(b.Payload)
+		line += fmt.Sprintf(" of %s hops=%d handed=%v %v", bytes.TrimSpace(r.E2E), r.Hops, r.Handed, err)
+	case wire.KindNotice:
+		n, err := wire.ParseNotice(b.Payload)
+		line += fmt.Sprintf(" of %s nonce=%s %v", bytes.TrimSpace(n.E2E), n.Nonce, err)
 	default:
 		line += " " + string(b.Payload)
+	}
+	if n := f.Hop.Attempt(); n > 0 {
+		line += fmt.Sprintf(" attempt=%d", n)
 	}
 	line += fmt.Sprintf(" path=%s tx=%d detours=%d", showIDs(f.Path()), f.Hop.TxLeft(), f.Hop.DetoursLeft())
 	if len(f.Route) > 0 {

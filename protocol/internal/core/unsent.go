@@ -3,6 +3,7 @@ package core
 import (
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -134,7 +135,7 @@ func (c *Core) Returned(now time.Duration, from wire.ID, frames []*wire.Frame) {
 // is no link. A message of others for the peer itself goes only over another link to it:
 // otherwise the backlog of a peer that is slow or gone would spread over its neighbours.
 func (c *Core) resend(f *wire.Frame, from wire.ID) {
-	old := c.table.get(from)
+	old := c.table.Get(from)
 	replaced := old != nil && old.ended && old.replaced // by a link that is not up yet
 	mine := f.Body.From == c.self && !f.Body.Kind.IsControl()
 	switch {
@@ -153,6 +154,6 @@ func (c *Core) resend(f *wire.Frame, from wire.ID) {
 		}
 	}
 	if !c.giveBack(f, wire.NackBusy) {
-		c.drop(DropLinkEnded, f)
+		c.drop(journal.DropLinkEnded, f)
 	}
 }

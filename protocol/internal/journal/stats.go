@@ -1,4 +1,6 @@
-package core
+// Package journal is what a core tells about its messages and links: counters, reasons of drops, and
+// events.
+package journal
 
 import "fmt"
 

@@ -1,0 +1,175 @@
+package receipts
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"testing"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+var (
+	origin   = wire.ID{1}
+	receiver = wire.ID{2}
+	relays   = []wire.ID{{3}, {4}, {5}}
+	e2e      = bytes.Repeat([]byte{7}, wire.TokenSize)
+)
+
+// message returns a message that wants a receipt.
+func message(t *testing.T, id []byte, payload string) *wire.Frame {
+	t.Helper()
+	b := wire.Body{To: receiver, From: origin, Form: wire.FormJSON, Flags: wire.FlagReceipt, E2E: id, Payload: []byte(payload)}
+	if err := b.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: b, Path: []wire.ID{origin}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// begin returns a book with one message, whose first attempt took the first relay.
+func begin(t *testing.T) (*Book, *Send, wire.Receipt) {
+	t.Helper()
+	var b Book
+	f := message(t, e2e, `"hi"`)
+	s := b.Begin(0, 1, f)
+	s.Went(f.Nonce, relays[0])
+	return &b, s, wire.Receipt{E2E: e2e, Hash: sha256.Sum256(f.Body.Raw()), Nonce: f.Nonce, Hops: 2}
+}
+
+func TestReceipt(t *testing.T) {
+	proved := Source{From: receiver, Proved: true}
+	for name, c := range map[string]struct {
+		change func(*wire.Receipt)
+		from   Source
+		known  bool
+		want   *Receipt
+	}{
+		"of the receiver":           {nil, proved, true, &Receipt{Proved: true, Hops: 2, Took: time.Second}},
+		"straight from it":          {nil, Source{From: receiver, Straight: true}, true, &Receipt{Hops: 2, Took: time.Second}},
+		"that anybody could make":   {nil, Source{From: receiver}, true, nil},
+		"of another peer":           {nil, Source{From: relays[0], Proved: true}, false, nil},
+		"for another body":          {func(r *wire.Receipt) { r.Hash[0]++ }, proved, false, nil},
+		"for another message":       {func(r *wire.Receipt) { r.E2E = make([]byte, wire.TokenSize) }, proved, false, nil},
+		"of the peer in front":      {func(r *wire.Receipt) { r.Handed = true }, Source{From: relays[0], Proved: true}, true, nil},
+		"of this very peer":         {func(r *wire.Receipt) { r.Handed = true }, Source{From: origin, Straight: true}, true, nil},
+		"handed, says the receiver": {func(r *wire.Receipt) { r.Handed = true }, proved, false, nil},
+	} {
+		b, s, r := begin(t)
+		if c.change != nil {
+			c.change(&r)
+		}
+		got, receipt := b.Receipt(time.Second, r, c.from)
+		if (got == s) != c.known || (receipt == nil) != (c.want == nil) || receipt != nil && *receipt != *c.want {
+			t.Errorf("%s: %v, %+v, want %v, %+v", name, got == s, receipt, c.known, c.want)
+		}
+	}
+}
+
+// A receipt that anybody could have made is good enough if no better one comes in time. The
+// receiver's word is better than that of a peer in front of it.
+func TestWeakReceipt(t *testing.T) {
+	b, s, r := begin(t)
+	handed := r
+	handed.Handed = true
+	b.Receipt(100*time.Millisecond, handed, Source{From: relays[0]})
+	if again, done := b.Due(grace); len(again)+len(done) != 0 {
+		t.Errorf("%d attempts and %d ends while a better receipt may come", len(again), len(done))
+	}
+	b.Receipt(200*time.Millisecond, r, Source{From: receiver})
+	b.Receipt(300*time.Millisecond, handed, Source{From: relays[1]})
+	at, ok := b.Next()
+	if _, done := b.Due(at); !ok || at != 100*time.Millisecond+grace || len(done) != 1 || done[0] != s {
+		t.Errorf("at %v %d messages have a receipt", at, len(done))
+	}
+	if w := s.Weak(); w.Handed || w.Proved || w.Took != 200*time.Millisecond {
+		t.Errorf("the receipt is %+v", w)
+	}
+}
+
+func TestAttempts(t *testing.T) {
+	b, s, _ := begin(t)
+	var waits []time.Duration
+	for now := time.Duration(0); len(waits) < 5; {
+		at, _ := b.Next()
+		if again, _ := b.Due(at - 1); len(again) > 0 {
+			t.Errorf("an attempt is due before %v", at)
+		}
+		if again, _ := b.Due(at); len(again) != 1 {
+			t.Errorf("no attempt is due at %v", at)
+		}
+		s.Attempted(at)
+		waits, now = append(waits, at-now), at
+	}
+	for i, want := range []time.Duration{retryMin, 2 * retryMin, retryMax, retryMax, retryMax} {
+		if waits[i] != want {
+			t.Errorf("the attempts come after %v", waits)
+			break
+		}
+	}
+}
+
+func TestNoRoute(t *testing.T) {
+	notice := func(nonce string) wire.Notice { return wire.Notice{E2E: e2e, Nonce: []byte(nonce)} }
+	b, s, _ := begin(t)
+	if got, _ := b.NoRoute(settling, notice("2"), 5); got != nil {
+		t.Error("a notice for an attempt that was not made is believed")
+	}
+	if got, over := b.NoRoute(100*time.Millisecond, notice("1"), 5); got != s || over || s.Copies() != 1 {
+		t.Errorf("the first notice: over %v, %d copies", over, s.Copies())
+	}
+	if at, _ := b.Next(); at != settling {
+		t.Errorf("the next attempt is due at %v", at)
+	}
+	s.Attempted(settling)
+	s.Went([]byte("2"), relays[0])
+	if _, over := b.NoRoute(time.Second, notice("2"), 5); over {
+		t.Error("two notices from behind one link are enough")
+	}
+	s.Went([]byte("3"), relays[1])
+	if _, over := b.NoRoute(time.Second, notice("3"), 5); !over {
+		t.Error("notices from behind two links are not enough")
+	}
+
+	b, s, _ = begin(t)
+	if _, over := b.NoRoute(100*time.Millisecond, notice("1"), 1); over {
+		t.Error("the receiver may be joining")
+	}
+	if _, over := b.NoRoute(settling, notice("1"), 1); !over {
+		t.Error("a peer with one link needs two notices")
+	}
+}
+
+func TestBounds(t *testing.T) {
+	var b Book
+	id := func(i int) []byte { return append(make([]byte, wire.TokenSize-2), byte(i>>8), byte(i)) }
+	for i := range maxSends {
+		if b.Begin(0, i, message(t, id(i), `1`)) == nil {
+			t.Fatalf("no room for message %d", i)
+		}
+	}
+	if b.Begin(0, maxSends, message(t, id(maxSends), `1`)) != nil {
+		t.Error("there is no bound on the number")
+	}
+	b.End(5)
+	if b.Begin(0, maxSends, message(t, id(maxSends), `1`)) == nil {
+		t.Error("an ended message takes a place")
+	}
+	for i := range maxSends + 1 {
+		b.End(i)
+	}
+	if b.bytes != 0 || len(b.sends) != 0 {
+		t.Errorf("%d bytes, %d messages are left", b.bytes, len(b.sends))
+	}
+	big := `"` + string(bytes.Repeat([]byte{'x'}, 200_000)) + `"`
+	n := 0
+	for b.Begin(0, n, message(t, id(n), big)) != nil {
+		n++
+	}
+	if most := maxBytes / len(big); n == 0 || n > most {
+		t.Errorf("%d messages of %d bytes fit, want at most %d", n, len(big), most)
+	}
+}

@@ -1,0 +1,66 @@
+package wire
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestReceipt(t *testing.T) {
+	e2e := bytes.Repeat([]byte{1}, TokenSize)
+	for _, r := range []Receipt{
+		{E2E: e2e, Nonce: []byte("1")},
+		{E2E: e2e, Hash: [HashSize]byte{2}, Nonce: []byte(strings.Repeat("9", MaxNonce)), Hops: MaxPath, Handed: true},
+	} {
+		got, err := ParseReceipt(AppendReceipt(nil, r))
+		if err != nil || !reflect.DeepEqual(got, r) {
+			t.Errorf("got %+v, %v, want %+v", got, err, r)
+		}
+	}
+	whole := AppendReceipt(nil, Receipt{E2E: e2e, Nonce: []byte("1"), Hops: 2})
+	for name, b := range map[string][]byte{
+		"no fields":      nil,
+		"a short id":     AppendReceipt(nil, Receipt{E2E: e2e[1:], Nonce: []byte("1")}),
+		"a long nonce":   AppendReceipt(nil, Receipt{E2E: e2e, Nonce: make([]byte, MaxNonce+1)}),
+		"an empty nonce": AppendReceipt(nil, Receipt{E2E: e2e}),
+		"too many hops":  AppendReceipt(nil, Receipt{E2E: e2e, Nonce: []byte("1"), Hops: MaxPath + 1}),
+		"a field twice":  append(bytes.Clone(whole), whole...),
+		"its beginning":  whole[:len(whole)-1],
+		"a short hash":   appendBytes(appendBytes(appendBytes(nil, 1, e2e), 2, e2e), 3, []byte("1")),
+		"handed false":   appendVarint(bytes.Clone(whole), 5, 0),
+		"without a hash": appendBytes(appendBytes(nil, 1, e2e), 3, []byte("1")),
+	} {
+		if got, err := ParseReceipt(b); err == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if _, err := ParseReceipt(appendVarint(bytes.Clone(whole), 9, 1)); err != nil {
+		t.Errorf("a field of a later version: %v", err)
+	}
+}
+
+func TestNotice(t *testing.T) {
+	e2e := bytes.Repeat([]byte{1}, TokenSize)
+	n := Notice{E2E: e2e, Nonce: []byte("17")}
+	if got, err := ParseNotice(AppendNotice(nil, n)); err != nil || !reflect.DeepEqual(got, n) {
+		t.Errorf("got %+v, %v, want %+v", got, err, n)
+	}
+	for name, b := range map[string][]byte{
+		"no fields":       nil,
+		"without a nonce": appendBytes(nil, 1, e2e),
+		"without an id":   appendBytes(nil, 2, []byte("17")),
+		"a long id":       AppendNotice(nil, Notice{E2E: append(e2e, 1), Nonce: []byte("17")}),
+	} {
+		if got, err := ParseNotice(b); err == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestAttempt(t *testing.T) {
+	h := NewHop().WithAttempt(3)
+	if h.Attempt() != 3 || h.WithAttempt(0) != NewHop() || h.WithAttempt(300).Attempt() != 255 || h.TxLeft() != TxBudget {
+		t.Errorf("%08x", uint32(h))
+	}
+}
