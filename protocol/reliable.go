@@ -29,7 +29,7 @@ type outcome struct {
 // over other links, after 1 s and then at growing intervals of up to 8 s, and the receiver's application
 // gets one of them. A message for which there is no link yet waits.
 //
-// The error is ErrNoRoute if nobody has the id: if peers behind two of this peer's links say so, or
+// The error is ErrNoRoute if no peer has the id: if peers behind two of this peer's links say so, or
 // behind the only one. It is that of the context if no receipt arrives before its end: the message
 // may have arrived. It is ErrQueueFull if more than 1,024 messages, or 16 MiB of them, wait for
 // their receipts. A receiver from before this feature sends none.

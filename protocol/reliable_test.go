@@ -55,7 +55,7 @@ func TestSendReliable(t *testing.T) {
 	})
 }
 
-// A peer without a key makes receipts that anybody could make.
+// A peer without a key makes receipts that any peer could make.
 func TestSendReliableWithoutAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got diary
@@ -67,7 +67,7 @@ func TestSendReliableWithoutAKey(t *testing.T) {
 	})
 }
 
-func TestSendReliableToNobody(t *testing.T) {
+func TestSendReliableWithoutAReceiver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		from, _, _ := chain(t, keyed(3))
 		start := time.Now()
@@ -83,7 +83,7 @@ func TestSendReliableToNobody(t *testing.T) {
 // A receiver whose application has no room for a message makes no receipt for it.
 func TestSendReliableToAFullMailbox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		from, _, to := chain(t, keyed(3)) // nobody calls Receive
+		from, _, to := chain(t, keyed(3)) // Receive is not called
 		n := 0
 		for ; ; n++ {
 			if r, err := reliably(t, from, to.ID(), 5*time.Second); errors.Is(err, context.DeadlineExceeded) {

@@ -45,7 +45,7 @@ func (w *World) receipted(p *Peer, a core.Action) {
 type Reliability struct {
 	Sent, Delivered, Twice int
 	Confirmed              int // the sender got the receiver's receipt
-	NoRoute                int // the sender was told that nobody has the id
+	NoRoute                int // the sender was told that no peer has the id
 	Copies                 int // transmissions of all messages, those of the overlay too
 	Longest                time.Duration
 }
@@ -109,8 +109,8 @@ func (w *World) Any(from *Peer) wire.ID {
 	}
 }
 
-// Nobody returns a random id that no peer has.
-func (w *World) Nobody(*Peer) (id wire.ID) {
+// Unused returns a random id that no peer has.
+func (w *World) Unused(*Peer) (id wire.ID) {
 	for i := range id {
 		id[i] = byte(w.rng.Uint32())
 	}

@@ -17,8 +17,8 @@ const (
 	KindOffer   Kind = 3 // handshake-offer: no payload
 	KindAnswer  Kind = 4 // handshake-answer: payload is an Answer; a refusal has none
 	KindSignal  Kind = 5 // WebRTC signalling: payload is JSON text
-	KindReceipt Kind = 6 // reserved: {1 end-to-end id, 2 SHA-256 of the Body received}
-	KindNotice  Kind = 7 // reserved: the origin is told that there is no route
+	KindReceipt Kind = 6 // the receiver has a message: payload is a Receipt
+	KindNotice  Kind = 7 // a relay has no route for a message: payload is a Notice
 	KindOther   Kind = 8 // legacy data of any other type: payload is its whole JSON text
 )
 
@@ -48,8 +48,8 @@ const (
 type Flags uint32
 
 const (
-	FlagReceipt Flags = 1 << iota // reserved: the origin wants a receipt
-	FlagNotice                    // reserved: the origin wants to know when there is no route
+	FlagReceipt Flags = 1 << iota // the origin wants a receipt
+	FlagNotice                    // the origin wants to know when there is no route
 	FlagClosest                   // the peer without a strictly nearer link takes the message
 	FlagTrace                     // reserved
 )

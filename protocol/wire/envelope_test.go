@@ -188,7 +188,8 @@ func TestSchemaNumbers(t *testing.T) {
 		// Numbers without a constant in the code, and reserved ones.
 		"Hello.features": 1, "Hello.role": 2, "Hello.link": 3, "Hello.limits": 4, "Hello.agent": 5,
 		"Limits.max_frame": 1, "Nack.seq": 1, "Nack.reason": 2, "Nack.frame": 3, "Bye.reason": 1,
-		"Answer.ws": 1, "Answer.wrtc": 2, "Receipt.e2e": 1, "Receipt.hash": 2,
+		"Answer.ws": 1, "Answer.wrtc": 2, "Receipt.e2e": 1, "Receipt.hash": 2, "Receipt.nonce": 3,
+		"Receipt.hops": 4, "Receipt.handed": 5, "Notice.e2e": 1, "Notice.nonce": 2,
 		"NACK_REASON_NONE": 0, "NACK_REASON_NO_ROUTE": 1, "NACK_REASON_BUSY": 2, "NACK_REASON_TOO_BIG": 3,
 		"NACK_REASON_HOPS": 4, "NACK_REASON_REFUSED": 5,
 

@@ -33,7 +33,7 @@ const (
 //	 2 ack     varint    4 ping  fixed64    6 bye {1 reason}
 //	 3 nack    {1 seq, 2 reason, 3 frame}   5 pong  fixed64
 //
-//	 8 hop     fixed32   tx left:8 | detours left:8 | nacks left:8 | reserved:8
+//	 8 hop     fixed32   tx left:8 | detours left:8 | nacks left:8 | attempt:8
 //	 9 nonce   bytes     10 body  bytes     11 route  repeated 20 bytes
 //	12 sig     bytes     13 targets  repeated 20 bytes
 //	15 path    repeated 20 bytes, last: a relay appends pathEntry bytes

@@ -21,7 +21,7 @@ type Receipt = receipts.Receipt
 var ofReceipt = []byte("receipt")
 
 // SendReliable sends a message of the application until there is a receipt, or until EndReliable.
-// Receipted reports the receipt, or that nobody has the receiver's id.
+// Receipted reports the receipt, or that no peer has the receiver's id.
 func (c *Core) SendReliable(now time.Duration, index int, f *wire.Frame) error {
 	c.now = now
 	if f.Body.To == c.self {
@@ -234,7 +234,7 @@ func (c *Core) lost(f *wire.Frame) {
 }
 
 // answersFor reports whether this peer is among the nearest to the receiver of a message and would
-// be linked with it, so that the origin is told at once that nobody has the id. Another peer would
+// be linked with it, so that the origin is told at once that no peer has the id. Another peer would
 // only send the message back here.
 func (c *Core) answersFor(f *wire.Frame) bool {
 	b := &f.Body

@@ -16,7 +16,7 @@ const (
 	retryMin = time.Second            // wait for the receipt of the first attempt, doubles
 	retryMax = 4 * time.Second        // longest wait
 	settling = 500 * time.Millisecond // least age of a message for which there is no route: its receiver may just be joining
-	grace    = time.Second            // wait for a better receipt than one that anybody could have made
+	grace    = time.Second            // wait for a better receipt than one that any peer could have made
 )
 
 // A Receipt says that a message arrived.
@@ -38,7 +38,7 @@ type Send struct {
 	due   time.Duration // when the next attempt is due
 	ways  []way
 	none  bool     // a peer had no route for the last attempt
-	weak  *Receipt // a receipt that anybody could have made
+	weak  *Receipt // a receipt that any peer could have made
 	until time.Duration
 }
 
