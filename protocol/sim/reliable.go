@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
@@ -47,7 +48,7 @@ type Reliability struct {
 	Confirmed              int // the sender got the receiver's receipt
 	NoRoute                int // the sender was told that no peer has the id
 	Copies                 int // transmissions of all messages, those of the overlay too
-	Longest                time.Duration
+	Times                  []time.Duration // until the senders were told, in order
 }
 
 // Reliably sends n reliable messages from random living peers to the peers that to returns, one
@@ -79,7 +80,7 @@ func (w *World) Reliably(n int, wait time.Duration, to func(from *Peer) wire.ID)
 		default:
 			r.Confirmed++
 		}
-		r.Longest = max(r.Longest, s.out.At-s.at)
+		r.Times = append(r.Times, s.out.At-s.at)
 	}
 	for _, p := range w.peers {
 		for i := range p.sends {
@@ -87,9 +88,24 @@ func (w *World) Reliably(n int, wait time.Duration, to func(from *Peer) wire.ID)
 		}
 		clear(p.sends)
 	}
+	slices.Sort(r.Times)
 	got, twice := w.Receipts()
 	r.Delivered, r.Twice, r.Copies = len(got), twice, w.copies()-copies
 	return r
+}
+
+// Within returns the share of the messages whose senders were told in that time.
+func (r Reliability) Within(d time.Duration) float64 {
+	n, _ := slices.BinarySearch(r.Times, d+1)
+	return float64(n) / float64(max(r.Sent, 1))
+}
+
+// Quantile returns the time in which that share of those senders that were told was told.
+func (r Reliability) Quantile(q float64) time.Duration {
+	if len(r.Times) == 0 {
+		return 0
+	}
+	return r.Times[min(int(q*float64(len(r.Times))), len(r.Times)-1)]
 }
 
 func (w *World) copies() (n int) {

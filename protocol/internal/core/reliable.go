@@ -81,6 +81,9 @@ func (c *Core) retry(s *receipts.Send) {
 			c.drop(journal.DropTooBig, s.Frame)
 			return
 		}
+		if s.Copies() == 1 {
+			f.Hop = f.Hop.WithNacks(0) // a peer that looks further need not look everywhere
+		}
 		c.stats.Retries++
 		if l.keeps {
 			c.transit.finish(c.now, c.hash(f)) // it may come back
@@ -233,12 +236,13 @@ func (c *Core) lost(f *wire.Frame) {
 	}
 }
 
-// answersFor reports whether this peer is among the nearest to the receiver of a message and would
-// be linked with it, so that the origin is told at once that no peer has the id. Another peer would
-// only send the message back here.
+// answersFor reports whether this peer is among the nearest to the receiver of a first attempt and
+// would be linked with it, so that the origin is told at once that no peer has the id. Another peer
+// would only send the message back here. But a receiver that is just joining may be linked with
+// another peer only, which further attempts may find.
 func (c *Core) answersFor(f *wire.Frame) bool {
 	b := &f.Body
-	return b.Flags&wire.FlagNotice != 0 && b.E2E != nil && !b.Kind.IsControl() && c.overlay.surrounds(b.To)
+	return f.Hop.Attempt() == 0 && b.Flags&wire.FlagNotice != 0 && b.E2E != nil && !b.Kind.IsControl() && c.overlay.surrounds(b.To)
 }
 
 // onNotice processes a message of KindNotice.
