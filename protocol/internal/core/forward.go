@@ -157,7 +157,7 @@ func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.tab
 
 // chooseWith is choose for a caller that knows the link to the receiver, or that there is none.
 func (c *Core) chooseWith(direct *link, to wire.ID, q hopQuery) choice {
-	if q.prev == nil {
+	if q.prev == nil && (direct == nil || !direct.answers()) {
 		if ch := c.chooseFrom(direct, to, q, (*link).trusted); ch.first != nil && !ch.far {
 			return c.withReceiver(ch, direct, to, q)
 		}
