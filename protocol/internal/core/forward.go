@@ -153,6 +153,9 @@ type hopQuery struct {
 //
 // A doubted link is chosen only if there is no other choice. If it leads to the receiver, it
 // gets a second copy, since the receiver may be paused and the other way may not reach it.
+//
+// A message of this peer takes a link over which reliable messages get no receipts only if no other
+// one leads nearer.
 func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.table.Get(to), to, q) }
 
 // chooseWith is choose for a caller that knows the link to the receiver, or that there is none.
