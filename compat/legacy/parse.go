@@ -422,7 +422,7 @@ func (m *legacyMessage) joinData(head []byte) (b wire.Body, kind wire.Kind, err 
 	return b, kind, nil
 }
 
-// joinPR joins the Body from a head, which alone says the kind, and the payload in pr.p.
+// joinPR joins the Body from a head and the payload in pr.p. Only the head says the kind.
 func (m *legacyMessage) joinPR(head []byte) (b wire.Body, kind wire.Kind, err error) {
 	if m.pr.payload == nil {
 		return b, 0, passedOn("a data of type pr without pr.p")
