@@ -231,3 +231,22 @@ func TestSignedAcrossJS(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatTheNPMPackageMakesOfReceipts reads receipts before and behind a relay of the npm package.
+func TestWhatTheNPMPackageMakesOfReceipts(t *testing.T) {
+	receipts := 0
+	for _, v := range readVectors(t, "carried") {
+		if !strings.HasPrefix(v.Name, "a receipt") {
+			continue
+		}
+		receipts++
+		sent, carried := parse(t, v.Sent), parse(t, v.Frame)
+		if sent.Body.Kind != wire.KindReceipt || !bytes.Equal(carried.Body.Raw(), sent.Body.Raw()) || !bytes.Equal(carried.Sig, sent.Sig) ||
+			len(carried.Route) != len(sent.Route) || carried.Hop.TxLeft() != sent.Hop.TxLeft()-1 {
+			t.Errorf("%s: %s became %s", v.Name, v.Sent, v.Frame)
+		}
+	}
+	if receipts != 2 {
+		t.Errorf("%d receipts, want 2", receipts)
+	}
+}
