@@ -22,7 +22,7 @@ import (
 //	{"type":"handshake-offer"}             KindOffer   FormNone
 //	{"type":"handshake-answer","data":A}   KindAnswer  FormRaw; FormNone if A is null
 //	{"type":"signal","data":{…}}           KindSignal  FormJSON
-//	{"type":"pr"}                          KindReceipt or KindNotice, FormRaw, as pr.h says; the payload is pr.p
+//	{"type":"pr"}                          KindReceipt FormRaw   or KindNotice, as pr.h says; the payload is pr.p
 //	anything else                          KindOther   FormWholeJSON
 //
 // A message that is to be forwarded is translated only if translating it back yields the same
@@ -134,8 +134,8 @@ func (d *dataMember) scanValue(s *rawjson.Scanner, text []byte, scratch *[]byte)
 	d.value = s.Value()
 }
 
-// isPR reports whether the kind and the payload are in pr. Another spelling is not exact, and
-// says no more than data that is unknown.
+// isPR reports whether the kind and the payload are in pr. Any other spelling is data of an unknown
+// type, even in a message for this peer: no JS peer writes either.
 func (d *dataMember) isPR() bool { return string(d.text) == dataPR }
 
 // An invalidData is the error for a data that must not be forwarded.
