@@ -67,6 +67,9 @@ func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 		if relayed && c.giveBack(f, nackOf(next.busy)) {
 			return nil
 		}
+		if !next.busy && len(c.standIns) > 0 { // a link that is being replaced may have been the way
+			return c.wait(f, relayed)
+		}
 		if next.busy {
 			c.drop(journal.DropQueueFull, f)
 			return fmt.Errorf("send to %v: %w", f.Body.To, ErrQueueFull)

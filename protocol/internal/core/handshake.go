@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/candidates"
+	"github.com/peer-relay/peer-relay/protocol/internal/idtable"
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -133,7 +134,7 @@ func (o *overlay) found(index int, near wire.ID, ids []wire.ID) {
 	for _, l := range o.host.closest(near, wire.MaxFound, (*link).answers) {
 		ids = append(ids, l.ID)
 	}
-	slices.SortFunc(ids, func(a, b wire.ID) int { return compareDistance(near, a, b) })
+	slices.SortFunc(ids, func(a, b wire.ID) int { return idtable.CompareDistance(near, a, b) })
 	o.host.do(Action{Type: Found, Index: index, IDs: slices.Compact(ids)})
 }
 

@@ -33,6 +33,7 @@ const (
 	doubtAfter     = time.Second            // least age of an unanswered message before a ping, and of a ping before the link is doubted
 	pingAnswer     = 3 * time.Second        // least wait for any frame after a ping
 	askedEvery     = 2 * time.Second        // interval at which a data channel's transport asks the peer, in place of pings
+	claimAnswer    = time.Second            // the same if a connection that proves the peer's id claims it
 	answerMost     = 60 * time.Second       // longest wait of these, over the longest line
 	claimGrace     = time.Second            // a claim outlasts the wait for the existing link's answer by this
 	tickLate       = time.Second            // lateness of a tick that shows that the process did not run
