@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -199,18 +201,92 @@ func TestChildEndsWithReceipts(t *testing.T) {
 	}
 }
 
+// A brake passes the bytes of connections on to an address, but none to it while it is held.
+type brake struct {
+	port string // on 127.0.0.1
+	held sync.RWMutex
+}
+
+func startBrake(t *testing.T, to string) *brake {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	b := &brake{port: port}
+	var all sync.WaitGroup
+	all.Go(func() { // ends with the listener
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", to)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			near.(*net.TCPConn).SetReadBuffer(64 << 10)
+			all.Go(func() { b.pass(far, near) })
+			all.Go(func() {
+				io.Copy(near, far)
+				near.Close()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		all.Wait() // for the children, which have ended
+	})
+	return b
+}
+
+func (b *brake) pass(far, near net.Conn) {
+	defer far.Close()
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := near.Read(buf)
+		if err != nil {
+			return
+		}
+		b.held.RLock()
+		_, err = far.Write(buf[:n])
+		b.held.RUnlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
 // TestChildHoldsItsInput checks that a child does not read its input while its queues are full, and
 // that all of it arrives.
 func TestChildHoldsItsInput(t *testing.T) {
-	const sent = 8000 // 8 MB, twice the queue of a link
+	const sent = 60 // 12 MB: more than the queue of a link and the buffers of TCP, less than an inbox
 	to := startChild(t, "0", "--host", "127.0.0.1")
-	from := startChild(t, "none", to.text(to.ready["ws"]))
+	address := strings.TrimPrefix(to.text(to.ready["ws"]), "ws://")
+	brake := startBrake(t, address)
+	_, port, _ := net.SplitHostPort(address)
+	var addrs []string
+	if err := json.Unmarshal(to.ready["addrs"], &addrs); err != nil {
+		t.Fatal(err)
+	}
+	from := startChild(t, "0", "--host", "127.0.0.1", strings.Replace(addrs[0], "/"+port+"/", "/"+brake.port+"/", 1))
 	from.await("peer")
+	brake.held.Lock()
 	go func() { // ends when all is written
 		for i := range sent {
-			fmt.Fprintf(from.in, `{"send":{"to":"%s","tag":%d,"data":[%[2]d,"%s"]}}`+"\n", to.id(), i, strings.Repeat("x", 1000))
+			fmt.Fprintf(from.in, `{"send":{"to":"%s","tag":%d,"data":[%[2]d,"%s"]}}`+"\n", to.id(), i, strings.Repeat("x", 200_000))
 		}
 	}()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for begun := time.Now(); counter(t, from.text(from.ready["ws"]), "dropped: queue_full") == 0; <-tick.C {
+		if time.Since(begun) > patience {
+			t.Fatal("no queue is full")
+		}
+	}
+	brake.held.Unlock()
 	got := make(map[string]bool)
 	for len(got) < sent {
 		select {
