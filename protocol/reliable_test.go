@@ -43,6 +43,7 @@ func TestSendReliable(t *testing.T) {
 		if want := (protocol.Receipt{Proved: true, Hops: 2, Took: 4 * latency}); err != nil || r != want {
 			t.Errorf("got %+v, %v, want %+v", r, err, want)
 		}
+		synctest.Wait() // for the handler
 		if len(got.messages) != 1 {
 			t.Errorf("%d messages arrived", len(got.messages))
 		}
@@ -142,6 +143,7 @@ func TestStartReliable(t *testing.T) {
 				t.Errorf("message %d: %+v, %v", i, r, err)
 			}
 		}
+		synctest.Wait() // for the handlers
 		for i, m := range got.messages {
 			if int(m.Payload[0]) != i {
 				t.Fatalf("message %d arrived as number %d", m.Payload[0], i)
