@@ -33,7 +33,8 @@ func (c *Core) SendReliable(now time.Duration, index int, f *wire.Frame) error {
 		return ErrQueueFull
 	}
 	c.wakeBook()
-	if err := c.Send(now, f, OwnMessage); err != nil {
+	// The book sends again what is lost, and its sender is told, so the end of the peer need not name it.
+	if err := c.Send(now, f, OwnRepeatable); err != nil {
 		c.book.End(index)
 		return err
 	}
