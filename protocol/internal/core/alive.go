@@ -102,7 +102,7 @@ func (l *link) answerBy() time.Duration {
 func (l *link) answers() bool { return !l.ended && !l.doubted && !l.late }
 
 // trusted reports whether a link answers, and receipts come for what goes over it.
-func (l *link) trusted() bool { return l.answers() && !l.loses() }
+func (l *link) trusted() bool { return l.answers() && !l.did.Loses() }
 
 // open reports whether a link may be sent messages.
 func (l *link) open() bool { return !l.ended }

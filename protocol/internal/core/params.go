@@ -16,8 +16,6 @@ const (
 	askRate        = 32        // questions of one link per second after those
 	receiptBurst   = 512       // receipts for the messages of one link that are sent at once
 	receiptRate    = 1024      // receipts for the messages of one link per second after those
-	creditLeast    = 6         // reliable messages after which a link that brings few receipts is avoided
-	creditWindow   = 64        // reliable messages at which their counts are halved
 	maxOffences    = 16        // malformed frames that end a link
 	maxLegacyBits  = 4         // bits that a legacy link must share beyond a native one to be preferred
 
