@@ -212,6 +212,7 @@ func (s *script) run(event string, w []string) {
 			s.c.Written(s.now, h, 1, f.Size())
 			if f.Type == wire.FrameMessage {
 				s.c.Sent(f)
+				s.c.Handed(s.now, h, f)
 			}
 		}
 	case "unencodable": // HANDLE: the first frame in the queue has no form on the link

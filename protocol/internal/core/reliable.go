@@ -1,7 +1,6 @@
 package core
 
 import (
-	"crypto/sha256"
 	"slices"
 	"strconv"
 	"time"
@@ -126,27 +125,30 @@ func rank(s *receipts.Send, l *link) int {
 	return 4
 }
 
-// went notes the way of a copy that is queued for a link. A legacy peer makes no receipts, so
-// the peer in front of it does.
+// went notes the way of a copy of this peer's message that is queued for a link.
 func (c *Core) went(l *link, f *wire.Frame) {
-	b := &f.Body
-	if b.Flags&wire.FlagReceipt == 0 || b.E2E == nil || b.Kind.IsControl() {
+	if f.Body.From != c.self || !f.Wants(wire.FlagReceipt) {
 		return
 	}
-	if b.From == c.self {
-		c.book.Went(f, l.ID)
-		if l.ID != b.To {
-			c.credit(l.ID, 1, 0)
+	c.book.Went(f, l.ID)
+	if l.ID != f.Body.To {
+		c.credit(l.ID, 1, 0)
+	}
+}
+
+// Handed reports to the core that a link has taken a message. A legacy peer makes no receipts, so
+// the peer in front of it does.
+func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame) {
+	c.now = now
+	l := c.byHandle[h]
+	switch {
+	case l == nil || l.extended || l.ID != f.Body.To || !f.Wants(wire.FlagReceipt):
+	case f.Body.From == c.self:
+		c.receipt(wire.ReceiptFor(f, true), receipts.Source{From: c.self})
+	default:
+		if l := c.before(f); l == nil || l.confirms.take(now, receiptBurst, receiptRate) {
+			c.confirm(f, true)
 		}
-	}
-	if b.To != l.ID || l.extended {
-		return
-	}
-	r := wire.Receipt{E2E: b.E2E, Hash: sha256.Sum256(b.Raw()), Nonce: f.Nonce, Hops: f.PathLen(), Handed: true}
-	if b.From == c.self {
-		c.receipt(r, receipts.Source{From: c.self, Straight: true})
-	} else if l := c.before(f); l == nil || l.confirms.take(c.now, receiptBurst, receiptRate) {
-		c.send(nil, Outgoing{To: b.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
 	}
 }
 
@@ -160,27 +162,23 @@ func (c *Core) credit(id wire.ID, sent, back int) {
 // Confirm reports to the core that the application has a message.
 func (c *Core) Confirm(now time.Duration, f *wire.Frame) {
 	c.now = now
-	b := &f.Body
-	if b.Flags&wire.FlagReceipt == 0 || b.E2E == nil || b.From == c.self {
-		return
+	if b := &f.Body; b.From != c.self && f.Wants(wire.FlagReceipt) {
+		c.confirmed.Add(now, c.cfg.Hash(b.From[:], b.E2E, nil, ofReceipt))
+		c.confirm(f, false)
 	}
-	c.confirmed.Add(now, c.cfg.Hash(b.From[:], b.E2E, nil, ofReceipt))
-	c.confirm(f)
 }
 
 // confirm sends the receipt of a message.
-func (c *Core) confirm(f *wire.Frame) {
-	b := &f.Body
-	r := wire.Receipt{E2E: b.E2E, Hash: sha256.Sum256(b.Raw()), Nonce: f.Nonce, Hops: f.PathLen()}
-	c.send(nil, Outgoing{To: b.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
+func (c *Core) confirm(f *wire.Frame, handed bool) {
+	c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, wire.ReceiptFor(f, handed)), Route: back(f)})
 }
 
 // confirmAgain sends the receipt of a message again, of which another attempt has arrived.
 func (c *Core) confirmAgain(l *link, f *wire.Frame) {
 	b := &f.Body
-	if b.Flags&wire.FlagReceipt != 0 && b.E2E != nil && c.confirmed.Has(c.now, c.cfg.Hash(b.From[:], b.E2E, nil, ofReceipt)) &&
+	if f.Wants(wire.FlagReceipt) && c.confirmed.Has(c.now, c.cfg.Hash(b.From[:], b.E2E, nil, ofReceipt)) &&
 		l.confirms.take(c.now, receiptBurst, receiptRate) {
-		c.confirm(f)
+		c.confirm(f, false)
 	}
 }
 
@@ -214,7 +212,7 @@ func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
 func (c *Core) lost(f *wire.Frame) {
 	c.drop(journal.DropNoRoute, f)
 	b := &f.Body
-	if b.Flags&wire.FlagNotice == 0 || b.E2E == nil || b.Kind.IsControl() {
+	if !f.Wants(wire.FlagNotice) {
 		return
 	}
 	n := wire.Notice{E2E: b.E2E, Nonce: f.Nonce}
@@ -230,8 +228,7 @@ func (c *Core) lost(f *wire.Frame) {
 // would only send the message back here. But a receiver that is just joining may be linked with
 // another peer only, which further attempts may find.
 func (c *Core) answersFor(f *wire.Frame) bool {
-	b := &f.Body
-	return f.Hop.Attempt() == 0 && b.Flags&wire.FlagNotice != 0 && b.E2E != nil && !b.Kind.IsControl() && c.overlay.surrounds(b.To)
+	return f.Hop.Attempt() == 0 && f.Wants(wire.FlagNotice) && c.overlay.surrounds(f.Body.To)
 }
 
 // onNotice processes a message of KindNotice.

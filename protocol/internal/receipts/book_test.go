@@ -55,7 +55,7 @@ func TestReceipt(t *testing.T) {
 		"for another body":          {func(r *wire.Receipt) { r.Hash[0]++ }, proved, false, nil},
 		"for another message":       {func(r *wire.Receipt) { r.E2E = make([]byte, wire.TokenSize) }, proved, false, nil},
 		"of the peer in front":      {func(r *wire.Receipt) { r.Handed = true }, Source{From: relays[0], Proved: true}, true, nil},
-		"of this very peer":         {func(r *wire.Receipt) { r.Handed = true }, Source{From: origin, Straight: true}, true, nil},
+		"of this very peer":         {func(r *wire.Receipt) { r.Handed = true }, Source{From: origin}, true, &Receipt{Handed: true, Hops: 2, Took: time.Second}},
 		"handed, says the receiver": {func(r *wire.Receipt) { r.Handed = true }, proved, false, nil},
 	} {
 		b, s, r := begin(t)
