@@ -24,6 +24,11 @@ func (m *Message) Wants(flag Flags) bool {
 	return m.Body.Flags&flag != 0 && m.Body.E2E != nil && !m.Body.Kind.IsControl()
 }
 
+// Again returns another attempt of a message that the peer itself has sent.
+func (f *Frame) Again(attempt int, nonce []byte) (*Frame, error) {
+	return NewMessageFrame(MessageFields{Hop: NewHop().WithAttempt(attempt), Nonce: nonce, Body: f.Body, Sig: f.Sig, Path: []ID{f.Body.From}})
+}
+
 // ReceiptFor returns the receipt for a message.
 func ReceiptFor(f *Frame, handed bool) Receipt {
 	return Receipt{E2E: f.Body.E2E, Hash: sha256.Sum256(f.Body.raw), Nonce: f.Nonce, Hops: f.PathLen(), Handed: handed}

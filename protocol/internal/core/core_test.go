@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
+	"github.com/peer-relay/peer-relay/protocol/internal/rate"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -271,7 +272,7 @@ func (s *script) run(event string, w []string) {
 			if has(w, "proved") {
 				offer = append(offer, "by="+id)
 			}
-			s.c.byHandle[h].asks.left = askBurst // keeps the limit of questions out of this
+			s.c.byHandle[h].asks = rate.Full(s.now, askBurst) // keeps the limit of questions out of this
 			s.c.Receive(s.now, h, s.frame(offer))
 		}
 		s.quietly()

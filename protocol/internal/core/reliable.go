@@ -2,7 +2,6 @@ package core
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
@@ -16,8 +15,10 @@ import (
 // A Receipt says that a message arrived. Package protocol documents it.
 type Receipt = receipts.Receipt
 
-// ofReceipt separates the confirmed messages from others that are hashed.
-var ofReceipt = []byte("receipt")
+// receiptKey identifies a message for its receipt.
+func (c *Core) receiptKey(f *wire.Frame) uint64 {
+	return c.cfg.Hash(f.Body.From[:], f.Body.E2E, nil, []byte("receipt"))
+}
 
 // SendReliable sends a message of the application until there is a receipt, or until EndReliable.
 // Receipted reports the receipt, or that no peer has the receiver's id.
@@ -75,8 +76,7 @@ func (c *Core) retry(s *receipts.Send) {
 		return
 	}
 	for _, l := range links {
-		nonce := strconv.AppendUint(make([]byte, 0, wire.MaxNonce), c.rng.Uint64N(nonces), 10)
-		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop().WithAttempt(s.Attempts), Nonce: nonce, Body: s.Frame.Body, Sig: s.Frame.Sig, Path: []wire.ID{c.self}})
+		f, err := s.Frame.Again(s.Attempts, c.Draw().digits())
 		if err != nil {
 			c.drop(journal.DropTooBig, s.Frame)
 			return
@@ -146,7 +146,7 @@ func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame) {
 	case f.Body.From == c.self:
 		c.receipt(wire.ReceiptFor(f, true), receipts.Source{From: c.self})
 	default:
-		if l := c.before(f); l == nil || l.confirms.take(now, receiptBurst, receiptRate) {
+		if l := c.before(f); l == nil || l.confirms.Take(now, receiptBurst, receiptRate) {
 			c.confirm(f, true)
 		}
 	}
@@ -162,8 +162,8 @@ func (c *Core) credit(id wire.ID, sent, back int) {
 // Confirm reports to the core that the application has a message.
 func (c *Core) Confirm(now time.Duration, f *wire.Frame) {
 	c.now = now
-	if b := &f.Body; b.From != c.self && f.Wants(wire.FlagReceipt) {
-		c.confirmed.Add(now, c.cfg.Hash(b.From[:], b.E2E, nil, ofReceipt))
+	if f.Body.From != c.self && f.Wants(wire.FlagReceipt) {
+		c.confirmed.Add(now, c.receiptKey(f))
 		c.confirm(f, false)
 	}
 }
@@ -175,9 +175,7 @@ func (c *Core) confirm(f *wire.Frame, handed bool) {
 
 // confirmAgain sends the receipt of a message again, of which another attempt has arrived.
 func (c *Core) confirmAgain(l *link, f *wire.Frame) {
-	b := &f.Body
-	if f.Wants(wire.FlagReceipt) && c.confirmed.Has(c.now, c.cfg.Hash(b.From[:], b.E2E, nil, ofReceipt)) &&
-		l.confirms.take(c.now, receiptBurst, receiptRate) {
+	if f.Wants(wire.FlagReceipt) && c.confirmed.Has(c.now, c.receiptKey(f)) && l.confirms.Take(c.now, receiptBurst, receiptRate) {
 		c.confirm(f, false)
 	}
 }

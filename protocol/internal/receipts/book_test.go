@@ -173,3 +173,28 @@ func TestBounds(t *testing.T) {
 		t.Errorf("%d messages of %d bytes fit, want at most %d", n, len(big), most)
 	}
 }
+
+func TestDropped(t *testing.T) {
+	var d Dropped
+	if d.Take(0, 1) {
+		t.Error("an empty set has a message")
+	}
+	d.Add(0, 1)
+	if !d.Take(time.Minute, 1) || d.Take(time.Minute, 1) {
+		t.Error("a message is not taken once")
+	}
+	d.Add(0, 1)
+	if d.Take(droppedAge, 1) {
+		t.Error("a message is kept for too long")
+	}
+	for i := range 2 * uint64(maxDropped) {
+		d.Add(0, i)
+	}
+	if len(d.until) != maxDropped || d.Take(0, maxDropped) {
+		t.Errorf("%d messages", len(d.until))
+	}
+	d.Add(droppedAge, maxDropped)
+	if len(d.until) != 1 || !d.Take(droppedAge, maxDropped) {
+		t.Error("old messages take the place of new ones")
+	}
+}
