@@ -20,18 +20,25 @@ type Outcome struct {
 // SendReliable sends a user message to an id, which need not be that of a peer, until its receipt
 // arrives.
 func (w *World) SendReliable(from *Peer, to wire.ID) (*Outcome, error) {
+	m := w.postReliable(from, to)
+	return m.outcome, m.err
+}
+
+// postReliable sends a reliable user message.
+func (w *World) postReliable(from *Peer, to wire.ID) *mail {
+	m := &mail{from: from, to: w.byID[to], at: w.now, outcome: new(Outcome)}
 	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
 	f, err := from.Core.NewFrame(core.Outgoing{To: to, Form: wire.FormJSON, Flags: wire.FlagReceipt | wire.FlagNotice, Payload: payload}, from.Core.Draw())
 	if err != nil {
-		return nil, err
+		m.err = err
+		return m
 	}
-	w.sent[string(payload)] = w.now
+	w.sent[string(payload)] = m
 	w.lastSend++
-	o := new(Outcome)
-	from.sends[w.lastSend] = o
-	err = from.Core.SendReliable(w.now, w.lastSend, f)
+	from.sends[w.lastSend] = m.outcome
+	m.err = from.Core.SendReliable(w.now, w.lastSend, f)
 	w.settle(from)
-	return o, err
+	return m
 }
 
 // receipted ends a reliable message.
@@ -82,16 +89,21 @@ func (w *World) Reliably(n int, wait time.Duration, to func(from *Peer) wire.ID)
 		}
 		r.Times = append(r.Times, s.out.At-s.at)
 	}
+	w.endReliable()
+	slices.Sort(r.Times)
+	got, twice := w.Receipts()
+	r.Delivered, r.Twice, r.Copies = len(got), twice, w.copies()-copies
+	return r
+}
+
+// endReliable ends all reliable messages that have no receipt yet.
+func (w *World) endReliable() {
 	for _, p := range w.peers {
 		for i := range p.sends {
 			p.Core.EndReliable(i)
 		}
 		clear(p.sends)
 	}
-	slices.Sort(r.Times)
-	got, twice := w.Receipts()
-	r.Delivered, r.Twice, r.Copies = len(got), twice, w.copies()-copies
-	return r
 }
 
 // Within returns the share of the messages whose senders were told in that time.

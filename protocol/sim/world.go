@@ -20,6 +20,9 @@ const (
 	deadDial   = 10 * time.Second       // time until the dial of a dead peer fails
 	byeTime    = time.Second            // wait for the other end's bye
 	maxLatency = 200 * time.Millisecond // latency of the longest link
+
+	never       = time.Duration(math.MaxInt64)
+	pauseEvents = 1000 // events after which a world asks again whether to go on
 )
 
 // Config is the configuration of a World. The zero value is a world with seed 0 and without
@@ -48,10 +51,12 @@ type World struct {
 	hash     hash.Hash
 	line     []byte
 
-	sent     map[string]time.Duration // user messages in flight, by payload
+	sent     map[string]*mail // user messages in flight, by payload
 	received []Receipt
 	twice    int
 	pings    uint64           // pings and pongs that were sent
+	bytes    uint64           // bytes of all frames that were sent
+	pause    func() (on bool) // asked now and then whether to go on; nil means yes
 	side     func(*Peer) bool // the side of a partition that a peer is on; nil means no partition
 }
 
@@ -69,13 +74,14 @@ type Peer struct {
 	ID    wire.ID
 	Alive bool
 
-	role    wire.Role
-	x, y    float64
-	ends    map[core.LinkHandle]*end
-	handles core.LinkHandle
-	wake    time.Duration    // time of the queued tick; 0 means none
-	sends   map[int]*Outcome // reliable messages in flight
-	drops   bool             // it drops what is not for it
+	born, died time.Duration // died is never if it lives
+	role       wire.Role
+	x, y       float64
+	ends       map[core.LinkHandle]*end
+	handles    core.LinkHandle
+	wake       time.Duration    // time of the queued tick; 0 means none
+	sends      map[int]*Outcome // reliable messages in flight
+	drops      bool             // it drops what is not for it
 }
 
 // An end is one end of a link.
@@ -97,7 +103,7 @@ type end struct {
 func New(cfg Config) *World {
 	return &World{
 		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), byID: make(map[wire.ID]*Peer),
-		hash: sha256.New(), sent: make(map[string]time.Duration),
+		hash: sha256.New(), sent: make(map[string]*mail),
 	}
 }
 
@@ -109,10 +115,19 @@ func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(n
 
 // Add adds a peer. No peer can dial a leaf.
 func (w *World) Add(role wire.Role) *Peer {
-	p := &Peer{Index: len(w.peers), Alive: true, role: role, x: w.rng.Float64(), y: w.rng.Float64(), ends: make(map[core.LinkHandle]*end), sends: make(map[int]*Outcome)}
+	return w.add(role, func(*wire.ID) {})
+}
+
+// add adds a peer with a random id that grind has changed.
+func (w *World) add(role wire.Role, grind func(*wire.ID)) *Peer {
+	p := &Peer{
+		Index: len(w.peers), Alive: true, born: w.now, died: never, role: role, x: w.rng.Float64(), y: w.rng.Float64(),
+		ends: make(map[core.LinkHandle]*end), sends: make(map[int]*Outcome),
+	}
 	for i := range p.ID {
 		p.ID[i] = byte(w.rng.Uint32())
 	}
+	grind(&p.ID)
 	key := w.rng.Uint64()
 	p.Core = core.NewCore(core.CoreConfig{
 		Self: p.ID, Role: role, Rand: rand.NewPCG(w.rng.Uint64(), w.rng.Uint64()),
@@ -162,19 +177,24 @@ func (w *World) Cut(side func(*Peer) bool) { w.side = side }
 func (w *World) apart(a, b *Peer) bool { return w.side != nil && w.side(a) != w.side(b) }
 
 // Kill stops a peer without a bye to its neighbours.
-func (w *World) Kill(p *Peer) { p.Alive = false }
+func (w *World) Kill(p *Peer) { p.Alive, p.died = false, w.now }
 
 // Send sends a user message.
-func (w *World) Send(from, to *Peer) error {
+func (w *World) Send(from, to *Peer) error { return w.post(from, to).err }
+
+// post sends a user message.
+func (w *World) post(from, to *Peer) *mail {
+	m := &mail{from: from, to: to, at: w.now}
 	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
 	f, err := from.Core.NewFrame(core.Outgoing{To: to.ID, Form: wire.FormJSON, Payload: payload}, from.Core.Draw())
 	if err != nil {
-		return err
+		m.err = err
+		return m
 	}
-	w.sent[string(payload)] = w.now
-	err = from.Core.Send(w.now, f, core.OwnMessage)
+	w.sent[string(payload)] = m
+	m.err = from.Core.Send(w.now, f, core.OwnMessage)
 	w.settle(from)
-	return err
+	return m
 }
 
 // Receipts returns the messages that arrived since the last call, and the number of repeated
@@ -188,7 +208,10 @@ func (w *World) Receipts() (received []Receipt, twice int) {
 
 // Run advances the virtual time and processes all events up to it.
 func (w *World) Run(until time.Duration) {
-	for w.events.next() <= until {
+	for n := 0; w.events.next() <= until; n++ {
+		if w.pause != nil && n%pauseEvents == 0 && !w.pause() {
+			break
+		}
 		e := w.events.pop()
 		w.now = e.at
 		w.do(e)
@@ -354,13 +377,14 @@ func (w *World) settle(p *Peer) {
 
 func (w *World) deliver(p *Peer, f *wire.Frame) {
 	payload := string(f.Body.Payload)
-	at, ok := w.sent[payload]
-	if !ok {
+	m := w.sent[payload]
+	if m == nil {
 		w.twice++
 		return
 	}
 	delete(w.sent, payload)
-	w.received = append(w.received, Receipt{From: w.byID[f.Body.From], To: p, Hops: f.PathLen(), Took: w.now - at})
+	m.arrived, m.took, m.hops = true, w.now-m.at, f.PathLen()
+	w.received = append(w.received, Receipt{From: w.byID[f.Body.From], To: p, Hops: m.hops, Took: m.took})
 }
 
 // transmit sends a frame, which arrives after the latency of the link.
@@ -375,6 +399,7 @@ func (w *World) transmit(e *end, f *wire.Frame) {
 	if f.Type == wire.FramePing || f.Type == wire.FramePong {
 		w.pings++
 	}
+	w.bytes += uint64(len(b))
 	if w.apart(e.peer, e.other.peer) {
 		return
 	}

@@ -1,0 +1,248 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// MinPeers is the smallest network that the scenarios run in. In a smaller one all peers are
+// neighbours, so that nothing is routed.
+const MinPeers = 20
+
+// A Scenario is an experiment in a network of its own.
+type Scenario struct {
+	Name string // one word
+	What string // what happens, in a sentence
+	play func(*trial)
+}
+
+// Options say how a scenario is run. The zero value is a thousand peers with seed 0.
+type Options struct {
+	// Peers is the number of peers: 1,000 if it is 0, and at least MinPeers.
+	Peers int
+
+	// Seed determines everything that is random. Equal options lead to equal results.
+	Seed uint64
+
+	// Cut is the virtual time for which scenario partition cuts the network: 30 min if it is 0.
+	Cut time.Duration
+
+	// Progress, if it is not nil, is called often with what the scenario waits for.
+	Progress func(Progress)
+}
+
+// Progress says how far a scenario is.
+type Progress struct {
+	Scenario, Step string
+	Now            time.Duration // virtual time
+	Peers          int           // that were added
+}
+
+// A Figure is a measured value.
+type Figure struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit,omitempty"`
+	Of    int     `json:"of,omitempty"` // measurements that led to it, such as messages
+}
+
+// String returns the value and its unit. A share is rounded down, so that 100 % means all.
+func (f Figure) String() string {
+	switch f.Unit {
+	case "%":
+		return strconv.FormatFloat(math.Floor(f.Value*100+1e-6)/100, 'f', 2, 64) + " %"
+	case "":
+		return strconv.FormatFloat(math.Round(f.Value*100)/100, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(f.Value, 'f', 2, 64) + " " + f.Unit
+}
+
+// A Result is what a scenario has measured.
+type Result struct {
+	Scenario string        `json:"scenario"`
+	Peers    int           `json:"peers"`
+	Seed     uint64        `json:"seed"`
+	Virtual  time.Duration `json:"virtual"` // nanoseconds of virtual time in all its networks
+	Figures  []Figure      `json:"figures"`
+
+	// Transcript is the hash over all actions of all cores, in hexadecimal digits.
+	Transcript string `json:"transcript"`
+
+	// Delivery is the share of the messages that arrived, by the second in which they were
+	// sent.
+	Delivery []Point `json:"delivery,omitempty"`
+}
+
+// A Point is the delivery of the messages that were sent in one second, or in more if a scenario
+// takes long.
+type Point struct {
+	At        float64 `json:"at"` // seconds since the scenario's first message
+	Sent      int     `json:"sent"`
+	Delivered int     `json:"delivered"`
+}
+
+// Run runs the scenario to its end. If the context ends before, it returns the context's error.
+func (s Scenario) Run(ctx context.Context, o Options) (Result, error) {
+	if o.Peers == 0 {
+		o.Peers = 1000
+	}
+	if o.Cut == 0 {
+		o.Cut = 30 * time.Minute
+	}
+	if o.Peers < MinPeers || o.Cut < 0 {
+		return Result{}, fmt.Errorf("sim: want at least %d peers and a cut of a positive time, have %d and %v", MinPeers, o.Peers, o.Cut)
+	}
+	t := &trial{ctx: ctx, o: o, result: Result{Scenario: s.Name, Peers: o.Peers, Seed: o.Seed}}
+	s.play(t)
+	t.close()
+	return t.result, ctx.Err()
+}
+
+// A trial is one run of a scenario.
+type trial struct {
+	ctx    context.Context
+	o      Options
+	step   string
+	w      *World
+	sent   mails // of the network, for Delivery
+	result Result
+}
+
+// open makes a new network, without peers. A trial may need several, one after the other.
+func (t *trial) open(bootstraps int) {
+	t.close()
+	t.sent = nil
+	t.w = New(Config{Seed: t.o.Seed, Bootstraps: bootstraps})
+	t.w.pause = func() bool {
+		t.tell()
+		return t.ctx.Err() == nil
+	}
+}
+
+// close ends the network that is open.
+func (t *trial) close() {
+	if t.w == nil {
+		return
+	}
+	t.result.Virtual += t.w.now
+	t.result.Transcript = fmt.Sprintf("%x", t.w.Hash())
+	t.result.Delivery = points(t.sent)
+	t.w = nil
+}
+
+func (t *trial) tell() {
+	if t.o.Progress != nil {
+		t.o.Progress(Progress{Scenario: t.result.Scenario, Step: t.step, Now: t.w.now, Peers: len(t.w.peers)})
+	}
+}
+
+// begin names what comes next, for the progress.
+func (t *trial) begin(format string, args ...any) {
+	t.step = fmt.Sprintf(format, args...)
+	t.tell()
+}
+
+// settled makes a new network in which all peers have joined and then rested for a time.
+func (t *trial) settled(bootstraps int, rest time.Duration) {
+	t.open(bootstraps)
+	t.begin("%d peers join", t.o.Peers)
+	for range t.o.Peers {
+		t.w.Add(wire.RolePeer)
+		t.wait(10 * time.Millisecond)
+	}
+	t.begin("rest")
+	t.wait(rest)
+}
+
+func (t *trial) wait(d time.Duration) { t.w.Run(t.w.now + d) }
+
+// figure adds a figure to the result.
+func (t *trial) figure(name string, value float64, unit string, of int) {
+	t.result.Figures = append(t.result.Figures, Figure{Name: name, Value: value, Unit: unit, Of: of})
+}
+
+// share adds a figure: how many of the messages are among the counted ones.
+func (t *trial) share(name string, counted, of mails) {
+	t.figure(name, 100*float64(len(counted))/float64(max(len(of), 1)), "%", len(of))
+}
+
+// stream sends n messages evenly over a time, each by a call of send, which may return nil.
+func (t *trial) stream(n int, over time.Duration, send func(i int) *mail) (ms mails) {
+	start := t.w.now
+	for i := range n {
+		if t.ctx.Err() != nil {
+			break
+		}
+		if m := send(i); m != nil {
+			ms = append(ms, m)
+		}
+		t.w.Run(start + over*time.Duration(i+1)/time.Duration(n))
+	}
+	t.sent = append(t.sent, ms...)
+	return ms
+}
+
+// pick returns a random living peer that passes all tests, and nil if there is none.
+func (t *trial) pick(tests ...func(*Peer) bool) *Peer {
+	var fit []*Peer
+next:
+	for _, p := range t.w.peers {
+		for _, ok := range tests {
+			if !ok(p) {
+				continue next
+			}
+		}
+		if p.Alive {
+			fit = append(fit, p)
+		}
+	}
+	if len(fit) == 0 {
+		return nil
+	}
+	return fit[t.w.rng.IntN(len(fit))]
+}
+
+// plain sends a message between two random peers that pass the tests.
+func (t *trial) plain(tests ...func(*Peer) bool) *mail {
+	return t.pair(tests, func(from, to *Peer) *mail { return t.w.post(from, to) })
+}
+
+// reliable sends a reliable message between two random peers that pass the tests.
+func (t *trial) reliable(tests ...func(*Peer) bool) *mail {
+	return t.pair(tests, func(from, to *Peer) *mail { return t.w.postReliable(from, to.ID) })
+}
+
+func (t *trial) pair(tests []func(*Peer) bool, send func(from, to *Peer) *mail) *mail {
+	from := t.pick(tests...)
+	to := t.pick(append(tests[:len(tests):len(tests)], func(p *Peer) bool { return p != from })...)
+	if from == nil || to == nil {
+		return nil
+	}
+	return send(from, to)
+}
+
+// points returns the delivery over time, in at most 300 points of whole seconds.
+func points(ms mails) (ps []Point) {
+	if len(ms) == 0 {
+		return nil
+	}
+	first, last := ms[0].at, ms[len(ms)-1].at
+	width := max((last-first)/300, time.Second).Truncate(time.Second)
+	for _, m := range ms {
+		at := ((m.at - first) / width * width).Seconds()
+		if len(ps) == 0 || ps[len(ps)-1].At != at {
+			ps = append(ps, Point{At: at})
+		}
+		p := &ps[len(ps)-1]
+		p.Sent++
+		if m.arrived {
+			p.Delivered++
+		}
+	}
+	return ps
+}

@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"testing"
+	"time"
+)
+
+// TestScenarios checks that every scenario runs, and that the same seed leads to the same bytes.
+func TestScenarios(t *testing.T) {
+	names := make(map[string]bool)
+	for _, s := range Scenarios() {
+		t.Run(s.Name, func(t *testing.T) {
+			if !regexp.MustCompile(`^[a-z]+(-\d+)?$`).MatchString(s.Name) || names[s.Name] || s.What == "" {
+				t.Errorf("name %q, what %q", s.Name, s.What)
+			}
+			names[s.Name] = true
+			first := runScenario(t, s, 1)
+			if manyPeers < 1000 {
+				return // the race detector makes a second run too slow
+			}
+			if again := runScenario(t, s, 1); !bytes.Equal(first, again) {
+				t.Errorf("the same seed led to\n%s\nand\n%s", first, again)
+			}
+			if s.Name == "stable" && bytes.Equal(first, runScenario(t, s, 2)) {
+				t.Error("different seeds led to equal results")
+			}
+		})
+	}
+}
+
+// runScenario runs a scenario with 40 peers, and returns its result as JSON.
+func runScenario(t *testing.T, s Scenario, seed uint64) []byte {
+	t.Helper()
+	steps := make(map[string]bool)
+	r, err := s.Run(t.Context(), Options{Peers: 40, Seed: seed, Cut: time.Minute, Progress: func(p Progress) {
+		if p.Scenario != s.Name {
+			t.Errorf("progress of %q", p.Scenario)
+		}
+		steps[p.Step] = true
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Figures) == 0 || len(steps) < 2 || r.Virtual < 10*time.Second {
+		t.Errorf("result %+v, steps %v", r, steps)
+	}
+	for _, f := range r.Figures {
+		if f.Unit == "%" && (f.Value < 0 || f.Value > 100) || f.Value < 0 || f.Name == "" {
+			t.Errorf("figure %+v", f)
+		}
+		if seed == 1 {
+			t.Logf("%s: %v of %d", f.Name, f, f.Of)
+		}
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestScenarioEnds checks that a scenario ends with its context, and that it refuses options that
+// make no sense.
+func TestScenarioEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := 0
+	_, err := Scenarios()[0].Run(ctx, Options{Progress: func(Progress) {
+		if calls++; calls == 3 {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	for _, o := range []Options{{Peers: MinPeers - 1}, {Peers: -1}, {Cut: -1}} {
+		if _, err := Scenarios()[0].Run(t.Context(), o); err == nil {
+			t.Errorf("%+v was taken", o)
+		}
+	}
+}
+
+// TestFigure checks that a share that is not the whole is not shown as 100 %.
+func TestFigure(t *testing.T) {
+	for _, test := range []struct {
+		f    Figure
+		want string
+	}{
+		{Figure{Value: 99.999, Unit: "%"}, "99.99 %"},
+		{Figure{Value: 100, Unit: "%"}, "100.00 %"},
+		{Figure{Value: 1.256, Unit: "s"}, "1.26 s"},
+		{Figure{Value: 3}, "3"},
+		{Figure{Value: 3.14159}, "3.14"},
+	} {
+		if got := test.f.String(); got != test.want {
+			t.Errorf("%+v: %q, want %q", test.f, got, test.want)
+		}
+	}
+}
