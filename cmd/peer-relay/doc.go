@@ -4,6 +4,7 @@
 //	peer-relay PORT [BOOTSTRAP…]                     run a relay
 //	peer-relay listen --bootstrap URL                print the received messages
 //	peer-relay send --bootstrap URL ID [DATA|-]      send one message, and await its receipt
+//	peer-relay sim --scenario NAME|all|list          simulate a network, and print its figures
 //	peer-relay version
 //
 // With --json it writes and reads JSON, one object a line, on standard output and input: see

@@ -14,6 +14,7 @@ import (
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/node/dht"
+	"github.com/peer-relay/peer-relay/protocol/sim"
 )
 
 // sendTimeout is the time for which send waits for a first link, and then for the receipt, by
@@ -22,12 +23,16 @@ const sendTimeout = 10 * time.Second
 
 // flags are the values of the flags, which may stand anywhere among the other arguments.
 type flags struct {
-	peer    compat.Options // of the peer to run, without what options adds
-	dht     dht.Options    // of the peer, if the prefix is set
-	as      string         // the kind of DATA
-	wait    time.Duration  // time limit for a first link, and again for the receipt
-	noWait  bool           // do not wait for the receipt
-	json    bool
+	peer   compat.Options // of the peer to run, without what options adds
+	dht    dht.Options    // of the peer, if the prefix is set
+	as     string         // the kind of DATA
+	wait   time.Duration  // time limit for a first link, and again for the receipt
+	noWait bool           // do not wait for the receipt
+	json   bool
+
+	scenario string      // of sim
+	sim      sim.Options // of sim, without Progress
+
 	verbose bool
 	version bool
 }
@@ -60,6 +65,11 @@ func (f *flags) set() *flag.FlagSet {
 	set.Var((*list)(&w.Interfaces), "webrtc-interface", "the `name` of a network interface for legacy WebRTC; may be repeated (default: all)")
 	set.Var(portRange{&w.PortMin, &w.PortMax}, "webrtc-ports", "the UDP ports for legacy WebRTC, `MIN-MAX` (default: any free one)")
 	set.BoolVar(&w.Loopback, "webrtc-loopback", false, "also make legacy WebRTC links over the loopback interface")
+	set.StringVar(&f.scenario, "scenario", "", "sim: the `name` of a scenario, all, or list, which prints the names")
+	set.IntVar(&f.sim.Peers, "peers", 1000, "sim: the `number` of peers")
+	set.Uint64Var(&f.sim.Seed, "seed", 1, "sim: a `number` that determines all that is random, so that a run can be repeated")
+	f.sim.Cut = 30 * time.Minute
+	set.Var((*wait)(&f.sim.Cut), "cut", "sim: the virtual time, a `duration`, for which scenario partition cuts the network")
 	set.BoolVar(&f.version, "version", false, "print the version")
 	set.BoolVar(&f.verbose, "verbose", false, "log links, dials and drops on standard error")
 	return set

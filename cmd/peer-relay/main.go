@@ -28,6 +28,7 @@ const usage = `Usage:
   peer-relay [flags] PORT [BOOTSTRAP…]                  run a relay
   peer-relay listen [flags] --bootstrap URL…            print the received messages
   peer-relay send [flags] --bootstrap URL… ID [DATA|-]  send one message, and await its receipt
+  peer-relay sim [flags] --scenario NAME|all|list       simulate a network, and print its figures
   peer-relay version                                    print the version
 
 PORT is a TCP port that serves legacy peers (ws://), libp2p peers (/ws) and a status
@@ -40,6 +41,9 @@ All are dialled, each until it answers. --dht PREFIX --dht-bootstrap MULTIADDR c
 send waits for a first link, and then for the receipt: for --timeout each, 10 s if it is
 not given. It prints how long the message took and over how many relays. With --no-wait it
 ends once the message is written, and does not say whether it arrived.
+
+sim needs no network: it runs the router and the overlay of --peers peers in virtual time,
+with the defaults of this program. The same flags lead to the same output.
 
 Flags:
 %s
@@ -149,6 +153,8 @@ func (p *program) run(ctx context.Context) error {
 		return p.send(ctx, rest[1:])
 	case "listen":
 		return p.listen(ctx, rest[1:])
+	case "sim":
+		return p.simulate(ctx, rest[1:])
 	}
 	return p.serve(ctx, rest)
 }
