@@ -32,6 +32,7 @@ type flags struct {
 
 	scenario string      // of sim
 	sim      sim.Options // of sim, without Progress
+	picture  string      // file for the picture of sim
 
 	verbose bool
 	version bool
@@ -68,6 +69,7 @@ func (f *flags) set() *flag.FlagSet {
 	set.StringVar(&f.scenario, "scenario", "", "sim: the `name` of a scenario, all, or list, which prints the names")
 	set.IntVar(&f.sim.Peers, "peers", 1000, "sim: the `number` of peers")
 	set.Uint64Var(&f.sim.Seed, "seed", 1, "sim: a `number` that determines all that is random, so that a run can be repeated")
+	set.StringVar(&f.picture, "svg", "", "sim: draw the delivery over time in this `file`, as SVG")
 	f.sim.Cut = 30 * time.Minute
 	set.Var((*wait)(&f.sim.Cut), "cut", "sim: the virtual time, a `duration`, for which scenario partition cuts the network")
 	set.BoolVar(&f.version, "version", false, "print the version")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -35,16 +36,24 @@ func (p *program) simulate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	var results []sim.Result
 	for _, s := range scenarios {
-		if err := p.play(ctx, s); err != nil {
+		r, err := p.play(ctx, s)
+		if err != nil {
 			return err
+		}
+		results = append(results, r)
+	}
+	if name := p.flags.picture; name != "" {
+		if err := os.WriteFile(name, sim.Picture(results), 0o644); err != nil {
+			return fmt.Errorf("sim: write the picture: %w", err)
 		}
 	}
 	return p.stdout.close()
 }
 
 // play runs a scenario and prints its result.
-func (p *program) play(ctx context.Context, s sim.Scenario) error {
+func (p *program) play(ctx context.Context, s sim.Scenario) (sim.Result, error) {
 	o := p.flags.sim
 	start := time.Now()
 	shown := start
@@ -56,21 +65,21 @@ func (p *program) play(ctx context.Context, s sim.Scenario) error {
 	}
 	r, err := s.Run(ctx, o)
 	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("sim: %s was stopped before its end", s.Name)
+		return r, fmt.Errorf("sim: %s was stopped before its end", s.Name)
 	} else if err != nil {
-		return err
+		return r, err
 	}
 	fmt.Fprintf(p.stderr, "%s: %v of virtual time in %v\n", s.Name, r.Virtual.Round(time.Second), time.Since(start).Round(time.Millisecond))
 	if p.flags.json {
 		line, err := json.Marshal(r)
 		if err != nil {
-			return err
+			return r, err
 		}
 		p.stdout.put(append(line, '\n'))
-		return nil
+		return r, nil
 	}
 	p.stdout.put(table(s, r))
-	return nil
+	return r, nil
 }
 
 // chosen returns the scenarios with a name, or with the part of it before the dash. All are those

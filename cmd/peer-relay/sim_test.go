@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,7 +22,11 @@ func TestSim(t *testing.T) {
 		}
 		return stdout
 	}
-	table := simulate("--seed 7")
+	picture := filepath.Join(t.TempDir(), "delivery.svg")
+	table := simulate("--seed 7 --svg " + picture)
+	if svg, err := os.ReadFile(picture); err != nil || !strings.Contains(string(svg), "stable, 20 peers, seed 7") {
+		t.Errorf("picture %q, %v", svg, err)
+	}
 	if !strings.Contains(table, "20 peers, seed 7") || !strings.Contains(table, "hops, p95") || !strings.Contains(table, "of 200\n") {
 		t.Errorf("table\n%s", table)
 	}

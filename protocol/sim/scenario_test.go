@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"regexp"
 	"testing"
@@ -81,6 +82,26 @@ func TestScenarioEnds(t *testing.T) {
 		if _, err := Scenarios()[0].Run(t.Context(), o); err == nil {
 			t.Errorf("%+v was taken", o)
 		}
+	}
+}
+
+// TestPicture checks that a picture is XML, and has a chart of each result with messages.
+func TestPicture(t *testing.T) {
+	b := Picture([]Result{
+		{Scenario: "stable", Peers: 40, Delivery: []Point{{0, 10, 10}, {1, 10, 5}, {4, 10, 10}}},
+		{Scenario: "links"},
+		{Scenario: "churn", Delivery: []Point{{0, 1, 0}}},
+	})
+	var all struct {
+		Charts []struct {
+			Title []string `xml:"text"`
+		} `xml:"g"`
+	}
+	if err := xml.Unmarshal(b, &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all.Charts) != 2 || all.Charts[0].Title[0] != "stable, 40 peers, seed 0" || !bytes.Contains(b, []byte(`d="M0.0 0.0L160.0 50.0L640.0 0.0"`)) {
+		t.Errorf("picture\n%s", b)
 	}
 }
 

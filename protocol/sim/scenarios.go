@@ -33,6 +33,7 @@ func Scenarios() []Scenario {
 		{"eclipse-16", "16 peers with ids that were ground next to a victim's join, and drop its messages.", eclipse(16)},
 		{"eclipse-32", "32 peers with ids that were ground next to a victim's join, and drop its messages.", eclipse(32)},
 		{"partition", "The network is cut into halves for a time, and healed.", partition},
+		{"leaves", "One peer in 20 relays. The others are leaves, which cannot be dialled and do not relay.", leaves},
 		{"offline", "Reliable messages are sent to ids that no peer has, and to peers that have died.", offline},
 	}
 }
@@ -167,17 +168,22 @@ func killed(percent int) func(*trial) {
 
 func inTime(m *mail) bool { return m.took <= late }
 
-// doom kills a share of the peers, except bootstraps, at the same instant.
-func (t *trial) doom(share float64) {
-	alive := t.w.Living()
-	t.w.rng.Shuffle(len(alive), func(i, j int) { alive[i], alive[j] = alive[j], alive[i] })
-	n := int(share*float64(len(alive)) + 0.5)
-	for _, p := range alive {
-		if n > 0 && p.Index >= t.w.cfg.Bootstraps {
-			t.w.Kill(p)
-			n--
-		}
+// doom kills a share of the peers at the same instant, and returns them.
+func (t *trial) doom(share float64) []*Peer {
+	dead := t.some(share)
+	for _, p := range dead {
+		t.w.Kill(p)
 	}
+	return dead
+}
+
+// some returns a share of the living peers, chosen at random among those that are not bootstraps.
+func (t *trial) some(share float64) []*Peer {
+	alive := t.w.Living()
+	n := int(share*float64(len(alive)) + 0.5)
+	fit := alive[t.w.cfg.Bootstraps:] // no scenario kills a bootstrap
+	t.w.rng.Shuffle(len(fit), func(i, j int) { fit[i], fit[j] = fit[j], fit[i] })
+	return fit[:min(n, len(fit))]
 }
 
 // churn kills and adds peers for six minutes. It sends messages in the last five.
@@ -253,7 +259,9 @@ func (t *trial) oneYoung(old, young func(*Peer) bool) *mail {
 func droppers(percent int) func(*trial) {
 	return func(t *trial) {
 		t.settled(1, time.Minute)
-		t.w.Corrupt(float64(percent) / 100)
+		for _, p := range t.some(float64(percent) / 100) {
+			p.drops = true
+		}
 		t.begin("plain messages")
 		ms := t.stream(5*t.o.Peers, 10*time.Second, func(int) *mail { return t.plain(honest) })
 		t.wait(late)
@@ -321,18 +329,44 @@ func partition(t *trial) {
 	t.figure("full tables at the end", 100*t.w.whole(), "%", t.o.Peers)
 }
 
+func leaves(t *trial) {
+	t.open(1)
+	t.begin("%d peers join", t.o.Peers)
+	for i := range t.o.Peers {
+		role := wire.RoleLeaf
+		if i%20 == 0 {
+			role = wire.RolePeer
+		}
+		t.w.Add(role)
+		t.wait(10 * time.Millisecond)
+	}
+	t.begin("rest")
+	t.wait(time.Minute)
+	t.begin("messages")
+	ms := t.stream(10*t.o.Peers, 20*time.Second, func(int) *mail { return t.plain() })
+	t.wait(late)
+	t.share("delivered", ms.arrived(), ms)
+	t.figure("hops, mean", mean(ms.arrived().values(hopsOf)), "", len(ms.arrived()))
+	var ofLeaves, ofRelays []float64
+	for _, p := range t.w.peers {
+		if n := float64(p.Core.Stats().Links); p.role == wire.RoleLeaf {
+			ofLeaves = append(ofLeaves, n)
+		} else {
+			ofRelays = append(ofRelays, n)
+		}
+	}
+	t.figure("links of a leaf, mean", mean(ofLeaves), "", len(ofLeaves))
+	t.figure("links of a leaf, most", slices.Max(ofLeaves), "", len(ofLeaves))
+	t.figure("links of a relay, mean", mean(ofRelays), "", len(ofRelays))
+	t.figure("links of a relay, most", slices.Max(ofRelays), "", len(ofRelays))
+}
+
 // offline sends to ids that no peer has, then to peers that have just died, and a minute later to
 // the same peers.
 func offline(t *trial) {
 	t.settled(1, time.Minute)
 	t.absent("an id without a peer", func() wire.ID { return t.w.Unused(nil) })
-	t.doom(0.1)
-	var dead []*Peer
-	for _, p := range t.w.peers {
-		if !p.Alive {
-			dead = append(dead, p)
-		}
-	}
+	dead := t.doom(0.1)
 	target := func() wire.ID { return dead[t.w.rng.IntN(len(dead))].ID }
 	t.absent("a peer that died just now", target)
 	t.wait(time.Minute)
