@@ -9,6 +9,9 @@
 // Config.Seed determines everything that is random. So equal seeds lead to equal transcripts.
 // Hash returns a hash over all actions of all cores.
 //
+// Scenarios returns experiments: killed peers, churn, droppers, a partition and others. Each runs in
+// a World of its own and returns a Result with figures, as command peer-relay sim prints them.
+//
 // The peers are points on a plane. A link has a latency of 20 to 200 ms, and a dial takes four
 // times as long. Bandwidth and computing time are not modelled. Keys are not real: a signature
 // is its owner's id, so the simulator cannot test forgery.

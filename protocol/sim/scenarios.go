@@ -41,7 +41,7 @@ func Scenarios() []Scenario {
 func stable(t *trial) {
 	t.settled(1, time.Minute)
 	t.begin("messages")
-	copies := t.w.copies()
+	carried := t.w.carried
 	ms := t.stream(10*t.o.Peers, 20*time.Second, func(int) *mail { return t.plain() })
 	t.wait(late)
 	got := ms.arrived()
@@ -51,7 +51,7 @@ func stable(t *trial) {
 	t.figure("hops, p95", quantile(hops, 0.95), "", len(got))
 	t.figure("time to delivery, mean", mean(took), "s", len(got))
 	t.figure("time to delivery, p95", quantile(took, 0.95), "s", len(got))
-	t.figure("transmissions a delivered message", float64(t.w.copies()-copies)/float64(max(len(got), 1)), "", len(got))
+	t.figure("transmissions a delivered message", float64(t.w.carried-carried)/float64(max(len(got), 1)), "", len(got))
 	t.figure("delivered twice", float64(t.w.twice), "", len(ms))
 }
 
@@ -376,7 +376,7 @@ func offline(t *trial) {
 // absent sends reliable messages to ids that do not answer.
 func (t *trial) absent(name string, to func() wire.ID) {
 	t.begin("messages to %s", name)
-	copies := t.w.copies()
+	carried := t.w.carried
 	ms := t.stream(t.o.Peers, 5*time.Second, func(int) *mail { return t.w.postReliable(t.pick(), to()) })
 	t.wait(lateRetry)
 	t.w.endReliable()
@@ -385,5 +385,5 @@ func (t *trial) absent(name string, to func() wire.ID) {
 	t.share(name+": told that there is none", told, ms)
 	t.figure(name+": time until it is told, p50", quantile(times, 0.5), "s", len(told))
 	t.figure(name+": time until it is told, p99", quantile(times, 0.99), "s", len(told))
-	t.figure(name+": transmissions a message", float64(t.w.copies()-copies)/float64(max(len(ms), 1)), "", len(ms))
+	t.figure(name+": transmissions a message", float64(t.w.carried-carried)/float64(max(len(ms), 1)), "", len(ms))
 }

@@ -55,6 +55,7 @@ type World struct {
 	received []Receipt
 	twice    int
 	pings    uint64           // pings and pongs that were sent
+	carried  uint64           // user messages and copies of them that were sent over a link
 	bytes    uint64           // bytes of all frames that were sent
 	pause    func() (on bool) // asked now and then whether to go on; nil means yes
 	side     func(*Peer) bool // the side of a partition that a peer is on; nil means no partition
@@ -400,6 +401,9 @@ func (w *World) transmit(e *end, f *wire.Frame) {
 		w.pings++
 	}
 	w.bytes += uint64(len(b))
+	if f.Type == wire.FrameMessage && !f.Body.Kind.IsControl() {
+		w.carried++
+	}
 	if w.apart(e.peer, e.other.peer) {
 		return
 	}
