@@ -19,7 +19,7 @@ const (
 	maxSimPeers   = 100_000         // some 200 kB of memory each
 )
 
-// simulate runs scenarios of the simulator: peer-relay sim. What it prints on standard output
+// simulate runs scenarios of the simulator: peer-relay sim. Its standard output
 // depends on the flags only, so that two runs can be compared.
 func (p *program) simulate(ctx context.Context, args []string) error {
 	if len(args) > 0 {
