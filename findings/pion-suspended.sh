@@ -5,8 +5,8 @@
 #   default. A laptop that wakes up after 10 s, of which the peer lived the first 3,
 #   should see that at once, or after one unanswered question.
 # Seen: the packets of those 3 s wait in the socket. pion/webrtc 4.1.2 (pion/ice
-#   4.0.10) takes the time at which it reads them for the time of the last sign of
-#   life. So the state is "connected" for 5 s after the wake-up, at times after a
+#   4.0.10) takes the time at which it reads them for the time of the last
+#   packet. So the state is "connected" for 5 s after the wake-up, at times after a
 #   moment of "disconnected".
 # Matters: what asks for the state of ICE whether a peer is there sends into nothing
 #   for 5 s. Ask for a new answer in place of the state: ResponsesReceived of the
