@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import test from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -81,6 +82,18 @@ export const startPeer = async (t, { listen, privateKey, ...options } = {}) => {
   peer.on('disconnect', id => left.push(Buffer.from(id).toString('hex')))
   atEnd(t, () => peer.destroy())
   return { peer, libp2p, messages, came, left, addr: peer.addrs[0] }
+}
+
+/** Runs a test for both implementations, which have to do the same. */
+export const both = (name, run, times) => {
+  test(`${name}: ours`, async t => {
+    const { addr, peer, messages } = await startPeer(t, { listen: [WS], times })
+    await run(t, { addr, id: peer.idHex, count: async () => peer.peers.length, messages: () => messages })
+  })
+  test(`${name}: the compiled one`, async t => {
+    const relay = await startRelay(t, '0')
+    await run(t, { addr: relay.addr, id: relay.id, count: async () => (await relay.peers()).length, messages: relay.messages })
+  })
 }
 
 /** Returns an origin that has no link: its id, and how it signs. */
