@@ -108,7 +108,7 @@ const OF_HANDED = [3]
 
 /** Why a message goes back, by the reason for which it would be dropped. */
 const NACKS = {
-  'no route': Nack.NO_ROUTE, loop: Nack.NO_ROUTE, busy: Nack.BUSY, size: Nack.TOO_BIG, path: Nack.HOPS, hops: Nack.HOPS, leaf: Nack.REFUSED
+  'no route': Nack.NO_ROUTE, leaf: Nack.NO_ROUTE, loop: Nack.NO_ROUTE, busy: Nack.BUSY, size: Nack.TOO_BIG, path: Nack.HOPS, hops: Nack.HOPS
 }
 
 /** Returns the parts of `hop`, cut down to what a message begins with. */
@@ -219,11 +219,11 @@ export class Router {
     return reason
   }
 
-  /** Drops a message for good. Its origin is told if it wants to know that there is no route. */
+  /** Drops a message for good. Its origin is told if it wants to know that there is no route. A leaf has none. */
   #lose (message, link, reason) {
     this.drop(reason)
     const { body: { kind, flags, e2e }, nonce } = message
-    if (reason !== 'no route' || (flags & Flag.NOTICE) === 0 || e2e === undefined || kind !== Kind.USER) return
+    if ((reason !== 'no route' && reason !== 'leaf') || (flags & Flag.NOTICE) === 0 || e2e === undefined || kind !== Kind.USER) return
     if (link?.ask?.(false)) this.#notify(message, encodeNotice({ e2e, nonce: encodeText(nonce) }))
   }
 

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Arrivals, Ledger } from '../custody.js'
 import { FULL_HOP, randomNonce } from '../router.js'
-import { idOf, peerIdBytes } from '../identity.js'
-import { Bye, Form, Nack, decodeFrame, encodeAck, encodeBody, encodeMessage, encodeNack, encodeText, fromHex, toHex } from '../wire.js'
+import { idOf, peerIdBytes, verifyMessage } from '../identity.js'
+import {
+  Bye, Flag, Form, Kind, Nack, decodeFrame, decodeReceipt, encodeAck, encodeBody, encodeMessage, encodeNack, encodeText, fromHex, toHex
+} from '../wire.js'
 import { both, rawStream, sleep, startNode, startPeer, until, WS } from './helpers.js'
 
 /** Opens a stream that names custody and acknowledges only what it is told to. Its role is a relay's. */
@@ -118,6 +120,36 @@ for (const [what, lose] of [
     assert.ok((back.hop >>> 8 & 0xff) < 3)
   })
 }
+
+both('each attempt has a signed receipt, and other messages have none', async (t, { addr, id, messages }) => {
+  const raw = await startRaw(t, addr)
+  const [e2e, other] = [7, 8].map(byte => new Uint8Array(16).fill(byte))
+  const far = fromHex('66'.repeat(20))
+  const body = { to: fromHex(id), from: far, form: Form.JSON, flags: Flag.RECEIPT | Flag.NOTICE, e2e, payload: encodeText('1') }
+  const say = (nonce, fields) => raw.write(encodeMessage({ hop: FULL_HOP, nonce, bodyBytes: encodeBody({ ...body, ...fields }), path: [far, raw.id] }))
+  say('1')
+  say('1')
+  say('2', { e2e: other, flags: Flag.NOTICE })
+  say('3', { e2e: undefined })
+  // Its form is not known, so that no application gets it.
+  say('4', { e2e: other, form: Form.SEALED })
+  say('5', { e2e: other, form: Form.SEALED })
+  const receipts = () => raw.messages().filter(({ body: { kind } }) => kind === Kind.RECEIPT)
+  await until(() => receipts().length === 1, 'the receipt')
+  say('6')
+  await until(() => messages().length === 3 && raw.acked() === 7, 'the messages')
+  await until(() => receipts().length === 2, 'the receipts')
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', encodeBody(body)))
+  for (const [i, nonce] of ['1', '6'].entries()) {
+    const receipt = receipts()[i]
+    assert.equal(await verifyMessage(receipt), true)
+    assert.deepEqual([receipt.body.to, receipt.route.map(toHex)], [far, [toHex(raw.id), toHex(far)]])
+    const { nonce: of, ...told } = decodeReceipt(receipt.body.payload)
+    assert.deepEqual([new TextDecoder().decode(of), told], [nonce, { e2e, hash, hops: 2, handed: false }])
+  }
+  await sleep(100)
+  assert.equal(receipts().length, 2)
+})
 
 test('a message for the peer of a late link stays with it', async t => {
   const a = await startPeer(t, { listen: [WS] })

@@ -352,7 +352,7 @@ test('what can not be passed on goes back by its number, and why', () => {
   assert.equal(setup(0x80, [a, b]).router.receive(a, entrusted({ to: 0x20, from: 0x10 })), 'busy')
   assert.equal(a.given.pop().reason, Nack.BUSY)
   assert.equal(setup(0x80, [a], { relays: false }).router.receive(a, entrusted({ to: 0x20, from: 0x10 })), 'leaf')
-  assert.equal(a.given.pop().reason, Nack.REFUSED)
+  assert.equal(a.given.pop().reason, Nack.NO_ROUTE)
 })
 
 test('a search does not go back', () => {
@@ -395,6 +395,9 @@ test('without a way back or a NACK left it is dropped, and the origin is told if
     assert.deepEqual(told.splice(0), Array(notices).fill([toHex(id(0x90)), { e2e, nonce: encodeText('42') }]))
     assert.equal(router.drops[reason === Nack.BUSY ? 'busy' : 'no route'], 1)
   }
+  const leaf = setup(0x80, [], { ...options, relays: false })
+  leaf.router.receive(keeping(0x90), entrusted({ ...wants, hop: 0x27020000 }))
+  assert.equal(told.splice(0).length, 1)
   const { router } = setup(0x80, [], options)
   const [a, strict] = [keeping(0x90), keeping(0x90, { ask: () => false })]
   router.receive(a, entrusted({ ...wants, hop: 0x27020000 }))
