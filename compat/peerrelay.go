@@ -236,6 +236,16 @@ func (p *PeerRelay) SendReliable(ctx context.Context, id protocol.ID, data any) 
 	return p.node.Router().SendReliable(ctx, id, form, payload)
 }
 
+// StartReliable is the first half of SendReliable, for many messages in flight. It never blocks, and its
+// errors are those of Send. Without an error the caller must call wait once, which is the second half.
+func (p *PeerRelay) StartReliable(id protocol.ID, data any) (wait func(context.Context) (protocol.Receipt, error), err error) {
+	form, payload, err := encodeData(data)
+	if err != nil {
+		return nil, fmt.Errorf("peer-relay: send to %v: %w", id, err)
+	}
+	return p.node.Router().StartReliable(id, form, payload)
+}
+
 // Destroy ends the peer and frees what it holds. It does not wait. The messages that were sent
 // before still leave the peer, as Close describes. When all is freed Destroy calls each callback,
 // also those of later calls. An error of Close goes to the listeners of OnError.

@@ -34,6 +34,17 @@ type outcome struct {
 // may have arrived. It is ErrQueueFull if more than 1,024 messages, or 16 MiB of them, wait for
 // their receipts. A receiver from before this feature sends none.
 func (r *Router) SendReliable(ctx context.Context, to ID, form Form, payload []byte) (Receipt, error) {
+	wait, err := r.StartReliable(to, form, payload)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return wait(ctx)
+}
+
+// StartReliable is the first half of SendReliable, for a caller that has many messages in flight and
+// sends them in order. It never blocks. An error means that the message is not sent. Otherwise the
+// caller must call wait once. It is the second half: it waits for the receipt and ends the attempts.
+func (r *Router) StartReliable(to ID, form Form, payload []byte) (wait func(context.Context) (Receipt, error), err error) {
 	done := make(chan outcome, 1)
 	r.mu.Lock()
 	draw := r.core.Draw()
@@ -42,7 +53,7 @@ func (r *Router) SendReliable(ctx context.Context, to ID, form Form, payload []b
 	r.mu.Unlock()
 	f, err := r.core.NewFrame(core.Outgoing{To: to, Form: form, Flags: wire.FlagReceipt | wire.FlagNotice, Payload: payload, Sign: r.opts.SignMessages}, draw)
 	if err != nil {
-		return Receipt{}, fmt.Errorf("send to %v: %w", to, err)
+		return nil, fmt.Errorf("send to %v: %w", to, err)
 	}
 	r.enter(func(c *core.Core, now time.Duration) {
 		if r.closing {
@@ -52,26 +63,36 @@ func (r *Router) SendReliable(ctx context.Context, to ID, form Form, payload []b
 		r.reliable[index] = done
 		err = c.SendReliable(now, index, f)
 	})
-	defer func() {
-		r.mu.Lock()
-		delete(r.reliable, index)
-		r.core.EndReliable(index)
-		r.mu.Unlock()
-	}()
-	if err == nil {
-		select {
-		case o := <-done:
-			if o.err == nil {
-				return o.receipt, nil
-			}
-			err = o.err
-		case <-ctx.Done():
-			err = ctx.Err()
-		case <-r.ctx.Done():
-			err = ErrClosed
-		}
+	if err != nil {
+		r.endReliable(index)
+		return nil, fmt.Errorf("send to %v: %w", to, err)
 	}
-	return Receipt{}, fmt.Errorf("send to %v: %w", to, err)
+	return func(ctx context.Context) (Receipt, error) {
+		defer r.endReliable(index)
+		receipt, err := r.awaitReceipt(ctx, done)
+		if err != nil {
+			return Receipt{}, fmt.Errorf("send to %v: %w", to, err)
+		}
+		return receipt, nil
+	}, nil
+}
+
+func (r *Router) awaitReceipt(ctx context.Context, done <-chan outcome) (Receipt, error) {
+	select {
+	case o := <-done:
+		return o.receipt, o.err
+	case <-ctx.Done():
+		return Receipt{}, ctx.Err()
+	case <-r.ctx.Done():
+		return Receipt{}, ErrClosed
+	}
+}
+
+func (r *Router) endReliable(index int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.reliable, index)
+	r.core.EndReliable(index)
 }
 
 // confirm reports to the core that the application has a message whose origin wants a receipt.

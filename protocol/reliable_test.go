@@ -43,6 +43,7 @@ func TestSendReliable(t *testing.T) {
 		if want := (protocol.Receipt{Proved: true, Hops: 2, Took: 4 * latency}); err != nil || r != want {
 			t.Errorf("got %+v, %v, want %+v", r, err, want)
 		}
+		synctest.Wait() // for the handler
 		if len(got.messages) != 1 {
 			t.Errorf("%d messages arrived", len(got.messages))
 		}
@@ -119,6 +120,51 @@ func TestSendReliableEnds(t *testing.T) {
 		}
 		if _, err := alone.SendReliable(t.Context(), id(2), protocol.FormRaw, make([]byte, 64_001)); !errors.Is(err, protocol.ErrTooBig) {
 			t.Errorf("too big: %v", err)
+		}
+	})
+}
+
+// Messages in flight arrive in the order of StartReliable.
+func TestStartReliable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got diary
+		from, _, to := chain(t, got.options(keyed(3)))
+		const sent = 100
+		var waits []func(context.Context) (protocol.Receipt, error)
+		for i := range sent {
+			wait, err := from.StartReliable(to.ID(), protocol.FormRaw, []byte{byte(i)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			waits = append(waits, wait)
+		}
+		for i, wait := range waits {
+			if r, err := wait(t.Context()); err != nil || !r.Proved {
+				t.Errorf("message %d: %+v, %v", i, r, err)
+			}
+		}
+		synctest.Wait() // for the handlers
+		for i, m := range got.messages {
+			if int(m.Payload[0]) != i {
+				t.Fatalf("message %d arrived as number %d", m.Payload[0], i)
+			}
+		}
+		if len(got.messages) != sent {
+			t.Errorf("%d of %d messages arrived", len(got.messages), sent)
+		}
+	})
+}
+
+// Close does not name a message whose sender was told that it has no receipt.
+func TestSendReliableIsNotUnsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, relay, _ := chain(t, keyed(3))
+		relay.Close()
+		if _, err := reliably(t, from, id(2), time.Second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without a link: %v", err)
+		}
+		if err := from.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -3,7 +3,7 @@
 //
 //	peer-relay PORT [BOOTSTRAP…]                     run a relay
 //	peer-relay listen --bootstrap URL                print the received messages
-//	peer-relay send --bootstrap URL ID [DATA|-]      send one message
+//	peer-relay send --bootstrap URL ID [DATA|-]      send one message, and await its receipt
 //	peer-relay version
 //
 // With --json it writes and reads JSON, one object a line, on standard output and input: see

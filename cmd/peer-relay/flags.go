@@ -16,15 +16,17 @@ import (
 	"github.com/peer-relay/peer-relay/node/dht"
 )
 
-// linkTimeout is the time for which send waits for a first link, by default.
-const linkTimeout = 10 * time.Second
+// sendTimeout is the time for which send waits for a first link, and then for the receipt, by
+// default.
+const sendTimeout = 10 * time.Second
 
 // flags are the values of the flags, which may stand anywhere among the other arguments.
 type flags struct {
 	peer    compat.Options // of the peer to run, without what options adds
 	dht     dht.Options    // of the peer, if the prefix is set
 	as      string         // the kind of DATA
-	wait    time.Duration  // time limit for a first link
+	wait    time.Duration  // time limit for a first link, and again for the receipt
+	noWait  bool           // do not wait for the receipt
 	json    bool
 	verbose bool
 	version bool
@@ -44,8 +46,9 @@ func (f *flags) set() *flag.FlagSet {
 	set.BoolVar(&o.SignMessages, "sign", false, "sign every message, so that peers that understand signatures know its sender")
 	set.BoolVar(&o.ShowPeers, "show-peers", false, "show the ids of linked peers on the status page")
 	set.StringVar(&f.as, "as", "string", "send: the `kind` of DATA: string, json or bytes")
-	f.wait = linkTimeout
-	set.Var((*wait)(&f.wait), "timeout", "send: the time limit for a first link, a `duration` such as 10s or 1m")
+	f.wait = sendTimeout
+	set.Var((*wait)(&f.wait), "timeout", "send: the time limit for a first link, and again for the receipt, a `duration` such as 10s or 1m")
+	set.BoolVar(&f.noWait, "no-wait", false, "send: end once the message is written, and do not wait for its receipt")
 	set.StringVar(&f.dht.Prefix, "dht", "", "join the kad-dht of this protocol `prefix`: "+dht.Prefix+" for the network of this program,\nor the prefix of another network (default: none)")
 	set.Var((*list)(&f.dht.Bootstraps), "dht-bootstrap", "a peer of the DHT, `multiaddr` with /p2p/…; may be repeated")
 	set.BoolVar(&f.dht.Closed, "dht-closed", false, "the DHT is in a closed network: use private and loopback addresses in it")

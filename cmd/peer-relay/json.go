@@ -1,13 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
+	"sync/atomic"
+	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/protocol"
@@ -21,18 +20,27 @@ import (
 //	{"event":"disconnect","id":"<40 hex>"}
 //	{"event":"message","from":"<40 hex>","data":…,"proved":false}                     no data means undefined
 //	{"event":"peers","peers":["<40 hex>",…]}
-//	{"event":"error","error":"…"}
+//	{"event":"receipt","tag":…,"id":"<40 hex>","ms":84,"hops":4,"proved":true,"handed":false}
+//	{"event":"error","tag":…,"status":4,"error":"…"}                                  see errorEvent
 //	{"event":"dropped","count":1}
 //
 // Input, one object a line. An invalid line is answered with an error event:
 //
 //	{"send":{"to":"<40 hex>","data":…}}   {"connect":"<40 hex>"}   {"disconnect":"<40 hex>"}   {"peers":true}
+//	{"send":{"to":"<40 hex>","data":…,"tag":…,"reliable":true}}
 //
-// Output that is not read holds up nothing else: commands are obeyed, and the peer relays. Events
-// wait in this order: in the pipe, here, and as messages and events for a slow handler, as package
-// protocol describes. Messages beyond that are dropped, and so are answers to commands beyond
-// outputBytes. A dropped event has their number. Of the peers that come and go the last state is
-// always told.
+// A tag is any JSON value. It comes back in the receipt or the error of the message. Each message
+// with "reliable" is answered by one of the two.
+//
+// A message for which there is no room is held until there is some, and meanwhile the input is not
+// read: see hold.
+//
+// Output that is not read holds up nothing else: commands are obeyed, and the peer relays. Only
+// messages with "reliable" are held beyond maxReliable that have no receipt, or whose receipt is not
+// read. Events wait in this order: in the pipe, here, and as messages and events for a slow handler,
+// as package protocol describes. Messages beyond that are dropped, and so are answers to commands
+// beyond outputBytes. A dropped event has their number. Of the peers that come and go the last state
+// is always told.
 //
 // Values are not decoded. In the output, numbers are not rounded. A value in the input becomes
 // what JSON.stringify(JSON.parse(text)) returns.
@@ -48,7 +56,44 @@ type event struct {
 	From   *compat.ID      `json:"from,omitempty"`
 	Data   json.RawMessage `json:"data,omitempty"`
 	Proved *bool           `json:"proved,omitempty"`
-	Error  string          `json:"error,omitempty"`
+}
+
+// An errorEvent is about a bootstrap, or of an invalid line, or of a message that was not sent or
+// has no receipt. Then it has the tag, if there is one. Status is what is known of a message with
+// "reliable" and is the exit status of send: exitNoPeer or exitUnknown. 0 means any other error.
+type errorEvent struct {
+	Event  string          `json:"event"`
+	Tag    json.RawMessage `json:"tag,omitempty"`
+	Status int             `json:"status,omitempty"`
+	Error  string          `json:"error"`
+}
+
+func newErrorEvent(tag json.RawMessage, err error) errorEvent {
+	e := errorEvent{Event: "error", Tag: tag, Error: err.Error()}
+	if exit := (exitError{}); errors.As(err, &exit) && exit.status > exitUsage {
+		e.Status = exit.status
+	}
+	return e
+}
+
+// A receiptEvent is a receipt as a line of output.
+type receiptEvent struct {
+	Event  string          `json:"event"`
+	Tag    json.RawMessage `json:"tag,omitempty"`
+	ID     protocol.ID     `json:"id"`
+	MS     int64           `json:"ms"`
+	Hops   int             `json:"hops"`
+	Proved bool            `json:"proved"`
+	Handed bool            `json:"handed"`
+}
+
+func newReceiptEvent(tag json.RawMessage, to protocol.ID, r protocol.Receipt) receiptEvent {
+	return receiptEvent{"receipt", tag, to, milliseconds(r.Took), r.Hops, r.Proved, r.Handed}
+}
+
+// milliseconds rounds up, since no message takes no time.
+func milliseconds(d time.Duration) int64 {
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
 }
 
 type readyEvent struct {
@@ -68,16 +113,21 @@ type droppedEvent struct {
 	Count uint64 `json:"count"`
 }
 
-// An events value writes lines of JSON about a peer.
+// An events value writes lines of JSON about a peer, and obeys such lines.
 type events struct {
-	out  *output
-	peer *compat.PeerRelay
-	lost losses
+	// Fixed after newEvents.
+	out    *output
+	peer   *compat.PeerRelay
+	places chan struct{} // one token for each message with "reliable" that has not been answered
+
+	lost   losses       // owned by the handlers
+	full   time.Time    // when the first message found no room since one did, zero if none; owned by obey
+	failed atomic.Int64 // messages that were accepted or held, and were not delivered or have no receipt
 }
 
 func newEvents(out *output, peer *compat.PeerRelay) *events {
 	out.lost = func(lines uint64) []byte { return encode(droppedEvent{"dropped", lines}) }
-	return &events{out: out, peer: peer, lost: losses{peer: peer}}
+	return &events{out: out, peer: peer, places: make(chan struct{}, maxReliable), lost: losses{peer: peer}}
 }
 
 // encode returns the line for an event. Data is JSON text of another peer. json.Marshal checks
@@ -88,7 +138,7 @@ func encode(v any) []byte {
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		line.Reset()
-		enc.Encode(event{Event: "error", Error: err.Error()})
+		enc.Encode(newErrorEvent(nil, err))
 	}
 	return line.Bytes()
 }
@@ -96,7 +146,7 @@ func encode(v any) []byte {
 // answer writes the answer to a command. It does not wait, so that the next command is obeyed.
 func (e *events) answer(v any) { e.out.Write(encode(v)) }
 
-func (e *events) fail(err error) { e.answer(event{Event: "error", Error: err.Error()}) }
+func (e *events) fail(tag json.RawMessage, err error) { e.answer(newErrorEvent(tag, err)) }
 
 // tell writes an event of the peer. It waits for the reader, so that the peer keeps what comes
 // meanwhile.
@@ -111,7 +161,7 @@ func (e *events) tell(v any) {
 func (e *events) watch() {
 	e.peer.OnPeer(func(id compat.ID) { e.tell(event{Event: "peer", ID: &id}) })
 	e.peer.OnDisconnect(func(id compat.ID) { e.tell(event{Event: "disconnect", ID: &id}) })
-	e.peer.OnError(func(err error) { e.tell(event{Event: "error", Error: err.Error()}) })
+	e.peer.OnError(func(err error) { e.tell(newErrorEvent(nil, err)) })
 	e.peer.OnReceive(func(m compat.Message) {
 		e.tell(event{Event: "message", From: &m.From, Data: m.JSON, Proved: &m.Proved})
 	})
@@ -132,101 +182,13 @@ func (p *program) runJSON(ctx context.Context, peer *compat.PeerRelay) error {
 
 	ended := make(chan error, 1)
 	go func() { // ends with standard input, which may outlive run and end with the program
-		ended <- e.obey(p.stdin)
+		ended <- e.obey(ctx, p.stdin)
 	}()
+	var err error
 	select {
 	case <-ctx.Done():
-		return nil
-	case err := <-ended:
-		return err
+	case err = <-ended:
 	}
-}
-
-// obey executes the lines of in until its end.
-func (e *events) obey(in io.Reader) error {
-	r := bufio.NewReaderSize(in, 64<<10)
-	for {
-		line, err := readLine(r)
-		if errors.Is(err, errLongLine) {
-			e.fail(err)
-			continue
-		}
-		if len(bytes.TrimSpace(line)) > 0 {
-			if err := e.command(line); err != nil {
-				e.fail(err)
-			}
-		}
-		switch {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return fmt.Errorf("standard input: %w", err)
-		}
-	}
-}
-
-var errLongLine = fmt.Errorf("a line of more than %d bytes was skipped", maxLine)
-
-// readLine returns the next line, and skips a line of more than maxLine bytes.
-func readLine(r *bufio.Reader) (line []byte, err error) {
-	long := false
-	for {
-		part, err := r.ReadSlice('\n')
-		if long = long || len(line)+len(part) > maxLine; !long {
-			line = append(line, part...)
-		}
-		if err == bufio.ErrBufferFull {
-			continue
-		}
-		if long && err == nil {
-			return nil, errLongLine
-		}
-		return line, err
-	}
-}
-
-// A command is a line of input. Exactly one of its fields is set.
-type command struct {
-	Send *struct {
-		To   *protocol.ID    `json:"to"`
-		Data json.RawMessage `json:"data"`
-	} `json:"send"`
-	Connect    *protocol.ID `json:"connect"`
-	Disconnect *protocol.ID `json:"disconnect"`
-	Peers      *bool        `json:"peers"`
-}
-
-func (e *events) command(line []byte) error {
-	var c command
-	dec := json.NewDecoder(bytes.NewReader(line))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return fmt.Errorf("input: %w", err)
-	}
-	if dec.More() {
-		return errors.New("input: more than one value on a line")
-	}
-	switch {
-	case c.Send != nil && c.Send.To == nil:
-		return errors.New(`input: want "to" in "send"`)
-	case c.Send != nil:
-		var data any = compat.Undefined
-		if c.Send.Data != nil {
-			data = c.Send.Data
-		}
-		return e.peer.Send(*c.Send.To, data)
-	case c.Connect != nil:
-		e.peer.Connect(*c.Connect)
-	case c.Disconnect != nil:
-		e.peer.Disconnect(*c.Disconnect)
-	case c.Peers != nil:
-		ids := []compat.ID{}
-		for _, info := range e.peer.Node().Router().Peers() {
-			ids = append(ids, info.ID)
-		}
-		e.answer(peersEvent{Event: "peers", Peers: ids})
-	default:
-		return errors.New(`input: want one of "send", "connect", "disconnect", "peers"`)
-	}
-	return nil
+	e.settle()
+	return errors.Join(err, e.failure())
 }

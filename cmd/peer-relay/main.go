@@ -18,15 +18,16 @@ import (
 const (
 	exitOK      = 0
 	exitFailure = 1 // any other failure, such as messages that were not sent
-	exitUsage   = 2 // a flag, an argument, a URL, a key file or an id is invalid
+	exitUsage   = 2 // a flag, an argument, a URL, a key file, an id or the data is invalid
 	exitInUse   = 3 // another program has the port
-	exitNoLink  = 4 // send: no peer answered in time
+	exitNoPeer  = 4 // send: no peer has the id, or none answered in time
+	exitUnknown = 5 // send: no receipt came in time, so the message may have arrived
 )
 
 const usage = `Usage:
   peer-relay [flags] PORT [BOOTSTRAP…]                  run a relay
   peer-relay listen [flags] --bootstrap URL…            print the received messages
-  peer-relay send [flags] --bootstrap URL… ID [DATA|-]  send one message
+  peer-relay send [flags] --bootstrap URL… ID [DATA|-]  send one message, and await its receipt
   peer-relay version                                    print the version
 
 PORT is a TCP port that serves legacy peers (ws://), libp2p peers (/ws) and a status
@@ -36,12 +37,17 @@ peer of the network to join: a ws:// or wss:// URL, or a multiaddr that ends in 
 All are dialled, each until it answers. --dht PREFIX --dht-bootstrap MULTIADDR can replace
 --bootstrap.
 
+send waits for a first link, and then for the receipt: for --timeout each, 10 s if it is
+not given. It prints how long the message took and over how many relays. With --no-wait it
+ends once the message is written, and does not say whether it arrived.
+
 Flags:
 %s
-Exit status: 0 after SIGINT, SIGTERM or the end of standard input (with --json);
-1 failure, such as messages that were not sent; 2 an invalid flag, argument, URL, id or
-key file; 3 the port is in use, in TCP or in UDP; 4 send: no peer answered in time. A
-second signal ends the program at once.
+Exit status: 0 after SIGINT, SIGTERM or the end of standard input (with --json), and when
+send has delivered; 1 failure, such as messages that were not sent; 2 an invalid flag,
+argument, URL, id or key file, or data that is not what --as says; 3 the port is in use, in
+TCP or in UDP; 4 send: no peer has the id, or none answered in time; 5 send: no receipt
+came in time, so the message may have arrived. A second signal ends the program at once.
 `
 
 // An exitError is an error with its own exit status.

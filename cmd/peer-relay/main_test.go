@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -95,11 +96,14 @@ func TestWrongUsage(t *testing.T) {
 		{"listen --bootstrap ws://127.0.0.1:1 more", exitUsage, "more"},
 		{"send --bootstrap ws://127.0.0.1:1", exitUsage, "want ID"},
 		{"send " + id, exitUsage, "--bootstrap, or --dht with --dht-bootstrap"},
-		{"send --timeout 50ms --dht /acme --dht-bootstrap /ip4/127.0.0.1/tcp/" + port + "/ws/p2p/12D3KooWRawPbxPtP1eZaJpumGnyWX2DcUyd3RQnydr3eAto4Az7 " + id, exitNoLink, "no peer was found within 50ms"},
+		{"send --timeout 50ms --dht /acme --dht-bootstrap /ip4/127.0.0.1/tcp/" + port + "/ws/p2p/12D3KooWRawPbxPtP1eZaJpumGnyWX2DcUyd3RQnydr3eAto4Az7 " + id, exitNoPeer, "no peer was found within 50ms"},
 		{"send --bootstrap ws://127.0.0.1:1 xyz hello", exitUsage, "xyz"},
+		{"send --bootstrap ws://127.0.0.1:1 " + id[1:] + " hello", exitUsage, "want 40 hexadecimal digits"},
+		{"send --bootstrap ws://127.0.0.1:1 " + id[1:] + "g hello", exitUsage, id[1:] + "g"},
+		{"send --bootstrap ws://127.0.0.1:1 --as sound " + id, exitUsage, "sound"},
 		{"send --bootstrap ws://127.0.0.1:1 --as sound " + id + " hello", exitUsage, "sound"},
-		{"send --timeout 50ms --bootstrap ws://127.0.0.1:" + port + " " + id + " hello", exitNoLink, "within 50ms"},
-		{"send --timeout 1s --bootstrap ws://127.0.0.1:1 " + id + " hello", exitNoLink, "no answer within 1s: dial ws://127.0.0.1:1: "},
+		{"send --timeout 50ms --bootstrap ws://127.0.0.1:" + port + " " + id + " hello", exitNoPeer, "within 50ms"},
+		{"send --timeout 1s --bootstrap ws://127.0.0.1:1 " + id + " hello", exitNoPeer, "no answer within 1s: dial ws://127.0.0.1:1: "},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			status, stdout, stderr := runOnce(t, "", strings.Fields(test.args)...)
@@ -192,7 +196,7 @@ func TestVerbose(t *testing.T) {
 			}
 			relay = startChild(t, args...)
 			url := relay.text(relay.ready["ws"])
-			if status, _, stderr := runOnce(t, "", "send", "--bootstrap", url, strings.Repeat("11", 20), "lost"); status != exitOK {
+			if status, _, stderr := runOnce(t, "", "send", "--no-wait", "--bootstrap", url, strings.Repeat("11", 20), "lost"); status != exitOK {
 				t.Fatalf("status %d, %q", status, stderr)
 			}
 			relay.await("disconnect") // the sender's messages have arrived
@@ -332,6 +336,9 @@ func TestJSONChildren(t *testing.T) {
 	b.write(`{"connect":"%s"}`, a.id()) // has no effect: b has no link
 }
 
+// delivered is the output of send to a listener at the same relay.
+var delivered = regexp.MustCompile(`^delivered in \d+ ms (directly|over 1 relay)\n$`)
+
 func TestSendAndListen(t *testing.T) {
 	relay := startChild(t, "0", "--host", "127.0.0.1")
 	url := relay.text(relay.ready["ws"])
@@ -344,7 +351,7 @@ func TestSendAndListen(t *testing.T) {
 		{"\x00\xff", "--as bytes -", `{"type":"Buffer","data":[0,255]}`},
 	} {
 		args := append([]string{"send", "--bootstrap", url, listener.id()}, strings.Fields(test.args)...)
-		if status, stdout, stderr := runOnce(t, test.stdin, args...); status != exitOK || stdout != "" {
+		if status, stdout, stderr := runOnce(t, test.stdin, args...); status != exitOK || !delivered.MatchString(stdout) {
 			t.Errorf("%q: status %d, stdout %q, stderr %q", args, status, stdout, stderr)
 		}
 		if got := string(listener.await("message")["data"]); got != test.want {

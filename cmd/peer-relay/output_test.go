@@ -212,13 +212,18 @@ func (d *deaf) read() []byte {
 	return line
 }
 
-// counter returns a counter of the status page.
 func (d *deaf) counter(name string) int {
 	d.t.Helper()
+	return counter(d.t, d.ready.WS, name)
+}
+
+// counter returns a counter of the status page of a relay.
+func counter(t *testing.T, ws, name string) int {
+	t.Helper()
 	defer http.DefaultClient.CloseIdleConnections()
-	resp, err := http.Get("http" + strings.TrimPrefix(d.ready.WS, "ws") + "/status.json")
+	resp, err := http.Get("http" + strings.TrimPrefix(ws, "ws") + "/status.json")
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	var page struct {
@@ -228,7 +233,7 @@ func (d *deaf) counter(name string) int {
 		}
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, c := range page.Counters {
 		if c.Name == name {

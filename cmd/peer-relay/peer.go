@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/peer-relay/peer-relay/compat"
@@ -42,13 +43,10 @@ func (p *program) runPeer(ctx context.Context, o compat.Options, onMessage func(
 }
 
 // closePeer ends the peer of a command, which first writes what is queued. It returns the error of
-// the command, or that of Close if there is none.
+// the command together with that of Close.
 func (p *program) closePeer(peer *compat.PeerRelay, err error) error {
 	p.stdout.finish()
-	if unsent := peer.Close(); err == nil {
-		return unsent
-	}
-	return err
+	return errors.Join(err, peer.Close())
 }
 
 // A losses value counts the messages for a peer's handlers that were dropped, since these were

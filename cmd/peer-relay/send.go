@@ -2,17 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// send sends one message and ends once it is written: peer-relay send ID [DATA|-].
+// send sends one message and waits for its receipt: peer-relay send ID [DATA|-]. With --no-wait it
+// ends once the message is written.
 func (p *program) send(ctx context.Context, args []string) (err error) {
 	if len(args) == 0 || len(args) > 2 {
 		return wrongUsage("send: want ID [DATA], have %d arguments", len(args))
@@ -42,27 +41,23 @@ func (p *program) send(ctx context.Context, args []string) (err error) {
 	lastErr := make(chan error, 1)
 	peer.OnPeer(func(compat.ID) { offer(linked, struct{}{}) })
 	peer.OnError(func(err error) { offer(lastErr, err) })
+	var e *events
 	if p.flags.json {
-		newEvents(p.stdout, peer).watch()
+		e = newEvents(p.stdout, peer)
+		e.watch()
 	}
-	timer := time.NewTimer(p.flags.wait)
-	defer timer.Stop()
-	select {
-	case <-linked:
-		return peer.Send(to, data)
-	case <-ctx.Done():
-		return nil
-	case <-timer.C:
-		select {
-		case err := <-lastErr:
-			if why := errors.Unwrap(err); why != nil { // without the text that it will be tried again
-				err = why
-			}
-			return exitError{exitNoLink, fmt.Errorf("send: no answer within %v: %w", p.flags.wait, err)}
-		default:
-			return exitError{exitNoLink, fmt.Errorf("send: no peer was found within %v: %w", p.flags.wait, context.DeadlineExceeded)}
-		}
+	err = p.awaitLink(ctx, linked, lastErr)
+	switch {
+	case err != nil:
+	case p.flags.noWait:
+		err = sendError(peer.Send(to, data))
+	default:
+		err = p.sendReliable(ctx, peer, e, to, data)
 	}
+	if err != nil && e != nil {
+		e.fail(nil, err)
+	}
+	return err
 }
 
 // offer puts v into c unless c is full.
@@ -73,26 +68,92 @@ func offer[T any](c chan T, v T) {
 	}
 }
 
-// readData returns the message: the argument, or all of standard input for "-". Without an
-// argument the message has no value.
-func (p *program) readData(args []string) (any, error) {
-	if len(args) == 0 {
-		return compat.Undefined, nil
+// awaitLink waits for a first link.
+func (p *program) awaitLink(ctx context.Context, linked <-chan struct{}, lastErr <-chan error) error {
+	timer := time.NewTimer(p.flags.wait)
+	defer timer.Stop()
+	select {
+	case <-linked:
+		return nil
+	case <-ctx.Done():
+		return errors.New("send: interrupted before a peer answered: the message was not sent")
+	case <-timer.C:
 	}
-	text := []byte(args[0])
-	if args[0] == "-" {
-		var err error
-		if text, err = io.ReadAll(io.LimitReader(p.stdin, maxLine)); err != nil {
-			return nil, err
+	select {
+	case err := <-lastErr:
+		if why := errors.Unwrap(err); why != nil { // without the text that it will be tried again
+			err = why
 		}
+		return exitError{exitNoPeer, fmt.Errorf("send: no answer within %v: %w", p.flags.wait, err)}
+	default:
+		return exitError{exitNoPeer, fmt.Errorf("send: no peer was found within %v: %w", p.flags.wait, context.DeadlineExceeded)}
 	}
-	switch p.flags.as {
-	case "string":
-		return string(text), nil
-	case "bytes":
-		return text, nil
-	case "json":
-		return json.RawMessage(text), nil
+}
+
+// sendReliable sends a message, waits for its receipt and prints it. e is nil without --json.
+func (p *program) sendReliable(ctx context.Context, peer *compat.PeerRelay, e *events, to protocol.ID, data any) error {
+	wait, err := peer.StartReliable(to, data)
+	if err != nil {
+		return sendError(err)
 	}
-	return nil, wrongUsage("--as %q: want string, json or bytes", p.flags.as)
+	r, err := awaitReceipt(ctx, wait, to, p.flags.wait)
+	if err != nil {
+		return err
+	}
+	if e != nil {
+		e.out.put(encode(newReceiptEvent(nil, to, r)))
+	} else {
+		fmt.Fprintln(p.stdout, receiptText(r))
+	}
+	return nil
+}
+
+// sendError returns the error of a message that was refused at once: its data is invalid or too
+// big, unless there is no room for it.
+func sendError(err error) error {
+	if err == nil || errors.Is(err, protocol.ErrQueueFull) || errors.Is(err, protocol.ErrClosed) {
+		return err
+	}
+	return exitError{exitUsage, err}
+}
+
+// A waitFunc waits for the receipt of a message.
+type waitFunc = func(context.Context) (protocol.Receipt, error)
+
+// awaitReceipt waits for the receipt of a message. Its error says what is known, also by its exit
+// status.
+func awaitReceipt(ctx context.Context, wait waitFunc, to protocol.ID, most time.Duration) (protocol.Receipt, error) {
+	limited, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	r, err := wait(limited)
+	switch {
+	case err == nil:
+		return r, nil
+	case errors.Is(err, protocol.ErrNoRoute):
+		return r, exitError{exitNoPeer, fmt.Errorf("send: no peer has the id %v", to)}
+	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		return r, exitError{exitUnknown, fmt.Errorf("send: no receipt from %v within %v: the message may have arrived", to, most)}
+	}
+	return r, exitError{exitUnknown, fmt.Errorf("send: interrupted before the receipt from %v came: the message may have arrived", to)}
+}
+
+// receiptText returns a receipt as words.
+func receiptText(r protocol.Receipt) string {
+	took := fmt.Sprintf("%d ms", milliseconds(r.Took))
+	if r.Handed {
+		return "handed to its relay in " + took + ": the receiver is a legacy peer, which confirms nothing"
+	}
+	text := "delivered in " + took
+	switch relays := r.Hops - 1; {
+	case relays == 0:
+		text += " directly"
+	case relays == 1:
+		text += " over 1 relay"
+	case relays > 1:
+		text += fmt.Sprintf(" over %d relays", relays)
+	}
+	if !r.Proved {
+		text += ", not proved: a relay may have made the receipt"
+	}
+	return text
 }

@@ -22,6 +22,7 @@ import (
 //	{"type":"handshake-offer"}             KindOffer   FormNone
 //	{"type":"handshake-answer","data":A}   KindAnswer  FormRaw; FormNone if A is null
 //	{"type":"signal","data":{…}}           KindSignal  FormJSON
+//	{"type":"pr"}                          KindReceipt FormRaw   or KindNotice, as pr.h says; the payload is pr.p
 //	anything else                          KindOther   FormWholeJSON
 //
 // A message that is to be forwarded is translated only if translating it back yields the same
@@ -50,7 +51,17 @@ const (
 	typeOffer  = `"handshake-offer"`
 	typeAnswer = `"handshake-answer"`
 	typeSignal = `"signal"`
+	typePR     = `"pr"`
 )
+
+// dataPR is the data of a message whose kind is in pr.h, and whose payload is pr.p. JS peers
+// ignore it.
+const dataPR = dataHead + typePR + dataTail
+
+// isInPR reports whether a message of this kind and form has its payload in pr.p.
+func isInPR(kind wire.Kind, form wire.Form) bool {
+	return (kind == wire.KindReceipt || kind == wire.KindNotice) && form == wire.FormRaw
+}
 
 // A dataMember is the member data as its text has it. The slices alias the text. nil means an
 // absent member.
@@ -123,6 +134,10 @@ func (d *dataMember) scanValue(s *rawjson.Scanner, text []byte, scratch *[]byte)
 	d.value = s.Value()
 }
 
+// isPR reports whether the kind and the payload are in pr. Any other spelling is data of an unknown
+// type, even in a message for this peer: no JS peer writes either.
+func (d *dataMember) isPR() bool { return string(d.text) == dataPR }
+
 // An invalidData is the error for a data that must not be forwarded.
 type invalidData string
 
@@ -174,6 +189,11 @@ func (d *dataMember) native(liberal bool) (kind wire.Kind, form wire.Form, paylo
 	case typeSignal:
 		kind, form, ok = wire.KindSignal, wire.FormJSON, exact
 		payload, err = d.value, checkSignal(d.value)
+	case typePR:
+		liberal = false
+		if d.isPR() {
+			err = invalidData("a data of type pr without pr.h")
+		}
 	default:
 		liberal = false
 	}
@@ -404,6 +424,8 @@ func appendData(dst []byte, kind wire.Kind, form wire.Form, payload []byte, pars
 		}
 		b = append(b, typeSignal+dataNext...)
 		b = append(b, payload...)
+	case isInPR(kind, form):
+		return append(dst, dataPR...), nil
 	case kind == wire.KindOther && form == wire.FormWholeJSON:
 		if err := checkWhole(payload); err != nil {
 			return dst, err

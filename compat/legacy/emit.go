@@ -124,6 +124,11 @@ func appendPR(b []byte, f *wire.Frame, extraSaysAll bool, shown string) []byte {
 		b = base64url.AppendEncode(b, body.Record)
 		b = append(b, '"')
 	}
+	if isInPR(body.Kind, body.Form) {
+		member(`"p":"`)
+		b = base64url.AppendEncode(b, body.Payload)
+		b = append(b, '"')
+	}
 	if separator == next {
 		b = append(b, '}')
 	}
@@ -146,6 +151,9 @@ const (
 func isPlain(body *wire.Body) bool {
 	if body.Kind == wire.KindUser && body.Form == wire.FormJSON && isBuffer(body.Payload) {
 		return false // it would be read as bytes
+	}
+	if isInPR(body.Kind, body.Form) {
+		return false // data does not say the kind
 	}
 	var room [64]byte
 	plain := room[:0]

@@ -46,12 +46,12 @@ func randomFrame(t testing.TB, r *rand.Rand) *wire.Frame {
 		return append(some(1)[:0:0], bytes.Repeat([]byte{byte(r.Uint32())}, 16)...)
 	}
 	b := wire.Body{To: id(), From: id(), E2E: token(), Token: token(), Key: some(40), Record: some(200), Expiry: r.Uint64N(3)}
-	if r.IntN(4) == 0 {
-		b.Flags = wire.FlagClosest
+	if r.IntN(3) == 0 {
+		b.Flags = wire.Flags(r.IntN(16))
 	}
 	b.Extra = [][]byte{nil, nil, []byte(`{"x":1}`), []byte(`{"a":{"to":1},"b":"ü\ud800"}`), []byte(`{ "x" : 1 }`), []byte(`{"x":1,"x":2}`), []byte(`{}`)}[r.IntN(7)]
 	values := []string{`1`, `"x"`, `null`, `{"type":"Buffer","data":[1,2]}`, `[1.0,-0,1e400]`, `{"b":1,"a":{"c":"\ud800<"}}`}
-	switch r.IntN(8) {
+	switch r.IntN(10) {
 	case 0:
 	case 1:
 		b.Form, b.Payload = wire.FormJSON, []byte(values[r.IntN(len(values))])
@@ -72,7 +72,11 @@ func randomFrame(t testing.TB, r *rand.Rand) *wire.Frame {
 		}
 	case 7:
 		b.Kind, b.Form = wire.KindOther, wire.FormWholeJSON
-		b.Payload = []byte([]string{`{"type":"x"}`, `"x"`, `{ "type":"user"}`, `{"type":"handshake-offer","data":1}`}[r.IntN(4)])
+		b.Payload = []byte([]string{`{"type":"x"}`, `"x"`, `{ "type":"user"}`, `{"type":"handshake-offer","data":1}`, `{"type":"pr","data":1}`}[r.IntN(5)])
+	case 8:
+		b.Kind, b.Form, b.Payload = wire.KindReceipt, wire.FormRaw, some(100)
+	case 9:
+		b.Kind, b.Form, b.Payload = wire.KindNotice, wire.FormRaw, some(60)
 	}
 	if err := b.Encode(); err != nil {
 		t.Fatal(err)
@@ -102,7 +106,8 @@ func TestRoundTrip(t *testing.T) {
 		if err := same(parse(t, text), f); err != nil {
 			t.Fatalf("seed %d: %s\n%v", seed, text, err)
 		}
-		// Over a JS hop a Body that is a fixed point of JSON is unchanged.
+		// Over a JS hop a Body that is a fixed point of JSON is unchanged. So is one beside any extra,
+		// if its head is in pr.
 		if f.PathLen() < wire.MaxPath && (f.Body.Form != wire.FormJSON || rawjson.IsFixedPoint(f.Body.Payload)) && f.Body.Kind != wire.KindOther {
 			after := parse(t, asJSHop(t, text, idC))
 			head := strings.Contains(text, `"pr":{"h"`)
@@ -128,6 +133,9 @@ func TestHeadIsCarriedOnlyIfNeeded(t *testing.T) {
 		{"extra with white space", func(b *wire.Body) { b.Extra = []byte(`{ }`) }, `"pr":{"h":"`},
 		{"token", func(b *wire.Body) { b.Token = make([]byte, 16) }, `"pr":{"h":"`},
 		{"flags", func(b *wire.Body) { b.Flags = wire.FlagClosest }, `"pr":{"h":"`},
+		{"the wish for a receipt", func(b *wire.Body) { b.Flags = wire.FlagReceipt }, `"pr":{"h":"`},
+		{"the wish for a notice", func(b *wire.Body) { b.Flags = wire.FlagNotice }, `"pr":{"h":"`},
+		{"end-to-end id", func(b *wire.Body) { b.E2E = make([]byte, 16) }, `"pr":{"h":"`},
 		{"key", func(b *wire.Body) { b.Key = []byte("k") }, `"pr":{"h":"`},
 		{"like a Buffer", func(b *wire.Body) { b.Payload = []byte(`{"type":"Buffer","data":[]}`) }, `"pr":{"h":"`},
 	} {
@@ -185,7 +193,11 @@ func TestUnencodable(t *testing.T) {
 		{"sealed", wire.Body{Form: wire.FormSealed, Payload: []byte("x")}},
 		{"unknown form", wire.Body{Form: 99, Payload: []byte("x")}},
 		{"unknown kind", wire.Body{Kind: 99}},
-		{"receipt", wire.Body{Kind: wire.KindReceipt, Form: wire.FormRaw}},
+		{"receipt of text", wire.Body{Kind: wire.KindReceipt, Form: wire.FormJSON, Payload: []byte("1")}},
+		{"receipt without a payload", wire.Body{Kind: wire.KindReceipt}},
+		{"sealed receipt", wire.Body{Kind: wire.KindReceipt, Form: wire.FormSealed, Payload: []byte("x")}},
+		{"notice of a whole data", wire.Body{Kind: wire.KindNotice, Form: wire.FormWholeJSON, Payload: []byte(`{"type":"pr"}`)}},
+		{"receipt in disguise", wire.Body{Kind: wire.KindOther, Form: wire.FormWholeJSON, Payload: []byte(`{"type":"pr"}`)}},
 		{"no JSON", wire.Body{Form: wire.FormJSON, Payload: []byte(`1},"x":{`)}},
 		{"white space", wire.Body{Form: wire.FormJSON, Payload: []byte(` 1`)}},
 		{"empty", wire.Body{Form: wire.FormJSON}},
@@ -234,10 +246,16 @@ func TestUnencodable(t *testing.T) {
 	}
 }
 
-// TestEveryBodyFits checks that the largest Body fits, in the form that grows most, with the
+// TestEveryBodyFits checks that the largest Body fits, in every form that holds bytes, with the
 // longest path.
 func TestEveryBodyFits(t *testing.T) {
-	b := wire.Body{To: idB, From: idA, Form: wire.FormRaw, Payload: bytes.Repeat([]byte{255}, wire.MaxBody-100)}
+	for _, kind := range []wire.Kind{wire.KindUser, wire.KindReceipt, wire.KindNotice} {
+		t.Run(kind.String(), func(t *testing.T) { testLargestBody(t, kind) })
+	}
+}
+
+func testLargestBody(t *testing.T, kind wire.Kind) {
+	b := wire.Body{To: idB, From: idA, Kind: kind, Form: wire.FormRaw, Payload: bytes.Repeat([]byte{255}, wire.MaxBody-100)}
 	if err := b.Encode(); err != nil {
 		t.Fatal(err)
 	}

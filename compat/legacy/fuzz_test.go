@@ -21,6 +21,12 @@ func FuzzMessage(f *testing.F) {
 			f.Add([]byte(v.Sent))
 		}
 	}
+	for _, v := range prTexts {
+		f.Add([]byte(v.text()))
+	}
+	for _, v := range badPRTexts() {
+		f.Add([]byte(v.text()))
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
 		frame := randomFrame(f, r)
@@ -57,6 +63,9 @@ func FuzzMessage(f *testing.F) {
 				after := parse(t, asJSHop(t, emit(t, frame), idC))
 				if after.Body.Kind != frame.Body.Kind || after.Body.Form != frame.Body.Form {
 					t.Fatalf("%s is of kind %v, after a JS hop of kind %v", text, frame.Body.Kind, after.Body.Kind)
+				}
+				if isInPR(frame.Body.Kind, frame.Body.Form) && !(bytes.Equal(after.Body.Raw(), frame.Body.Raw()) && bytes.Equal(after.Sig, frame.Sig)) {
+					t.Fatalf("%s is another %v after a JS hop", text, frame.Body.Kind)
 				}
 			}
 		}

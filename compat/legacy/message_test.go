@@ -204,6 +204,11 @@ func inOrder(t *testing.T, text string) string {
 			other = append(other, string(appendMember(nil, m)))
 		}
 	}
+	for _, m := range ms {
+		if string(m.Key) == "pr" && !bytes.HasPrefix(m.Value, []byte(`{"v"`)) { // that is for one link
+			other = append(other, string(appendMember(nil, m)))
+		}
+	}
 	return "{" + strings.Join(append(known, other...), ",") + "}"
 }
 
@@ -238,7 +243,10 @@ func TestData(t *testing.T) {
 		{`{"type":"user","data":1,"type":"x"}`, meaning{other, whole, `{"type":"user","data":1,"type":"x"}`}, nil},
 		{`{"\u0074ype":"user"}`, meaning{other, whole, `{"\u0074ype":"user"}`}, &meaning{user, none, ""}},
 		{`{"type":"us\u0065r"}`, meaning{other, whole, `{"type":"us\u0065r"}`}, &meaning{user, none, ""}},
-		{`{"type":"pr"}`, meaning{other, whole, `{"type":"pr"}`}, nil},
+		{`{ "type":"pr"}`, meaning{other, whole, `{ "type":"pr"}`}, nil},
+		{`{"type":"pr","data":null}`, meaning{other, whole, `{"type":"pr","data":null}`}, nil},
+		{`{"type":"pr","type":"pr"}`, meaning{other, whole, `{"type":"pr","type":"pr"}`}, nil},
+		{`{"type":"p\u0072"}`, meaning{other, whole, `{"type":"p\u0072"}`}, nil},
 		{`{"type":1}`, meaning{other, whole, `{"type":1}`}, nil},
 		{`{}`, meaning{other, whole, `{}`}, nil},
 		{`"x"`, meaning{other, whole, `"x"`}, nil},
@@ -383,7 +391,7 @@ func TestRefused(t *testing.T) {
 		{swap(`:1}}`, `:1},"pr":{"a":"+"}}`), "pr.a"},
 		{swap(`:1}}`, `:1},"pr":{"a":"`+strings.Repeat("A", 4096)+`"}}`), "pr.a has"},
 		{swap(`:1}}`, `:1},"pr":{"h":"AAECAw"}}`), "pr.h"},
-		{swap(`:1}}`, `:1},"pr":{"p":"AAECAw"}}`), "sealed"},
+		{swap(`:1}}`, `:1},"pr":{"p":"AAECAw"}}`), "pr.p stands beside"},
 		{signed(func(b *wire.Body) { b.To = idC }), "pr.h says"},
 		{signed(func(b *wire.Body) { b.From = idC }), "pr.h says"},
 		{signed(func(b *wire.Body) { b.Kind = wire.KindOther }), "pr.h says"},

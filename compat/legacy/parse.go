@@ -27,7 +27,7 @@ import (
 //	t  8 hex      the budgets as they were when the path was empty, if not NewHop
 //	v  "1,…"      on a link's first findPeers: the sender knows this, and these features
 //	a  base64url  the signed peer record, if there is no h
-//	p             reserved for sealed payloads
+//	p  base64url  the payload of a receipt or notice, whose data is {"type":"pr"}
 //
 // Every hop appends one entry to the path. So t loses one transmission for each entry of the
 // path, whether a Go peer or a JS peer has appended it.
@@ -83,7 +83,7 @@ type prMember struct {
 	head, sig, record []byte // raw base64url
 	hop               []byte // raw hex
 	shown             []byte // raw string
-	sealed            bool
+	payload           []byte // raw base64url
 	route             []protocol.ID
 }
 
@@ -270,8 +270,7 @@ func (m *legacyMessage) scanPR(s *rawjson.Scanner) {
 		case `"r"`:
 			m.scanRoute(s)
 		case `"p"`:
-			m.pr.sealed = true
-			s.Value()
+			m.pr.payload = m.text(s.Value(), "pr.p")
 		default: // a key of a later version
 			s.Value()
 		}
@@ -309,8 +308,8 @@ func (m *legacyMessage) frame(self protocol.ID) (*wire.Frame, error) {
 		return nil, passedOn("a message to the zero id, which no peer has")
 	case !wire.ValidNonce(m.nonce):
 		return nil, passedOn("the nonce has %d bytes or is not printable, want 1 to %d printable ones", len(m.nonce), wire.MaxNonce)
-	case m.pr.sealed:
-		return nil, passedOn("the payload is sealed, which this version does not support")
+	case m.pr.payload != nil && !m.data.isPR():
+		return nil, passedOn("pr.p stands beside a data that is not of type pr")
 	}
 	hop, err := m.hop()
 	if err != nil {
@@ -382,25 +381,21 @@ func decode64(text []byte, most int, name string) ([]byte, error) {
 	return b, nil
 }
 
-// signedBody joins the Body from the head in pr.h and the payload in data. The Body must agree
-// with the other members.
+// signedBody joins the Body from the head in pr.h and the payload in data or pr.p. The Body must
+// agree with the other members.
 func (m *legacyMessage) signedBody() (wire.Body, error) {
 	head, err := decode64(m.pr.head, wire.MaxBody, "pr.h")
 	if err != nil {
 		return wire.Body{}, err
 	}
-	kind, form, payload, err := m.data.native(false)
-	if err != nil {
-		return wire.Body{}, passedOn("%v", err)
+	join := m.joinData
+	if m.data.isPR() {
+		join = m.joinPR
 	}
-	b, err := wire.JoinBody(head, form, payload)
-	if err != nil && form == wire.FormRaw && kind == wire.KindUser {
-		// A JSON value may look like a Buffer.
-		b, err = wire.JoinBody(head, wire.FormJSON, m.data.value)
-	}
+	b, kind, err := join(head)
 	switch {
 	case err != nil:
-		return b, passedOn("pr.h: %v", err)
+		return b, err
 	case b.To != m.to, b.From != m.from, b.Kind != kind:
 		return b, passedOn("pr.h says %v from %v to %v, the message around it %v from %v to %v", b.Kind, b.From, b.To, kind, m.from, m.to)
 	}
@@ -408,6 +403,41 @@ func (m *legacyMessage) signedBody() (wire.Body, error) {
 		return b, passedOn("pr.h: %v", err)
 	}
 	return b, nil
+}
+
+// joinData joins the Body from a head and the payload in data. kind is what data says.
+func (m *legacyMessage) joinData(head []byte) (b wire.Body, kind wire.Kind, err error) {
+	kind, form, payload, err := m.data.native(false)
+	if err != nil {
+		return b, kind, passedOn("%v", err)
+	}
+	b, err = wire.JoinBody(head, form, payload)
+	if err != nil && form == wire.FormRaw && kind == wire.KindUser {
+		// A JSON value may look like a Buffer.
+		b, err = wire.JoinBody(head, wire.FormJSON, m.data.value)
+	}
+	if err != nil {
+		return b, kind, passedOn("pr.h: %v", err)
+	}
+	return b, kind, nil
+}
+
+// joinPR joins the Body from a head and the payload in pr.p. Only the head says the kind.
+func (m *legacyMessage) joinPR(head []byte) (b wire.Body, kind wire.Kind, err error) {
+	if m.pr.payload == nil {
+		return b, 0, passedOn("a data of type pr without pr.p")
+	}
+	payload, err := decode64(m.pr.payload, wire.MaxBody, "pr.p")
+	if err != nil {
+		return b, 0, err
+	}
+	if b, err = wire.JoinBody(head, wire.FormRaw, payload); err != nil {
+		return b, 0, passedOn("pr.h: %v", err)
+	}
+	if !isInPR(b.Kind, b.Form) {
+		return b, 0, passedOn("pr.h says %v, which has a data of its own", b.Kind)
+	}
+	return b, b.Kind, nil
 }
 
 // body returns the Body of a message whose members express all of it. It is not encoded.

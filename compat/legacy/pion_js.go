@@ -16,4 +16,4 @@ func detach(*webrtc.DataChannel) (datachannel.ReadWriteCloserDeadliner, error) {
 	return nil, ErrNoWebRTC
 }
 
-func (*rtcConn) answered() uint64 { return 0 }
+func (*rtcConn) answered() (answers uint64, fresh bool) { return 0, false }

@@ -76,8 +76,9 @@ func detach(channel *webrtc.DataChannel) (datachannel.ReadWriteCloserDeadliner, 
 	return channel.DetachWithDeadline()
 }
 
-// answered returns the number of answers that the peer's ICE has given.
-func (c *rtcConn) answered() uint64 {
+// answered returns the number of answers that the peer's ICE has given, and whether the last one was
+// fresh. After this process was stopped, it reads answers first that came before.
+func (c *rtcConn) answered() (answers uint64, fresh bool) {
 	stats, _ := c.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
-	return stats.ResponsesReceived
+	return stats.ResponsesReceived, stats.CurrentRoundTripTime < iceDisconnected.Seconds()
 }

@@ -171,7 +171,7 @@ func (c *rtcConn) end(err error) {
 // fallSilent handles the silence of the peer: it cuts the link. Without a link yet, it ends the
 // connection.
 func (c *rtcConn) fallSilent(why error) {
-	answers := c.answered()
+	answers, _ := c.answered()
 	c.mu.Lock()
 	l := c.link
 	c.answers = answers
@@ -220,10 +220,10 @@ func (c *rtcConn) stopWaiting() {
 // reads from the previous link. ICE counts all that arrives as a sign of the peer. But after this
 // process was stopped, what arrives first may be old, and the peer gone.
 func (c *rtcConn) resume() {
-	connected, answers := c.isConnected(), c.answered()
+	connected, answered := c.isConnected(), c.hasAnswered()
 	c.mu.Lock()
 	ready := connected && c.waits && !c.link.isRead()
-	again := ready && answers > c.answers
+	again := ready && answered
 	asks := ready && !again && !c.asks
 	c.asks = c.asks || asks
 	if again {
@@ -258,10 +258,10 @@ func (c *rtcConn) awaitAnswer() {
 
 // hasAnswered reports whether the peer's ICE has answered since the link was cut.
 func (c *rtcConn) hasAnswered() bool {
-	answers := c.answered()
+	answers, fresh := c.answered()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return answers > c.answers
+	return fresh && answers > c.answers
 }
 
 // relink serves a new link like the previous one.

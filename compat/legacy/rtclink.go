@@ -242,7 +242,8 @@ func (l *rtcLink) WriteFrame(f *wire.Frame) error {
 	case wire.FrameMessage:
 		return l.writeMessage(f, MaxWebRTC, l.writeText)
 	case wire.FramePing:
-		answers, acked := l.conn.answered(), l.Progress().Acked
+		answers, _ := l.conn.answered()
+		acked := l.Progress().Acked
 		l.w.task(func() { l.pong(f.Num, answers, acked) }) // ends with the sign, or the link
 		return nil
 	case wire.FrameBye:
@@ -262,7 +263,10 @@ func (l *rtcLink) WriteFrame(f *wire.Frame) error {
 func (l *rtcLink) pong(token, answers, acked uint64) {
 	look := time.NewTicker(answerEvery)
 	defer look.Stop()
-	for l.conn.answered() == answers && l.Progress().Acked <= acked {
+	for l.Progress().Acked <= acked {
+		if now, fresh := l.conn.answered(); fresh && now != answers {
+			break
+		}
 		select {
 		case <-look.C:
 		case <-l.gone:

@@ -325,7 +325,7 @@ func TestWebRTCSlowPeerComesBack(t *testing.T) {
 	until(t, "a connection that waits", func() bool { return len(p.rtc.waiting) == 1 })
 	refused := p.Stats().LinksRefused
 	socket.dead.Store(false)
-	until(t, "the end of a link that brought nothing", func() bool { return p.Stats().LinksRefused > refused })
+	until(t, "the end of a link that brought nothing", func() bool { return p.Stats().LinksRefused > refused && len(p.rtc.waiting) == 1 })
 	p.js.send(channel, string(jsUser(p.js.ID(), p.ID(), "1", `"at last"`)))
 	wait(t, "link", p.ups)
 	if m := wait(t, "message", p.messages); string(m.Payload) != `"at last"` {

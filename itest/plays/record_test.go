@@ -2,12 +2,14 @@ package plays
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // A vector is a frame that the npm package wrote, verbatim, and how it was made.
@@ -84,7 +86,7 @@ var vectorValues = []struct{ name, js string }{
 
 // carried are messages that no JavaScript peer writes, put on a link to a JavaScript relay.
 // The vectors record what it makes of them. $to and $from are ids; $TO, $bto and so on
-// their other forms.
+// their other forms, and $head is the head of a receipt between them.
 var carried = []struct{ name, frame string }{
 	{"a user message of its own", `{"to":"$to","from":"$from","path":["$from"],"nonce":"1","data":{"type":"user","data":"x"}}`},
 	{"pr", `{"to":"$to","from":"$from","path":["$from"],"nonce":"2","data":{"type":"user","data":"x"},"pr":{"h":"AAECAw","s":"_-8","r":["$to"],"t":"2800ffee"}}`},
@@ -106,6 +108,8 @@ var carried = []struct{ name, frame string }{
 	{"a nonce that is no number", `{"to":"$to","from":"$from","path":["$from"],"nonce":"~ nonce 18","data":{"type":"user","data":"x"}}`},
 	{"a longer path", `{"to":"$to","from":"$from","path":["$from","$other"],"nonce":"19","data":{"type":"user","data":"x"}}`},
 	{"an empty path", `{"to":"$to","from":"$from","path":[],"nonce":"20","data":{"type":"user","data":"x"}}`},
+	{"a receipt", `{"to":"$to","from":"$from","path":["$from"],"nonce":"21","data":{"type":"pr"},"pr":{"h":"$head","s":"-_8A","r":["$other"],"t":"08010300","p":"AAECAw"}}`},
+	{"a receipt without bytes", `{"to":"$to","from":"$from","path":["$from"],"nonce":"22","data":{"type":"pr"},"pr":{"h":"$head","p":""}}`},
 }
 
 // A recorder collects vectors from one Node process.
@@ -350,7 +354,12 @@ func (r *recorder) carried(ctx context.Context) error {
 		}
 	}
 	other := vectorID("c4")
+	receipt := wire.Body{To: to, From: from, Kind: wire.KindReceipt, Form: wire.FormRaw}
+	if err := receipt.Encode(); err != nil {
+		return err
+	}
 	fill := strings.NewReplacer(
+		"$head", base64.RawURLEncoding.EncodeToString(receipt.Head()),
 		"$to", to.String(), "$from", from.String(), "$other", other.String(),
 		"$TO", strings.ToUpper(to.String()), "$FROM", strings.ToUpper(from.String()),
 		"$bto", string(peers.BufferText(to[:])), "$bfrom", string(peers.BufferText(from[:])),

@@ -59,7 +59,7 @@ func Closings(binary string) (ways []Closing) {
 			by = "multiaddr"
 		}
 		ways = append(ways, Closing{"peer-relay send, " + by, func(ctx context.Context, s *ClosingStage, number int) (int, error) {
-			args := []string{"send", "--bootstrap", s.bootstrap(multiaddr), s.to.ID().String(), closingText(number, 0)}
+			args := []string{"send", "--no-wait", "--bootstrap", s.bootstrap(multiaddr), s.to.ID().String(), closingText(number, 0)}
 			if out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput(); err != nil {
 				return 1, fmt.Errorf("%w: %s", err, out)
 			}

@@ -45,9 +45,9 @@ func (w *World) receipted(p *Peer, a core.Action) {
 // A Reliability is the result of reliable messages.
 type Reliability struct {
 	Sent, Delivered, Twice int
-	Confirmed              int // the sender got the receiver's receipt
-	NoRoute                int // the sender was told that no peer has the id
-	Copies                 int // transmissions of all messages, those of the overlay too
+	Confirmed              int             // the sender got the receiver's receipt
+	NoRoute                int             // the sender was told that no peer has the id
+	Copies                 int             // transmissions of all messages, those of the overlay too
 	Times                  []time.Duration // until the senders were told, in order
 }
 

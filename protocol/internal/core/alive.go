@@ -23,6 +23,7 @@ type pulse struct {
 	moved    time.Duration // when it was queued, or when it last came nearer to the peer
 	checkAt  time.Duration // when the figures of the transport are needed next
 	strict   bool          // another connection claims the peer, so the link ends without more patience
+	claimed  bool          // a connection that proves the peer's id claims it: the peer is there, and only this link may be dead
 	doubted  bool          // other links are preferred to this one
 
 	measured bool          // progress was taken after the ping was queued
@@ -44,7 +45,7 @@ func newPulse(now, rtt time.Duration) pulse {
 func (p *pulse) hear(now time.Duration) {
 	p.heard, p.unheard, p.flow = now, 0, 0
 	p.progress = wire.Progress{} // the next ping has new figures
-	p.pinged, p.strict, p.doubted = false, false, false
+	p.pinged, p.strict, p.claimed, p.doubted = false, false, false, false
 }
 
 // sample takes a round trip into account. The estimate falls fast after a time with full
@@ -81,7 +82,10 @@ func (p *pulse) askAt() time.Duration {
 // transport, the ping may lie behind all that was written since the peer was last heard.
 func (l *link) answerBy() time.Duration {
 	patience := l.patience(pingAnswer)
-	if l.Kind == wire.LinkWebRTC && !l.strict { // one answer to its transport may be lost
+	switch {
+	case l.claimed:
+		patience = l.patience(claimAnswer)
+	case l.Kind == wire.LinkWebRTC && !l.strict: // one answer to its transport may be lost
 		patience = l.patience(pingAnswer + askedEvery)
 	}
 	if behind := l.flow - slowFree; behind > 0 && !l.progress.Known {
@@ -98,7 +102,7 @@ func (l *link) answerBy() time.Duration {
 func (l *link) answers() bool { return !l.ended && !l.doubted && !l.late }
 
 // trusted reports whether a link answers, and receipts come for what goes over it.
-func (l *link) trusted() bool { return l.answers() && !l.loses() }
+func (l *link) trusted() bool { return l.answers() && !l.did.Loses() }
 
 // open reports whether a link may be sent messages.
 func (l *link) open() bool { return !l.ended }

@@ -117,16 +117,16 @@ func (c *Core) carries(l *link, p wire.Progress) bool {
 }
 
 // handOver sends the messages of a late link another way. Those for the peer of the link stay with
-// it as well: the peer may be paused, and the other way may not reach it.
+// it as well: the peer may be paused, and the other way may not reach it. Those without another way
+// stay until the link ends.
 func (c *Core) handOver(l *link) {
 	var all []custody.Entry
 	c.recount(l, func() { all = l.ledger.Empty(nil) })
 	for _, e := range all {
-		stays := e.Frame.Body.To == l.ID
 		if !e.Copied {
-			e.Copied = c.again(e.Frame, l.ID, attempt{stays: stays, unsure: true})
+			e.Copied = c.again(e.Frame, l.ID, attempt{late: true, unsure: true})
 		}
-		if stays {
+		if !e.Copied || e.Frame.Body.To == l.ID {
 			c.recount(l, func() { l.ledger.Keep(e) })
 		}
 	}
@@ -144,12 +144,12 @@ func (c *Core) inherit(l *link, left []*wire.Frame) {
 
 // An attempt is what is known of a message that a peer did not take.
 type attempt struct {
-	stays  bool // it is with the link to its receiver as well
+	late   bool // the link is late, and keeps the message if nothing is done
 	unsure bool // the peer may have taken it, or had no room: that is no word that there is no route
 }
 
 // again sends a message another way that was sent to the peer tried, which did not take it.
-// It returns false if nothing was done, since too many messages are in trouble.
+// It returns false if nothing was done: there is no other way, or too many messages are in trouble.
 func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 	f := sent.Copy()
 	if f.IsSearch() { // its origin asks again
@@ -158,12 +158,12 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 	}
 	t := c.trouble(f)
 	if t == nil {
-		if a.stays {
+		if a.late {
 			return false
 		}
 		t = new(trouble)
 	}
-	t.stays, t.unsure = t.stays || a.stays, t.unsure || a.unsure
+	t.stays, t.unsure = t.stays || a.late && f.Body.To == tried, t.unsure || a.unsure
 	if !slices.Contains(t.tried, tried) {
 		t.tried = append(t.tried, tried)
 	}
@@ -179,7 +179,9 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 	switch {
 	case c.giveBack(f, nackOf(busy || t.unsure)):
 		t.back = true
-	case t.stays:
+	case a.late:
+		return false
+	case t.stays: // the link to the receiver has it
 	case spent:
 		c.drop(journal.DropBudget, f)
 	case busy:
@@ -366,10 +368,11 @@ func (c *Core) expireTroubles() {
 
 // A trouble is a message that did not take its first way.
 type trouble struct {
-	tried []wire.ID
-	attempt
-	back  bool // it went back to the peer that it came from
-	until time.Duration
+	tried  []wire.ID
+	stays  bool // it is with the late link to its receiver as well
+	unsure bool // see attempt
+	back   bool // it went back to the peer that it came from
+	until  time.Duration
 }
 
 // trouble returns what is known of a message in trouble, nil if there is no room for it.

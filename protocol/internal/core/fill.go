@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/candidates"
+	"github.com/peer-relay/peer-relay/protocol/internal/idtable"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -244,7 +245,7 @@ func (o *overlay) near() []neighbour {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b neighbour) int { return compareDistance(o.self, a.id, b.id) })
+	slices.SortStableFunc(all, func(a, b neighbour) int { return idtable.CompareDistance(o.self, a.id, b.id) })
 	return all[:min(n, len(all))]
 }
 
@@ -313,15 +314,4 @@ func subSlot(self, id wire.ID, slots int) int {
 		slot = slot<<1 | int(id.Bit(i))
 	}
 	return slot
-}
-
-// compareDistance returns -1, 0 or 1: the order of a and b by their distance to target.
-func compareDistance(target, a, b wire.ID) int {
-	switch {
-	case target.Closer(a, b):
-		return -1
-	case target.Closer(b, a):
-		return 1
-	}
-	return 0
 }

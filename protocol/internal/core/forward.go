@@ -67,6 +67,9 @@ func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 		if relayed && c.giveBack(f, nackOf(next.busy)) {
 			return nil
 		}
+		if !next.busy && len(c.standIns) > 0 { // a link that is being replaced may have been the way
+			return c.wait(f, relayed)
+		}
 		if next.busy {
 			c.drop(journal.DropQueueFull, f)
 			return fmt.Errorf("send to %v: %w", f.Body.To, ErrQueueFull)
@@ -153,11 +156,14 @@ type hopQuery struct {
 //
 // A doubted link is chosen only if there is no other choice. If it leads to the receiver, it
 // gets a second copy, since the receiver may be paused and the other way may not reach it.
+//
+// A message of this peer takes a link over which reliable messages get no receipts only if no other
+// one leads nearer.
 func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.table.Get(to), to, q) }
 
 // chooseWith is choose for a caller that knows the link to the receiver, or that there is none.
 func (c *Core) chooseWith(direct *link, to wire.ID, q hopQuery) choice {
-	if q.prev == nil {
+	if q.prev == nil && (direct == nil || !direct.answers()) {
 		if ch := c.chooseFrom(direct, to, q, (*link).trusted); ch.first != nil && !ch.far {
 			return c.withReceiver(ch, direct, to, q)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/candidates"
+	"github.com/peer-relay/peer-relay/protocol/internal/idtable"
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -133,7 +134,7 @@ func (o *overlay) found(index int, near wire.ID, ids []wire.ID) {
 	for _, l := range o.host.closest(near, wire.MaxFound, (*link).answers) {
 		ids = append(ids, l.ID)
 	}
-	slices.SortFunc(ids, func(a, b wire.ID) int { return compareDistance(near, a, b) })
+	slices.SortFunc(ids, func(a, b wire.ID) int { return idtable.CompareDistance(near, a, b) })
 	o.host.do(Action{Type: Found, Index: index, IDs: slices.Compact(ids)})
 }
 
@@ -297,6 +298,8 @@ func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
 	l := o.host.link(b.From)
 	upgrade := l != nil && !l.native() && l.extended
 	if l != nil && !upgrade {
+		l.claimed = l.claimed || proved && l.Proved
+		l.offer = &lateOffer{by, f, proved, o.host.clock()}
 		o.host.ask(l) // the link may be dead at the other end
 		return
 	}
@@ -325,6 +328,21 @@ func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
 	if !o.reachable() && len(b.Record) > 0 && proved && dialing < maxPending {
 		// The other peer cannot dial this one.
 		o.dial(h, wire.Contact{ID: b.From, Record: b.Record})
+	}
+}
+
+// A lateOffer came from a peer that seemed to be linked.
+type lateOffer struct {
+	by     *link
+	frame  *wire.Frame
+	proved bool
+	at     time.Duration
+}
+
+// answerLate answers the offer of a peer whose link has turned out to be dead.
+func (o *overlay) answerLate(l *link) {
+	if x := l.offer; x != nil && o.host.clock()-x.at < offerExpiry {
+		o.onOffer(x.by, x.frame, x.proved)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
+	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -35,8 +36,9 @@ type link struct {
 	offences int // malformed frames
 
 	asks     allowance // questions of the peer that are answered
-	receipts allowance // receipts for what the link brings
-	did      credit
+	confirms allowance // receipts for what the link brings
+	did      receipts.Credit
+	offer    *lateOffer // nil means none
 
 	delivered     int // entries that this link added to the delivery table since deliveredFrom
 	deliveredFrom time.Duration
@@ -117,12 +119,13 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	holder := c.holder(info)
 	if holder != nil {
 		c.stats.LinksRefused++
+		holder.claimed = holder.claimed || info.Proved
 		c.ask(holder) // it may be dead, and then the new link is the right one
 		if info.Kind != wire.LinkNative {
 			return ErrDuplicate
 		}
 	}
-	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: allowance{askBurst, now}, receipts: allowance{receiptBurst, now}}
+	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: allowance{askBurst, now}, confirms: allowance{receiptBurst, now}}
 	l.keeps = l.native() && slices.Contains(info.Features, wire.FeatureCustody)
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.handshakeProved(info.ID)
 	if holder == nil {
@@ -199,6 +202,9 @@ func (c *Core) endFor(l *link, reason wire.ByeReason, why error) {
 	c.do(Action{Type: CloseLink, Link: l.handle, Reason: reason, Err: why})
 	if reason != wire.ByeDuplicate { // otherwise the other link replaces it, without a PeerDown
 		c.leaveTable(l)
+	}
+	if l.gone {
+		c.overlay.answerLate(l)
 	}
 }
 

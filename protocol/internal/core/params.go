@@ -16,8 +16,6 @@ const (
 	askRate        = 32        // questions of one link per second after those
 	receiptBurst   = 512       // receipts for the messages of one link that are sent at once
 	receiptRate    = 1024      // receipts for the messages of one link per second after those
-	creditLeast    = 6         // reliable messages after which a link that brings few receipts is avoided
-	creditWindow   = 64        // reliable messages at which their counts are halved
 	maxOffences    = 16        // malformed frames that end a link
 	maxLegacyBits  = 4         // bits that a legacy link must share beyond a native one to be preferred
 
@@ -33,6 +31,7 @@ const (
 	doubtAfter     = time.Second            // least age of an unanswered message before a ping, and of a ping before the link is doubted
 	pingAnswer     = 3 * time.Second        // least wait for any frame after a ping
 	askedEvery     = 2 * time.Second        // interval at which a data channel's transport asks the peer, in place of pings
+	claimAnswer    = time.Second            // the same if a connection that proves the peer's id claims it
 	answerMost     = 60 * time.Second       // longest wait of these, over the longest line
 	claimGrace     = time.Second            // a claim outlasts the wait for the existing link's answer by this
 	tickLate       = time.Second            // lateness of a tick that shows that the process did not run

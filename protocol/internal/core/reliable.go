@@ -33,7 +33,8 @@ func (c *Core) SendReliable(now time.Duration, index int, f *wire.Frame) error {
 		return ErrQueueFull
 	}
 	c.wakeBook()
-	if err := c.Send(now, f, OwnMessage); err != nil {
+	// The book sends again what is lost, and its sender is told, so the end of the peer need not name it.
+	if err := c.Send(now, f, OwnRepeatable); err != nil {
 		c.book.End(index)
 		return err
 	}
@@ -115,7 +116,7 @@ func rank(s *receipts.Send, l *link) int {
 	switch {
 	case l.ID == s.Frame.Body.To:
 		return 0
-	case l.answers() && !l.loses() && !s.Used(l.ID):
+	case l.answers() && !l.did.Loses() && !s.Used(l.ID):
 		return 1
 	case l.answers() && !s.Used(l.ID):
 		return 2
@@ -144,29 +145,17 @@ func (c *Core) went(l *link, f *wire.Frame) {
 	r := wire.Receipt{E2E: b.E2E, Hash: sha256.Sum256(b.Raw()), Nonce: f.Nonce, Hops: f.PathLen(), Handed: true}
 	if b.From == c.self {
 		c.receipt(r, receipts.Source{From: c.self, Straight: true})
-	} else if l := c.before(f); l == nil || l.receipts.take(c.now, receiptBurst, receiptRate) {
+	} else if l := c.before(f); l == nil || l.confirms.take(c.now, receiptBurst, receiptRate) {
 		c.send(nil, Outgoing{To: b.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
 	}
 }
 
-// A credit counts what a link did with the reliable messages of this peer: those that it was sent,
-// and those of them whose receipt came.
-type credit struct{ sent, back int }
-
 // credit changes the credit of the link to a peer.
 func (c *Core) credit(id wire.ID, sent, back int) {
-	l := c.table.Get(id)
-	if l == nil {
-		return
-	}
-	l.did.sent, l.did.back = max(l.did.sent+sent, 0), l.did.back+back
-	if l.did.sent >= creditWindow {
-		l.did.sent, l.did.back = l.did.sent/2, l.did.back/2
+	if l := c.table.Get(id); l != nil {
+		l.did.Add(sent, back)
 	}
 }
-
-// loses reports whether most of the reliable messages that this peer sent over a link got no receipt.
-func (l *link) loses() bool { return l.did.sent >= creditLeast && 3*l.did.back < l.did.sent }
 
 // Confirm reports to the core that the application has a message.
 func (c *Core) Confirm(now time.Duration, f *wire.Frame) {
@@ -190,7 +179,7 @@ func (c *Core) confirm(f *wire.Frame) {
 func (c *Core) confirmAgain(l *link, f *wire.Frame) {
 	b := &f.Body
 	if b.Flags&wire.FlagReceipt != 0 && b.E2E != nil && c.confirmed.Has(c.now, c.cfg.Hash(b.From[:], b.E2E, nil, ofReceipt)) &&
-		l.receipts.take(c.now, receiptBurst, receiptRate) {
+		l.confirms.take(c.now, receiptBurst, receiptRate) {
 		c.confirm(f)
 	}
 }

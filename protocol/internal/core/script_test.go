@@ -74,7 +74,7 @@ func (s *script) info(w []string) wire.LinkInfo {
 	return i
 }
 
-// frame returns a message: FROM>TO [path=A,B] [hops=N] [nonce=N] [text=T] [hop=TX/DETOURS]
+// frame returns a message: FROM>TO [path=A,B] [hops=N] [nonce=N] [text=T] [hop=TX/DETOURS] [attempt=N]
 // [route=A,B] [e2e=T] [receipt] [notice] [by=ID] [tampered] [stripped] [kind=find|found|offer|answer|signal|receipt|notice|other]
 // [closest] [target=ID] [ids=A,B] [token=T] [record=T] [url=U] [wrtc] [no] [bytes]. The key of
 // by signs. The default path is the origin's id. The default token is that of our last offer,
@@ -169,6 +169,7 @@ func (s *script) frame(w []string) *wire.Frame {
 		nonce = strconv.Itoa(int(s.c.stats.Received) + 1)
 	}
 	m.Nonce = []byte(nonce)
+	m.Hop = m.Hop.WithAttempt(argInt(w, "attempt", 0))
 	if v, ok := arg(w, "hop"); ok {
 		tx, detours, _ := strings.Cut(v, "/")
 		a, _ := strconv.Atoi(tx)

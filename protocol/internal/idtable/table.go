@@ -115,3 +115,14 @@ func (t *Table[T]) Closest(target wire.ID, n int, keep func(T) bool) []T {
 	})
 	return out
 }
+
+// CompareDistance returns -1, 0 or 1: the order of a and b by their distance to target.
+func CompareDistance(target, a, b wire.ID) int {
+	switch {
+	case target.Closer(a, b):
+		return -1
+	case target.Closer(b, a):
+		return 1
+	}
+	return 0
+}

@@ -50,7 +50,7 @@ func TestReceipt(t *testing.T) {
 	}{
 		"of the receiver":           {nil, proved, true, &Receipt{Proved: true, Hops: 2, Took: time.Second}},
 		"straight from it":          {nil, Source{From: receiver, Straight: true}, true, &Receipt{Hops: 2, Took: time.Second}},
-		"that any peer could make":   {nil, Source{From: receiver}, true, nil},
+		"that any peer could make":  {nil, Source{From: receiver}, true, nil},
 		"of another peer":           {nil, Source{From: relays[0], Proved: true}, false, nil},
 		"for another body":          {func(r *wire.Receipt) { r.Hash[0]++ }, proved, false, nil},
 		"for another message":       {func(r *wire.Receipt) { r.E2E = make([]byte, wire.TokenSize) }, proved, false, nil},
