@@ -81,6 +81,8 @@ export class Ledger {
 export class Arrivals {
   /** How many of the first ones are processed, which is what an acknowledgement tells. */
   processed = 0
+  /** Whether no more of them count as processed. */
+  closed = false
   #came = 0
   #told = 0
   #bytes = 0
@@ -92,6 +94,7 @@ export class Arrivals {
   }
 
   done (seq, size) {
+    if (this.closed) return
     this.#bytes += size
     this.#ahead.add(seq)
     while (this.#ahead.delete(this.processed + 1)) this.processed++

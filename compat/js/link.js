@@ -189,16 +189,20 @@ export class Link {
   /**
    * Gives a message back to the peer that sent it: by its number, or by its frame if it may be
    * acknowledged already.
+   *
+   * @returns {boolean} false if it does not go back
    */
   giveBack (nack) {
-    if (this.state === 'closed' || this.#byeWritten) return
+    if (this.state === 'closed' || this.#byeWritten) return false
     const bytes = withLength(encodeNack(nack))
     if (this.#urgent.length >= NACKS || this.#urgentBytes + bytes.length > NACK_BYTES) {
-      // The peer does not read. It keeps what is not acknowledged, so nothing is lost with the link.
+      // The peer does not read. It keeps what is not acknowledged from here on.
+      this.#arrivals.closed = true
       this.end(Bye.SILENT)
-      return
+      return false
     }
     this.#hasten(bytes)
+    return true
   }
 
   /** Returns whether the other side takes frames of that size. */
@@ -250,7 +254,7 @@ export class Link {
     // A peer that does not read must not keep the link.
     const { bye, drain } = this.#times
     this.#byeTimer = setTimeout(() => this.#reset(new Error('the queue was not read in time')), reason === Bye.SHUTDOWN ? bye : drain)
-    // The peer keeps what is not acknowledged.
+    // What is not acknowledged before the BYE takes another way.
     this.#ackDue = this.#arrivals !== undefined && this.#arrivals.due !== 'never'
     this.#enqueue(encodeBye(reason))
   }

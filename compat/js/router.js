@@ -211,8 +211,8 @@ export class Router {
   #refuse (link, message, reason) {
     const { body, hop, seq } = message
     if (link.custody && seq !== undefined && budgets(hop).nacks > 0 && body.to !== undefined && !isSearch(body)) {
-      link.giveBack({ seq, reason: NACKS[reason] })
-      this.returned++
+      if (link.giveBack({ seq, reason: NACKS[reason] })) this.returned++
+      else this.drop(reason)
       return reason
     }
     this.#lose(message, link, reason)
@@ -303,7 +303,7 @@ export class Router {
     const left = budgets(parcel.hop)
     const before = this.links.get(parcel.from)
     if (!before?.up || !before.custody || left.nacks === 0) return false
-    before.giveBack({ reason: NACKS[reason], frame: parcel.encodeBack(packHop(left)) })
+    if (!before.giveBack({ reason: NACKS[reason], frame: parcel.encodeBack(packHop(left)) })) return false
     parcel.back = true
     this.returned++
     // The copy was of no use: another one may find a way.

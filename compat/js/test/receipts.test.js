@@ -10,7 +10,7 @@ const fakeLink = first => ({
   id: id(first), idHex: toHex(id(first)), up: true, late: false, role: Role.PEER, custody: true, sent: [], given: [],
   fits: () => true,
   send (frame, parcel) { this.sent.push({ ...decodeFrame(frame), parcel }); return true },
-  giveBack (nack) { this.given.push(nack) }
+  giveBack (nack) { this.given.push(nack); return true }
 })
 
 const TO = id(0x20)

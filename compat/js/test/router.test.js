@@ -14,7 +14,7 @@ const fakeLink = (first, options = {}) => {
     fits (size) { return size <= this.max },
     send (frame, parcel) { if (this.full) return false; this.sent.push(decodeFrame(frame)); this.parcel = parcel; return true },
     given: [],
-    giveBack (nack) { this.given.push(nack) },
+    giveBack (nack) { this.given.push(nack); return true },
     ask: () => true,
     ...options
   }
