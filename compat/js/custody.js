@@ -8,7 +8,7 @@ const LINK_FRAMES = 8_192
 const ALL_BYTES = 48 * 1024 * 1024
 const SHARE_BYTES = 64 * 1024
 
-// What is acknowledged without delay.
+// Messages and bytes that are acknowledged without delay.
 const ACK_FRAMES = 32
 const ACK_BYTES = 256 * 1024
 

@@ -348,7 +348,7 @@ export class PeerRelay extends Emitter {
       kept: this.#kept,
       handlers: {
         up: link => this.#onUp(link),
-        // What is passed on is processed by then. What is for this peer is when its turn came.
+        // A message for others is processed by then, one for this peer when its turn has come.
         message: (link, message) => this.#router.receive(link, message) === 'delivered' ? link.taken : undefined,
         again: (link, parcel, stays) => this.#router.again(link, parcel, { stays }),
         nacked: (link, nack) => this.#router.nacked(link, nack),

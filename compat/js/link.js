@@ -26,8 +26,8 @@ const QUEUE_FRAMES = 8_192
 const PONGS = 64
 const NACKS = 1_024
 const NACK_BYTES = 1024 * 1024
-// ms for an acknowledgement from a peer that is heard, beside what a line of so many bytes per ms takes,
-// and the most for one in any case. No transport of js-libp2p tells what has arrived.
+// ms for an acknowledgement from a peer that is heard, beside the time of a line of SLOW_LINE bytes per ms,
+// and the most for one in any case. No transport of js-libp2p reports how much has arrived.
 const ACK_MOST = 2_000
 const SLOW_LINE = 16
 const ANSWER_MOST = 60_000
@@ -52,7 +52,7 @@ export const goesFirst = (a, b, age) =>
   compareBytes(a.opener, b.opener) < 0 ||
   (compareBytes(a.opener, b.opener) === 0 && age < PAIR_TIME && a.linkValue < b.linkValue)
 
-/** So much of something at once, and a rate after that. */
+/** A number of things at once, and a rate after that. */
 class Allowance {
   #burst
   #rate
@@ -133,7 +133,7 @@ export class Link {
    * @param {{ role, agent, features }} init.hello what this side says in its HELLO
    * @param {object} init.handlers `up`, `down` and `closed` are told of the link. `message` takes a message:
    *   it may return a promise for when it is processed. `again` takes a message that the peer did not
-   *   take, and returns whether it found another way. `nacked` takes one that the peer gives back.
+   *   take, and returns whether it found another way. `nacked` takes one that the peer returns.
    * @param {{ bytes: number }} [init.kept] what all links of this side keep without acknowledgement
    */
   constructor ({ stream, id, idHex, peerId, selfPeerId, opened, webRTC = false, hello, handlers, kept = { bytes: 0 }, times = TIMES }) {
@@ -187,7 +187,7 @@ export class Link {
   }
 
   /**
-   * Gives a message back to the peer that sent it: by its number, or by its frame if it may be
+   * Returns a message to the peer that sent it: by its number, or by its frame if it may be
    * acknowledged already.
    *
    * @returns {boolean} false if it does not go back
@@ -254,7 +254,7 @@ export class Link {
     // A peer that does not read must not keep the link.
     const { bye, drain } = this.#times
     this.#byeTimer = setTimeout(() => this.#reset(new Error('the queue was not read in time')), reason === Bye.SHUTDOWN ? bye : drain)
-    // What is not acknowledged before the BYE takes another way.
+    // The peer sends another way the messages that are not acknowledged before the BYE.
     this.#ackDue = this.#arrivals !== undefined && this.#arrivals.due !== 'never'
     this.#enqueue(encodeBye(reason))
   }
@@ -364,7 +364,7 @@ export class Link {
 
   #onNack ({ seq, reason, frame }) {
     const parcel = frame === undefined && seq <= BigInt(this.#ledger.sent) ? this.#ledger.take(Number(seq)) : undefined
-    // What is not here any more took another way before.
+    // A message that is not here any more took another way before.
     if (frame !== undefined || parcel !== undefined) this.#handlers.nacked(this, { parcel, frame, reason })
   }
 

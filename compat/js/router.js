@@ -138,7 +138,7 @@ export class Router {
   #passed
   #delivered
   #handed
-  /** What is told of this peer's reliable messages, by the nonces of their attempts. */
+  /** The `own` of this peer's reliable messages, by the nonces of their attempts. */
   #own = new Map()
   #via = new Map()
 
@@ -207,7 +207,7 @@ export class Router {
     return done === 'forwarded' ? done : this.#refuse(link, message, done)
   }
 
-  /** Gives a message back that this peer can not take over, or drops it. */
+  /** Returns a message that this peer can not take over to the peer that sent it, or drops it. */
   #refuse (link, message, reason) {
     const { body, hop, seq } = message
     if (link.custody && seq !== undefined && budgets(hop).nacks > 0 && body.to !== undefined && !isSearch(body)) {
@@ -266,7 +266,7 @@ export class Router {
   }
 
   /**
-   * Sends a message another way that a link's peer did not take, or gives it back.
+   * Sends a message another way that a link's peer did not take, or returns it.
    *
    * @param {object} link
    * @param {object} parcel what the link was told of the message
@@ -298,7 +298,7 @@ export class Router {
     return true
   }
 
-  /** Gives a message back that this peer has taken over. */
+  /** Returns a message that this peer has taken over to the peer that sent it. */
   #giveBack (parcel, reason) {
     const left = budgets(parcel.hop)
     const before = this.links.get(parcel.from)

@@ -210,4 +210,7 @@ test('arrivals are told in order, after 32 or 256 KiB at once', () => {
   assert.equal(arrivals.due, 'soon')
   arrivals.done(35, 1)
   assert.deepEqual([arrivals.due, arrivals.tell()], ['now', 35])
+  arrivals.closed = true
+  arrivals.done(36, 1)
+  assert.deepEqual([arrivals.processed, arrivals.due], [35, 'never'])
 })

@@ -45,7 +45,7 @@ const setup = async (t, firsts, options) => {
     router,
     receipts,
     outcome,
-    /** How many copies each link has, after so many ms more. */
+    /** How many copies each link has, after more ms. */
     pass: async ms => {
       t.mock.timers.tick(ms)
       await settle()
