@@ -41,8 +41,9 @@ export const startRelay = async (t, ...args) => {
   const events = []
   createInterface({ input: child.stdout }).on('line', line => events.push(JSON.parse(line)))
   atEnd(t, async () => {
+    child.kill('SIGCONT')
     child.stdin.end()
-    await new Promise(resolve => child.exitCode === null ? child.once('exit', resolve) : resolve())
+    await new Promise(resolve => child.exitCode === null && child.signalCode === null ? child.once('exit', resolve) : resolve())
   })
   const ready = await until(() => events.find(({ event }) => event === 'ready'), 'the relay')
   return {
@@ -51,6 +52,7 @@ export const startRelay = async (t, ...args) => {
     addr: ready.addrs?.find(addr => addr.includes('/ws/')),
     webRTC: ready.addrs?.find(addr => addr.includes('/webrtc-direct/')),
     end: () => child.stdin.end(),
+    signal: name => child.kill(name),
     command: object => child.stdin.write(JSON.stringify(object) + '\n'),
     messages: () => events.filter(({ event }) => event === 'message'),
     async peers () {
