@@ -31,6 +31,8 @@ const NACK_BYTES = 1024 * 1024
 const ACK_MOST = 2_000
 const SLOW_LINE = 16
 const ANSWER_MOST = 60_000
+// ms after its time at which a timer shows that the process did something else.
+const BLOCKED = 50
 // Questions of the peer that are answered at once, and per second after that: each answer costs a
 // signature.
 const ASK_BURST = 64
@@ -394,7 +396,7 @@ export class Link {
     const round = this.#roundTrip === undefined ? 0 : this.#roundTrip + Math.max(this.#roundTrip, 4 * this.#deviation)
     const now = Date.now()
     let wait = this.#movedAt + Math.min(Math.max(ackLeast, round), ANSWER_MOST) - now
-    if (wait <= 0 && this.#carries(now)) {
+    if (wait <= 0 && this.#carries(now, wait < -BLOCKED)) {
       this.#movedAt = now
       wait = ackLeast
     }
@@ -407,9 +409,12 @@ export class Link {
     this.#handOver()
   }
 
-  /** Returns whether a line without acknowledgements is only slow: the peer is heard, or the writer goes on. */
-  #carries (now) {
-    const moves = this.#lastRead > this.#movedAt || this.#drainedAt > this.#movedAt
+  /**
+   * Returns whether a line without acknowledgements is only slow: the peer is heard, or the writer goes
+   * on. A process that was `blocked` for a time has not read everything that came.
+   */
+  #carries (now, blocked) {
+    const moves = blocked || this.#lastRead > this.#movedAt || this.#drainedAt > this.#movedAt
     return moves && now - this.#ackedAt < ACK_MOST + this.#ledger.bytes / SLOW_LINE
   }
 

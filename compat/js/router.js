@@ -291,6 +291,8 @@ export class Router {
     let reason = this.#next(parcel)
     if (reason === 'forwarded') return true
     if (reason === 'no route' && parcel.unsure) reason = 'busy'
+    // The peer before this one has no better way to the receiver than its link.
+    if (stays && equalBytes(message.body.to, link.id)) return false
     if (this.#giveBack(parcel, reason)) return true
     if (stays) return false
     this.#lose(message, this.links.get(parcel.from), reason)
