@@ -54,9 +54,11 @@
 //     signature.
 //
 // Nothing here blocks a sender. Each message of the application is followed until a link takes
-// it, and [Router.Close] counts the rest. Delivery is not guaranteed: a relay that dies loses its
-// queues, and its neighbours send it messages for 2 to 3 s more, or up to 23 s if they have no
-// other way.
+// it, and [Router.Close] counts the rest. Delivery is not guaranteed. Over native links the peer that
+// sent a message stays responsible for it until the next one has acknowledged it, so a relay that
+// dies takes with it only what it had acknowledged and not passed on. Over legacy links, its
+// neighbours send it messages for 2 to 3 s more, or up to 23 s if they have no other way.
+// [Router.SendReliable] goes on until the receiver's receipt arrives.
 //
 // # Threats
 //
@@ -76,6 +78,8 @@
 //     has an end-to-end id;
 //   - block others' handshakes by a flood of forged offers: if there is no room, an offer
 //     evicts a handshake of the link that brought most of them;
+//   - make a receipt for a receiver with a key, or end a reliable message by notices that only one
+//     first link brings: [Receipt].Proved is the receiver's word;
 //   - evict others' entries from the delivery table: each link has a share of it;
 //   - fill the table of candidates, or have this peer dial many others: a list of peers counts
 //     only if this peer asked for it, up to eight peers of a source, and one dial of a source is
@@ -85,8 +89,8 @@
 //   - harm others through a slow link: only the queue of that link fills.
 //
 // It can surround a chosen id with many ids of its own (an eclipse), and fill the bounded
-// tables with many identities. The design's answers are the region rule and receipts, whose
-// numbers are reserved. Every relay can read the payloads.
+// tables with many identities. The design's answers are the region rule, which is not there yet, and
+// receipts. Every relay can read the payloads.
 //
 // # Decisions that a reader may question
 //

@@ -25,7 +25,8 @@ const (
 // and all packages below it.
 var walls = map[string][]string{
 	"protocol/wire":                {},
-	"protocol/internal/core":       {"protocol/wire", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/candidates", "protocol/internal/receipts"},
+	"protocol/internal/core":       {"protocol/wire", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/candidates", "protocol/internal/receipts", "protocol/internal/rate"},
+	"protocol/internal/rate":       {},
 	"protocol/internal/journal":    {"protocol/wire"},
 	"protocol/internal/seen":       {},
 	"protocol/internal/custody":    {"protocol/wire"},

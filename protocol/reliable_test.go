@@ -93,10 +93,23 @@ func TestSendReliableToAFullMailbox(t *testing.T) {
 				t.Fatalf("message %d: %+v, %v", n, r, err)
 			}
 		}
+		go func() { // the room comes while further attempts are made
+			time.Sleep(2500 * time.Millisecond)
+			to.Receive(t.Context())
+		}()
+		if r, err := reliably(t, from, to.ID(), 10*time.Second); err != nil || !r.Proved {
+			t.Errorf("a message that had no room at first: %+v, %v", r, err)
+		}
 		for i := range n {
 			if _, err := to.Receive(t.Context()); err != nil {
 				t.Fatalf("message %d of %d that have receipts: %v", i, n, err)
 			}
+		}
+		synctest.Wait()
+		more, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if m, err := to.Receive(more); err == nil {
+			t.Errorf("%s arrived twice", m.Payload)
 		}
 	})
 }

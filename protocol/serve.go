@@ -33,6 +33,7 @@ type served struct {
 	unflushed []*wire.Frame // messages that were written since the last flush
 	pending   int           // bytes of unflushed
 	own       bool          // some of unflushed are of this peer
+	handed    []*wire.Frame // those of unflushed that are for a legacy peer, and want a receipt
 	left      []*wire.Frame // frames that were taken from the queue, and that the link did not take
 }
 
@@ -287,7 +288,7 @@ func (r *Router) write(h core.LinkHandle, s *served) {
 			}
 			frames, closed = s.queue.take(frames)
 		}
-		if r.flush(s) != nil {
+		if r.flush(h, s) != nil {
 			s.link.Close()
 			return
 		}
@@ -321,9 +322,12 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) bo
 			s.unflushed = append(s.unflushed, f)
 			s.pending += size
 			s.own = s.own || f.Body.From == r.id
+			if f.Body.To == s.info.ID && s.info.Kind != LinkNative && f.Body.Flags&wire.FlagReceipt != 0 {
+				s.handed = append(s.handed, f)
+			}
 		}
 		if err == nil && (s.pending >= progress || r.ending.Load()) {
-			err = r.flush(s) // at the end after each frame: what counts is which of them were taken
+			err = r.flush(h, s) // at the end after each frame: what counts is which of them were taken
 		}
 		if err != nil {
 			s.left = append(s.unflushed, frames[i+1:]...)
@@ -344,11 +348,15 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) bo
 }
 
 // flush flushes a link, and reports to the core the messages of the application that it took.
-func (r *Router) flush(s *served) error {
+func (r *Router) flush(h core.LinkHandle, s *served) error {
 	if err := s.link.Flush(); err != nil {
 		s.left = s.unflushed
 		return err
 	}
+	for _, f := range s.handed {
+		r.enter(func(c *core.Core, now time.Duration) { c.Handed(now, h, f) })
+	}
+	s.handed = nil
 	taken, own := s.unflushed, s.own
 	defer clear(taken)
 	s.unflushed, s.pending, s.own = s.unflushed[:0], 0, false

@@ -1,6 +1,10 @@
 package wire
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"crypto/sha256"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // HashSize is the size of the hash of a Body in bytes.
 const HashSize = 32
@@ -12,6 +16,22 @@ type Receipt struct {
 	Hops   int            // links over which it came; 0 means unknown
 	Nonce  []byte         // of the attempt that came first
 	Handed bool           // the receiver is a legacy peer: this is the word of the peer in front of it
+}
+
+// Wants reports whether the message is one of an application, with an end-to-end id and one of the
+// flags.
+func (m *Message) Wants(flag Flags) bool {
+	return m.Body.Flags&flag != 0 && m.Body.E2E != nil && !m.Body.Kind.IsControl()
+}
+
+// Again returns another attempt of a message that the peer itself has sent.
+func (f *Frame) Again(attempt int, nonce []byte) (*Frame, error) {
+	return NewMessageFrame(MessageFields{Hop: NewHop().WithAttempt(attempt), Nonce: nonce, Body: f.Body, Sig: f.Sig, Path: []ID{f.Body.From}})
+}
+
+// ReceiptFor returns the receipt for a message.
+func ReceiptFor(f *Frame, handed bool) Receipt {
+	return Receipt{E2E: f.Body.E2E, Hash: sha256.Sum256(f.Body.raw), Nonce: f.Nonce, Hops: f.PathLen(), Handed: handed}
 }
 
 // AppendReceipt appends the payload of a receipt.

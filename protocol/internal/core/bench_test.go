@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/rate"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -85,7 +86,7 @@ func benchUnderLock(b *testing.B, message func(to wire.ID) Outgoing) {
 			b.Fatal(err)
 		}
 		c.Prepare(f)
-		c.byHandle[1].asks.left = askBurst
+		c.byHandle[1].asks = rate.Full(c.now, askBurst)
 		start := time.Now()
 		c.Receive(time.Second, 1, f)
 		actions := c.Actions()

@@ -24,38 +24,39 @@ type Core struct {
 	self wire.ID
 
 	// The data plane.
-	now        time.Duration
-	rng        *rand.Rand
-	byHandle   map[LinkHandle]*link
-	order      []*link              // every link, oldest first
-	table      idtable.Table[*link] // the usable link to each peer
-	claims     []claim
-	standIns   []standIn // oldest first
-	transit    transit
-	delivered  seen.Table
-	confirmed  seen.Table // messages whose receipt was sent
-	book       receipts.Book
-	queued     int           // bytes in the queues of all links
-	learned    idtable.Hints // the neighbours that brought messages of an origin
-	proved     idtable.Hints // the neighbours that brought proved messages of an origin to this peer
-	waiting    []waiting
-	waitSize   int
-	expected   map[wire.ID]expectation
-	handshakes int // number of the last expected handshake
-	held       []held
-	heldSize   int
-	own        map[uint64]own // by hash
-	unsent     Unsent
-	troubles   map[uint64]*trouble // messages that did not take their first way, by hash
-	refusal    wire.NackReason     // why the message that is being processed goes back; 0 means that it does not
-	owing      []*link             // links with messages to acknowledge
-	entrusted  int                 // bytes of the messages that are not acknowledged, on all links
-	lastDown   *link               // the link of the last LinkDown
-	stats      journal.Stats
-	actions    []Action
-	events     []journal.Event
-	tracing    bool
-	nextWake   time.Duration
+	now         time.Duration
+	rng         *rand.Rand
+	byHandle    map[LinkHandle]*link
+	order       []*link              // every link, oldest first
+	table       idtable.Table[*link] // the usable link to each peer
+	claims      []claim
+	standIns    []standIn // oldest first
+	transit     transit
+	delivered   seen.Table
+	confirmed   seen.Table // messages whose receipt was sent
+	undelivered receipts.Dropped
+	book        receipts.Book
+	queued      int           // bytes in the queues of all links
+	learned     idtable.Hints // the neighbours that brought messages of an origin
+	proved      idtable.Hints // the neighbours that brought proved messages of an origin to this peer
+	waiting     []waiting
+	waitSize    int
+	expected    map[wire.ID]expectation
+	handshakes  int // number of the last expected handshake
+	held        []held
+	heldSize    int
+	own         map[uint64]own // by hash
+	unsent      Unsent
+	troubles    map[uint64]*trouble // messages that did not take their first way, by hash
+	refusal     wire.NackReason     // why the message that is being processed goes back; 0 means that it does not
+	owing       []*link             // links with messages to acknowledge
+	entrusted   int                 // bytes of the messages that are not acknowledged, on all links
+	lastDown    *link               // the link of the last LinkDown
+	stats       journal.Stats
+	actions     []Action
+	events      []journal.Event
+	tracing     bool
+	nextWake    time.Duration
 
 	// The control plane.
 	overlay overlay
@@ -139,6 +140,9 @@ func (c *Core) Drop(reason journal.DropReason, f *wire.Frame) {
 	switch reason {
 	case journal.DropInboxFull, journal.DropNoPort, journal.DropSocketFull: // the core had counted it as delivered
 		c.stats.Delivered--
+		if f != nil && f.Wants(wire.FlagReceipt) {
+			c.undelivered.Add(c.now, c.receiptKey(f))
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
+	"github.com/peer-relay/peer-relay/protocol/internal/rate"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -212,6 +213,7 @@ func (s *script) run(event string, w []string) {
 			s.c.Written(s.now, h, 1, f.Size())
 			if f.Type == wire.FrameMessage {
 				s.c.Sent(f)
+				s.c.Handed(s.now, h, f)
 			}
 		}
 	case "unencodable": // HANDLE: the first frame in the queue has no form on the link
@@ -270,7 +272,7 @@ func (s *script) run(event string, w []string) {
 			if has(w, "proved") {
 				offer = append(offer, "by="+id)
 			}
-			s.c.byHandle[h].asks.left = askBurst // keeps the limit of questions out of this
+			s.c.byHandle[h].asks = rate.Full(s.now, askBurst) // keeps the limit of questions out of this
 			s.c.Receive(s.now, h, s.frame(offer))
 		}
 		s.quietly()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
+	"github.com/peer-relay/peer-relay/protocol/internal/rate"
 	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -35,8 +36,8 @@ type link struct {
 
 	offences int // malformed frames
 
-	asks     allowance // questions of the peer that are answered
-	confirms allowance // receipts for what the link brings
+	asks     rate.Allowance // questions of the peer that are answered
+	confirms rate.Allowance // receipts for what the link brings
 	did      receipts.Credit
 	offer    *lateOffer // nil means none
 
@@ -46,26 +47,8 @@ type link struct {
 
 func (l *link) native() bool { return l.Kind == wire.LinkNative }
 
-// An allowance limits what a link makes this peer sign.
-type allowance struct {
-	left float64
-	at   time.Duration // when left was computed
-}
-
-// take takes one from an allowance that grows by rate a second up to burst. It reports whether
-// there was one.
-func (a *allowance) take(now time.Duration, burst, rate float64) bool {
-	a.left = min(burst, a.left+(now-a.at).Seconds()*rate)
-	a.at = now
-	if a.left < 1 {
-		return false
-	}
-	a.left--
-	return true
-}
-
 // ask reports whether the peer may ask one more question, and counts it.
-func (l *link) ask(now time.Duration) bool { return l.asks.take(now, askBurst, askRate) }
+func (l *link) ask(now time.Duration) bool { return l.asks.Take(now, askBurst, askRate) }
 
 // full reports whether the link's queue has no room for a frame of size bytes. All links
 // share queuesBytes. If these are used up, a link may still queue queueShare.
@@ -125,7 +108,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 			return ErrDuplicate
 		}
 	}
-	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: allowance{askBurst, now}, confirms: allowance{receiptBurst, now}}
+	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: rate.Full(now, askBurst), confirms: rate.Full(now, receiptBurst)}
 	l.keeps = l.native() && slices.Contains(info.Features, wire.FeatureCustody)
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.handshakeProved(info.ID)
 	if holder == nil {

@@ -62,6 +62,9 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 	}
 	straight := l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From
 	proved, again := c.delivery(l, f, signed, straight)
+	if again && f.Wants(wire.FlagReceipt) {
+		again = !c.undelivered.Take(c.now, c.receiptKey(f))
+	}
 	if proved && !again && l.ID != b.From {
 		c.proved.Learn(c.now, b.From, l.ID)
 	}

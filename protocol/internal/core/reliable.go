@@ -1,9 +1,7 @@
 package core
 
 import (
-	"crypto/sha256"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
@@ -17,8 +15,10 @@ import (
 // A Receipt says that a message arrived. Package protocol documents it.
 type Receipt = receipts.Receipt
 
-// ofReceipt separates the confirmed messages from others that are hashed.
-var ofReceipt = []byte("receipt")
+// receiptKey identifies a message for its receipt.
+func (c *Core) receiptKey(f *wire.Frame) uint64 {
+	return c.cfg.Hash(f.Body.From[:], f.Body.E2E, nil, []byte("receipt"))
+}
 
 // SendReliable sends a message of the application until there is a receipt, or until EndReliable.
 // Receipted reports the receipt, or that no peer has the receiver's id.
@@ -76,8 +76,7 @@ func (c *Core) retry(s *receipts.Send) {
 		return
 	}
 	for _, l := range links {
-		nonce := strconv.AppendUint(make([]byte, 0, wire.MaxNonce), c.rng.Uint64N(nonces), 10)
-		f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop().WithAttempt(s.Attempts), Nonce: nonce, Body: s.Frame.Body, Sig: s.Frame.Sig, Path: []wire.ID{c.self}})
+		f, err := s.Frame.Again(s.Attempts, c.Draw().digits())
 		if err != nil {
 			c.drop(journal.DropTooBig, s.Frame)
 			return
@@ -126,27 +125,30 @@ func rank(s *receipts.Send, l *link) int {
 	return 4
 }
 
-// went notes the way of a copy that is queued for a link. A legacy peer makes no receipts, so
-// the peer in front of it does.
+// went notes the way of a copy of this peer's message that is queued for a link.
 func (c *Core) went(l *link, f *wire.Frame) {
-	b := &f.Body
-	if b.Flags&wire.FlagReceipt == 0 || b.E2E == nil || b.Kind.IsControl() {
+	if f.Body.From != c.self || !f.Wants(wire.FlagReceipt) {
 		return
 	}
-	if b.From == c.self {
-		c.book.Went(f, l.ID)
-		if l.ID != b.To {
-			c.credit(l.ID, 1, 0)
+	c.book.Went(f, l.ID)
+	if l.ID != f.Body.To {
+		c.credit(l.ID, 1, 0)
+	}
+}
+
+// Handed reports to the core that a link has taken a message. A legacy peer makes no receipts, so
+// the peer in front of it does.
+func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame) {
+	c.now = now
+	l := c.byHandle[h]
+	switch {
+	case l == nil || l.extended || l.ID != f.Body.To || !f.Wants(wire.FlagReceipt):
+	case f.Body.From == c.self:
+		c.receipt(wire.ReceiptFor(f, true), receipts.Source{From: c.self})
+	default:
+		if l := c.before(f); l == nil || l.confirms.Take(now, receiptBurst, receiptRate) {
+			c.confirm(f, true)
 		}
-	}
-	if b.To != l.ID || l.extended {
-		return
-	}
-	r := wire.Receipt{E2E: b.E2E, Hash: sha256.Sum256(b.Raw()), Nonce: f.Nonce, Hops: f.PathLen(), Handed: true}
-	if b.From == c.self {
-		c.receipt(r, receipts.Source{From: c.self, Straight: true})
-	} else if l := c.before(f); l == nil || l.confirms.take(c.now, receiptBurst, receiptRate) {
-		c.send(nil, Outgoing{To: b.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
 	}
 }
 
@@ -160,27 +162,21 @@ func (c *Core) credit(id wire.ID, sent, back int) {
 // Confirm reports to the core that the application has a message.
 func (c *Core) Confirm(now time.Duration, f *wire.Frame) {
 	c.now = now
-	b := &f.Body
-	if b.Flags&wire.FlagReceipt == 0 || b.E2E == nil || b.From == c.self {
-		return
+	if f.Body.From != c.self && f.Wants(wire.FlagReceipt) {
+		c.confirmed.Add(now, c.receiptKey(f))
+		c.confirm(f, false)
 	}
-	c.confirmed.Add(now, c.cfg.Hash(b.From[:], b.E2E, nil, ofReceipt))
-	c.confirm(f)
 }
 
 // confirm sends the receipt of a message.
-func (c *Core) confirm(f *wire.Frame) {
-	b := &f.Body
-	r := wire.Receipt{E2E: b.E2E, Hash: sha256.Sum256(b.Raw()), Nonce: f.Nonce, Hops: f.PathLen()}
-	c.send(nil, Outgoing{To: b.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
+func (c *Core) confirm(f *wire.Frame, handed bool) {
+	c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, wire.ReceiptFor(f, handed)), Route: back(f)})
 }
 
 // confirmAgain sends the receipt of a message again, of which another attempt has arrived.
 func (c *Core) confirmAgain(l *link, f *wire.Frame) {
-	b := &f.Body
-	if b.Flags&wire.FlagReceipt != 0 && b.E2E != nil && c.confirmed.Has(c.now, c.cfg.Hash(b.From[:], b.E2E, nil, ofReceipt)) &&
-		l.confirms.take(c.now, receiptBurst, receiptRate) {
-		c.confirm(f)
+	if f.Wants(wire.FlagReceipt) && c.confirmed.Has(c.now, c.receiptKey(f)) && l.confirms.Take(c.now, receiptBurst, receiptRate) {
+		c.confirm(f, false)
 	}
 }
 
@@ -214,7 +210,7 @@ func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
 func (c *Core) lost(f *wire.Frame) {
 	c.drop(journal.DropNoRoute, f)
 	b := &f.Body
-	if b.Flags&wire.FlagNotice == 0 || b.E2E == nil || b.Kind.IsControl() {
+	if !f.Wants(wire.FlagNotice) {
 		return
 	}
 	n := wire.Notice{E2E: b.E2E, Nonce: f.Nonce}
@@ -230,8 +226,7 @@ func (c *Core) lost(f *wire.Frame) {
 // would only send the message back here. But a receiver that is just joining may be linked with
 // another peer only, which further attempts may find.
 func (c *Core) answersFor(f *wire.Frame) bool {
-	b := &f.Body
-	return f.Hop.Attempt() == 0 && b.Flags&wire.FlagNotice != 0 && b.E2E != nil && !b.Kind.IsControl() && c.overlay.surrounds(b.To)
+	return f.Hop.Attempt() == 0 && f.Wants(wire.FlagNotice) && c.overlay.surrounds(f.Body.To)
 }
 
 // onNotice processes a message of KindNotice.

@@ -41,7 +41,7 @@ func (c *Core) NewFrame(m Outgoing, d Draw) (*wire.Frame, error) {
 	if len(m.Route) > wire.MaxRoute {
 		m.Route = m.Route[:wire.MaxRoute]
 	}
-	msg := wire.MessageFields{Hop: wire.NewHop(), Nonce: strconv.AppendUint(make([]byte, 0, wire.MaxNonce), d.nonce, 10), Path: []wire.ID{c.self}, Route: m.Route}
+	msg := wire.MessageFields{Hop: wire.NewHop(), Nonce: d.digits(), Path: []wire.ID{c.self}, Route: m.Route}
 	if !m.Sign || c.cfg.Sign == nil {
 		msg.Body = body
 		return wire.EncodeMessageFrame(msg)
@@ -80,6 +80,9 @@ type Draw struct {
 	nonce uint64
 	e2e   [wire.TokenSize]byte // end-to-end id of a body that is signed or wants a receipt
 }
+
+// digits returns the nonce of a message.
+func (d Draw) digits() []byte { return strconv.AppendUint(make([]byte, 0, wire.MaxNonce), d.nonce, 10) }
 
 // Draw returns a new Draw.
 func (c *Core) Draw() Draw {

@@ -180,7 +180,7 @@ func (b *Book) Receipt(now time.Duration, r wire.Receipt, from Source) (*Send, *
 		return nil, nil
 	}
 	got := &Receipt{Proved: from.Proved && !r.Handed, Handed: r.Handed, Hops: r.Hops, Took: now - s.begun}
-	if got.Proved || from.Straight && !r.Handed {
+	if got.Proved || from.Straight && !r.Handed || from.From == s.Frame.Body.From {
 		return s, got
 	}
 	if s.weak == nil || s.weak.Handed && !got.Handed {

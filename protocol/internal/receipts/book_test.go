@@ -55,7 +55,7 @@ func TestReceipt(t *testing.T) {
 		"for another body":          {func(r *wire.Receipt) { r.Hash[0]++ }, proved, false, nil},
 		"for another message":       {func(r *wire.Receipt) { r.E2E = make([]byte, wire.TokenSize) }, proved, false, nil},
 		"of the peer in front":      {func(r *wire.Receipt) { r.Handed = true }, Source{From: relays[0], Proved: true}, true, nil},
-		"of this very peer":         {func(r *wire.Receipt) { r.Handed = true }, Source{From: origin, Straight: true}, true, nil},
+		"of this very peer":         {func(r *wire.Receipt) { r.Handed = true }, Source{From: origin}, true, &Receipt{Handed: true, Hops: 2, Took: time.Second}},
 		"handed, says the receiver": {func(r *wire.Receipt) { r.Handed = true }, proved, false, nil},
 	} {
 		b, s, r := begin(t)
@@ -171,5 +171,30 @@ func TestBounds(t *testing.T) {
 	}
 	if most := maxBytes / len(big); n == 0 || n > most {
 		t.Errorf("%d messages of %d bytes fit, want at most %d", n, len(big), most)
+	}
+}
+
+func TestDropped(t *testing.T) {
+	var d Dropped
+	if d.Take(0, 1) {
+		t.Error("an empty set has a message")
+	}
+	d.Add(0, 1)
+	if !d.Take(time.Minute, 1) || d.Take(time.Minute, 1) {
+		t.Error("a message is not taken once")
+	}
+	d.Add(0, 1)
+	if d.Take(droppedAge, 1) {
+		t.Error("a message is kept for too long")
+	}
+	for i := range 2 * uint64(maxDropped) {
+		d.Add(0, i)
+	}
+	if len(d.until) != maxDropped || d.Take(0, maxDropped) {
+		t.Errorf("%d messages", len(d.until))
+	}
+	d.Add(droppedAge, maxDropped)
+	if len(d.until) != 1 || !d.Take(droppedAge, maxDropped) {
+		t.Error("old messages take the place of new ones")
 	}
 }
