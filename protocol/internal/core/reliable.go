@@ -17,7 +17,7 @@ type Receipt = receipts.Receipt
 
 // receiptKey identifies a message for its receipt.
 func (c *Core) receiptKey(f *wire.Frame) uint64 {
-	return c.cfg.Hash(f.Body.From[:], f.Body.E2E, nil, []byte("receipt"))
+	return c.cfg.Hash(f.Body.From[:], f.Body.E2E, f.Body.Raw(), []byte("receipt"))
 }
 
 // SendReliable sends a message of the application until there is a receipt, or until EndReliable.
