@@ -134,7 +134,7 @@ func TestNoRoute(t *testing.T) {
 		t.Error("notices from behind two links are not enough")
 	}
 
-	b, s, _ = begin(t)
+	b, _, _ = begin(t)
 	if _, over := b.NoRoute(100*time.Millisecond, notice("1"), 1); over {
 		t.Error("the receiver may be joining")
 	}
