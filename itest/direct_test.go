@@ -178,7 +178,7 @@ func TestJSPeerReceipts(t *testing.T) {
 			Data map[string]int
 			From protocol.ID
 		}
-		Nobody struct{ Code, Message string }
+		Unused struct{ Code, Message string }
 	}
 	if err := json.Unmarshal(o.out, &r); err != nil {
 		t.Fatalf("%v: %.500s", err, o.out)
@@ -192,7 +192,7 @@ func TestJSPeerReceipts(t *testing.T) {
 	if len(r.Got.Data) != 2 || r.Got.Data["1"] != 2 || r.Got.From != n.ID() {
 		t.Errorf("the JS peer got %+v", r.Got)
 	}
-	if r.Nobody.Code != "ERR_NO_ROUTE" {
-		t.Errorf("a message to nobody ends with %+v", r.Nobody)
+	if r.Unused.Code != "ERR_NO_ROUTE" {
+		t.Errorf("a message to an id that no peer has ends with %+v", r.Unused)
 	}
 }

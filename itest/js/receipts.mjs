@@ -18,9 +18,9 @@ const message = new Promise((resolve) => peer.once('message', (data, from) => re
 
 const receipt = await peer.sendReliable(theirs, { hello: 'ü' }, { timeout: TIMEOUT })
 const got = await message
-const nobody = await peer.sendReliable('5a'.repeat(20), 1, { timeout: TIMEOUT }).then(
+const unused = await peer.sendReliable('5a'.repeat(20), 1, { timeout: TIMEOUT }).then(
   (receipt) => ({ code: 'a receipt', receipt }),
   ({ code, message }) => ({ code, message }))
 await peer.destroy()
 clearTimeout(deadline)
-end({ id: peer.idHex, receipt, got, nobody })
+end({ id: peer.idHex, receipt, got, unused })

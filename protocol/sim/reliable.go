@@ -1,7 +1,7 @@
 package sim
 
 import (
-	"fmt"
+	"crypto/sha256"
 	"slices"
 	"time"
 
@@ -20,16 +20,14 @@ type Outcome struct {
 // SendReliable sends a user message to an id, which need not be that of a peer, until its receipt
 // arrives.
 func (w *World) SendReliable(from *Peer, to wire.ID) (*Outcome, error) {
-	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
-	f, err := from.Core.NewFrame(core.Outgoing{To: to, Form: wire.FormJSON, Flags: wire.FlagReceipt | wire.FlagNotice, Payload: payload}, from.Core.Draw())
+	f, err := w.message(from, to, wire.FlagReceipt|wire.FlagNotice)
 	if err != nil {
 		return nil, err
 	}
-	w.sent[string(payload)] = w.now
 	w.lastSend++
 	o := new(Outcome)
 	from.sends[w.lastSend] = o
-	err = from.Core.SendReliable(w.now, w.lastSend, f)
+	err = from.Core.SendReliable(w.now, w.lastSend, f, sha256.Sum256(f.Body.Raw()))
 	w.settle(from)
 	return o, err
 }
@@ -126,12 +124,7 @@ func (w *World) Any(from *Peer) wire.ID {
 }
 
 // Unused returns a random id that no peer has.
-func (w *World) Unused(*Peer) (id wire.ID) {
-	for i := range id {
-		id[i] = byte(w.rng.Uint32())
-	}
-	return id
-}
+func (w *World) Unused(*Peer) wire.ID { return w.randomID() }
 
 // Corrupt makes a share of the living peers, except the bootstraps, drop all user messages that are
 // not for them. They acknowledge what they drop.
@@ -147,7 +140,7 @@ func (w *World) swallow(e *end) {
 	w.transmit(e, wire.NewAck(e.taken))
 }
 
-// drops reports whether a peer drops a message.
+// dropsMessage reports whether a peer drops a message.
 func (p *Peer) dropsMessage(f *wire.Frame) bool {
 	return p.drops && f.Type == wire.FrameMessage && f.Body.To != p.ID && !f.Body.Kind.IsControl()
 }

@@ -110,9 +110,7 @@ func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(n
 // Add adds a peer. No peer can dial a leaf.
 func (w *World) Add(role wire.Role) *Peer {
 	p := &Peer{Index: len(w.peers), Alive: true, role: role, x: w.rng.Float64(), y: w.rng.Float64(), ends: make(map[core.LinkHandle]*end), sends: make(map[int]*Outcome)}
-	for i := range p.ID {
-		p.ID[i] = byte(w.rng.Uint32())
-	}
+	p.ID = w.randomID()
 	key := w.rng.Uint64()
 	p.Core = core.NewCore(core.CoreConfig{
 		Self: p.ID, Role: role, Rand: rand.NewPCG(w.rng.Uint64(), w.rng.Uint64()),
@@ -166,15 +164,31 @@ func (w *World) Kill(p *Peer) { p.Alive = false }
 
 // Send sends a user message.
 func (w *World) Send(from, to *Peer) error {
-	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
-	f, err := from.Core.NewFrame(core.Outgoing{To: to.ID, Form: wire.FormJSON, Payload: payload}, from.Core.Draw())
+	f, err := w.message(from, to.ID, 0)
 	if err != nil {
 		return err
 	}
-	w.sent[string(payload)] = w.now
 	err = from.Core.Send(w.now, f, core.OwnMessage)
 	w.settle(from)
 	return err
+}
+
+// message returns a new user message, which is looked for where it arrives.
+func (w *World) message(from *Peer, to wire.ID, flags wire.Flags) (*wire.Frame, error) {
+	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
+	f, err := from.Core.NewFrame(core.Outgoing{To: to, Form: wire.FormJSON, Flags: flags, Payload: payload}, from.Core.Draw())
+	if err == nil {
+		w.sent[string(payload)] = w.now
+	}
+	return f, err
+}
+
+// randomID returns a random id.
+func (w *World) randomID() (id wire.ID) {
+	for i := range id {
+		id[i] = byte(w.rng.Uint32())
+	}
+	return id
 }
 
 // Receipts returns the messages that arrived since the last call, and the number of repeated
@@ -336,7 +350,7 @@ func (w *World) settle(p *Peer) {
 		p.Core.Measured(w.now, h, wire.Progress{})
 	}
 	for _, f := range delivered {
-		p.Core.Confirm(w.now, f)
+		p.Core.Confirm(w.now, f, wire.ReceiptFor(f, false))
 	}
 	if len(drafts)+len(measured)+len(delivered) > 0 {
 		for _, d := range drafts {
