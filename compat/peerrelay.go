@@ -229,11 +229,11 @@ func (p *PeerRelay) Send(id protocol.ID, data any) error {
 // has no such call. Its bounds and errors are those of Router.SendReliable in package protocol. An
 // npm peer makes no receipt: for one, the peer in front of it says that it handed the message on.
 func (p *PeerRelay) SendReliable(ctx context.Context, id protocol.ID, data any) (protocol.Receipt, error) {
-	form, payload, err := encodeData(data)
+	wait, err := p.StartReliable(id, data)
 	if err != nil {
-		return protocol.Receipt{}, fmt.Errorf("peer-relay: send to %v: %w", id, err)
+		return protocol.Receipt{}, err
 	}
-	return p.node.Router().SendReliable(ctx, id, form, payload)
+	return wait(ctx)
 }
 
 // StartReliable is the first half of SendReliable, for many messages in flight. It never blocks, and its

@@ -121,3 +121,78 @@ func jsPeerExchanges(t *testing.T, transport string) {
 		}
 	}
 }
+
+// TestJSPeerReceipts has a peer of compat/js and a node send each other reliable messages through a
+// second node, and the former send one to an id that no peer has.
+func TestJSPeerReceipts(t *testing.T) {
+	harness.NeedNPM(t)
+	relay, err := node.New(node.Options{Listen: true, ListenHost: peers.Loopback})
+	harness.Must(t, err)
+	defer relay.Close()
+	messages, links := make(chan protocol.Message, 100), make(chan protocol.LinkInfo, 100)
+	n, err := node.New(node.Options{
+		Bootstraps: []string{peers.AddrOver(relay.Addrs(), "ws")},
+		OnMessage:  func(m protocol.Message) { messages <- m },
+		OnPeer:     func(i protocol.LinkInfo) { links <- i },
+	})
+	harness.Must(t, err)
+	defer n.Close()
+	ctx := harness.Context(t)
+	select {
+	case <-links:
+	case <-ctx.Done():
+		t.Fatal("the nodes have no link")
+	}
+
+	type outcome struct {
+		out []byte
+		err error
+	}
+	ended := make(chan outcome, 1)
+	go func() { // ends with its process, which the context ends
+		out, err := peers.RunNode(ctx, nil, "receipts.mjs", peers.AddrOver(relay.Addrs(), "ws"), n.ID().String())
+		ended <- outcome{out, err}
+	}()
+	var m protocol.Message
+	select {
+	case m = <-messages:
+	case o := <-ended:
+		t.Fatalf("receipts.mjs: %v", o.err)
+	}
+	receipt, err := n.SendReliable(ctx, m.From, []byte{1, 2})
+	if err != nil || !receipt.Proved || receipt.Handed || receipt.Hops != 2 {
+		t.Errorf("the receipt of the JS peer is %+v, %v", receipt, err)
+	}
+	o := <-ended
+	if o.err != nil {
+		t.Fatalf("receipts.mjs: %v", o.err)
+	}
+	var r struct {
+		ID      protocol.ID
+		Receipt struct {
+			Proved, Handed bool
+			Hops           int
+			MS             float64
+		}
+		Got struct {
+			Data map[string]int
+			From protocol.ID
+		}
+		Unused struct{ Code, Message string }
+	}
+	if err := json.Unmarshal(o.out, &r); err != nil {
+		t.Fatalf("%v: %.500s", err, o.out)
+	}
+	if string(m.Payload) != `{"hello":"ü"}` || m.From != r.ID {
+		t.Errorf("the node got %s from %v", m.Payload, m.From)
+	}
+	if !r.Receipt.Proved || r.Receipt.Handed || r.Receipt.Hops != 2 {
+		t.Errorf("the receipt of the node is %+v", r.Receipt)
+	}
+	if len(r.Got.Data) != 2 || r.Got.Data["1"] != 2 || r.Got.From != n.ID() {
+		t.Errorf("the JS peer got %+v", r.Got)
+	}
+	if r.Unused.Code != "ERR_NO_ROUTE" {
+		t.Errorf("a message to an id that no peer has ends with %+v", r.Unused)
+	}
+}

@@ -11,15 +11,15 @@ import (
 )
 
 // TestJSPeer runs the tests of the peer that was written from nothing but SPEC.md: its codec
-// against the golden vectors, its router, what it dials; and with our binary, over
-// WebSocket and webrtc-direct, the rules of links, and messages and offers.
+// against the golden vectors, its router, its receipts, what it dials; and with our binary, over
+// WebSocket and webrtc-direct, the rules of links and of custody, and messages and offers.
 //
 // By hand, in compat/js, with Node 22:
 //
 //	PEER_RELAY=/path/to/peer-relay node test/link.test.js
 func TestJSPeer(t *testing.T) {
 	harness.NeedNPM(t)
-	for name, least := range map[string]int{"wire": 140, "router": 28, "addresses": 3, "overlay": 3, "link": 39, "network": 17} {
+	for name, least := range map[string]int{"wire": 158, "router": 38, "addresses": 3, "overlay": 3, "receipts": 25, "link": 39, "custody": 24, "network": 25} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			// The processes of our binary that a test starts end with its own, by their standard input.

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -57,13 +58,14 @@ func (r *Router) StartReliable(to ID, form Form, payload []byte) (wait func(cont
 	if err != nil {
 		return nil, fmt.Errorf("send to %v: %w", to, err)
 	}
+	hash := sha256.Sum256(f.Body.Raw())
 	r.enter(func(c *core.Core, now time.Duration) {
 		if r.closing {
 			err = ErrClosed
 			return
 		}
 		r.reliable[index] = done
-		err = c.SendReliable(now, index, f)
+		err = c.SendReliable(now, index, f, hash)
 	})
 	if err != nil {
 		r.endReliable(index)
@@ -100,6 +102,7 @@ func (r *Router) endReliable(index int) {
 // confirm reports to the core that the application has a message whose origin wants a receipt.
 func (r *Router) confirm(f *wire.Frame) {
 	if f.Body.Flags&wire.FlagReceipt != 0 {
-		r.enter(func(c *core.Core, now time.Duration) { c.Confirm(now, f) })
+		receipt := wire.ReceiptFor(f, false) // without the lock, since the hash of a long Body takes long
+		r.enter(func(c *core.Core, now time.Duration) { c.Confirm(now, f, receipt) })
 	}
 }

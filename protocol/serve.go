@@ -354,7 +354,8 @@ func (r *Router) flush(h core.LinkHandle, s *served) error {
 		return err
 	}
 	for _, f := range s.handed {
-		r.enter(func(c *core.Core, now time.Duration) { c.Handed(now, h, f) })
+		receipt := wire.ReceiptFor(f, true)
+		r.enter(func(c *core.Core, now time.Duration) { c.Handed(now, h, f, receipt) })
 	}
 	s.handed = nil
 	taken, own := s.unflushed, s.own

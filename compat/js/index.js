@@ -6,11 +6,12 @@ import { idOf, peerIdBytes, publicKeyBytes, sealRecord, signBody, verifyMessage 
 import { Link, TIMES, goesFirst } from './link.js'
 import { createNode } from './node.js'
 import { Overlay } from './overlay.js'
+import { Receipts } from './receipts.js'
 import { Router, isQuestion, isWellFormed, randomNonce, randomToken } from './router.js'
 import { rangeOf } from './addresses.js'
 import {
-  Bye, Form, Kind, MAX_PAYLOAD, MAX_TEXT, PROTOCOL, Role,
-  decodeText, encodeBody, encodeText, equalBytes, fromHex, toHex
+  Bye, Flag, Form, Kind, MAX_PAYLOAD, MAX_TEXT, PROTOCOL, Role,
+  decodeNotice, decodeReceipt, decodeText, encodeBody, encodeReceipt, encodeText, equalBytes, fromHex, toHex
 } from './wire.js'
 
 export { Role, toHex, fromHex }
@@ -51,6 +52,7 @@ export class PeerRelay extends Emitter {
   #times
   #router
   #overlay
+  #receipts
   #bootstrap
   #pending = new Set()
   #held = new Set()
@@ -58,6 +60,7 @@ export class PeerRelay extends Emitter {
   #topology
   #timers = new Set()
   #waiting = 0 // bytes
+  #kept = { bytes: 0 } // without acknowledgement, of all links
   #recordCache
   #destroyed = false
   #ended
@@ -113,15 +116,22 @@ export class PeerRelay extends Emitter {
       ? (libp2p.getMultiaddrs().length > 0 ? Role.PEER : Role.LEAF)
       : { peer: Role.PEER, leaf: Role.LEAF, server: Role.SERVER }[role]
     if (ours === undefined) throw new TypeError(`no role ${role}`)
-    this.#hello = { role: ours, agent: AGENT }
+    this.#hello = { role: ours, agent: AGENT, features: ['custody'] }
     this.#times = { ...TIMES, ...times }
     this.#bootstrap = bootstrap
-    this.#router = new Router({ id, relays: ours !== Role.LEAF, deliver: (message, link) => this.#take(message, link) })
+    this.#router = new Router({
+      id,
+      relays: ours !== Role.LEAF,
+      deliver: (message, link) => this.#take(message, link),
+      notify: (message, payload) => this.#aside(this.#reply(message, { kind: Kind.NOTICE, form: Form.RAW, payload }))
+    })
+    this.#receipts = new Receipts(this.#router)
     this.#overlay = new Overlay({
       id,
       idHex: this.#idHex,
       router: this.#router,
       originate: (body, options) => this.#originate(body, options),
+      reply: (message, body) => this.#reply(message, body),
       dial: addresses => this.#dial(addresses),
       record: () => this.#record(),
       ranges: () => this.#ranges()
@@ -165,6 +175,36 @@ export class PeerRelay extends Emitter {
     const to = asId(id)
     if (this.#destroyed) throw new Error('the peer is destroyed')
     return this.#originate({ to, kind: Kind.USER, ...encodeValue(data) })
+  }
+
+  /**
+   * Sends a value, as `send` does, and further copies of it over other links, until the receiver's
+   * receipt comes. The receiver's application gets one of them.
+   *
+   * @param {Uint8Array | string} id
+   * @param {unknown} [data]
+   * @param {object} [options]
+   * @param {AbortSignal} [options.signal] ends the wait, with its reason as the error
+   * @param {number} [options.timeout] in milliseconds
+   * @returns {Promise<{ proved: boolean, handed: boolean, hops: number, ms: number }>} `proved`: the
+   *   receipt is known to be the receiver's, and otherwise a hostile relay may have made it. `handed`: the
+   *   receiver is a peer of the npm package, which makes no receipts, and the peer in front of it says that
+   *   it handed the message on. `hops`: the links over which the message came, 0 if that is not
+   *   told. `ms`: the time from the first attempt to the receipt
+   * @throws an error with the `code` ERR_NO_ROUTE if no peer has the id; ERR_TIMEOUT if no receipt came in time,
+   *   though the message may have arrived; ERR_BUSY if too many messages wait; ERR_CLOSED if the peer is destroyed
+   */
+  async sendReliable (id, data, { signal, timeout } = {}) {
+    const to = asId(id)
+    if (this.#destroyed) throw new Error('the peer is destroyed')
+    signal?.throwIfAborted()
+    const flags = Flag.RECEIPT | Flag.NOTICE
+    const message = await this.#write({ to, kind: Kind.USER, flags, e2e: randomToken(), ...encodeValue(data) })
+    if (equalBytes(to, this.#id)) {
+      this.#emitMessage({ ...message, path: [this.#id] }, true)
+      return { proved: true, handed: false, hops: 0, ms: 0 }
+    }
+    return this.#receipts.send(message, { signal, timeout })
   }
 
   /**
@@ -214,6 +254,7 @@ export class PeerRelay extends Emitter {
     this.#destroyed = true
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
+    this.#receipts.end()
     this.#libp2p.unregister(this.#topology)
     await this.#libp2p.unhandle(PROTOCOL)
     const all = [...this.#links]
@@ -304,9 +345,13 @@ export class PeerRelay extends Emitter {
       webRTC: connection.remoteAddr.getComponents().some(({ name }) => name === 'webrtc-direct'),
       hello: this.#hello,
       times: this.#times,
+      kept: this.#kept,
       handlers: {
         up: link => this.#onUp(link),
-        message: (link, message) => this.#router.receive(link, message),
+        // A message for others is processed by then, one for this peer when its turn has come.
+        message: (link, message) => this.#router.receive(link, message) === 'delivered' ? link.taken : undefined,
+        again: (link, parcel, stays) => this.#router.again(link, parcel, { stays }),
+        nacked: (link, nack) => this.#router.nacked(link, nack),
         down: link => this.#onDown(link),
         closed: link => this.#onClosed(link)
       }
@@ -365,25 +410,34 @@ export class PeerRelay extends Emitter {
 
   // --- messages ------------------------------------------------------------
 
-  async #originate ({ kind, ...rest }, { over, route } = {}) {
+  /** Writes the Body of a message, and signs it if it is to be signed. */
+  async #write ({ kind, e2e, ...rest }) {
     const signs = this.#privateKey !== undefined && (this.#signs || (kind >= Kind.FIND && kind <= Kind.NOTICE))
     const body = {
       ...rest,
       kind,
       from: this.#id,
       flags: rest.flags ?? 0,
-      e2e: signs ? randomToken() : undefined,
+      e2e: e2e ?? (signs ? randomToken() : undefined),
       key: signs ? publicKeyBytes(this.#privateKey) : undefined
     }
     const bodyBytes = encodeBody(body)
-    const sig = signs ? await signBody(this.#privateKey, bodyBytes) : undefined
-    const message = { nonce: randomNonce(), body, bodyBytes, sig, route: route?.slice(0, 20) }
-    if (equalBytes(body.to, this.#id)) {
-      if (kind === Kind.USER) this.#emitMessage({ ...message, path: [this.#id] }, true)
-      else return this.#router.originate(message, over)
+    return { body, bodyBytes, sig: signs ? await signBody(this.#privateKey, bodyBytes) : undefined }
+  }
+
+  async #originate (fields, { over, route } = {}) {
+    const message = { ...await this.#write(fields), nonce: randomNonce(), route: route?.slice(0, 20) }
+    const { to, kind } = message.body
+    if (kind === Kind.USER && equalBytes(to, this.#id)) {
+      this.#emitMessage({ ...message, path: [this.#id] }, true)
       return true
     }
-    return this.#router.originate(message, over)
+    return this.#router.originate(message, { over })
+  }
+
+  /** Answers a message. Its path is the way back. The answer to a peer that asked over its own link needs none. */
+  #reply ({ body: { from }, path }, body) {
+    return this.#originate({ ...body, to: from }, { route: path.length > 1 ? path.toReversed() : undefined })
   }
 
   /**
@@ -408,11 +462,14 @@ export class PeerRelay extends Emitter {
     if (this.#destroyed) return
     const { body, path } = message
     const { from } = body
-    const straight = path.length === 1 && equalBytes(path[0], from) && equalBytes(link.id, from)
+    const near = equalBytes(link.id, from)
+    const straight = near && path.length === 1 && equalBytes(path[0], from)
     const signed = !straight && await verifyMessage(message)
     const { proved, again } = this.#router.delivery(message, { straight, signed })
     if (again) {
       this.#router.drop('delivered before')
+      // It is another attempt, of which the origin may not have the receipt yet.
+      if (wantsReceipt(body) && this.#router.wasHanded(message)) this.#confirm(message, link)
       return
     }
     if (!isWellFormed(body)) {
@@ -425,7 +482,18 @@ export class PeerRelay extends Emitter {
     }
     switch (body.kind) {
       case Kind.USER:
-        this.#emitMessage(message, proved)
+        if (!this.#emitMessage(message, proved)) {
+          this.#router.drop('no listener')
+        } else if (wantsReceipt(body)) {
+          this.#router.noteHanded(message)
+          this.#confirm(message, link)
+        }
+        break
+      case Kind.RECEIPT:
+        if (!this.#receipts.onReceipt(message, decodeReceipt(body.payload), { straight: near, proved })) this.#router.drop('not asked for')
+        break
+      case Kind.NOTICE:
+        if (!this.#receipts.onNotice(decodeNotice(body.payload))) this.#router.drop('not asked for')
         break
       // A task that takes a while, such as a dial, must not delay the messages after it.
       case Kind.FIND:
@@ -449,8 +517,22 @@ export class PeerRelay extends Emitter {
     promise.catch(() => this.#router.drop('malformed'))
   }
 
+  /** Sends the receipt of a message that the application has. */
+  #confirm (message, link) {
+    if (link.mayConfirm()) this.#aside(this.#sendReceipt(message))
+    else this.#router.drop('rate')
+  }
+
+  async #sendReceipt (message) {
+    const { body: { e2e }, bodyBytes, nonce, path } = message
+    const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bodyBytes))
+    const payload = encodeReceipt({ e2e, hash, nonce: encodeText(nonce), hops: path.length })
+    await this.#reply(message, { kind: Kind.RECEIPT, form: Form.RAW, payload })
+  }
+
+  /** Returns whether the application listens. */
   #emitMessage ({ body, path }, proved) {
-    this.emit('message', decodeValue(body), body.from.slice(), { proved, path: path.map(id => id.slice()) })
+    return this.emit('message', decodeValue(body), body.from.slice(), { proved, path: path.map(id => id.slice()) })
   }
 
   // --- addresses -----------------------------------------------------------
@@ -473,6 +555,8 @@ export class PeerRelay extends Emitter {
     return new Set(own.filter(range => range !== undefined && range !== 'never' && range !== 'public'))
   }
 }
+
+const wantsReceipt = ({ kind, flags, e2e }) => kind === Kind.USER && (flags & Flag.RECEIPT) !== 0 && e2e !== undefined
 
 // --- values ------------------------------------------------------------------
 

@@ -42,8 +42,8 @@ export class Overlay {
   #searched = Date.now()
 
   /**
-   * @param {object} peer what the overlay needs of its peer: id, idHex, router, originate, dial,
-   *   record, ranges
+   * @param {object} peer what the overlay needs of its peer: id, idHex, router, originate, reply,
+   *   dial, record, ranges
    */
   constructor (peer, { wantedLinks = 3, maxLinks = 64, lookup, searchEvery = SEARCH_EVERY } = {}) {
     this.#peer = peer
@@ -158,7 +158,7 @@ export class Overlay {
     const ids = router.nearest(payload, other => !equalBytes(other.id, from)).map(other => other.id)
     const searched = (flags & Flag.CLOSEST) !== 0
     const found = searched ? [...ids.slice(0, Math.max(0, room - 1)), id] : ids.slice(0, room)
-    await this.#reply(message, { kind: Kind.FOUND, form: Form.RAW, token, payload: concatBytes(found) })
+    await this.#peer.reply(message, { kind: Kind.FOUND, form: Form.RAW, token, payload: concatBytes(found) })
   }
 
   onFound ({ body: { from, token, key: signer, payload } }, proved) {
@@ -202,11 +202,11 @@ export class Overlay {
       if (proved) this.#offers.delete(idHex)
     }
     if (router.links.size >= this.#maxLinks) {
-      if (key !== undefined) await this.#reply(message, { kind: Kind.ANSWER, form: Form.NONE, token })
+      if (key !== undefined) await this.#peer.reply(message, { kind: Kind.ANSWER, form: Form.NONE, token })
       return
     }
     const own = await this.#peer.record()
-    await this.#reply(message, { kind: Kind.ANSWER, form: Form.RAW, token, record: own, payload: encodeAnswer() })
+    await this.#peer.reply(message, { kind: Kind.ANSWER, form: Form.RAW, token, record: own, payload: encodeAnswer() })
     if (own === undefined && record !== undefined && proved) await this.#dialRecord(record, from, this.#dialsOffered)
   }
 
@@ -227,13 +227,6 @@ export class Overlay {
   }
 
   // --- what goes -----------------------------------------------------------
-
-  #reply (message, body) {
-    const { body: { from }, path } = message
-    // The path is the way back. The answer to a peer that asked over its own link needs none.
-    const route = path.length > 1 ? path.toReversed() : undefined
-    return this.#peer.originate({ ...body, to: from }, { route })
-  }
 
   async #offer (id) {
     const token = randomToken()

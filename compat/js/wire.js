@@ -14,12 +14,14 @@ export const MAX_TEXT = 256_000
 export const NACK_HEAD = 25
 export const ID_SIZE = 20
 export const TOKEN_SIZE = 16
+export const HASH_SIZE = 32
 export const PATH_ENTRY = 22
 
 export const Role = Object.freeze({ PEER: 0, LEAF: 1, SERVER: 2 })
 export const Kind = Object.freeze({ USER: 0, FIND: 1, FOUND: 2, OFFER: 3, ANSWER: 4, SIGNAL: 5, RECEIPT: 6, NOTICE: 7, OTHER: 8 })
 export const Form = Object.freeze({ NONE: 0, JSON: 1, RAW: 2, WHOLE_JSON: 3, SEALED: 4 })
 export const Flag = Object.freeze({ RECEIPT: 1, NOTICE: 2, CLOSEST: 4, TRACE: 8 })
+export const Nack = Object.freeze({ NONE: 0, NO_ROUTE: 1, BUSY: 2, TOO_BIG: 3, HOPS: 4, REFUSED: 5 })
 export const Bye = Object.freeze({ NORMAL: 0, DUPLICATE: 1, SHUTDOWN: 2, UNWANTED: 3, PROTOCOL: 4, SILENT: 5 })
 
 /** The error for a frame that breaks the rules of the encoding. It is dropped and counted. */
@@ -274,6 +276,21 @@ const ANSWER = {
   2: { name: 'wrtc', wire: VARINT, convert: Boolean }
 }
 
+const isTrue = number => number === 1 || malformed(`a bool is ${number}, want 1 or none`)
+
+const RECEIPT = {
+  1: { name: 'e2e', wire: BYTES, min: TOKEN_SIZE, max: TOKEN_SIZE },
+  2: { name: 'hash', wire: BYTES, min: HASH_SIZE, max: HASH_SIZE },
+  3: { name: 'nonce', wire: BYTES, min: 1, max: 32 },
+  4: { name: 'hops', wire: VARINT, max: MAX_PATH },
+  5: { name: 'handed', wire: VARINT, convert: isTrue }
+}
+
+const NOTICE = {
+  1: { name: 'e2e', wire: BYTES, min: TOKEN_SIZE, max: TOKEN_SIZE },
+  2: { name: 'nonce', wire: BYTES, min: 1, max: 32 }
+}
+
 const CONTROL = ['hello', 'ack', 'nack', 'ping', 'pong', 'bye']
 
 /**
@@ -352,6 +369,20 @@ export const decodeBody = bytes => {
 export const decodeAnswer = bytes => {
   const { ws, wrtc = false } = readFields(bytes, ANSWER).values
   return { ws, wrtc }
+}
+
+/** @throws {MalformedError} */
+export const decodeReceipt = bytes => {
+  const { e2e, hash, nonce, hops = 0, handed = false } = readFields(bytes, RECEIPT).values
+  if (e2e === undefined || hash === undefined || nonce === undefined) malformed('a receipt without its end-to-end id, hash or nonce')
+  return { e2e, hash, nonce, hops, handed }
+}
+
+/** @throws {MalformedError} */
+export const decodeNotice = bytes => {
+  const { e2e, nonce } = readFields(bytes, NOTICE).values
+  if (e2e === undefined || nonce === undefined) malformed('a notice without its end-to-end id or nonce')
+  return { e2e, nonce }
 }
 
 // --- writing ---------------------------------------------------------------
@@ -435,6 +466,12 @@ export const encodePing = token => new Writer().fixed64(4, token).finish()
 
 export const encodePong = token => new Writer().fixed64(5, token).finish()
 
+export const encodeAck = count => new Writer().tag(2, VARINT).raw([varint(count)]).finish()
+
+export const encodeNack = ({ seq = 0, reason = 0, frame }) => new Writer()
+  .bytes(3, new Writer().number(1, seq).number(2, reason).bytes(3, frame).finish())
+  .finish()
+
 export const encodeBye = (reason = 0) => new Writer().bytes(6, new Writer().number(1, reason).finish()).finish()
 
 /** Returns the canonical encoding of a Body: fields in order, zeros left out, the payload last. */
@@ -471,6 +508,16 @@ export const encodeAnswer = ({ ws, wrtc } = {}) => new Writer()
   .number(2, wrtc ? 1 : 0)
   .finish()
 
+export const encodeReceipt = ({ e2e, hash, nonce, hops, handed }) => new Writer()
+  .bytes(1, e2e)
+  .bytes(2, hash)
+  .bytes(3, nonce)
+  .number(4, hops)
+  .number(5, handed ? 1 : 0)
+  .finish()
+
+export const encodeNotice = ({ e2e, nonce }) => new Writer().bytes(1, e2e).bytes(2, nonce).finish()
+
 /**
  * Returns the frame as a relay passes it on: the received bytes with another `hop` and one more entry
  * of `path`. It is encoded again only if the writer before did not put `hop` first and `path` last.
@@ -487,6 +534,16 @@ export const relayFrame = (message, hop, id) => {
   out.set(id, frame.length + 2)
   return out
 }
+
+/** Returns a copy of a message that this peer has written, with another `hop`. */
+export const withHop = (frame, hop) => {
+  const out = frame.slice()
+  new DataView(out.buffer).setUint32(1, hop, true)
+  return out
+}
+
+/** Returns a message that this peer has passed on as the peer before sent it, with the budgets that are left. */
+export const withoutLastHop = (frame, hop) => withHop(frame.subarray(0, frame.length - PATH_ENTRY), hop)
 
 // --- the stream ------------------------------------------------------------
 

@@ -78,12 +78,14 @@ func (w *WebRTC) connection(wanted bool) (_ *rtcConn, err error) {
 		w: w, pc: pc, opened: make(chan struct{}), candidates: make(chan *webrtc.ICECandidate, maxCandidates),
 		low: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
+	// The handlers do nothing that waits for pion: while it closes a connection, it holds its locks and
+	// waits for them.
 	pc.OnICEConnectionStateChange(func(s webrtc.ICEConnectionState) {
 		switch why := fmt.Errorf("the connection is %v", s); s {
 		case webrtc.ICEConnectionStateConnected, webrtc.ICEConnectionStateCompleted:
-			c.resume()
+			w.task(c.resume) // ends at once, and so does the next
 		case webrtc.ICEConnectionStateDisconnected:
-			c.fallSilent(why)
+			w.task(func() { c.fallSilent(why) })
 		case webrtc.ICEConnectionStateFailed:
 			c.end(why)
 		}
@@ -171,16 +173,23 @@ func (c *rtcConn) end(err error) {
 // fallSilent handles the silence of the peer: it cuts the link. Without a link yet, it ends the
 // connection.
 func (c *rtcConn) fallSilent(why error) {
-	answers, _ := c.answered()
 	c.mu.Lock()
 	l := c.link
-	c.answers = answers
 	c.mu.Unlock()
 	if l == nil {
 		c.end(why)
 	} else {
-		l.cut(why)
+		c.silence(l, why)
 	}
+}
+
+// silence cuts a link. A new one is made when the peer answers from now on.
+func (c *rtcConn) silence(l *rtcLink, why error) {
+	answers, _ := c.answered()
+	c.mu.Lock()
+	c.answers = answers
+	c.mu.Unlock()
+	l.cut(why)
 }
 
 // leave handles the end of a link. It ends the connection too, unless the link was cut and

@@ -248,7 +248,7 @@ func (l *rtcLink) WriteFrame(f *wire.Frame) error {
 		return nil
 	case wire.FrameBye:
 		if f.Bye == wire.ByeSilent && (l.unproved.Load() || l.received.Load() > 0) {
-			l.conn.fallSilent(errSilent) // the peer may only be slow, or come back
+			l.conn.silence(l, errSilent) // the peer may only be slow, or come back
 			return nil
 		}
 		return l.writeBye(f.Bye)

@@ -232,6 +232,23 @@ func TestWebRTCClaim(t *testing.T) {
 	wait(t, "link again", p.ups)
 }
 
+// pion waits for the handlers of a connection while it closes it, so they must not wait for anything.
+func TestWebRTCHandlersDoNotWait(t *testing.T) {
+	t.Parallel()
+	p, socket := newMortalPair(t)
+	c := (<-p.links).conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	socket.dead.Store(true)
+	until(t, "the silence of the peer", func() bool { return !c.isConnected() })
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		closeConn(c.pc)
+	}()
+	wait(t, "end of a connection whose silence is not handled yet", closed)
+}
+
 // TestWebRTCPeerComesBack checks that a peer that was suspended, or out of radio reach, has its
 // link again over the same channel, and that what it sent in the meantime arrives.
 func TestWebRTCPeerComesBack(t *testing.T) {

@@ -1,7 +1,7 @@
 package sim
 
 import (
-	"fmt"
+	"crypto/sha256"
 	"slices"
 	"time"
 
@@ -27,16 +27,13 @@ func (w *World) SendReliable(from *Peer, to wire.ID) (*Outcome, error) {
 // postReliable sends a reliable user message.
 func (w *World) postReliable(from *Peer, to wire.ID) *mail {
 	m := &mail{from: from, to: w.byID[to], at: w.now, outcome: new(Outcome)}
-	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
-	f, err := from.Core.NewFrame(core.Outgoing{To: to, Form: wire.FormJSON, Flags: wire.FlagReceipt | wire.FlagNotice, Payload: payload}, from.Core.Draw())
-	if err != nil {
-		m.err = err
+	f := w.write(m, to, wire.FlagReceipt|wire.FlagNotice)
+	if m.err != nil {
 		return m
 	}
-	w.sent[string(payload)] = m
 	w.lastSend++
 	from.sends[w.lastSend] = m.outcome
-	m.err = from.Core.SendReliable(w.now, w.lastSend, f)
+	m.err = from.Core.SendReliable(w.now, w.lastSend, f, sha256.Sum256(f.Body.Raw()))
 	w.settle(from)
 	return m
 }
@@ -138,12 +135,7 @@ func (w *World) Any(from *Peer) wire.ID {
 }
 
 // Unused returns a random id that no peer has.
-func (w *World) Unused(*Peer) (id wire.ID) {
-	for i := range id {
-		id[i] = byte(w.rng.Uint32())
-	}
-	return id
-}
+func (w *World) Unused(*Peer) wire.ID { return w.randomID() }
 
 // Corrupt makes a share of the living peers, except the bootstraps, drop all user messages that are
 // not for them. They acknowledge what they drop.
@@ -159,7 +151,7 @@ func (w *World) swallow(e *end) {
 	w.transmit(e, wire.NewAck(e.taken))
 }
 
-// drops reports whether a peer drops a message.
+// dropsMessage reports whether a peer drops a message.
 func (p *Peer) dropsMessage(f *wire.Frame) bool {
 	return p.drops && f.Type == wire.FrameMessage && f.Body.To != p.ID && !f.Body.Kind.IsControl()
 }

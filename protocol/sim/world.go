@@ -125,9 +125,7 @@ func (w *World) add(role wire.Role, grind func(*wire.ID)) *Peer {
 		Index: len(w.peers), Alive: true, born: w.now, died: never, role: role, x: w.rng.Float64(), y: w.rng.Float64(),
 		ends: make(map[core.LinkHandle]*end), sends: make(map[int]*Outcome),
 	}
-	for i := range p.ID {
-		p.ID[i] = byte(w.rng.Uint32())
-	}
+	p.ID = w.randomID()
 	grind(&p.ID)
 	key := w.rng.Uint64()
 	p.Core = core.NewCore(core.CoreConfig{
@@ -186,16 +184,32 @@ func (w *World) Send(from, to *Peer) error { return w.post(from, to).err }
 // post sends a user message.
 func (w *World) post(from, to *Peer) *mail {
 	m := &mail{from: from, to: to, at: w.now}
-	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
-	f, err := from.Core.NewFrame(core.Outgoing{To: to.ID, Form: wire.FormJSON, Payload: payload}, from.Core.Draw())
-	if err != nil {
-		m.err = err
+	f := w.write(m, to.ID, 0)
+	if m.err != nil {
 		return m
 	}
-	w.sent[string(payload)] = m
 	m.err = from.Core.Send(w.now, f, core.OwnMessage)
 	w.settle(from)
 	return m
+}
+
+// write returns a new user message to an id, which is looked for where it arrives.
+func (w *World) write(m *mail, to wire.ID, flags wire.Flags) *wire.Frame {
+	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
+	var f *wire.Frame
+	f, m.err = m.from.Core.NewFrame(core.Outgoing{To: to, Form: wire.FormJSON, Flags: flags, Payload: payload}, m.from.Core.Draw())
+	if m.err == nil {
+		w.sent[string(payload)] = m
+	}
+	return f
+}
+
+// randomID returns a random id.
+func (w *World) randomID() (id wire.ID) {
+	for i := range id {
+		id[i] = byte(w.rng.Uint32())
+	}
+	return id
 }
 
 // Receipts returns the messages that arrived since the last call, and the number of repeated
@@ -360,7 +374,7 @@ func (w *World) settle(p *Peer) {
 		p.Core.Measured(w.now, h, wire.Progress{})
 	}
 	for _, f := range delivered {
-		p.Core.Confirm(w.now, f)
+		p.Core.Confirm(w.now, f, wire.ReceiptFor(f, false))
 	}
 	if len(drafts)+len(measured)+len(delivered) > 0 {
 		for _, d := range drafts {

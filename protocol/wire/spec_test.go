@@ -277,7 +277,7 @@ func TestSpecLimits(t *testing.T) {
 		"MaxFound": MaxFound, "MaxPayload": MaxPayload, "MaxText": MaxText, "maxFeatures": maxFeatures,
 		"maxFeature": maxFeature, "maxAgent": maxAgent, "maxURL": maxURL, "tokenSize": TokenSize, "nackHead": nackHead, "MaxDatagram": others["MaxDatagram"],
 		"txBudget": TxBudget, "detours": Detours, "nacks": nacks, "maxOffences": others["maxOffences"],
-		"pingIdle": others["pingIdle"], "pingAnswer": others["pingAnswer"], "doubtAfter": others["doubtAfter"], "ackMost": others["ackMost"], "answerMost": others["answerMost"], "byeTime": others["byeTime"],
+		"pingIdle": others["pingIdle"], "pingAnswer": others["pingAnswer"], "claimAnswer": others["claimAnswer"], "doubtAfter": others["doubtAfter"], "ackMost": others["ackMost"], "answerMost": others["answerMost"], "byeTime": others["byeTime"],
 		"seenAge": others["seenAge"], "deliverAge": others["deliverAge"],
 		"offerExpiry": others["offerExpiry"], "queryExpiry": others["QueryExpiry"],
 	}

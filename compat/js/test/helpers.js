@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import test from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -40,8 +41,9 @@ export const startRelay = async (t, ...args) => {
   const events = []
   createInterface({ input: child.stdout }).on('line', line => events.push(JSON.parse(line)))
   atEnd(t, async () => {
+    child.kill('SIGCONT')
     child.stdin.end()
-    await new Promise(resolve => child.exitCode === null ? child.once('exit', resolve) : resolve())
+    await new Promise(resolve => child.exitCode === null && child.signalCode === null ? child.once('exit', resolve) : resolve())
   })
   const ready = await until(() => events.find(({ event }) => event === 'ready'), 'the relay')
   return {
@@ -50,6 +52,7 @@ export const startRelay = async (t, ...args) => {
     addr: ready.addrs?.find(addr => addr.includes('/ws/')),
     webRTC: ready.addrs?.find(addr => addr.includes('/webrtc-direct/')),
     end: () => child.stdin.end(),
+    signal: name => child.kill(name),
     command: object => child.stdin.write(JSON.stringify(object) + '\n'),
     messages: () => events.filter(({ event }) => event === 'message'),
     async peers () {
@@ -81,6 +84,18 @@ export const startPeer = async (t, { listen, privateKey, ...options } = {}) => {
   peer.on('disconnect', id => left.push(Buffer.from(id).toString('hex')))
   atEnd(t, () => peer.destroy())
   return { peer, libp2p, messages, came, left, addr: peer.addrs[0] }
+}
+
+/** Runs a test for both implementations, which have to do the same. */
+export const both = (name, run, times) => {
+  test(`${name}: ours`, async t => {
+    const { addr, peer, messages } = await startPeer(t, { listen: [WS], times })
+    await run(t, { addr, id: peer.idHex, count: async () => peer.peers.length, messages: () => messages })
+  })
+  test(`${name}: the compiled one`, async t => {
+    const relay = await startRelay(t, '0')
+    await run(t, { addr: relay.addr, id: relay.id, count: async () => (await relay.peers()).length, messages: relay.messages })
+  })
 }
 
 /** Returns an origin that has no link: its id, and how it signs. */

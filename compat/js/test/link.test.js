@@ -6,19 +6,7 @@ import {
 } from '../wire.js'
 import { FULL_HOP, randomNonce, randomToken } from '../router.js'
 import { idOf, openRecord, peerIdBytes, verifyMessage } from '../identity.js'
-import { linked, originOf, rawStream, sleep, startNode, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
-
-/** Runs a test for both implementations, which have to do the same. */
-const both = (name, run, times) => {
-  test(`${name}: ours`, async t => {
-    const { addr, peer, messages } = await startPeer(t, { listen: [WS], times })
-    await run(t, { addr, id: peer.idHex, count: async () => peer.peers.length, messages: () => messages })
-  })
-  test(`${name}: the compiled one`, async t => {
-    const relay = await startRelay(t, '0')
-    await run(t, { addr: relay.addr, id: relay.id, count: async () => (await relay.peers()).length, messages: relay.messages })
-  })
-}
+import { both, linked, originOf, rawStream, sleep, startNode, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
 
 both('HELLO at once, then findPeers', async (t, { addr }) => {
   const raw = await rawStream(await startNode(t), addr, { hello: null })

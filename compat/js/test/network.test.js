@@ -247,3 +247,107 @@ test('a peer that makes its own node ends it', async t => {
   const a = await startPeer(t)
   await assert.rejects(a.peer.connect(addr))
 })
+
+test('reliable messages between two peers through the compiled relay, and to an id that no peer has', async t => {
+  const relay = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [relay.addr] })
+  const b = await startPeer(t, { bootstrap: [relay.addr] })
+  await linkedTo(relay, a, b)
+  const receipt = await a.peer.sendReliable(b.peer.id, { n: 1 })
+  assert.deepEqual([receipt.proved, receipt.handed, receipt.hops], [true, false, 2])
+  assert.ok(receipt.ms >= 0)
+  const straight = await a.peer.sendReliable(relay.id, 'relay')
+  assert.deepEqual([straight.proved, straight.hops], [true, 1])
+  assert.deepEqual(b.messages.map(({ data }) => data), [{ n: 1 }])
+  await until(() => relay.messages().length === 1, 'the message in the output of the relay') // its receipt goes first
+  assert.deepEqual(relay.messages().map(({ data }) => data), ['relay'])
+  const start = Date.now()
+  await assert.rejects(a.peer.sendReliable('77'.repeat(20), 1), { code: 'ERR_NO_ROUTE' })
+  assert.ok(Date.now() - start < 3_000, `${Date.now() - start} ms`)
+  assert.deepEqual(await a.peer.sendReliable(a.peer.id, 'self'), { proved: true, handed: false, hops: 0, ms: 0 })
+  const waits = a.peer.sendReliable('78'.repeat(20), 1)
+  await Promise.all([assert.rejects(waits, { code: 'ERR_CLOSED' }), a.peer.destroy()])
+  await assert.rejects(a.peer.sendReliable(b.peer.id, 1), /destroyed/)
+})
+
+test('a relay of our kind tells the origin that there is no route', async t => {
+  const j = await startPeer(t, { listen: [WS] })
+  const a = await startPeer(t, { bootstrap: [j.addr] })
+  await until(() => j.peer.peers.length === 1, 'the link')
+  await linked(a)
+  await assert.rejects(a.peer.sendReliable('77'.repeat(20), 1), { code: 'ERR_NO_ROUTE' })
+})
+
+test('a message that no application takes has no receipt', async t => {
+  const relay = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [relay.addr] })
+  const deaf = await PeerRelay.create({ bootstrap: [relay.addr] })
+  t.after(() => deaf.destroy())
+  await until(async () => (await relay.peers()).length === 2, 'the links')
+  await linked(a)
+  await assert.rejects(a.peer.sendReliable(deaf.id, 1, { timeout: 1_500 }), { code: 'ERR_TIMEOUT' })
+  assert.ok(deaf.drops['no listener'] >= 1)
+})
+
+test('a compiled peer has the receipts of ours, through a relay and through ours', async t => {
+  const relay = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [relay.addr] })
+  const g = await startRelay(t, 'none', relay.addr)
+  await linkedTo(relay, a)
+  await until(async () => (await g.peers()).length > 0, 'the link')
+  g.command({ send: { to: a.peer.idHex, data: 'one', tag: 1, reliable: true } })
+  const { id, hops, proved, handed } = await until(() => g.events.find(({ event }) => event === 'receipt'), 'the receipt')
+  assert.deepEqual([id, hops, proved, handed], [a.peer.idHex, 2, true, false])
+  assert.deepEqual(a.messages.map(({ data }) => data), ['one'])
+
+  const j = await startPeer(t, { listen: [WS] })
+  const [one, two] = await Promise.all([startRelay(t, 'none', j.addr), startRelay(t, 'none', j.addr)])
+  await until(async () => j.peer.peers.length === 2 && (await one.peers()).length > 0, 'the links')
+  one.command({ send: { to: two.id, data: 'two', tag: 2, reliable: true } })
+  assert.equal((await until(() => one.events.find(({ event }) => event === 'receipt'), 'the receipt')).hops, 2)
+  one.command({ send: { to: '77'.repeat(20), data: 'three', tag: 3, reliable: true } })
+  const none = await until(() => one.events.find(({ event, tag }) => event === 'error' && tag === 3), 'the error')
+  assert.match(none.error, /no peer|no route/i)
+})
+
+test('a relay that ends takes no message with it', async t => {
+  const [r, s] = [await startRelay(t, '0'), await startRelay(t, '0')]
+  const a = await startPeer(t, { bootstrap: [r.addr, s.addr] })
+  const b = await startPeer(t, { bootstrap: [r.addr, s.addr] })
+  await until(() => a.peer.peers.length >= 2 && b.peer.peers.length >= 2, 'the links')
+  await linkedTo(r, a, b)
+  await linkedTo(s, a, b)
+  const n = 400
+  for (let i = 0; i < n; i++) {
+    if (i === n / 2) r.end()
+    assert.equal(await a.peer.send(b.peer.id, i), true)
+    await sleep(2)
+  }
+  await until(() => b.messages.length >= n, 'the messages')
+  assert.deepEqual(new Set(b.messages.map(({ data }) => data)).size, n)
+  assert.deepEqual([b.messages.length, a.peer.drops['no route'] ?? 0], [n, 0])
+})
+
+test('a relay that is paused or killed takes no reliable message with it, and each comes once', async t => {
+  for (const signal of ['SIGSTOP', 'SIGKILL']) {
+    await t.test(signal, async t => {
+      const [r, s] = [await startRelay(t, '0'), await startRelay(t, '0')]
+      const a = await startPeer(t, { bootstrap: [r.addr, s.addr] })
+      const b = await startPeer(t, { bootstrap: [r.addr, s.addr] })
+      await linkedTo(r, a, b)
+      await linkedTo(s, a, b)
+      const n = 100
+      const receipts = []
+      for (let i = 0; i < n; i++) {
+        // The nearest of the two is the way of all messages.
+        if (i === n / 2) (b.messages[0].path[1].every((byte, k) => byte === Buffer.from(r.id, 'hex')[k]) ? r : s).signal(signal)
+        receipts.push(a.peer.sendReliable(b.peer.id, i))
+        await sleep(5)
+      }
+      assert.ok((await Promise.all(receipts)).every(({ proved }) => proved))
+      for (const relay of [r, s]) relay.signal('SIGCONT')
+      await sleep(200)
+      assert.deepEqual(b.messages.map(({ data }) => data).sort((x, y) => x - y), Array.from({ length: n }, (_, i) => i))
+    })
+  }
+})

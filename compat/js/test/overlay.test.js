@@ -19,6 +19,7 @@ const setup = ({ self = id(0x80), links = [], record } = {}) => {
     idHex: toHex(self),
     router,
     originate: async (body, options) => { sent.push({ body, ...options }); return true },
+    reply: async ({ body: { from }, path }, body) => { sent.push({ body: { ...body, to: from }, route: path.length > 1 ? path.toReversed() : undefined }) },
     dial: addresses => new Promise(resolve => { dials.push({ addresses: addresses.map(String), end: resolve }) }),
     record: async () => record,
     ranges: () => new Set()

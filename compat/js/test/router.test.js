@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { FULL_HOP, Memory, Router, compareDistance, isWellFormed, randomNonce } from '../router.js'
-import { Flag, Form, Kind, Role, decodeFrame, encodeBody, encodeMessage, encodeText, toHex } from '../wire.js'
+import { Flag, Form, Kind, Nack, Role, decodeFrame, decodeNotice, encodeBody, encodeMessage, encodeText, toHex } from '../wire.js'
 import { goesFirst } from '../link.js'
 import { mayDial } from '../addresses.js'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -12,7 +12,10 @@ const fakeLink = (first, options = {}) => {
   const link = {
     id: id(first), idHex: toHex(id(first)), up: true, role: Role.PEER, sent: [], full: false, max: 262144,
     fits (size) { return size <= this.max },
-    send (frame) { if (this.full) return false; this.sent.push(decodeFrame(frame)); return true },
+    send (frame, parcel) { if (this.full) return false; this.sent.push(decodeFrame(frame)); this.parcel = parcel; return true },
+    given: [],
+    giveBack (nack) { this.given.push(nack); return true },
+    ask: () => true,
     ...options
   }
   return link
@@ -317,4 +320,158 @@ test('which addresses may be dialled', async () => {
   assert.equal(await may('/dns4/a.example/tcp/1/ws', none, { 'a.example': ['1.1.1.1', '127.0.0.1'] }), false)
   assert.equal(await may('/dns4/a.example/tcp/1/ws', none, { 'a.example': ['1.1.1.1'] }), true)
   assert.equal(await may('/dns4/b.example/tcp/1/ws'), false)
+})
+
+let seq = 0
+/** Returns a message as a link with custody brings it. */
+const entrusted = fields => Object.assign(message(fields), { seq: ++seq })
+
+const keeping = (first, options) => fakeLink(first, { custody: true, ...options })
+
+test('what can not be passed on goes back by its number, and why', () => {
+  const a = keeping(0x10)
+  const cases = {
+    'no route': [{ to: 0x20 }, Nack.NO_ROUTE],
+    loop: [{ to: 0x20, path: [0x10, 0x80] }, Nack.NO_ROUTE],
+    path: [{ to: 0x20, path: Array.from({ length: 20 }, (_, i) => 0xa0 + i) }, Nack.HOPS],
+    hops: [{ to: 0x20, hop: 0x00020300 }, Nack.HOPS]
+  }
+  for (const [reason, [fields, why]] of Object.entries(cases)) {
+    const { router } = setup(0x80, [a])
+    const one = entrusted({ from: 0x10, ...fields })
+    assert.equal(router.receive(a, one), reason)
+    assert.deepEqual(a.given.pop(), { seq: one.seq, reason: why })
+    assert.deepEqual(router.drops, {})
+    // With no NACK left, and over a link without custody, it is dropped.
+    const spent = fields.hop === undefined ? 0x27020000 : 0x00020000
+    assert.equal(router.receive(a, entrusted({ from: 0x10, ...fields, hop: spent })), reason)
+    assert.equal(router.receive(fakeLink(0x11), message({ from: 0x10, ...fields })), reason)
+    assert.deepEqual([a.given, router.drops[reason]], [[], 2])
+  }
+  const b = keeping(0x20, { full: true })
+  assert.equal(setup(0x80, [a, b]).router.receive(a, entrusted({ to: 0x20, from: 0x10 })), 'busy')
+  assert.equal(a.given.pop().reason, Nack.BUSY)
+  assert.equal(setup(0x80, [a], { relays: false }).router.receive(a, entrusted({ to: 0x20, from: 0x10 })), 'leaf')
+  assert.equal(a.given.pop().reason, Nack.NO_ROUTE)
+})
+
+test('a search does not go back', () => {
+  const [a, b] = [keeping(0x90), keeping(0x22, { full: true })]
+  const { router } = setup(0x80, [a, b])
+  router.receive(a, entrusted({ to: 0x20, from: 0x91, kind: Kind.FIND, form: Form.RAW, flags: Flag.CLOSEST, payload: id(0x20) }))
+  assert.deepEqual([a.given, router.drops], [[], { busy: 1 }])
+})
+
+test('a message that a peer did not take goes on to the next choice, and then back', () => {
+  const [a, b, c] = [keeping(0x90), keeping(0x22), keeping(0x30)]
+  const { router } = setup(0x80, [a, b, c])
+  const one = entrusted({ to: 0x20, from: 0x90 })
+  assert.equal(router.receive(a, one), 'forwarded')
+  assert.equal(b.sent[0].hop, 0x26020300)
+  router.nacked(b, { parcel: b.parcel, reason: Nack.NO_ROUTE })
+  assert.equal(c.sent[0].hop, 0x25020200)
+  assert.deepEqual(c.sent[0].path, [id(0x90), id(0x80)])
+  // The same by its frame, when it was acknowledged already.
+  router.nacked(c, { frame: c.sent[0].frame, reason: Nack.NO_ROUTE })
+  const [{ seq, reason, frame }] = a.given
+  assert.deepEqual([seq, reason], [undefined, Nack.NO_ROUTE])
+  const back = decodeFrame(frame)
+  assert.deepEqual([back.path, back.hop, back.nonce, toHex(back.bodyBytes)], [[id(0x90)], 0x25020100, one.nonce, toHex(one.bodyBytes)])
+  assert.deepEqual([b.sent.length, c.sent.length, router.drops], [1, 1, {}])
+  // It is no duplicate any more: another copy may have a longer budget.
+  assert.equal(router.receive(a, entrusted({ to: 0x20, from: 0x90, nonce: one.nonce })), 'forwarded')
+})
+
+test('without a way back or a NACK left it is dropped, and the origin is told if there is no route', () => {
+  const told = []
+  const options = { notify: (message, payload) => told.push([toHex(message.body.from), decodeNotice(payload)]) }
+  const e2e = new Uint8Array(16).fill(7)
+  const wants = { to: 0x20, from: 0x90, flags: Flag.NOTICE, e2e }
+  for (const { reason, notices } of [{ reason: Nack.NO_ROUTE, notices: 1 }, { reason: Nack.BUSY, notices: 0 }]) {
+    const [a, b] = [fakeLink(0x90), keeping(0x22)]
+    const { router } = setup(0x80, [a, b], options)
+    router.receive(a, message({ ...wants, nonce: '42' }))
+    router.nacked(b, { parcel: b.parcel, reason })
+    assert.deepEqual(told.splice(0), Array(notices).fill([toHex(id(0x90)), { e2e, nonce: encodeText('42') }]))
+    assert.equal(router.drops[reason === Nack.BUSY ? 'busy' : 'no route'], 1)
+  }
+  const leaf = setup(0x80, [], { ...options, relays: false })
+  leaf.router.receive(keeping(0x90), entrusted({ ...wants, hop: 0x27020000 }))
+  assert.equal(told.splice(0).length, 1)
+  const { router } = setup(0x80, [], options)
+  const [a, strict] = [keeping(0x90), keeping(0x90, { ask: () => false })]
+  router.receive(a, entrusted({ ...wants, hop: 0x27020000 }))
+  assert.equal(told.splice(0).length, 1)
+  router.receive(strict, entrusted({ ...wants, hop: 0x27020000 }))
+  router.receive(a, entrusted({ ...wants, hop: 0x00020000 }))
+  router.receive(a, entrusted({ ...wants, hop: 0x27020000, flags: 0 }))
+  router.receive(a, entrusted({ ...wants, hop: 0x27020000, e2e: undefined }))
+  router.receive(a, entrusted({ ...wants, hop: 0x27020000, kind: Kind.RECEIPT, form: Form.RAW }))
+  assert.deepEqual([told, a.given], [[], []])
+})
+
+test('a peer takes back only what it has sent to that very peer', () => {
+  const [a, b, c] = [keeping(0x90), keeping(0x22), keeping(0x30)]
+  const { router } = setup(0x80, [a, b, c])
+  router.receive(a, entrusted({ to: 0x20, from: 0x90 }))
+  const { frame } = b.sent[0]
+  router.nacked(c, { frame, reason: Nack.NO_ROUTE })
+  const made = message({ to: 0x20, from: 0x90, path: [0x90, 0x80] }).frame
+  router.nacked(b, { frame: made, reason: Nack.NO_ROUTE })
+  router.nacked(b, { frame: message({ to: 0x20, from: 0x90, path: [0x90] }).frame, reason: Nack.NO_ROUTE })
+  router.nacked(b, { frame: new Uint8Array(3), reason: Nack.NO_ROUTE })
+  assert.deepEqual([c.sent.length, a.given.length, router.drops], [0, 0, { 'not asked for': 4 }])
+})
+
+test('an own message that comes back takes every way once, and then its origin is told', () => {
+  const [b, c] = [keeping(0x22), keeping(0x30)]
+  const { router } = setup(0x80, [b, c])
+  const body = { to: id(0x20), from: id(0x80), kind: 0, form: 0, flags: 0 }
+  const log = []
+  const own = { went: ({ idHex }) => log.push(idHex), lost: reason => log.push(reason) }
+  assert.equal(router.originate({ nonce: '1', body, bodyBytes: encodeBody(body) }, { own }), true)
+  router.nacked(b, { parcel: b.parcel, reason: Nack.NO_ROUTE })
+  router.nacked(c, { frame: c.sent[0].frame, reason: Nack.NO_ROUTE })
+  assert.deepEqual(log, [b.idHex, c.idHex, 'no route'])
+  assert.deepEqual(c.sent[0].path, [id(0x80)])
+})
+
+test('late links come last, and the one to the receiver is tried all the same', () => {
+  const [a, b, c] = [fakeLink(0x90), fakeLink(0x22, { late: true }), fakeLink(0x30)]
+  const { router } = setup(0x80, [a, b, c])
+  router.receive(a, message({ to: 0x20, from: 0x90 }))
+  assert.deepEqual([b.sent.length, c.sent.length], [0, 1])
+  c.up = false
+  router.receive(a, message({ to: 0x20, from: 0x90 }))
+  router.receive(a, message({ to: 0x22, from: 0x90 }))
+  assert.deepEqual([b.sent.length, c.sent.length], [2, 1])
+})
+
+test('a message of a late link stays with it if there is no other way', () => {
+  const [a, b, c] = [fakeLink(0x90), keeping(0x22), keeping(0x30)]
+  const { router } = setup(0x80, [a, b])
+  router.receive(a, message({ to: 0x20, from: 0x90 }))
+  b.late = true
+  assert.equal(router.again(b, b.parcel, { stays: true }), false)
+  router.links.set(c.idHex, c)
+  assert.equal(router.again(b, b.parcel, { stays: true }), true)
+  assert.deepEqual([c.sent.length, router.drops], [1, {}])
+})
+
+test('when one of two links to a peer ends, the other one takes its messages', () => {
+  const [a, b] = [fakeLink(0x90), keeping(0x20)]
+  const { router } = setup(0x80, [a, b])
+  router.receive(a, message({ to: 0x20, from: 0x90 }))
+  const newer = keeping(0x20)
+  router.links.set(newer.idHex, newer)
+  assert.equal(router.again(b, b.parcel), true)
+  assert.deepEqual([newer.sent.length, newer.sent[0].nonce], [1, b.sent[0].nonce])
+})
+
+test('later attempts take one of the two nearest links', () => {
+  const [a, b, c, d] = [fakeLink(0x90), fakeLink(0x22), fakeLink(0x24), fakeLink(0x30)]
+  const { router } = setup(0x80, [a, b, c, d])
+  for (let i = 0; i < 200; i++) router.receive(a, message({ to: 0x20, from: 0x90, hop: 0x27020301 }))
+  assert.ok(b.sent.length > 50 && c.sent.length > 50 && d.sent.length === 0, `${b.sent.length} and ${c.sent.length}`)
+  assert.equal(b.sent[0].hop, 0x26020301)
 })

@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs'
 import test from 'node:test'
 import {
   FrameSplitter, FramingError, MAX_FRAME, MalformedError,
-  decodeAnswer, decodeFrame, encodeAnswer, encodeBody, encodeBye, encodeHello, encodeMessage, encodePing, encodePong,
-  fromHex, relayFrame, toHex, withLength
+  decodeAnswer, decodeFrame, decodeNotice, decodeReceipt, encodeAck, encodeAnswer, encodeBody, encodeBye, encodeHello,
+  encodeMessage, encodeNack, encodeNotice, encodePing, encodePong, encodeReceipt, fromHex, relayFrame, toHex, withHop, withLength,
+  withoutLastHop
 } from '../wire.js'
 import { siphash128 } from '../siphash.js'
 import { idOf, signBody, verifyMessage } from '../identity.js'
@@ -50,6 +51,8 @@ const describe = frame => {
 const encode = frame => {
   switch (frame.type) {
     case 'hello': return encodeHello(frame.hello)
+    case 'ack': return encodeAck(frame.num)
+    case 'nack': return encodeNack(frame.nack)
     case 'ping': return encodePing(frame.num)
     case 'pong': return encodePong(frame.num)
     case 'bye': return encodeBye(frame.bye)
@@ -65,8 +68,7 @@ for (const file of ['control', 'message']) {
       const { pathLast, ...rest } = describe(frame)
       assert.deepEqual(rest, clean(want))
       if (ours) {
-        const again = encode(frame)
-        if (again !== undefined) assert.equal(toHex(again), text)
+        assert.equal(toHex(encode(frame)), text)
       }
       if (frame.type !== 'message' || frame.path.length === 20) return
       const relayed = relayFrame(frame, 0x01020304, new Uint8Array(20).fill(9))
@@ -103,6 +105,68 @@ test('Answer', () => {
   assert.equal(toHex(encodeAnswer({ ws: 'wss://c.example' })), '0a0f7773733a2f2f632e6578616d706c65')
   assert.deepEqual(decodeAnswer(encodeAnswer({ ws: 'ws://x', wrtc: true })), { ws: 'ws://x', wrtc: true })
   assert.deepEqual(decodeAnswer(encodeAnswer()), { ws: undefined, wrtc: false })
+})
+
+const E2E = Uint8Array.from({ length: 16 }, (_, i) => i)
+const HASH = new Uint8Array(32).fill(0xcd)
+const NONCE = new TextEncoder().encode('42')
+const E2E_FIELD = '0a10' + toHex(E2E)
+const HASH_FIELD = '1220' + toHex(HASH)
+const NONCE_FIELD = '1a023432'
+const RECEIPT = E2E_FIELD + HASH_FIELD + NONCE_FIELD
+
+test('Receipt', () => {
+  const full = { e2e: E2E, hash: HASH, nonce: NONCE, hops: 3, handed: true }
+  const cases = [
+    [RECEIPT + '20032801', full],
+    [RECEIPT + '2003', { ...full, handed: false }],
+    [RECEIPT, { ...full, hops: 0, handed: false }],
+    [RECEIPT + '2014', { ...full, hops: 20, handed: false }]
+  ]
+  for (const [text, receipt] of cases) {
+    assert.deepEqual(decodeReceipt(fromHex(text)), receipt, text)
+    assert.equal(toHex(encodeReceipt(receipt)), text)
+  }
+  // Fields come in any order, and later ones are skipped.
+  assert.deepEqual(decodeReceipt(fromHex('2801' + NONCE_FIELD + '320161' + HASH_FIELD + '2003' + E2E_FIELD)), full)
+})
+
+test('Notice', () => {
+  const text = E2E_FIELD + '12023432'
+  assert.deepEqual(decodeNotice(fromHex(text)), { e2e: E2E, nonce: NONCE })
+  assert.equal(toHex(encodeNotice({ e2e: E2E, nonce: NONCE })), text)
+  assert.deepEqual(decodeNotice(fromHex('12023432' + '1a0161' + E2E_FIELD)), { e2e: E2E, nonce: NONCE })
+})
+
+test('malformed receipts and notices', () => {
+  const receipts = {
+    'nothing': '',
+    'no end-to-end id': HASH_FIELD + NONCE_FIELD,
+    'no hash': E2E_FIELD + NONCE_FIELD,
+    'no nonce': E2E_FIELD + HASH_FIELD,
+    'a short end-to-end id': '0a0f' + toHex(E2E.subarray(1)) + HASH_FIELD + NONCE_FIELD,
+    'a long hash': E2E_FIELD + '1221' + toHex(HASH) + 'cd' + NONCE_FIELD,
+    'an empty nonce': E2E_FIELD + HASH_FIELD + '1a00',
+    'a nonce of 33 bytes': E2E_FIELD + HASH_FIELD + '1a21' + '31'.repeat(33),
+    '21 hops': RECEIPT + '2015',
+    'handed 0': RECEIPT + '2800',
+    'handed 2': RECEIPT + '2802',
+    'the hash twice': RECEIPT + HASH_FIELD,
+    'another wire type': RECEIPT + '2500000000',
+    'a number that is not in its shortest form': RECEIPT + '208300',
+    'cut off': RECEIPT.slice(0, -2)
+  }
+  for (const [name, text] of Object.entries(receipts)) assert.throws(() => decodeReceipt(fromHex(text)), MalformedError, name)
+  for (const text of ['', E2E_FIELD, '12023432', E2E_FIELD + '1200', E2E_FIELD + '1221' + '31'.repeat(33), E2E_FIELD + '12023432'.repeat(2)]) {
+    assert.throws(() => decodeNotice(fromHex(text)), MalformedError, text)
+  }
+})
+
+test('a message goes back as it came, but for the budgets', () => {
+  const { hex: text } = vectors('message').find(({ name }) => name === 'every field, one receiver')
+  const frame = decodeFrame(fromHex(text))
+  const relayed = relayFrame(frame, 0x26020307, new Uint8Array(20).fill(9))
+  assert.equal(toHex(withoutLastHop(relayed, 0x25020207)), toHex(withHop(encodeMessage(frame), 0x25020207)))
 })
 
 test('splitting a stream', () => {

@@ -127,8 +127,10 @@ func (l *link) doubtLimit() time.Duration {
 func (l *link) muteLimit() time.Duration { return l.patience(muteAfter) }
 
 // ask sends a ping, unless one is unanswered, since another connection claims the peer or the
-// network has changed. The link ends if the peer does not answer within its patience.
-func (c *Core) ask(l *link) {
+// network has changed. The link ends if the peer does not answer within its patience, which is short
+// if the peer is proved to be there.
+func (c *Core) ask(l *link, proved bool) {
+	l.claimed = l.claimed || proved
 	if l.ended || l.strict {
 		return
 	}

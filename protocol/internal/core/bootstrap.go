@@ -18,6 +18,7 @@ type bootstrap struct {
 	until   time.Duration // when a dial without an outcome counts as failed
 	tries   int           // failed dials
 	dialing bool
+	crossed bool // the last dial was refused while another link was about to be up
 
 	refusals int           // refusals of this peer's id since a link to it has settled
 	refused  time.Duration // when the first of these came
@@ -46,14 +47,14 @@ func (o *overlay) bootstrap() {
 			o.wakeTick(b.next)
 			continue
 		}
-		if !b.known && b.refusals == 1 && !alone { // two peers dialled each other, and the other dial won
+		if !b.known && (b.refusals == 1 || b.crossed) && !alone { // two peers dialled each other, and the other dial won
 			o.bootstrapElsewhere(i)
 			continue
 		}
 		if b.tries == 0 {
 			b.since = o.host.clock()
 		}
-		b.dialing, b.until = true, o.host.clock()+bootExpiry
+		b.dialing, b.crossed, b.until = true, false, o.host.clock()+bootExpiry
 		o.wakeTick(b.until)
 		o.host.do(Action{Type: DialBootstrap, Index: i})
 	}
@@ -89,6 +90,7 @@ func (o *overlay) bootstrapLinked(index int, expects func(wire.ID) bool) {
 		}
 		if coming {
 			o.bootstrapFailed(index)
+			b.crossed = true
 		} else {
 			o.bootstrapRefused(index)
 		}
@@ -100,7 +102,7 @@ func (o *overlay) bootstrapLinked(index int, expects func(wire.ID) bool) {
 // bootstrapElsewhere sets when a bootstrap is dialled again that has a link already.
 func (o *overlay) bootstrapElsewhere(index int) {
 	b := &o.boots[index]
-	b.dialing, b.tries, b.refusals = false, 0, 0
+	b.dialing, b.crossed, b.tries, b.refusals = false, false, 0, 0
 	b.next = o.host.clock() + o.jitter(bootMostLate)
 	o.wakeTick(b.next)
 }

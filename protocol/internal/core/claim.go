@@ -29,7 +29,7 @@ func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 		c.do(Action{Type: Granted, Index: index})
 	} else if l := c.table.Get(info.ID); errors.Is(err, ErrDuplicate) && l != nil && !l.ended {
 		// A phone that wakes up, or that changed networks, may find its own dead link here.
-		c.ask(l)
+		c.ask(l, false)
 		cl.until = l.answerBy() + claimGrace
 		c.wakeBy(cl.until)
 	} else {

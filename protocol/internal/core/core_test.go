@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -213,7 +214,7 @@ func (s *script) run(event string, w []string) {
 			s.c.Written(s.now, h, 1, f.Size())
 			if f.Type == wire.FrameMessage {
 				s.c.Sent(f)
-				s.c.Handed(s.now, h, f)
+				s.c.Handed(s.now, h, f, wire.ReceiptFor(f, true))
 			}
 		}
 	case "unencodable": // HANDLE: the first frame in the queue has no form on the link
@@ -317,7 +318,7 @@ func (s *script) run(event string, w []string) {
 		f, err := s.c.NewFrame(Outgoing{To: abbreviated(w[1]), Form: wire.FormJSON, Flags: wire.FlagReceipt | wire.FlagNotice, Payload: []byte(strings.Join(w[2:], " "))}, s.c.Draw())
 		if err == nil {
 			s.reliable[number] = f
-			err = s.c.SendReliable(s.now, number, f)
+			err = s.c.SendReliable(s.now, number, f, sha256.Sum256(f.Body.Raw()))
 		}
 		if err != nil {
 			s.out = append(s.out, fmt.Sprintf("error: %v", err))
@@ -327,7 +328,7 @@ func (s *script) run(event string, w []string) {
 	case "receipt", "notice": // HANDLE FROM>TO INDEX [attempt=N] [handed] [wrong] [by=ID] [path=A,B]: about copy N of that reliable message
 		s.c.Receive(s.now, h, s.word(event, w[1:]))
 	case "confirm": // the application has the last message
-		s.c.Confirm(s.now, s.last)
+		s.c.Confirm(s.now, s.last, wire.ReceiptFor(s.last, false))
 	case "full": // the queue of a link is full
 		s.c.byHandle[h].queuedFrames += maxQueueFrames
 	case "empty":

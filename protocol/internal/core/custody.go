@@ -124,7 +124,7 @@ func (c *Core) handOver(l *link) {
 	c.recount(l, func() { all = l.ledger.Empty(nil) })
 	for _, e := range all {
 		if !e.Copied {
-			e.Copied = c.again(e.Frame, l.ID, attempt{late: true, unsure: true})
+			e.Copied = c.again(e.Frame, l.ID, attempt{late: true})
 		}
 		if !e.Copied || e.Frame.Body.To == l.ID {
 			c.recount(l, func() { l.ledger.Keep(e) })
@@ -144,8 +144,8 @@ func (c *Core) inherit(l *link, left []*wire.Frame) {
 
 // An attempt is what is known of a message that a peer did not take.
 type attempt struct {
-	late   bool // the link is late, and keeps the message if nothing is done
-	unsure bool // the peer may have taken it, or had no room: that is no word that there is no route
+	late   bool // the link is late, and keeps the message if nothing is done; the peer may have taken it
+	unsure bool // the peer had no room: that is no word that there is no route, nor is late
 }
 
 // again sends a message another way that was sent to the peer tried, which did not take it.
@@ -163,7 +163,7 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 		}
 		t = new(trouble)
 	}
-	t.stays, t.unsure = t.stays || a.late && f.Body.To == tried, t.unsure || a.unsure
+	t.stays, t.unsure = t.stays || a.late && f.Body.To == tried, t.unsure || a.late || a.unsure
 	if !slices.Contains(t.tried, tried) {
 		t.tried = append(t.tried, tried)
 	}

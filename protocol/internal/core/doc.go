@@ -14,11 +14,13 @@
 //	│ send.go     the messages of this peer        │
 //	│ unsent.go   those that no link took          │
 //	│ held.go     messages that await a new link   │
+//	│ custody.go  those that are not acknowledged  │
+//	│ reliable.go those whose receipt is awaited   │
 //	└──────┬───────────────────────────────────────┘
 //	       │ host: a clock, the links, and operations on them
 //	┌── overlay: the control plane ────────────────┐
 //	│ overlay.go    which links to have            │
-//	│ candidate.go  which peers to ask             │
+//	│ fill.go       which peers to seek            │
 //	│ handshake.go  questions, offers, answers     │
 //	│ bootstrap.go  the first peers                │
 //	└──────────────────────────────────────────────┘
@@ -29,6 +31,10 @@
 //
 // The two planes meet in two places. A Core calls the overlay for each link, control message
 // and tick. The overlay calls a Core through the interface host.
+//
+// What needs no decision has a package of its own beside this one: tables by id and hints (idtable),
+// hashes of messages (seen), what a link must acknowledge (custody), reliable messages (receipts),
+// known peers (candidates), limits by time (rate), and counters and events (journal).
 //
 // The limits are in params.go. The documentation of package protocol has the threats, and the
 // reasons for decisions that a reader may question.

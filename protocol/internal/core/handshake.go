@@ -298,9 +298,8 @@ func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
 	l := o.host.link(b.From)
 	upgrade := l != nil && !l.native() && l.extended
 	if l != nil && !upgrade {
-		l.claimed = l.claimed || proved && l.Proved
 		l.offer = &lateOffer{by, f, proved, o.host.clock()}
-		o.host.ask(l) // the link may be dead at the other end
+		o.host.ask(l, proved && l.Proved) // the link may be dead at the other end
 		return
 	}
 	if h := o.handshake(b.From); h != nil && h.mine && (h.dialing || b.From.Compare(o.self) >= 0) {

@@ -102,8 +102,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	holder := c.holder(info)
 	if holder != nil {
 		c.stats.LinksRefused++
-		holder.claimed = holder.claimed || info.Proved
-		c.ask(holder) // it may be dead, and then the new link is the right one
+		c.ask(holder, info.Proved) // it may be dead, and then the new link is the right one
 		if info.Kind != wire.LinkNative {
 			return ErrDuplicate
 		}

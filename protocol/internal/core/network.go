@@ -11,7 +11,7 @@ import (
 func (c *Core) NetworkChanged(now time.Duration) {
 	c.now = now
 	for _, l := range c.order {
-		c.ask(l)
+		c.ask(l, false)
 	}
 	c.overlay.networkChanged()
 }

@@ -60,7 +60,7 @@ type host interface {
 
 	send(by *link, m Outgoing)                // send a control message; a nil link means the best one
 	search(index int, m Outgoing) (last bool) // ask the peer nearest to m.To; last means that it is this one
-	ask(l *link)                              // ping a link that another connection puts into doubt
+	ask(l *link, proved bool)                 // ping a link that another connection puts into doubt
 	end(l *link, reason wire.ByeReason)
 	do(a Action)
 	drop(reason journal.DropReason, f *wire.Frame) // count a dropped message

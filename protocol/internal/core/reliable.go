@@ -17,18 +17,19 @@ type Receipt = receipts.Receipt
 
 // receiptKey identifies a message for its receipt.
 func (c *Core) receiptKey(f *wire.Frame) uint64 {
-	return c.cfg.Hash(f.Body.From[:], f.Body.E2E, nil, []byte("receipt"))
+	return c.cfg.Hash(f.Body.From[:], f.Body.E2E, f.Body.Raw(), []byte("receipt"))
 }
 
 // SendReliable sends a message of the application until there is a receipt, or until EndReliable.
-// Receipted reports the receipt, or that no peer has the receiver's id.
-func (c *Core) SendReliable(now time.Duration, index int, f *wire.Frame) error {
+// Receipted reports the receipt, or that no peer has the receiver's id. hash is the SHA-256 of its
+// Body, which the caller computes without a lock.
+func (c *Core) SendReliable(now time.Duration, index int, f *wire.Frame, hash [wire.HashSize]byte) error {
 	c.now = now
 	if f.Body.To == c.self {
 		c.do(Action{Type: Receipted, Index: index, Receipt: Receipt{Proved: true}})
 		return c.Send(now, f, OwnMessage)
 	}
-	s := c.book.Begin(now, index, f.Copy())
+	s := c.book.Begin(now, index, f.Copy(), hash)
 	if s == nil {
 		return ErrQueueFull
 	}
@@ -137,17 +138,17 @@ func (c *Core) went(l *link, f *wire.Frame) {
 }
 
 // Handed reports to the core that a link has taken a message. A legacy peer makes no receipts, so
-// the peer in front of it does.
-func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame) {
+// the peer in front of it does: r.
+func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame, r wire.Receipt) {
 	c.now = now
 	l := c.byHandle[h]
 	switch {
 	case l == nil || l.extended || l.ID != f.Body.To || !f.Wants(wire.FlagReceipt):
 	case f.Body.From == c.self:
-		c.receipt(wire.ReceiptFor(f, true), receipts.Source{From: c.self})
+		c.receipt(r, receipts.Source{From: c.self})
 	default:
 		if l := c.before(f); l == nil || l.confirms.Take(now, receiptBurst, receiptRate) {
-			c.confirm(f, true)
+			c.confirm(f, r)
 		}
 	}
 }
@@ -159,24 +160,24 @@ func (c *Core) credit(id wire.ID, sent, back int) {
 	}
 }
 
-// Confirm reports to the core that the application has a message.
-func (c *Core) Confirm(now time.Duration, f *wire.Frame) {
+// Confirm reports to the core that the application has a message, for which r is the receipt.
+func (c *Core) Confirm(now time.Duration, f *wire.Frame, r wire.Receipt) {
 	c.now = now
 	if f.Body.From != c.self && f.Wants(wire.FlagReceipt) {
 		c.confirmed.Add(now, c.receiptKey(f))
-		c.confirm(f, false)
+		c.confirm(f, r)
 	}
 }
 
 // confirm sends the receipt of a message.
-func (c *Core) confirm(f *wire.Frame, handed bool) {
-	c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, wire.ReceiptFor(f, handed)), Route: back(f)})
+func (c *Core) confirm(f *wire.Frame, r wire.Receipt) {
+	c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
 }
 
 // confirmAgain sends the receipt of a message again, of which another attempt has arrived.
 func (c *Core) confirmAgain(l *link, f *wire.Frame) {
 	if f.Wants(wire.FlagReceipt) && c.confirmed.Has(c.now, c.receiptKey(f)) && l.confirms.Take(c.now, receiptBurst, receiptRate) {
-		c.confirm(f, false)
+		c.confirm(f, wire.ReceiptFor(f, false))
 	}
 }
 

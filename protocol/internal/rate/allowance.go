@@ -9,7 +9,7 @@ type Allowance struct {
 	at   time.Duration // when left was computed
 }
 
-// Full returns an allowance of burst at a time.
+// Full returns an allowance of burst.
 func Full(now time.Duration, burst float64) Allowance { return Allowance{burst, now} }
 
 // Take takes one from an allowance that grows by rate a second up to burst. It reports whether

@@ -2,7 +2,6 @@
 package receipts
 
 import (
-	"crypto/sha256"
 	"slices"
 	"time"
 
@@ -55,12 +54,12 @@ type Book struct {
 	bytes int
 }
 
-// Begin adds a message. It returns nil if there is no room.
-func (b *Book) Begin(now time.Duration, index int, f *wire.Frame) *Send {
+// Begin adds a message, with the SHA-256 of its Body. It returns nil if there is no room.
+func (b *Book) Begin(now time.Duration, index int, f *wire.Frame, hash [wire.HashSize]byte) *Send {
 	if len(b.sends) >= maxSends || b.bytes+f.Size() > maxBytes {
 		return nil
 	}
-	s := &Send{Index: index, Frame: f, hash: sha256.Sum256(f.Body.Raw()), begun: now}
+	s := &Send{Index: index, Frame: f, hash: hash, begun: now}
 	s.Attempted(now)
 	b.sends = append(b.sends, s)
 	b.bytes += f.Size()

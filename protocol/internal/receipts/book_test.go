@@ -35,7 +35,7 @@ func begin(t *testing.T) (*Book, *Send, wire.Receipt) {
 	t.Helper()
 	var b Book
 	f := message(t, e2e, `"hi"`)
-	s := b.Begin(0, 1, f)
+	s := b.Begin(0, 1, f, sha256.Sum256(f.Body.Raw()))
 	s.Went(f.Nonce, relays[0])
 	return &b, s, wire.Receipt{E2E: e2e, Hash: sha256.Sum256(f.Body.Raw()), Nonce: f.Nonce, Hops: 2}
 }
@@ -134,7 +134,7 @@ func TestNoRoute(t *testing.T) {
 		t.Error("notices from behind two links are not enough")
 	}
 
-	b, s, _ = begin(t)
+	b, _, _ = begin(t)
 	if _, over := b.NoRoute(100*time.Millisecond, notice("1"), 1); over {
 		t.Error("the receiver may be joining")
 	}
@@ -147,15 +147,15 @@ func TestBounds(t *testing.T) {
 	var b Book
 	id := func(i int) []byte { return append(make([]byte, wire.TokenSize-2), byte(i>>8), byte(i)) }
 	for i := range maxSends {
-		if b.Begin(0, i, message(t, id(i), `1`)) == nil {
+		if b.Begin(0, i, message(t, id(i), `1`), [wire.HashSize]byte{}) == nil {
 			t.Fatalf("no room for message %d", i)
 		}
 	}
-	if b.Begin(0, maxSends, message(t, id(maxSends), `1`)) != nil {
+	if b.Begin(0, maxSends, message(t, id(maxSends), `1`), [wire.HashSize]byte{}) != nil {
 		t.Error("there is no bound on the number")
 	}
 	b.End(5)
-	if b.Begin(0, maxSends, message(t, id(maxSends), `1`)) == nil {
+	if b.Begin(0, maxSends, message(t, id(maxSends), `1`), [wire.HashSize]byte{}) == nil {
 		t.Error("an ended message takes a place")
 	}
 	for i := range maxSends + 1 {
@@ -166,7 +166,7 @@ func TestBounds(t *testing.T) {
 	}
 	big := `"` + string(bytes.Repeat([]byte{'x'}, 200_000)) + `"`
 	n := 0
-	for b.Begin(0, n, message(t, id(n), big)) != nil {
+	for b.Begin(0, n, message(t, id(n), big), [wire.HashSize]byte{}) != nil {
 		n++
 	}
 	if most := maxBytes / len(big); n == 0 || n > most {
