@@ -133,6 +133,12 @@ func (s schema) describe(t *testing.T, m *dynamicpb.Message) *vectorFrame {
 		v.Type, v.Num = "pong", d.get("pong").Uint()
 	case d.has("bye"):
 		v.Type, v.Bye = "bye", d.inner("bye").enum("reason")
+	case d.has("neighbours"):
+		n := d.inner("neighbours")
+		v.Type, v.Peers = "neighbours", &vectorPeers{Reset: n.get("reset").Bool(), Gone: n.ids("gone"), Lost: n.ids("lost")}
+		for i := range n.list("named").Len() {
+			v.Peers.Named = append(v.Peers.Named, n.list("named").Get(i).Bytes())
+		}
 	case d.has("body"):
 		v.Type = "message"
 		v.Hop = fmt.Sprintf("%08x", d.get("hop").Uint())
@@ -177,7 +183,7 @@ func TestSchemaNumbers(t *testing.T) {
 	}
 	want := map[string]int{
 		"Frame.hello": fieldHello, "Frame.ack": fieldAck, "Frame.nack": fieldNack, "Frame.ping": fieldPing,
-		"Frame.pong": fieldPong, "Frame.bye": fieldBye, "Frame.hop": fieldHop, "Frame.nonce": fieldNonce,
+		"Frame.pong": fieldPong, "Frame.bye": fieldBye, "Frame.neighbours": fieldPeers, "Frame.hop": fieldHop, "Frame.nonce": fieldNonce,
 		"Frame.body": fieldBody, "Frame.route": fieldRoute, "Frame.sig": fieldSig, "Frame.targets": fieldTargets,
 		"Frame.path": fieldPath,
 
@@ -188,6 +194,7 @@ func TestSchemaNumbers(t *testing.T) {
 		// Numbers without a constant in the code, and reserved ones.
 		"Hello.features": 1, "Hello.role": 2, "Hello.link": 3, "Hello.limits": 4, "Hello.agent": 5,
 		"Limits.max_frame": 1, "Nack.seq": 1, "Nack.reason": 2, "Nack.frame": 3, "Bye.reason": 1,
+		"Neighbours.reset": 1, "Neighbours.named": 2, "Neighbours.gone": 3, "Neighbours.lost": 4,
 		"Answer.ws": 1, "Answer.wrtc": 2, "Receipt.e2e": 1, "Receipt.hash": 2, "Receipt.nonce": 3,
 		"Receipt.hops": 4, "Receipt.handed": 5, "Notice.e2e": 1, "Notice.nonce": 2,
 		"NACK_REASON_NONE": 0, "NACK_REASON_NO_ROUTE": 1, "NACK_REASON_BUSY": 2, "NACK_REASON_TOO_BIG": 3,
@@ -217,7 +224,7 @@ func TestSchemaNumbers(t *testing.T) {
 			}
 		}
 	}
-	for _, n := range []protowire.Number{7, 14} {
+	for _, n := range []protowire.Number{14} {
 		if !s.Messages().ByName("Frame").ReservedRanges().Has(n) {
 			t.Errorf("field %d of Frame is not reserved", n)
 		}
@@ -287,7 +294,7 @@ func TestSchemaRandom(t *testing.T) {
 			t.Fatalf("seed %d, frame %d in another order is forwarded as\n%v\nwant\n%v", seed, i, again, want)
 		}
 	}
-	for _, typ := range []FrameType{FrameHello, FrameAck, FrameNack, FramePing, FramePong, FrameBye, FrameMessage} {
+	for _, typ := range []FrameType{FrameHello, FrameAck, FrameNack, FramePing, FramePong, FrameBye, FrameNeighbours, FrameMessage} {
 		if types[typ] == 0 {
 			t.Errorf("no random frame of type %v", typ)
 		}
@@ -304,7 +311,7 @@ func (g generator) frame(t *testing.T) *dynamicpb.Message {
 	t.Helper()
 	m := g.message("Frame")
 	d := dyn{m}
-	switch g.IntN(12) {
+	switch g.IntN(13) {
 	case 0:
 		h := d.mutable("hello")
 		for range g.IntN(4) {
@@ -331,6 +338,14 @@ func (g generator) frame(t *testing.T) *dynamicpb.Message {
 		d.put("pong", g.number(64))
 	case 5:
 		d.mutable("bye").putEnum("reason", uint32(g.number(31)))
+	case 6:
+		n := d.mutable("neighbours")
+		n.put("reset", g.often())
+		for range g.IntN(5) {
+			n.growing("named").Append(protoreflect.ValueOfBytes(g.bytes(IDSize+1, IDSize+1)))
+		}
+		n.putIDs("gone", g.ids(0, 5))
+		n.putIDs("lost", g.ids(0, 5))
 	default:
 		g.fillMessage(t, d)
 	}

@@ -18,11 +18,12 @@ const (
 	FramePing
 	FramePong
 	FrameBye
+	FrameNeighbours
 	FrameMessage
 )
 
 func (t FrameType) String() string {
-	names := [...]string{"unknown", "hello", "ack", "nack", "ping", "pong", "bye", "message"}
+	names := [...]string{"unknown", "hello", "ack", "nack", "ping", "pong", "bye", "neighbours", "message"}
 	if int(t) < len(names) {
 		return names[t]
 	}
@@ -45,6 +46,7 @@ type Frame struct {
 	Num   uint64 // the count of an ack, or the token of a ping or pong
 	Hello *Hello
 	Nack  *Nack
+	Peers *Neighbours
 
 	*Message     // nil unless Type is FrameMessage
 	Hop      Hop // budgets of a message; zero if it arrived without them

@@ -30,6 +30,7 @@ type vectorFrame struct {
 	Num     uint64       `json:"num,string"`
 	Hello   *vectorHello `json:"hello"`
 	Nack    *vectorNack  `json:"nack"`
+	Peers   *vectorPeers `json:"neighbours"`
 	Bye     uint32       `json:"bye"`
 	Hop     string       `json:"hop"` // 8 hexadecimal digits
 	Nonce   string       `json:"nonce"`
@@ -46,6 +47,13 @@ type vectorHello struct {
 	Link     string   `json:"link"` // 16 hexadecimal digits
 	MaxFrame uint32   `json:"maxFrame"`
 	Agent    string   `json:"agent"`
+}
+
+type vectorPeers struct {
+	Reset bool       `json:"reset"`
+	Named []hexBytes `json:"named"`
+	Gone  []ID       `json:"gone"`
+	Lost  []ID       `json:"lost"`
 }
 
 type vectorNack struct {
@@ -132,6 +140,12 @@ func describe(f *Frame) *vectorFrame {
 	if n := f.Nack; n != nil {
 		v.Nack = &vectorNack{Seq: n.Seq, Reason: uint32(n.Reason), Frame: hexOf(n.Frame)}
 	}
+	if p := f.Peers; p != nil {
+		v.Peers = &vectorPeers{Reset: p.Reset, Gone: p.Gone, Lost: p.Lost}
+		for _, n := range p.Named {
+			v.Peers.Named = append(v.Peers.Named, append(n.ID[:], byte(n.Time)))
+		}
+	}
 	if f.Type != FrameMessage {
 		return v
 	}
@@ -163,6 +177,8 @@ func build(f *Frame) (*Frame, error) {
 		return NewPong(f.Num), nil
 	case FrameBye:
 		return NewBye(f.Bye), nil
+	case FrameNeighbours:
+		return NewNeighbours(*f.Peers)
 	}
 	b := f.Body
 	b.raw, b.head = nil, 0

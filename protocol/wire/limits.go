@@ -14,6 +14,7 @@ const (
 	MaxPath    = 20     // entries: the origin and 19 relays
 	MaxRoute   = 20     // entries
 	MaxTargets = 64     // entries
+	MaxNamed   = 128    // peers in one Neighbours frame
 	MaxPayload = 64000  // raw bytes of a payload that every peer accepts; 4 times that in legacy JSON
 	MaxText    = 256000 // bytes of JSON text that every peer accepts
 
@@ -27,18 +28,19 @@ const (
 	maxEnum      = 1<<31 - 1 // greatest value of a protobuf enum
 )
 
-// Field numbers of a Frame. A link frame has one of 1 to 6, a message has fields of 8 to 15.
+// Field numbers of a Frame. A link frame has one of 1 to 7, a message has fields of 8 to 15.
 //
 //	 1 hello   {1 features, 2 role, 3 link, 4 limits, 5 agent}
 //	 2 ack     varint    4 ping  fixed64    6 bye {1 reason}
 //	 3 nack    {1 seq, 2 reason, 3 frame}   5 pong  fixed64
+//	 7 neighbours  {1 reset, 2 named, 3 gone, 4 lost}
 //
 //	 8 hop     fixed32   tx left:8 | detours left:8 | nacks left:8 | attempt:8
 //	 9 nonce   bytes     10 body  bytes     11 route  repeated 20 bytes
 //	12 sig     bytes     13 targets  repeated 20 bytes
 //	15 path    repeated 20 bytes, last: a relay appends pathEntry bytes
 //
-// 7 and 14 are reserved: they are the last free numbers whose tags take one byte.
+// 14 is reserved: it is the last free number whose tag takes one byte.
 const (
 	fieldHello   = 1
 	fieldAck     = 2
@@ -46,6 +48,7 @@ const (
 	fieldPing    = 4
 	fieldPong    = 5
 	fieldBye     = 6
+	fieldPeers   = 7
 	fieldHop     = 8
 	fieldNonce   = 9
 	fieldBody    = 10

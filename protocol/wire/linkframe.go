@@ -45,11 +45,14 @@ const (
 	NackRefused NackReason = 5 // the peer does not want to carry it
 )
 
-// FeatureCustody is the name of the feature custody in a Hello.
-const FeatureCustody = "custody"
+// The names of features in a Hello.
+const (
+	FeatureCustody    = "custody"
+	FeatureNeighbours = "neighbours"
+)
 
 // Features returns the names of the features that this version has.
-func Features() []string { return []string{FeatureCustody} }
+func Features() []string { return []string{FeatureCustody, FeatureNeighbours} }
 
 // A ByeReason is why a link ends.
 type ByeReason uint32
@@ -120,6 +123,8 @@ func (f *Frame) encode() error {
 		b = protowire.AppendFixed64(protowire.AppendTag(b, fieldPong, protowire.Fixed64Type), f.Num)
 	case FrameBye:
 		b = appendBytes(b, fieldBye, appendUint(nil, 1, uint64(f.Bye)))
+	case FrameNeighbours:
+		b = appendBytes(b, fieldPeers, f.Peers.encode())
 	}
 	read := Frame{Message: new(Message)}
 	if err := read.parse(b); err != nil {

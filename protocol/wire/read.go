@@ -226,11 +226,11 @@ func (f *Frame) regroup(b []byte) error {
 
 // linkFields are the fields of link frames. A link frame has one of them and no other
 // known field.
-const linkFields fieldSet = 1<<fieldHello | 1<<fieldAck | 1<<fieldNack | 1<<fieldPing | 1<<fieldPong | 1<<fieldBye
+const linkFields fieldSet = 1<<fieldHello | 1<<fieldAck | 1<<fieldNack | 1<<fieldPing | 1<<fieldPong | 1<<fieldBye | 1<<fieldPeers
 
 // isKnown reports whether n is the number of a field of a Frame.
 func isKnown(n protowire.Number) bool {
-	return n <= fieldBye || n >= fieldHop && n <= fieldTargets || n == fieldPath
+	return n <= fieldPeers || n >= fieldHop && n <= fieldTargets || n == fieldPath
 }
 
 func (f *Frame) set(x *field, seen *fieldSet) (err error) {
@@ -258,6 +258,9 @@ func (f *Frame) set(x *field, seen *fieldSet) (err error) {
 	case fieldBye:
 		f.Type = FrameBye
 		f.Bye, err = parseBye(x)
+	case fieldPeers:
+		f.Type = FrameNeighbours
+		f.Peers, err = parseNeighbours(x)
 	case fieldHop:
 		f.Hop, err = Hop(x.num), x.want(protowire.Fixed32Type)
 	case fieldNonce:

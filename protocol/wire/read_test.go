@@ -101,7 +101,7 @@ func TestReadFrame(t *testing.T) {
 	}
 
 	// A malformed frame and an unknown one do not keep the next frame from being read.
-	r := bufio.NewReader(bytes.NewReader(slices.Concat([]byte{2, 0x10, 0xff}, []byte{2, 0x3a, 0}, ping)))
+	r := bufio.NewReader(bytes.NewReader(slices.Concat([]byte{2, 0x10, 0xff}, []byte{2, 0x72, 0}, ping)))
 	if _, err := ReadFrame(r, MaxFrame); !errors.Is(err, ErrMalformed) {
 		t.Errorf("error %v, want ErrMalformed", err)
 	}

@@ -274,7 +274,7 @@ func TestSpecLimits(t *testing.T) {
 	want := map[string]int{
 		"MaxFrame": MaxFrame, "MaxBody": MaxBody, "MaxHello": MaxHello, "MaxRecord": MaxRecord, "MaxKey": MaxKey,
 		"MaxSig": MaxSig, "MaxNonce": MaxNonce, "MaxPath": MaxPath, "MaxRoute": MaxRoute, "MaxTargets": MaxTargets,
-		"MaxFound": MaxFound, "MaxPayload": MaxPayload, "MaxText": MaxText, "maxFeatures": maxFeatures,
+		"MaxNamed": MaxNamed, "MaxFound": MaxFound, "MaxPayload": MaxPayload, "MaxText": MaxText, "maxFeatures": maxFeatures,
 		"maxFeature": maxFeature, "maxAgent": maxAgent, "maxURL": maxURL, "tokenSize": TokenSize, "nackHead": nackHead, "MaxDatagram": others["MaxDatagram"],
 		"txBudget": TxBudget, "detours": Detours, "nacks": nacks, "maxOffences": others["maxOffences"],
 		"pingIdle": others["pingIdle"], "pingAnswer": others["pingAnswer"], "claimAnswer": others["claimAnswer"], "doubtAfter": others["doubtAfter"], "ackMost": others["ackMost"], "answerMost": others["answerMost"], "byeTime": others["byeTime"],

@@ -58,6 +58,8 @@ type Core struct {
 	tracing     bool
 	nextWake    time.Duration
 
+	view
+
 	// The control plane.
 	overlay overlay
 }
@@ -275,6 +277,7 @@ func (c *Core) Tick(now time.Duration) {
 	c.expireHeld()
 	c.expireTroubles()
 	c.tickBook()
+	c.tickPeers()
 	for i := len(c.claims) - 1; i >= 0; i-- {
 		if i < len(c.claims) && !c.claims[i].granted {
 			c.settleClaims(c.claims[i].info.ID)

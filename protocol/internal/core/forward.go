@@ -217,7 +217,7 @@ func (c *Core) chooseFrom(direct *link, to wire.ID, q hopQuery, allowed func(*li
 			return ch
 		}
 	}
-	if ch.first, ch.second = c.closer(to, f.Hop.Attempt() > 0, takes); ch.first != nil {
+	if ch.first, ch.second = c.closer(f, takes); ch.first != nil {
 		c.beside(&ch, to, takes)
 		return ch
 	}
@@ -296,7 +296,8 @@ func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 // copy is not enough. It returns no leaf, which would drop the message. Native links go before
 // legacy ones, unless the legacy one is more than maxLegacyBits nearer. Another attempt takes one of
 // the two nearest native links at random, since the first one may have died at the nearest.
-func (c *Core) closer(to wire.ID, again bool, takes func(*link) bool) (first, second *link) {
+func (c *Core) closer(f *wire.Frame, takes func(*link) bool) (first, second *link) {
+	to, again := f.Body.To, f.Hop.Attempt() > 0
 	const native, legacy, kinds = 0, 1, 2
 	var best [kinds][2]*link // the two nearest of each kind
 	c.table.Nearest(to, func(l *link) bool {
@@ -315,8 +316,11 @@ func (c *Core) closer(to wire.ID, again bool, takes func(*link) bool) (first, se
 		} else if best[k][1] == nil {
 			best[k][1] = l
 		}
-		return best[native][0] == nil || again && best[native][1] == nil // all links after that are farther
+		return best[native][0] == nil || best[native][1] == nil // all links after that are farther
 	})
+	if ways := c.quickest(f, best[native][:], takes); ways[0].link != nil {
+		best[native] = [2]*link{ways[0].link, ways[1].link}
+	}
 	first = best[native][0]
 	if again && best[native][1] != nil && c.rng.IntN(2) == 1 {
 		first = best[native][1]

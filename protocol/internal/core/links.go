@@ -33,6 +33,7 @@ type link struct {
 
 	pulse
 	custodian
+	listener
 
 	offences int // malformed frames
 
@@ -109,6 +110,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	}
 	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: rate.Full(now, askBurst), confirms: rate.Full(now, receiptBurst)}
 	l.keeps = l.native() && slices.Contains(info.Features, wire.FeatureCustody)
+	l.names = l.native() && slices.Contains(info.Features, wire.FeatureNeighbours)
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.handshakeProved(info.ID)
 	if holder == nil {
 		for _, x := range c.order {
@@ -162,6 +164,7 @@ func (c *Core) makeUsable(l *link) {
 	if l.native() {
 		c.overlay.greet(l)
 	}
+	c.changedLinks()
 	c.overlay.linkUp(l)
 	if l.extended && !l.native() { // a legacy hello precedes the first message
 		c.overlay.learnedExtended(l)
@@ -207,7 +210,10 @@ func byeError(reason wire.ByeReason) error {
 }
 
 func (c *Core) leaveTable(l *link) {
+	c.ahead.Drop(l)
+	l.named = 0
 	if c.table.Remove(l.ID, l) {
+		c.changedLinks()
 		c.do(Action{Type: PeerDown, Peer: l.ID, Link: l.handle})
 		c.noteLink(journal.LinkDown, l.ID, l.why)
 	}

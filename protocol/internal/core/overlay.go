@@ -2,6 +2,7 @@ package core
 
 import (
 	"maps"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -351,6 +352,22 @@ func (o *overlay) relaysNearer(l *link) (n int) {
 	}
 	return n
 }
+
+// named takes the peers that a linked peer has links with as candidates.
+func (o *overlay) named(l *link, ids []wire.ID) {
+	added := false
+	for _, id := range ids {
+		if id != o.self && !o.linked(id) && o.useful(id) && o.cands.Learn(o.host.clock(), id, l.ID) != nil {
+			added = true
+		}
+	}
+	if added {
+		o.soon()
+	}
+}
+
+// bits returns the binary logarithm of the size of the network, about.
+func (o *overlay) bits() int { return bits.Len(uint(o.estimate())) - 1 }
 
 // estimate returns the approximate size of the network, from the nearness of the nearest
 // peers.

@@ -41,6 +41,17 @@ const (
 	glareTime      = dialExpiry             // age up to which a link may have crossed a dial of the other end
 )
 
+// What peers tell their links of their own.
+const (
+	mostNamed = 64                     // links that a peer names
+	mostAhead = 24                     // neighbours' links that are considered for a message
+	bitsAHop  = 4                      // bits by which two ends of a hop differ in their nearness to a receiver, on average
+	usualTrip = 100 * time.Millisecond // round trip time of a link of which nothing is known
+	tellSoon  = 50 * time.Millisecond  // delay of news, so that what happens together is told together
+	tellEvery = time.Second            // least time between two frames to one link
+	tellBytes = 8 << 10                // bytes a minute to one link
+)
+
 // Limits of the tables.
 const (
 	seenAge      = 60 * time.Second  // age of an entry of the transit table

@@ -219,6 +219,8 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 		c.acknowledged(l, f.Num)
 	case wire.FrameNack:
 		c.nacked(l, f.Nack)
+	case wire.FrameNeighbours:
+		c.heardPeers(l, f.Peers)
 	case wire.FrameUnknown:
 		c.drop(journal.DropUnknown, nil)
 	}
