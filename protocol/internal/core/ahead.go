@@ -63,7 +63,11 @@ func (c *Core) tickPeers() {
 func (c *Core) relist() {
 	var trips, native time.Duration
 	for _, l := range c.order {
-		if l.listed = l.usable && l.answers(); l.listed && l.native() {
+		was := l.listed
+		if l.listed = l.usable && l.answers(); was && !l.listed && !l.ended {
+			c.overlay.countLoss()
+		}
+		if l.listed && l.native() {
 			trips, native = trips+l.trip(), native+1
 		}
 	}
@@ -137,19 +141,22 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 		c.ahead.Drop(l)
 		l.named = 0
 	}
-	var news []wire.ID
+	news := false
 	for _, p := range n.Named {
 		if p.ID == c.self || l.named >= wire.MaxNamed {
 			continue
 		}
 		if c.ahead.Put(l, p.ID, p.Time) {
 			l.named++
-			news = append(news, p.ID)
+			news = news || c.overlay.useful(p.ID)
 		}
 	}
 	for _, id := range slices.Concat(n.Gone, n.Lost) {
 		if c.ahead.Remove(l, id) {
 			l.named--
+		}
+		if !c.ahead.Names(id) {
+			c.overlay.forget(id)
 		}
 	}
 	// That a peer is lost is a hint: it makes this peer ping it. A peer that was heard just now is
@@ -159,7 +166,9 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 			c.ping(x)
 		}
 	}
-	c.overlay.named(l, news)
+	if news {
+		c.overlay.soon()
+	}
 }
 
 // trip returns the round trip time of a link, the usual one if it is not known.
@@ -198,30 +207,21 @@ func (c *Core) quickest(f *wire.Frame, near []*link, takes func(*link) bool) (wa
 	}
 	seen := 0
 	c.ahead.Nearest(to, func(e lookahead.Entry[*link]) bool {
-		if seen++; seen > mostAhead || !e.Nearer(to, c.self) {
+		if seen++; seen > mostAhead || !to.Closer(e.ID, c.self) {
 			return false
 		}
 		l := e.Via
-		if l.Role == wire.RoleLeaf || l.ended || inPath(f, e) || !takes(l) {
+		if l.Role == wire.RoleLeaf || l.ended || f.InPath(e.ID) || !takes(l) {
 			return true
 		}
 		time := l.trip()/2 + e.Time.Duration()/2
-		if !e.Is(to) {
-			time += c.rest(e.Common(to))
+		if e.ID != to {
+			time += c.rest(to.CommonPrefixLen(e.ID))
 		}
 		add(l, time)
 		return true
 	})
 	return ways
-}
-
-func inPath(f *wire.Frame, e lookahead.Entry[*link]) bool {
-	for i := range f.PathLen() {
-		if e.Is(f.PathAt(i)) {
-			return true
-		}
-	}
-	return false
 }
 
 // rest returns the expected time from a peer that shares so many bits with the receiver. Among the
@@ -230,4 +230,25 @@ func (c *Core) rest(common int) time.Duration {
 	const nearBits = 3 // the binary logarithm of nearLinks
 	hops := 1 + max(0, float64(c.size-nearBits-common))/bitsAHop
 	return time.Duration(math.Round(hops * float64(c.pace)))
+}
+
+// named visits the peers that linked peers have named, those nearest to an id first.
+func (c *Core) named(near wire.ID, visit func(id, by wire.ID) bool) {
+	c.ahead.Nearest(near, func(e lookahead.Entry[*link]) bool { return visit(e.ID, e.Via.ID) })
+}
+
+// knowsAround reports whether the peers near an id tell this one whom they are linked with, and none
+// has the id, nor has this peer lately heard of it.
+func (c *Core) knowsAround(id wire.ID) bool {
+	for _, l := range c.table.Closest(id, nearLinks, (*link).answers) {
+		if l.named == 0 {
+			return false
+		}
+	}
+	unknown := true
+	c.ahead.Nearest(id, func(e lookahead.Entry[*link]) bool {
+		unknown = e.ID != id
+		return false
+	})
+	return unknown && !c.overlay.heardOf(id)
 }

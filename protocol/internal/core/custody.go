@@ -177,6 +177,8 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 		busy = next.busy
 	}
 	switch {
+	case a.late && f.Body.To == tried: // the link to the receiver keeps it
+		return false
 	case c.giveBack(f, nackOf(busy || t.unsure)):
 		t.back = true
 	case a.late:

@@ -38,7 +38,7 @@ func (o *overlay) inBucket(b int) (n int) {
 
 // counts reports whether a link fills a place in its bucket. A leaf does not, since it does
 // not relay. A bootstrap does not, since it would carry the messages of all peers.
-func (l *link) counts() bool { return l.Role != wire.RoleLeaf && !l.bootstrap && !l.ended }
+func (l *link) counts() bool { return l.Role != wire.RoleLeaf && !l.bootstrap && l.answers() }
 
 // --- filling the table
 
@@ -52,6 +52,9 @@ type neighbour struct {
 // maxPending offers are in flight.
 func (o *overlay) seeker() func(wire.ID) bool {
 	budget := maxPending
+	if o.filling() {
+		budget = mostEager
+	}
 	for _, h := range o.pending {
 		if h.mine {
 			budget--
@@ -74,6 +77,7 @@ func (o *overlay) fill() (deficit bool) {
 	}
 	seek := o.seeker()
 	o.fillWanted(seek)
+	o.learn(o.self, o.nearCount(), o.isNear)
 	near := o.near()
 	for _, n := range near {
 		if !o.linked(n.id) {
@@ -88,7 +92,7 @@ func (o *overlay) fill() (deficit bool) {
 	}
 	var depth int // all peers in buckets from here on are near ones
 	if len(near) >= nearLinks {
-		depth = o.bucket(near[len(near)-1].id)
+		depth = o.bucket(near[nearLinks-1].id)
 	} else {
 		depth = o.deepest()
 	}
@@ -139,10 +143,11 @@ func (o *overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 		return false
 	}
 	for _, h := range o.pending {
-		if o.bucket(h.id) == b {
+		if o.bucket(h.id) == b && o.hopeful(h) {
 			have++
 		}
 	}
+	o.learn(o.randomIn(b), 2*bucketLinks, func(id wire.ID) bool { return o.bucket(id) == b })
 	for have < bucketLinks {
 		cand := o.pick(b, &slots)
 		if cand == nil {
@@ -231,28 +236,45 @@ func (o *overlay) near() []neighbour {
 	}
 	linked := len(all)
 	for _, h := range o.pending {
-		if !o.linked(h.id) {
+		if !o.linked(h.id) && o.hopeful(h) {
 			all = append(all, neighbour{h.id, true})
 		}
 	}
+	var failed []neighbour // they do not keep others from being sought
 	for i := wire.IDBits - 1; i >= 0; i-- {
 		if linked == n && i < o.bucket(all[n-1].id) {
 			break // all candidates from here on are farther than n links
 		}
 		for _, cand := range o.cands.Bucket(i) {
-			if o.available(cand) {
+			switch {
+			case !o.available(cand):
+			case cand.Fails > 0:
+				failed = append(failed, neighbour{cand.ID, false})
+			default:
 				all = append(all, neighbour{cand.ID, false})
 			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b neighbour) int { return idtable.CompareDistance(o.self, a.id, b.id) })
-	return all[:min(n, len(all))]
+	all = all[:min(n, len(all))]
+	for _, f := range failed {
+		if len(all) < n || o.self.Closer(f.id, all[n-1].id) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// hopeful reports whether a handshake is likely to lead to a link: it is new, or was answered.
+func (o *overlay) hopeful(h *handshake) bool {
+	cand := o.cands.Get(h.id)
+	return !h.mine || h.dialing || h.until-o.host.clock() > offerExpiry-offerUsual && (cand == nil || cand.Fails == 0)
 }
 
 // neighbourly reports whether a link can be a near link. A link to a leaf can be one only for
 // another leaf, since a leaf does not relay.
 func (o *overlay) neighbourly(l *link) bool {
-	return !l.ended && (o.leaf() || l.Role != wire.RoleLeaf)
+	return l.answers() && (o.leaf() || l.Role != wire.RoleLeaf)
 }
 
 // isNear reports whether fewer than nearCount links are nearer than id.

@@ -155,7 +155,9 @@ type hopQuery struct {
 // A search takes only strictly nearer links.
 //
 // A doubted link is chosen only if there is no other choice. If it leads to the receiver, it
-// gets a second copy, since the receiver may be paused and the other way may not reach it.
+// gets a second copy, since the receiver may be paused and the other way may not reach it. The other
+// way is a detour, unless its peer says that it is linked with the receiver: if the receiver is dead,
+// the message would visit all peers that are near it.
 //
 // A message of this peer takes a link over which reliable messages get no receipts only if no other
 // one leads nearer.
@@ -165,19 +167,32 @@ func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.tab
 func (c *Core) chooseWith(direct *link, to wire.ID, q hopQuery) choice {
 	if q.prev == nil && (direct == nil || !direct.answers()) {
 		if ch := c.chooseFrom(direct, to, q, (*link).trusted); ch.first != nil && !ch.far {
-			return c.withReceiver(ch, direct, to, q)
+			return c.withReceiver(ch, direct, q)
 		}
 	}
 	ch := c.chooseFrom(direct, to, q, (*link).answers)
 	if ch.first == nil {
 		return c.chooseFrom(direct, to, q, (*link).open)
 	}
-	return c.withReceiver(ch, direct, to, q)
+	return c.withReceiver(ch, direct, q)
 }
 
 // withReceiver adds a copy for a link to the receiver that may be paused.
-func (c *Core) withReceiver(ch choice, direct *link, to wire.ID, q hopQuery) choice {
-	if l := direct; l != nil && (l.doubted || l.late) && l.open() && l != q.prev && ch.second == nil && !slices.Contains(q.tried, to) && !c.full(l, q.frame.Size()) {
+func (c *Core) withReceiver(ch choice, l *link, q hopQuery) choice {
+	if l == nil || !l.open() || l.answers() || q.frame.IsSearch() {
+		return ch
+	}
+	takes := l != q.prev && !slices.Contains(q.tried, l.ID) && !c.full(l, q.frame.Size())
+	if !ch.detour && !c.ahead.Has(ch.first, l.ID) {
+		if ch.detour = q.frame.Hop.DetoursLeft() > 0; !ch.detour {
+			ch = choice{busy: ch.busy}
+			if takes {
+				ch.first = l
+			}
+			return ch
+		}
+	}
+	if takes && ch.second == nil {
 		ch.second = l
 	}
 	return ch

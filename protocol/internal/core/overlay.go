@@ -26,7 +26,7 @@ type overlay struct {
 
 	contact wire.Contact  // how others reach this peer
 	begun   bool          // there was a link
-	started time.Duration // when the first link was up
+	started time.Duration // when the first link was up, or many were lost at once
 
 	cands   *candidates.Table
 	pending []*handshake
@@ -57,6 +57,7 @@ type host interface {
 	bucket(b int) []*link  // the usable links in a bucket of this peer
 	nearest(target wire.ID, visit func(*link) bool)
 	closest(target wire.ID, n int, keep func(*link) bool) []*link
+	named(near wire.ID, visit func(id, by wire.ID) bool) // the peers that linked peers are linked with
 	connected() bool // whether there is a link to send by
 
 	send(by *link, m Outgoing)                // send a control message; a nil link means the best one
@@ -108,7 +109,7 @@ func (o *overlay) linkDown(l *link) {
 			cand.Next = max(cand.Next, o.host.clock()+o.jitter(bootFirst))
 		}
 		o.bootstrapDown(l)
-		if l.gone && l.usable {
+		if l.gone && l.listed {
 			o.countLoss()
 		}
 	}
@@ -122,6 +123,7 @@ func (o *overlay) countLoss() {
 		o.lossFrom, o.lost, o.lostOf = o.host.clock(), 0, len(o.host.links())+1
 	}
 	if o.lost++; o.lost*lossShare > o.lostOf {
+		o.started = o.host.clock()
 		o.lossFrom, o.lost, o.lostOf = o.host.clock(), 0, len(o.host.links())+1
 		for i := range o.boots {
 			o.boots[i].next = min(o.boots[i].next, o.host.clock()+o.jitter(lossTime))
@@ -129,6 +131,9 @@ func (o *overlay) countLoss() {
 		}
 	}
 }
+
+// filling reports whether many links may be missing.
+func (o *overlay) filling() bool { return o.begun && o.host.clock()-o.started < fillingTime }
 
 // avoid keeps the overlay from seeking a peer for refuseBackoff.
 func (o *overlay) avoid(id wire.ID) {
@@ -234,9 +239,9 @@ func (o *overlay) tick() {
 	if !o.manual {
 		deficit := o.fill()
 		o.refresh(deficit)
-		o.prune()
+		o.prune(deficit)
 		switch {
-		case deficit && o.host.clock()-o.started < fillingTime:
+		case deficit && o.filling():
 			o.wakeTick(o.host.clock() + o.jitter(tickFilling))
 		case deficit:
 			o.wakeTick(o.host.clock() + o.jitter(tickDeficit))
@@ -294,18 +299,23 @@ func (o *overlay) refresh(deficit bool) {
 
 // prune ends links that this peer opened and no longer needs. If the other end needs such a
 // link, it opens the link again, and only that end can prune it then. So the two ends need
-// no message to agree.
-func (o *overlay) prune() {
+// no message to agree. A link to a bootstrap serves to find others. It ends as soon as there are
+// enough of these, so that a bootstrap is not linked with everybody who has just joined.
+func (o *overlay) prune(deficit bool) {
 	pruned := 0
 	for _, l := range slices.Clone(o.host.links()) {
 		if pruned >= prunesPerTick {
 			return
 		}
 		age := pruneAge
-		if l.bootstrap {
+		if l.bootstrap && !deficit {
 			age = bootLinger
 		}
-		if !l.native() || !l.Dialed || l.ended || o.host.clock()-l.since < age || o.wanted(l) {
+		if !l.native() || !l.Dialed || l.ended || o.wanted(l) {
+			continue
+		}
+		if until := l.since + age; o.host.clock() < until {
+			o.wakeTick(until)
 			continue
 		}
 		pruned++
@@ -353,17 +363,43 @@ func (o *overlay) relaysNearer(l *link) (n int) {
 	return n
 }
 
-// named takes the peers that a linked peer has links with as candidates.
-func (o *overlay) named(l *link, ids []wire.ID) {
-	added := false
-	for _, id := range ids {
-		if id != o.self && !o.linked(id) && o.useful(id) && o.cands.Learn(o.host.clock(), id, l.ID) != nil {
-			added = true
-		}
+// forget drops a candidate that no linked peer is linked with any longer.
+func (o *overlay) forget(id wire.ID) {
+	if cand := o.cands.Get(id); cand == nil || cand.Wanted || cand.Shunned > 0 {
+		return
 	}
-	if added {
+	o.cands.Forget(id)
+	if h := o.handshake(id); h != nil && h.mine && !h.dialing {
+		o.endHandshake(id)
 		o.soon()
 	}
+}
+
+// learn takes peers as candidates that are near an id and that linked peers are linked with: up to
+// most that are not linked, of those for which fit returns true.
+func (o *overlay) learn(near wire.ID, most int, fit func(wire.ID) bool) {
+	seen := 0
+	var last wire.ID
+	o.host.named(near, func(id, by wire.ID) bool {
+		if id == last {
+			return true
+		}
+		if !fit(id) {
+			return false
+		}
+		last = id
+		if !o.linked(id) {
+			seen++
+			o.cands.Learn(o.host.clock(), id, by)
+		}
+		return seen < most
+	})
+}
+
+// heardOf reports whether a peer with an id has lately been named, or has sent an offer.
+func (o *overlay) heardOf(id wire.ID) bool {
+	cand := o.cands.Get(id)
+	return cand != nil && cand.Fails == 0 && o.host.clock()-cand.Heard < candFresh || o.handshake(id) != nil
 }
 
 // bits returns the binary logarithm of the size of the network, about.

@@ -225,9 +225,11 @@ func (c *Core) lost(f *wire.Frame) {
 // answersFor reports whether this peer is among the nearest to the receiver of a first attempt and
 // would be linked with it, so that the origin is told at once that no peer has the id. Another peer
 // would only send the message back here. But a receiver that is just joining may be linked with
-// another peer only, which further attempts may find.
+// another peer only, which further attempts may find, unless all peers near it would have told of
+// such a link.
 func (c *Core) answersFor(f *wire.Frame) bool {
-	return f.Hop.Attempt() == 0 && f.Wants(wire.FlagNotice) && c.overlay.surrounds(f.Body.To)
+	to := f.Body.To
+	return f.Wants(wire.FlagNotice) && c.overlay.surrounds(to) && (f.Hop.Attempt() == 0 || c.knowsAround(to))
 }
 
 // onNotice processes a message of KindNotice.
