@@ -64,20 +64,6 @@ func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
 	}
 }
 
-// back returns the reverse path of f, as the route of the answer. It returns nil if f came
-// straight from its origin.
-func back(f *wire.Frame) []wire.ID {
-	n := f.PathLen()
-	if n <= 1 {
-		return nil
-	}
-	route := make([]wire.ID, n)
-	for i := range route {
-		route[i] = f.PathAt(n - 1 - i)
-	}
-	return route
-}
-
 // --- findPeers and foundPeers
 
 func (o *overlay) findPeers(l *link, target wire.ID) {
@@ -193,7 +179,7 @@ func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
 	if f.IsSearch() { // the origin may not know this peer
 		ids = append(ids[:min(len(ids), most-1)], o.self)
 	}
-	o.host.send(nil, Outgoing{To: b.From, Kind: wire.KindFound, Form: wire.FormRaw, Payload: wire.AppendFound(nil, ids), Token: b.Token, Route: back(f)})
+	o.host.send(nil, Outgoing{To: b.From, Kind: wire.KindFound, Form: wire.FormRaw, Payload: wire.AppendFound(nil, ids), Token: b.Token, Route: f.ReversePath()})
 	return true
 }
 
@@ -390,7 +376,7 @@ func (o *overlay) makeRoom(via wire.ID, proved bool) bool {
 
 func (o *overlay) answer(f *wire.Frame, yes bool) {
 	b := &f.Body
-	out := Outgoing{To: b.From, Kind: wire.KindAnswer, Token: b.Token, Route: back(f)}
+	out := Outgoing{To: b.From, Kind: wire.KindAnswer, Token: b.Token, Route: f.ReversePath()}
 	switch {
 	case yes:
 		out.Form = wire.FormRaw

@@ -171,7 +171,7 @@ func (c *Core) Confirm(now time.Duration, f *wire.Frame, r wire.Receipt) {
 
 // confirm sends the receipt of a message.
 func (c *Core) confirm(f *wire.Frame, r wire.Receipt) {
-	c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
+	c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: f.ReversePath()})
 }
 
 // confirmAgain sends the receipt of a message again, of which another attempt has arrived.
@@ -218,7 +218,7 @@ func (c *Core) lost(f *wire.Frame) {
 	if b.From == c.self {
 		c.noRoute(n)
 	} else if l := c.before(f); l != nil && l.ask(c.now) {
-		c.send(nil, Outgoing{To: b.From, Kind: wire.KindNotice, Form: wire.FormRaw, Payload: wire.AppendNotice(nil, n), Route: back(f)})
+		c.send(nil, Outgoing{To: b.From, Kind: wire.KindNotice, Form: wire.FormRaw, Payload: wire.AppendNotice(nil, n), Route: f.ReversePath()})
 	}
 }
 
