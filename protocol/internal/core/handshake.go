@@ -43,10 +43,6 @@ type direct struct {
 // receive processes a control message for this peer.
 func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
 	ok := true
-	if kind := f.Body.Kind; (kind == wire.KindFind || kind == wire.KindOffer) && !l.ask(o.host.clock()) {
-		o.host.drop(journal.DropRate, f) // the answer would cost a signature
-		return
-	}
 	switch f.Body.Kind {
 	case wire.KindFind:
 		ok = o.onFind(l, f, proved)

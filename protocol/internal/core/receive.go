@@ -84,6 +84,8 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 		c.onReceipt(l, f, proved)
 	case b.Kind == wire.KindNotice:
 		c.onNotice(f)
+	case (b.Kind == wire.KindFind || b.Kind == wire.KindOffer) && !l.ask(c.now):
+		c.drop(journal.DropRate, f) // the answer would cost a signature
 	default:
 		c.overlay.receive(l, f, proved)
 	}
