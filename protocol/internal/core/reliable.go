@@ -116,11 +116,11 @@ func rank(s *receipts.Send, l *link) int {
 	switch {
 	case l.ID == s.Frame.Body.To:
 		return 0
-	case l.answers() && !l.did.Loses() && !s.Used(l.ID):
+	case l.Answers() && !l.did.Loses() && !s.Used(l.ID):
 		return 1
-	case l.answers() && !s.Used(l.ID):
+	case l.Answers() && !s.Used(l.ID):
 		return 2
-	case l.answers():
+	case l.Answers():
 		return 3
 	}
 	return 4
@@ -143,7 +143,7 @@ func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame, r wire.Rec
 	c.now = now
 	l := c.byHandle[h]
 	switch {
-	case l == nil || l.extended || l.ID != f.Body.To || !f.Wants(wire.FlagReceipt):
+	case l == nil || l.Extended || l.ID != f.Body.To || !f.Wants(wire.FlagReceipt):
 	case f.Body.From == c.self:
 		c.receipt(r, receipts.Source{From: c.self})
 	default:
@@ -227,7 +227,7 @@ func (c *Core) lost(f *wire.Frame) {
 // would only send the message back here. But a receiver that is just joining may be linked with
 // another peer only, which further attempts may find.
 func (c *Core) answersFor(f *wire.Frame) bool {
-	return f.Hop.Attempt() == 0 && f.Wants(wire.FlagNotice) && c.overlay.surrounds(f.Body.To)
+	return f.Hop.Attempt() == 0 && f.Wants(wire.FlagNotice) && c.overlay.Surrounds(f.Body.To)
 }
 
 // onNotice processes a message of KindNotice.
