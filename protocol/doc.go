@@ -11,11 +11,11 @@
 //	      ▼                                                      │
 //	┌── Router ──────────────────────────────────────────────────┴──────────┐
 //	│  ┌── internal/core: (now, link, frame or tick) -> actions ──────────┐ │
-//	│  │  the data plane                          the overlay             │ │
+//	│  │  the data plane                          internal/overlay        │ │
 //	│  │ receive.go   a duplicate? for me?        overlay.go    which     │ │
 //	│  │ forward.go   the next hop                              links     │ │
-//	│  │ claim.go     one link to a peer    host  candidate.go  to which  │ │
-//	│  │ table.go     all links, by id    ◄─────  handshake.go  and how   │ │
+//	│  │ claim.go     one link to a peer    Host  fill.go       to which  │ │
+//	│  │ links.go     all links           ◄─────  handshake.go  and how   │ │
 //	│  │ transit.go   forwarded messages          bootstrap.go  at first  │ │
 //	│  └──────────────────────────────────────────────────────────────────┘ │
 //	│  serve.go reads links   queue.go feeds one writer per link   inbox.go │
@@ -34,8 +34,8 @@
 //
 // # Limits
 //
-// All limits are constants in wire/limits.go, internal/core/params.go, packet/datagram.go,
-// inbox.go and mailbox.go:
+// All limits are constants in wire/limits.go, internal/core/params.go, internal/overlay/params.go,
+// packet/datagram.go, inbox.go and mailbox.go:
 //
 //   - A message has at most [wire.MaxPayload] raw bytes or [wire.MaxText] bytes of JSON, so that
 //     every kind of peer can take it. It passes at most 19 relays.

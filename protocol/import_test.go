@@ -25,7 +25,8 @@ const (
 // and all packages below it.
 var walls = map[string][]string{
 	"protocol/wire":                {},
-	"protocol/internal/core":       {"protocol/wire", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/candidates", "protocol/internal/receipts", "protocol/internal/rate"},
+	"protocol/internal/core":       {"protocol/wire", "protocol/internal/overlay", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/receipts", "protocol/internal/rate"},
+	"protocol/internal/overlay":    {"protocol/wire", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/candidates"},
 	"protocol/internal/rate":       {},
 	"protocol/internal/journal":    {"protocol/wire"},
 	"protocol/internal/seen":       {},
@@ -256,6 +257,7 @@ func TestImportRules(t *testing.T) {
 		{"protocol/wire/a.go", []string{ours + "protocol"}, "protocol/wire must not import protocol"},
 		{"protocol/internal/core/a.go", []string{ours + "protocol/wire"}, ""},
 		{"protocol/internal/core/a.go", []string{ours + "protocol"}, "protocol/internal/core must not import protocol"},
+		{"protocol/internal/overlay/a.go", []string{ours + "protocol/internal/core"}, "protocol/internal/overlay must not import protocol/internal/core"},
 		{"protocol/packet/a.go", []string{ours + "protocol/wire"}, ""},
 		{"protocol/packet/a.go", []string{ours + "protocol/internal/core"}, "protocol/packet must not import protocol/internal/core"},
 		{"protocol/packet/a_test.go", []string{ours + "protocol", ours + "protocol/internal/core"}, ""},

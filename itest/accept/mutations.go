@@ -34,7 +34,10 @@ func (m mutation) folder() string {
 	return filepath.ToSlash(filepath.Dir(filepath.FromSlash(m.file)))
 }
 
-const corePackage = "protocol/internal/core"
+const (
+	corePackage    = "protocol/internal/core"
+	overlayPackage = "protocol/internal/overlay"
+)
 
 // safeguards is the list. The source says of each what would happen without it.
 var safeguards = []mutation{
@@ -80,13 +83,13 @@ var safeguards = []mutation{
 	{name: "signatures outside the lock", file: "protocol/router.go", test: "TestSignOutsideTheLock",
 		old: "r.core.Compose(d)\n\t\t\tr.enter(func(c *core.Core, now time.Duration) { c.Composed(now, d) })",
 		new: "r.enter(func(c *core.Core, now time.Duration) { c.Compose(d); c.Composed(now, d) })"},
-	{name: "room for offers beside a flood of them", file: corePackage + "/handshake.go", test: "TestTranscripts",
+	{name: "room for offers beside a flood of them", file: overlayPackage + "/handshake.go", test: "TestTranscripts", in: corePackage,
 		old: "crowd := via\n", new: "crowd := via\n\tif crowd == via {\n\t\treturn false\n\t}\n"},
 
 	{name: "the bound of expected handshakes", file: corePackage + "/held.go", test: "TestExpectedBound",
 		old: "if len(c.expected) < maxExpected {", new: "if true {"},
 	{name: "the bound of a link's queue, control messages", file: corePackage + "/send.go", test: "TestControlMeetsAFullQueue",
-		old: "case by != nil && !by.ended && c.full(by, f.Size()):", new: "case false:"},
+		old: "case by != nil && !by.Ended && c.full(by, f.Size()):", new: "case false:"},
 	{name: "no events that are not read", file: corePackage + "/trace.go", test: "TestEventsOnlyWhenTraced",
 		old: "if !c.tracing {", new: "if false {"},
 	{name: "ages beyond 32 bits", file: "protocol/internal/candidates/candidates.go", test: "TestWorstOf", arch: "386",
@@ -96,13 +99,13 @@ var safeguards = []mutation{
 	{name: "no proved id lost to a claim", file: corePackage + "/claim.go", test: "TestTranscripts",
 		old: "case a.Proved != b.Proved:\n\t\treturn a.Proved", new: "case false:\n\t\treturn a.Proved"},
 	{name: "the one-link rule", file: corePackage + "/claim.go", test: "TestOneLink",
-		old: "if l.ID == info.ID && !l.ended && !c.displaces(info, l) {", new: "if false {"},
+		old: "if l.ID == info.ID && !l.Ended && !c.displaces(info, l) {", new: "if false {"},
 	{name: "the one-link rule, replacing", file: corePackage + "/links.go", test: "TestOneLink",
 		old: "if x.ID == info.ID {", new: "if x.ID == info.ID && false {"},
 	{name: "no message with another way for a claimed id", file: corePackage + "/held.go", test: "TestTranscripts",
 		old: "return e.proved || next.first == nil || next.far", new: "return true"},
 	{name: "another way for what is not acknowledged", file: corePackage + "/custody.go", test: "TestTranscripts",
-		old: "l.late = true\n\t\tc.ping(l)\n\t\tc.handOver(l)", new: "l.late = true\n\t\tc.ping(l)"},
+		old: "l.Late = true\n\t\tc.ping(l)\n\t\tc.handOver(l)", new: "l.Late = true\n\t\tc.ping(l)"},
 	{name: "messages of a NACK that this peer has sent", file: corePackage + "/custody.go", test: "TestTranscripts",
 		old: "f.PathAt(f.PathLen()-1) != c.self || !c.transit.has(c.now, c.hash(f))", new: "f.PathAt(f.PathLen()-1) != c.self"},
 	{name: "what was written to a link that ended", file: corePackage + "/unsent.go", test: "TestCustodyOfABrokenLink", in: "protocol",
@@ -114,7 +117,7 @@ var safeguards = []mutation{
 	{name: "a message whose way is being replaced", file: corePackage + "/forward.go", test: "TestTranscripts",
 		old: "if !next.busy && len(c.standIns) > 0 && !f.Body.Kind.IsControl() {", new: "if false {"},
 	{name: "the offer of a peer whose link is dead", file: corePackage + "/links.go", test: "TestTranscripts",
-		old: "c.overlay.answerLate(l)", new: ""},
+		old: "c.overlay.AnswerLate(&l.Link)", new: ""},
 	{name: "a sign of the peer for a ping of a data channel", file: "compat/legacy/rtclink.go", test: "TestWebRTCClaim",
 		old: "for l.Progress().Acked <= acked {", new: "for false {"},
 	{name: "receipts of the receiver only", file: "protocol/internal/receipts/book.go", test: "TestReceipt",
@@ -128,7 +131,7 @@ var safeguards = []mutation{
 	{name: "another attempt of what had no room", file: corePackage + "/receive.go", test: "TestSendReliableToAFullMailbox", in: "protocol",
 		old: "again = !c.undelivered.Take(c.now, c.receiptKey(f))", new: "again = true"},
 	{name: "no word about what has no legacy form", file: corePackage + "/reliable.go", test: "TestTranscripts",
-		old: "case l == nil || l.extended || l.ID != f.Body.To ||", new: "case l == nil || l.ID != f.Body.To ||"},
+		old: "case l == nil || l.Extended || l.ID != f.Body.To ||", new: "case l == nil || l.ID != f.Body.To ||"},
 	{name: "an answer before a link is made again", file: "compat/legacy/rtcconn.go", test: "TestWebRTCOldPackets",
 		old: "return fresh && answers > c.answers", new: "return answers >= c.answers"},
 	{name: "connections whose socket does not tell its address", file: "node/network.go", test: "TestConnectionsFromALostAddressAreMadeAgain",
@@ -143,10 +146,10 @@ var safeguards = []mutation{
 	// Peers that are gone, paused, or at the end of a slow line.
 	{name: "a ping after messages without an answer", file: corePackage + "/alive.go", test: "TestTranscripts",
 		old: "l.unheard != 0 && c.now >= l.askAt()", new: "false"},
-	{name: "links that answer before a doubted one", file: corePackage + "/alive.go", test: "TestTranscripts",
-		old: "return !l.ended && !l.doubted", new: "return !l.ended"},
+	{name: "links that answer before a doubted one", file: overlayPackage + "/link.go", test: "TestTranscripts", in: corePackage,
+		old: "return !l.Ended && !l.Doubted", new: "return !l.Ended"},
 	{name: "a copy to a doubted receiver", file: corePackage + "/forward.go", test: "TestTranscripts",
-		old: "l != nil && (l.doubted || l.late) && l.open()", new: "false && l.open()"},
+		old: "l != nil && (l.Doubted || l.Late) && l.open()", new: "false && l.open()"},
 	{name: "patience while the data before a ping moves", file: corePackage + "/alive.go", test: "TestTranscripts",
 		old: "p.Known && p.Moves > old.Moves", new: "false"},
 	{name: "no patience once the ping has arrived", file: corePackage + "/alive.go", test: "TestTranscripts",

@@ -96,6 +96,20 @@ func (f *Frame) Path() []ID {
 	return path
 }
 
+// ReversePath returns the path in reverse, as the route of an answer. It is nil if the frame came
+// straight from its origin.
+func (f *Frame) ReversePath() []ID {
+	n := f.PathLen()
+	if n <= 1 {
+		return nil
+	}
+	route := make([]ID, n)
+	for i := range route {
+		route[i] = f.PathAt(n - 1 - i)
+	}
+	return route
+}
+
 // InPath reports whether the path contains a peer.
 func (f *Frame) InPath(id ID) bool {
 	if f.relayed && ID(f.entry[pathEntry-IDSize:]) == id {

@@ -403,6 +403,15 @@ func TestPath(t *testing.T) {
 	if f.InPath(f.Body.To) {
 		t.Error("the target is in the path")
 	}
+	back := slices.Clone(path)
+	slices.Reverse(back)
+	if got := f.ReversePath(); !reflect.DeepEqual(got, back) {
+		t.Errorf("reverse path %v, want %v", got, back)
+	}
+	straight := testMessage(t, 5, func(m *MessageFields) { m.Path = path[:1] })
+	if got := straight.ReversePath(); got != nil {
+		t.Errorf("straight from its origin: reverse path %v, want none", got)
+	}
 }
 
 func TestValidNonce(t *testing.T) {

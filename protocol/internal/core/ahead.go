@@ -42,7 +42,7 @@ func (c *Core) changedLinks() {
 // tickPeers tells the links what has changed.
 func (c *Core) tickPeers() {
 	for _, l := range c.order {
-		if l.usable && l.answers() != l.listed {
+		if l.Usable && l.Answers() != l.listed {
 			c.changedLinks()
 		}
 	}
@@ -64,10 +64,10 @@ func (c *Core) relist() {
 	var trips, native time.Duration
 	for _, l := range c.order {
 		was := l.listed
-		if l.listed = l.usable && l.answers(); was && !l.listed && !l.ended {
-			c.overlay.countLoss()
+		if l.listed = l.Usable && l.Answers(); was && !l.listed && !l.Ended {
+			c.overlay.Silent(&l.Link)
 		}
-		if l.listed && l.native() {
+		if l.listed && l.Native() {
 			trips, native = trips+l.trip(), native+1
 		}
 	}
@@ -81,21 +81,21 @@ func (c *Core) relist() {
 	}
 	c.list.Set(named, func(id wire.ID) bool {
 		l := c.table.Get(id)
-		return l != nil && !l.ended && !l.answers()
+		return l != nil && !l.Ended && !l.Answers()
 	})
-	c.size = c.overlay.bits()
+	c.size = c.overlay.Bits()
 }
 
 // nameable returns the links that the others are told of, in the order of their ids. Of a peer with
 // very many links these are the nearest and the oldest ones.
 func (c *Core) nameable() []*link {
-	links := slices.DeleteFunc(slices.Clone(c.table.All()), func(l *link) bool { return !l.answers() })
+	links := slices.DeleteFunc(slices.Clone(c.table.All()), func(l *link) bool { return !l.Answers() })
 	if len(links) <= mostNamed {
 		return links
 	}
-	near := c.table.Closest(c.self, 2*nearLinks, (*link).answers)
+	near := c.table.Closest(c.self, mostNamed/4, (*link).Answers)
 	links = slices.DeleteFunc(links, func(l *link) bool { return slices.Contains(near, l) })
-	slices.SortFunc(links, func(a, b *link) int { return int(min(max(a.since-b.since, -1), 1)) })
+	slices.SortFunc(links, func(a, b *link) int { return int(min(max(a.Since-b.Since, -1), 1)) })
 	links = append(links[:mostNamed-len(near)], near...)
 	slices.SortFunc(links, func(a, b *link) int { return a.ID.Compare(b.ID) })
 	return links
@@ -104,7 +104,7 @@ func (c *Core) nameable() []*link {
 // tellPeers tells a linked peer what it does not know yet of this peer's links. The traffic of one
 // link is limited: a long frame is followed by a long pause.
 func (c *Core) tellPeers(l *link) {
-	if !l.names || l.ended || l.version == c.list.Version() {
+	if !l.names || l.Ended || l.version == c.list.Version() {
 		return
 	}
 	if c.now < l.nextAt {
@@ -134,7 +134,7 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 		c.drop(journal.DropUnknown, nil)
 		return
 	}
-	if l.ended {
+	if l.Ended {
 		return
 	}
 	if n.Reset {
@@ -148,7 +148,7 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 		}
 		if c.ahead.Put(l, p.ID, p.Time) {
 			l.named++
-			news = news || c.overlay.useful(p.ID)
+			news = news || c.overlay.Useful(p.ID)
 		}
 	}
 	for _, id := range slices.Concat(n.Gone, n.Lost) {
@@ -156,18 +156,18 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 			l.named--
 		}
 		if !c.ahead.Names(id) {
-			c.overlay.forget(id)
+			c.overlay.Forget(id)
 		}
 	}
 	// That a peer is lost is a hint: it makes this peer ping it. A peer that was heard just now is
 	// not pinged, so liars cause little traffic.
 	for _, id := range n.Lost {
-		if x := c.table.Get(id); x != nil && x != l && x.answers() && !x.pinged && c.now-x.heard >= doubtAfter {
+		if x := c.table.Get(id); x != nil && x != l && x.Answers() && !x.pinged && c.now-x.heard >= doubtAfter {
 			c.ping(x)
 		}
 	}
 	if news {
-		c.overlay.soon()
+		c.overlay.News()
 	}
 }
 
@@ -211,7 +211,7 @@ func (c *Core) quickest(f *wire.Frame, near []*link, takes func(*link) bool) (wa
 			return false
 		}
 		l := e.Via
-		if l.Role == wire.RoleLeaf || l.ended || f.InPath(e.ID) || !takes(l) {
+		if l.Role == wire.RoleLeaf || l.Ended || f.InPath(e.ID) || !takes(l) {
 			return true
 		}
 		time := l.trip()/2 + e.Time.Duration()/2
@@ -232,15 +232,10 @@ func (c *Core) rest(common int) time.Duration {
 	return time.Duration(math.Round(hops * float64(c.pace)))
 }
 
-// named visits the peers that linked peers have named, those nearest to an id first.
-func (c *Core) named(near wire.ID, visit func(id, by wire.ID) bool) {
-	c.ahead.Nearest(near, func(e lookahead.Entry[*link]) bool { return visit(e.ID, e.Via.ID) })
-}
-
 // knowsAround reports whether the peers near an id tell this one whom they are linked with, and none
 // has the id, nor has this peer lately heard of it.
 func (c *Core) knowsAround(id wire.ID) bool {
-	for _, l := range c.table.Closest(id, nearLinks, (*link).answers) {
+	for _, l := range c.table.Closest(id, knownAround, (*link).Answers) {
 		if l.named == 0 {
 			return false
 		}
@@ -250,5 +245,5 @@ func (c *Core) knowsAround(id wire.ID) bool {
 		unknown = e.ID != id
 		return false
 	})
-	return unknown && !c.overlay.heardOf(id)
+	return unknown && !c.overlay.HeardOf(id)
 }

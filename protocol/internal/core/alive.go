@@ -24,7 +24,6 @@ type pulse struct {
 	checkAt  time.Duration // when the figures of the transport are needed next
 	strict   bool          // another connection claims the peer, so the link ends without more patience
 	claimed  bool          // a connection that proves the peer's id claims it: the peer is there, and only this link may be dead
-	doubted  bool          // other links are preferred to this one
 
 	measured bool          // progress was taken after the ping was queued
 	progress wire.Progress // the last figures of the transport
@@ -42,10 +41,10 @@ func newPulse(now, rtt time.Duration) pulse {
 }
 
 // hear notes that bytes arrived.
-func (p *pulse) hear(now time.Duration) {
-	p.heard, p.unheard, p.flow = now, 0, 0
-	p.progress = wire.Progress{} // the next ping has new figures
-	p.pinged, p.strict, p.claimed, p.doubted = false, false, false, false
+func (l *link) hear(now time.Duration) {
+	l.heard, l.unheard, l.flow = now, 0, 0
+	l.progress = wire.Progress{} // the next ping has new figures
+	l.pinged, l.strict, l.claimed, l.Doubted = false, false, false, false
 }
 
 // sample takes a round trip into account. The estimate falls fast after a time with full
@@ -98,14 +97,11 @@ func (l *link) answerBy() time.Duration {
 	return by
 }
 
-// answers reports whether a link is open and its peer is not suspected of being gone.
-func (l *link) answers() bool { return !l.ended && !l.doubted && !l.late }
-
 // trusted reports whether a link answers, and receipts come for what goes over it.
-func (l *link) trusted() bool { return l.answers() && !l.did.Loses() }
+func (l *link) trusted() bool { return l.Answers() && !l.did.Loses() }
 
 // open reports whether a link may be sent messages.
-func (l *link) open() bool { return !l.ended }
+func (l *link) open() bool { return !l.Ended }
 
 // idleLimit returns the silence after which a peer is pinged.
 func (l *link) idleLimit() time.Duration {
@@ -131,7 +127,7 @@ func (l *link) muteLimit() time.Duration { return l.patience(muteAfter) }
 // if the peer is proved to be there.
 func (c *Core) ask(l *link, proved bool) {
 	l.claimed = l.claimed || proved
-	if l.ended || l.strict {
+	if l.Ended || l.strict {
 		return
 	}
 	c.ping(l)
@@ -141,7 +137,7 @@ func (c *Core) ask(l *link, proved bool) {
 
 // ping sends a ping, unless one is unanswered.
 func (c *Core) ping(l *link) {
-	if l.pinged || l.ended {
+	if l.pinged || l.Ended {
 		return
 	}
 	l.pinged, l.pingedAt, l.moved = true, c.now, c.now
@@ -155,14 +151,14 @@ func (c *Core) ping(l *link) {
 func (c *Core) check(l *link, next time.Duration) {
 	l.checkAt = next
 	c.wakeBy(next)
-	c.do(Action{Type: Measure, Link: l.handle})
+	c.do(Action{Type: Measure, Link: l.Handle})
 }
 
 // Measured reports the figures of a link's transport to the core, as the answer to Measure.
 func (c *Core) Measured(now time.Duration, h LinkHandle, p wire.Progress) {
 	c.now = now
 	l := c.byHandle[h]
-	if l == nil || l.ended {
+	if l == nil || l.Ended {
 		return
 	}
 	c.measuredCustody(l, p)
@@ -190,19 +186,19 @@ func (c *Core) Measured(now time.Duration, h LinkHandle, p wire.Progress) {
 		c.settleClaims(l.ID)
 		return
 	case waited >= l.doubtLimit():
-		l.doubted = true
+		l.Doubted = true
 	}
 	l.checkAt = min(l.checkAt, l.answerBy())
 	c.wakeBy(l.checkAt)
 }
 
 // progressed notes that the data in front of a ping moves.
-func (p *pulse) progressed(now time.Duration) { p.moved, p.doubted = now, false }
+func (l *link) progressed(now time.Duration) { l.moved, l.Doubted = now, false }
 
 // tickLink does the work of a link that is due. late means that this process has not run for a
 // while, so the peers had no chance to be heard.
 func (c *Core) tickLink(l *link, late bool) {
-	if l.ended {
+	if l.Ended {
 		return
 	}
 	if late {
@@ -210,14 +206,14 @@ func (c *Core) tickLink(l *link, late bool) {
 		c.wakeBy(c.now + doubtAfter)
 		return
 	}
-	if !l.usable {
-		if c.now-l.since >= l.muteLimit() {
+	if !l.Usable {
+		if c.now-l.Since >= l.muteLimit() {
 			c.stats.LinksRefused++
-			c.overlay.avoid(l.ID)
+			c.overlay.Avoid(l.ID)
 			c.endFor(l, wire.ByeSilent, ErrMute)
 			return
 		}
-		c.wakeBy(l.since + l.muteLimit())
+		c.wakeBy(l.Since + l.muteLimit())
 	}
 	c.tickCustody(l)
 	switch {

@@ -27,7 +27,7 @@ func (c *Core) Claim(now time.Duration, index int, info wire.LinkInfo) {
 	if err := c.rival(info); err == nil {
 		cl.granted = true
 		c.do(Action{Type: Granted, Index: index})
-	} else if l := c.table.Get(info.ID); errors.Is(err, ErrDuplicate) && l != nil && !l.ended {
+	} else if l := c.table.Get(info.ID); errors.Is(err, ErrDuplicate) && l != nil && !l.Ended {
 		// A phone that wakes up, or that changed networks, may find its own dead link here.
 		c.ask(l, false)
 		cl.until = l.answerBy() + claimGrace
@@ -70,7 +70,7 @@ func (c *Core) rival(info wire.LinkInfo) error {
 // holder returns the link that a link described by info must not displace, or nil.
 func (c *Core) holder(info wire.LinkInfo) *link {
 	for _, l := range c.order {
-		if l.ID == info.ID && !l.ended && !c.displaces(info, l) {
+		if l.ID == info.ID && !l.Ended && !c.displaces(info, l) {
 			return l
 		}
 	}
@@ -83,11 +83,11 @@ func (c *Core) holder(info wire.LinkInfo) *link {
 // If the same peer opened both links, the order applies for pairTime. After that they are links of
 // two processes with one key, which would take each other's place in turn.
 func (c *Core) displaces(info wire.LinkInfo, l *link) bool {
-	age := c.now - l.since
+	age := c.now - l.Since
 	switch {
 	case !better(info, l.LinkInfo):
 		return false
-	case info.Kind == wire.LinkNative && l.native() && info.Opener == l.Opener:
+	case info.Kind == wire.LinkNative && l.Native() && info.Opener == l.Opener:
 		return age < pairTime
 	}
 	return info.Proved || age < glareTime
@@ -146,7 +146,7 @@ func (c *Core) settleClaims(id wire.ID) {
 
 // refuseRivals refuses the claims of others to the id of a link that has just brought a frame.
 func (c *Core) refuseRivals(l *link) {
-	if len(c.claims) == 0 || l.ended {
+	if len(c.claims) == 0 || l.Ended {
 		return
 	}
 	for i := 0; i < len(c.claims); i++ {

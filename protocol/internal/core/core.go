@@ -1,12 +1,14 @@
 package core
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/idtable"
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
+	"github.com/peer-relay/peer-relay/protocol/internal/overlay"
 	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
 	"github.com/peer-relay/peer-relay/protocol/internal/seen"
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -61,7 +63,7 @@ type Core struct {
 	view
 
 	// The control plane.
-	overlay overlay
+	overlay overlay.Overlay
 }
 
 // A CoreConfig is the configuration of a Core.
@@ -103,7 +105,7 @@ func NewCore(cfg CoreConfig) *Core {
 		own:       make(map[uint64]own),
 		troubles:  make(map[uint64]*trouble),
 	}
-	c.overlay = newOverlay(c, cfg, c.rng)
+	c.overlay = overlay.New(host{c}, overlay.Config{Self: cfg.Self, Role: cfg.Role, Rand: c.rng, Bootstraps: cfg.Bootstraps, Manual: cfg.NoOverlay})
 	return c
 }
 
@@ -131,8 +133,7 @@ func (c *Core) wakeBy(at time.Duration) {
 func (c *Core) Stats() journal.Stats {
 	s := c.stats
 	s.Links = c.table.Len()
-	s.Pending = len(c.overlay.pending)
-	s.Candidates = c.overlay.cands.Len()
+	s.Pending, s.Candidates = c.overlay.Counts()
 	return s
 }
 
@@ -174,25 +175,25 @@ func (c *Core) Peers() []wire.LinkInfo {
 // with it is in progress, and its bucket or the neighbourhood has room for it.
 func (c *Core) Wants(now time.Duration, id wire.ID) bool {
 	c.now = now
-	return id != c.self && !c.Linked(id) && !c.expects(id) && c.overlay.useful(id)
+	return id != c.self && !c.Linked(id) && !c.expects(id) && c.overlay.Useful(id)
 }
 
 // Connect asks the overlay for a direct link to a peer, unless there is one.
 func (c *Core) Connect(now time.Duration, id wire.ID) {
 	c.now = now
-	c.overlay.want(id)
+	c.overlay.Want(id)
 }
 
 // Suggest adds candidates that the application knows.
 func (c *Core) Suggest(now time.Duration, ids []wire.ID) {
 	c.now = now
-	c.overlay.suggest(ids)
+	c.overlay.Suggest(ids)
 }
 
-// Disconnect ends the link to a peer. The overlay does not seek it again for refuseBackoff.
+// Disconnect ends the link to a peer. The overlay does not seek it again for a minute.
 func (c *Core) Disconnect(now time.Duration, id wire.ID) {
 	c.now = now
-	c.overlay.disconnect(id)
+	c.overlay.Disconnect(id)
 	for _, l := range slices.Clone(c.order) {
 		if l.ID == id {
 			c.end(l, wire.ByeNormal)
@@ -208,22 +209,22 @@ func (c *Core) Disconnect(now time.Duration, id wire.ID) {
 // which must not be 0, follows at most once. An error means that the search failed at once.
 func (c *Core) Search(now time.Duration, index int, near wire.ID) error {
 	c.now = now
-	return c.overlay.search(index, near)
+	return c.overlay.Search(index, near)
 }
 
 // EndSearch withdraws a search, unless it was answered.
-func (c *Core) EndSearch(index int) { c.overlay.endSearch(index) }
+func (c *Core) EndSearch(index int) { c.overlay.EndSearch(index) }
 
 // DialFailed reports to the core that a Dial failed.
 func (c *Core) DialFailed(now time.Duration, id wire.ID) {
 	c.now = now
-	c.overlay.dialFailed(id)
+	c.overlay.DialFailed(id)
 }
 
 // BootstrapFailed reports to the core that a DialBootstrap failed.
 func (c *Core) BootstrapFailed(now time.Duration, index int) {
 	c.now = now
-	c.overlay.bootstrapFailed(index)
+	c.overlay.BootstrapFailed(index)
 }
 
 // DialRefused reports to the core that the peer of a Dial has a link already. If this peer has
@@ -231,32 +232,32 @@ func (c *Core) BootstrapFailed(now time.Duration, index int) {
 func (c *Core) DialRefused(now time.Duration, id wire.ID) {
 	c.now = now
 	if !c.Linked(id) {
-		c.overlay.dialFailed(id)
+		c.overlay.DialFailed(id)
 	}
 }
 
 // BootstrapLinked reports to the core that a DialBootstrap found the bootstrap already linked.
 func (c *Core) BootstrapLinked(now time.Duration, index int) {
 	c.now = now
-	c.overlay.bootstrapLinked(index, c.expects)
+	c.overlay.BootstrapLinked(index, c.expects)
 }
 
 // BootstrapSelf reports to the core that a bootstrap has this peer's id. If why is not nil, the
 // application is told it once.
 func (c *Core) BootstrapSelf(now time.Duration, index int, why error) {
 	c.now = now
-	c.overlay.bootstrapSelf(index, why)
+	c.overlay.BootstrapSelf(index, why)
 }
 
 // SetContact sets how other peers can reach this one.
-func (c *Core) SetContact(contact wire.Contact) { c.overlay.contact = contact }
+func (c *Core) SetContact(contact wire.Contact) { c.overlay.SetContact(contact) }
 
 // Tick does the work that is due. It must be called at NextWake, and may be called at any
 // other time.
 func (c *Core) Tick(now time.Duration) {
 	late := c.nextWake != 0 && now-c.nextWake >= tickLate
 	c.now = now
-	c.nextWake = now + tickIdle
+	c.nextWake = math.MaxInt64 // until the tick of the overlay, which always sets a time
 	for len(c.waiting) > 0 && now-c.waiting[0].since >= waitAge {
 		w := c.waiting[0]
 		c.drop(journal.DropExpired, w.frame)
@@ -283,21 +284,5 @@ func (c *Core) Tick(now time.Duration) {
 			c.settleClaims(c.claims[i].info.ID)
 		}
 	}
-	c.overlay.tick()
-}
-
-// --- the host of the overlay
-
-func (c *Core) clock() time.Duration { return c.now }
-
-func (c *Core) link(id wire.ID) *link { return c.table.Get(id) }
-
-func (c *Core) links() []*link { return c.table.All() }
-
-func (c *Core) bucket(b int) []*link { return c.table.Bucket(c.self, b) }
-
-func (c *Core) nearest(target wire.ID, visit func(*link) bool) { c.table.Nearest(target, visit) }
-
-func (c *Core) closest(target wire.ID, n int, keep func(*link) bool) []*link {
-	return c.table.Closest(target, n, keep)
+	c.overlay.Tick()
 }

@@ -394,14 +394,14 @@ func (s *script) run(event string, w []string) {
 		for ; d > 0; d -= 10 * time.Second {
 			s.wait(min(d, 10*time.Second))
 			for _, l := range slices.Clone(s.c.order) {
-				s.c.Receive(s.now, l.handle, wire.NewPong(7))
+				s.c.Receive(s.now, l.Handle, wire.NewPong(7))
 			}
 		}
 	case "drops":
 		s.out = append(s.out, "drops: "+s.c.Stats().Dropped.String())
 	case "state":
-		o := &s.c.overlay
-		s.out = append(s.out, fmt.Sprintf("links=%d pending=%d candidates=%d", s.c.table.Len(), len(o.pending), o.cands.Len()))
+		stats := s.c.Stats()
+		s.out = append(s.out, fmt.Sprintf("links=%d pending=%d candidates=%d", stats.Links, stats.Pending, stats.Candidates))
 	default:
 		s.t.Fatalf("no event %q", event)
 	}

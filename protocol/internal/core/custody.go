@@ -27,7 +27,6 @@ type custodian struct {
 	movedAt time.Duration  // the same, or when the transport last carried something
 	stage   ackStage
 	before  wire.Progress // of the transport in askedBefore
-	late    bool          // no acknowledgement came in time: other links are preferred
 }
 
 // An ackStage is what is being done about a late acknowledgement. A line may only be slow, so
@@ -46,7 +45,7 @@ func (c *Core) entrust(l *link, f *wire.Frame) {
 		l.ackedAt, l.movedAt = c.now, c.now
 	}
 	c.recount(l, func() { l.ledger.Add(c.now, f) })
-	if !l.late {
+	if !l.Late {
 		c.wakeBy(l.ackBy())
 	}
 }
@@ -69,7 +68,7 @@ func (l *link) ackBy() time.Duration { return l.movedAt + l.patience(ackLeast) }
 
 // tickCustody looks after acknowledgements that are late.
 func (c *Core) tickCustody(l *link) {
-	if l.ledger.Len() == 0 || l.late {
+	if l.ledger.Len() == 0 || l.Late {
 		return
 	}
 	if c.now < l.ackBy() {
@@ -82,7 +81,7 @@ func (c *Core) tickCustody(l *link) {
 		l.stage = askedAfter
 	}
 	l.movedAt = c.now
-	c.do(Action{Type: Measure, Link: l.handle})
+	c.do(Action{Type: Measure, Link: l.Handle})
 }
 
 // measuredCustody decides about late acknowledgements by the figures of the transport.
@@ -97,7 +96,7 @@ func (c *Core) measuredCustody(l *link, p wire.Progress) {
 			c.wakeBy(l.ackBy())
 			return
 		}
-		l.late = true
+		l.Late = true
 		c.ping(l)
 		c.handOver(l)
 	}
@@ -221,7 +220,7 @@ func (c *Core) before(f *wire.Frame) *link {
 // to the peer that it came from. It reports whether that one takes it.
 func (c *Core) giveBack(f *wire.Frame, why wire.NackReason) bool {
 	prev := c.before(f)
-	if prev == nil || !prev.keeps || prev.ended || f.IsSearch() || f.Hop.NacksLeft() <= 0 {
+	if prev == nil || !prev.keeps || prev.Ended || f.IsSearch() || f.Hop.NacksLeft() <= 0 {
 		return false
 	}
 	c.note(journal.MessageReturned, f, prev.ID, journal.DropNoRoute)
@@ -317,7 +316,7 @@ func (c *Core) acknowledge() {
 	owing := c.owing[:0]
 	for _, l := range c.owing {
 		switch {
-		case l.ended || l.told == l.received:
+		case l.Ended || l.told == l.received:
 		case l.received-l.told < ackEvery && l.untold < ackBytes && c.now < l.tellBy:
 			owing = append(owing, l)
 			c.wakeBy(l.tellBy)
@@ -333,7 +332,7 @@ func (c *Core) acknowledge() {
 func (c *Core) tell(l *link) {
 	if l.keeps && l.told != l.received {
 		l.told, l.untold = l.received, 0
-		c.do(Action{Type: Transmit, Link: l.handle, Frame: wire.NewAck(l.told)})
+		c.do(Action{Type: Transmit, Link: l.Handle, Frame: wire.NewAck(l.told)})
 	}
 }
 
@@ -351,7 +350,7 @@ func (c *Core) acknowledged(l *link, count uint64) {
 		if !any {
 			return
 		}
-		l.ackedAt, l.movedAt, l.stage, l.late = c.now, c.now, inTime, false
+		l.ackedAt, l.movedAt, l.stage, l.Late = c.now, c.now, inTime, false
 		l.sample(c.now - at)
 		if l.ledger.Len() > 0 {
 			c.wakeBy(l.ackBy())

@@ -17,24 +17,19 @@
 //	│ custody.go  those that are not acknowledged  │
 //	│ reliable.go those whose receipt is awaited   │
 //	└──────┬───────────────────────────────────────┘
-//	       │ host: a clock, the links, and operations on them
-//	┌── overlay: the control plane ────────────────┐
-//	│ overlay.go    which links to have            │
-//	│ fill.go       which peers to seek            │
-//	│ handshake.go  questions, offers, answers     │
-//	│ bootstrap.go  the first peers                │
-//	└──────────────────────────────────────────────┘
+//	       │ host.go: a clock, the links, and operations on them
+//	   package overlay, the control plane: which links to have
 //
 // The caller of a Core, its shell, has a lock. Two methods take long and read only fixed
 // fields, so the shell calls them without the lock: Prepare hashes and verifies a message
 // before Receive, and Compose signs a control message before Composed.
 //
 // The two planes meet in two places. A Core calls the overlay for each link, control message
-// and tick. The overlay calls a Core through the interface host.
+// and tick. The overlay calls a Core through the interface [overlay.Host].
 //
-// What needs no decision has a package of its own beside this one: tables by id and hints (idtable),
-// hashes of messages (seen), what a link must acknowledge (custody), reliable messages (receipts),
-// known peers (candidates), limits by time (rate), and counters and events (journal).
+// The parts that need no decision have packages of their own beside this one: tables by id and hints
+// (idtable), hashes of messages (seen), what a link must acknowledge (custody), reliable messages
+// (receipts), limits by time (rate), and counters and events (journal).
 //
 // The limits are in params.go. The documentation of package protocol has the threats, and the
 // reasons for decisions that a reader may question.

@@ -36,7 +36,7 @@ func (c *Core) forward(f *wire.Frame, prev *link) error {
 // that another peer is its origin.
 func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	direct := c.table.Get(f.Body.To)
-	if direct != nil && direct.ended && direct.replaced {
+	if direct != nil && direct.Ended && direct.Replaced {
 		return c.wait(f, relayed) // for the better link to the receiver, which is not up yet
 	}
 	next := c.chooseWith(direct, f.Body.To, hopQuery{frame: f, prev: prev})
@@ -165,12 +165,12 @@ func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.tab
 
 // chooseWith is choose for a caller that knows the link to the receiver, or that there is none.
 func (c *Core) chooseWith(direct *link, to wire.ID, q hopQuery) choice {
-	if q.prev == nil && (direct == nil || !direct.answers()) {
+	if q.prev == nil && (direct == nil || !direct.Answers()) {
 		if ch := c.chooseFrom(direct, to, q, (*link).trusted); ch.first != nil && !ch.far {
 			return c.withReceiver(ch, direct, q)
 		}
 	}
-	ch := c.chooseFrom(direct, to, q, (*link).answers)
+	ch := c.chooseFrom(direct, to, q, (*link).Answers)
 	if ch.first == nil {
 		return c.chooseFrom(direct, to, q, (*link).open)
 	}
@@ -179,7 +179,7 @@ func (c *Core) chooseWith(direct *link, to wire.ID, q hopQuery) choice {
 
 // withReceiver adds a copy for a link to the receiver that may be paused.
 func (c *Core) withReceiver(ch choice, l *link, q hopQuery) choice {
-	if l == nil || !l.open() || l.answers() || q.frame.IsSearch() {
+	if l == nil || !l.open() || l.Answers() || q.frame.IsSearch() {
 		return ch
 	}
 	takes := l != q.prev && !slices.Contains(q.tried, l.ID) && !c.full(l, q.frame.Size())
@@ -259,7 +259,7 @@ func (c *Core) chooseFrom(direct *link, to wire.ID, q hopQuery, allowed func(*li
 		return ch
 	}
 	ch.far = true
-	if prev != nil && !prev.extended || !near[0].extended {
+	if prev != nil && !prev.Extended || !near[0].Extended {
 		ch.first = near[0]
 		if len(near) > 1 {
 			ch.second = near[1]
@@ -291,7 +291,7 @@ func (c *Core) provedWay(l *link) *link {
 // the neighbour that brought messages from the receiver, or otherwise the nearest relay at
 // any distance that knows the extensions.
 func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
-	if ch.first.extended || ch.second != nil && ch.second.extended {
+	if ch.first.Extended || ch.second != nil && ch.second.Extended {
 		return
 	}
 	if via, ok := c.learned.Via(c.now, to); ok {
@@ -300,7 +300,7 @@ func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 			return
 		}
 	}
-	relay := func(l *link) bool { return l.extended && l.Role != wire.RoleLeaf && takes(l) }
+	relay := func(l *link) bool { return l.Extended && l.Role != wire.RoleLeaf && takes(l) }
 	if near := c.table.Closest(to, 1, relay); len(near) > 0 {
 		ch.second = near[0]
 	}
@@ -323,7 +323,7 @@ func (c *Core) closer(f *wire.Frame, takes func(*link) bool) (first, second *lin
 			return true
 		}
 		k := native
-		if !l.extended {
+		if !l.Extended {
 			k = legacy
 		}
 		if best[k][0] == nil {
@@ -345,7 +345,7 @@ func (c *Core) closer(f *wire.Frame, takes func(*link) bool) (first, second *lin
 			first = l
 		}
 	}
-	if first == nil || first.extended {
+	if first == nil || first.Extended {
 		return first, nil
 	}
 	for _, l := range []*link{best[native][0], best[legacy][0], best[legacy][1]} {

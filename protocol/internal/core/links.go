@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
+	"github.com/peer-relay/peer-relay/protocol/internal/overlay"
 	"github.com/peer-relay/peer-relay/protocol/internal/rate"
 	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -12,21 +13,13 @@ import (
 
 // A LinkHandle identifies a link of a Core. The shell chooses the handles. They are unique,
 // and not 0.
-type LinkHandle uint64
+type LinkHandle = overlay.LinkHandle
 
 // A link is the state of one link.
 type link struct {
-	wire.LinkInfo
-	handle    LinkHandle
-	since     time.Duration // when it was up
-	usable    bool          // a native link, or a legacy link that has brought a message
-	why       error         // why it ended; nil means an orderly end
-	ended     bool          // the shell was asked to close it; its last frames may still arrive
-	gone      bool          // it ended because the peer is gone, and not because one end closed it
-	replaced  bool          // it ended because there is a better link to the peer
-	extended  bool          // the peer knows this version's extensions
-	bootstrap bool          // the peer is a bootstrap
-	vouched   bool          // the peer signed the signals that made the link
+	overlay.Link       // what the overlay knows too
+	why          error // why it ended; nil means an orderly end
+	vouched      bool  // the peer signed the signals that made the link
 
 	queuedFrames int // frames passed to the shell and not yet written
 	queuedBytes  int // bytes of these
@@ -40,13 +33,10 @@ type link struct {
 	asks     rate.Allowance // questions of the peer that are answered
 	confirms rate.Allowance // receipts for what the link brings
 	did      receipts.Credit
-	offer    *lateOffer // nil means none
 
 	delivered     int // entries that this link added to the delivery table since deliveredFrom
 	deliveredFrom time.Duration
 }
-
-func (l *link) native() bool { return l.Kind == wire.LinkNative }
 
 // ask reports whether the peer may ask one more question, and counts it.
 func (l *link) ask(now time.Duration) bool { return l.asks.Take(now, askBurst, askRate) }
@@ -94,7 +84,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 		return ErrDisconnected
 	}
 	if index, ok := cause.OfBootstrap(); ok {
-		c.overlay.bootstrapAnswered(index, info.ID)
+		c.overlay.BootstrapAnswered(index, info.ID)
 	}
 	if info.ID == c.self {
 		c.stats.LinksRefused++
@@ -108,10 +98,10 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 			return ErrDuplicate
 		}
 	}
-	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: rate.Full(now, askBurst), confirms: rate.Full(now, receiptBurst)}
-	l.keeps = l.native() && slices.Contains(info.Features, wire.FeatureCustody)
-	l.names = l.native() && slices.Contains(info.Features, wire.FeatureNeighbours)
-	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.handshakeProved(info.ID)
+	l := &link{Link: c.overlay.NewLink(h, info), pulse: newPulse(now, info.RTT), asks: rate.Full(now, askBurst), confirms: rate.Full(now, receiptBurst)}
+	l.keeps = l.Native() && slices.Contains(info.Features, wire.FeatureCustody)
+	l.names = l.Native() && slices.Contains(info.Features, wire.FeatureNeighbours)
+	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.HandshakeProved(info.ID)
 	if holder == nil {
 		for _, x := range c.order {
 			if x.ID == info.ID {
@@ -127,12 +117,12 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	case holder != nil:
 		c.end(l, wire.ByeDuplicate)
 		return nil
-	case l.native():
+	case l.Native():
 		c.makeUsable(l)
 	default:
 		c.wakeBy(now + l.muteLimit())
 		c.expect(l.ID, false)
-		c.overlay.greet(l)
+		c.overlay.Greet(&l.Link)
 	}
 	c.wakeBy(now + l.idleLimit())
 	return nil
@@ -144,9 +134,9 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 func (c *Core) wasInFlight(info wire.LinkInfo, cause Cause) bool {
 	switch cause.kind {
 	case causeSought:
-		return c.overlay.shuns(info.ID)
+		return c.overlay.Shuns(info.ID)
 	case causeInbound:
-		return !info.Dialed && c.overlay.shunsSince(info.ID) < replaceTime
+		return !info.Dialed && c.overlay.ShunsSince(info.ID) < replaceTime
 	default:
 		return false
 	}
@@ -154,20 +144,20 @@ func (c *Core) wasInFlight(info wire.LinkInfo, cause Cause) bool {
 
 // makeUsable adds l to the table and sends the messages that waited for it.
 func (c *Core) makeUsable(l *link) {
-	l.usable = true
+	l.Usable = true
 	known := c.table.Get(l.ID) != nil
 	c.table.Put(l.ID, l)
 	if !known {
-		c.do(Action{Type: PeerUp, Peer: l.ID, Link: l.handle})
+		c.do(Action{Type: PeerUp, Peer: l.ID, Link: l.Handle})
 		c.noteLink(journal.LinkUp, l.ID, nil)
 	}
-	if l.native() {
-		c.overlay.greet(l)
+	if l.Native() {
+		c.overlay.Greet(&l.Link)
 	}
 	c.changedLinks()
-	c.overlay.linkUp(l)
-	if l.extended && !l.native() { // a legacy hello precedes the first message
-		c.overlay.learnedExtended(l)
+	c.overlay.LinkUp(&l.Link)
+	if l.Extended && !l.Native() { // a legacy hello precedes the first message
+		c.overlay.LearnedExtended(&l.Link)
 	}
 	c.endExpected(l.ID)
 	c.sendWaiting()
@@ -177,19 +167,19 @@ func (c *Core) makeUsable(l *link) {
 func (c *Core) end(l *link, reason wire.ByeReason) { c.endFor(l, reason, byeError(reason)) }
 
 func (c *Core) endFor(l *link, reason wire.ByeReason, why error) {
-	if l.ended {
+	if l.Ended {
 		return
 	}
 	c.tell(l) // nothing follows the bye
-	l.ended, l.why = true, why
-	l.gone = reason == wire.ByeSilent
-	l.replaced = reason == wire.ByeDuplicate
-	c.do(Action{Type: CloseLink, Link: l.handle, Reason: reason, Err: why})
+	l.Ended, l.why = true, why
+	l.Gone = reason == wire.ByeSilent
+	l.Replaced = reason == wire.ByeDuplicate
+	c.do(Action{Type: CloseLink, Link: l.Handle, Reason: reason, Err: why})
 	if reason != wire.ByeDuplicate { // otherwise the other link replaces it, without a PeerDown
 		c.leaveTable(l)
 	}
-	if l.gone {
-		c.overlay.answerLate(l)
+	if l.Gone {
+		c.overlay.AnswerLate(&l.Link)
 	}
 }
 
@@ -214,7 +204,7 @@ func (c *Core) leaveTable(l *link) {
 	l.named = 0
 	if c.table.Remove(l.ID, l) {
 		c.changedLinks()
-		c.do(Action{Type: PeerDown, Peer: l.ID, Link: l.handle})
+		c.do(Action{Type: PeerDown, Peer: l.ID, Link: l.Handle})
 		c.noteLink(journal.LinkDown, l.ID, l.why)
 	}
 }
@@ -230,21 +220,21 @@ func (c *Core) LinkDown(now time.Duration, h LinkHandle, why error) {
 	delete(c.byHandle, h)
 	c.queued -= l.queuedBytes
 	c.order = slices.DeleteFunc(c.order, func(x *link) bool { return x == l })
-	if !l.ended {
+	if !l.Ended {
 		l.why = why
 	}
-	l.gone = l.gone || !l.ended
-	l.ended = true
+	l.Gone = l.Gone || !l.Ended
+	l.Ended = true
 	c.lastDown = l
 	c.settleClaims(l.ID)
-	if l.replaced && c.table.Get(l.ID) == l { // the other link is up at the other end, and not here yet
+	if l.Replaced && c.table.Get(l.ID) == l { // the other link is up at the other end, and not here yet
 		until := now + l.patience(replaceTime)
 		c.standIns = append(c.standIns, standIn{l, until})
 		c.wakeBy(until)
 		return
 	}
 	c.leaveTable(l)
-	c.overlay.linkDown(l)
+	c.overlay.LinkDown(&l.Link)
 }
 
 // A standIn is a link that ended because a better one exists. It stays in the table until the
@@ -261,7 +251,7 @@ func (c *Core) expireStandIns() {
 		c.standIns = c.standIns[1:]
 		if c.table.Get(l.ID) == l {
 			c.leaveTable(l)
-			c.overlay.linkDown(l)
+			c.overlay.LinkDown(&l.Link)
 			c.sendWaiting()
 		}
 	}
@@ -299,5 +289,16 @@ func (c *Core) transmit(l *link, f *wire.Frame) {
 		l.unheard = max(c.now, 1)
 		c.wakeBy(l.askAt())
 	}
-	c.do(Action{Type: Transmit, Link: l.handle, Frame: f})
+	c.do(Action{Type: Transmit, Link: l.Handle, Frame: f})
+}
+
+// NetworkChanged tells that the addresses of this machine changed. Every link is asked whether
+// it lives, and the overlay tries again what failed. The caller ends the dials in progress and
+// reports them.
+func (c *Core) NetworkChanged(now time.Duration) {
+	c.now = now
+	for _, l := range c.order {
+		c.ask(l, false)
+	}
+	c.overlay.NetworkChanged()
 }

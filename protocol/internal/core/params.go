@@ -1,6 +1,13 @@
 package core
 
-import "time"
+import (
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/internal/overlay"
+)
+
+// QueryExpiry is the wait for the answer to a search.
+const QueryExpiry = overlay.QueryExpiry
 
 // Limits of one link.
 const (
@@ -38,18 +45,19 @@ const (
 	muteAfter      = 5 * time.Second        // least wait for the first message of a legacy link
 	replaceTime    = 2 * time.Second        // least wait for the better of two links, which is up at the other end; more over a long line
 	pairTime       = 5 * time.Second        // age up to which a link may be one of two that the other end opened at once
-	glareTime      = dialExpiry             // age up to which a link may have crossed a dial of the other end
+	glareTime      = overlay.DialExpiry     // age up to which a link may have crossed a dial of the other end
 )
 
 // What peers tell their links of their own.
 const (
-	mostNamed = 64                     // links that a peer names
-	mostAhead = 24                     // neighbours' links that are considered for a message
-	bitsAHop  = 4                      // bits by which two ends of a hop differ in their nearness to a receiver, on average
-	usualTrip = 100 * time.Millisecond // round trip time of a link of which nothing is known
-	tellSoon  = 50 * time.Millisecond  // delay of news, so that what happens together is told together
-	tellEvery = time.Second            // least time between two frames to one link
-	tellBytes = 8 << 10                // bytes a minute to one link
+	mostNamed   = 64                     // links that a peer names
+	mostAhead   = 24                     // neighbours' links that are considered for a message
+	knownAround = 8                      // peers near an id that must have told of their links before no news is a word that no peer has the id
+	bitsAHop    = 4                      // bits by which two ends of a hop differ in their nearness to a receiver, on average
+	usualTrip   = 100 * time.Millisecond // round trip time of a link of which nothing is known
+	tellSoon    = 50 * time.Millisecond  // delay of news, so that what happens together is told together
+	tellEvery   = time.Second            // least time between two frames to one link
+	tellBytes   = 8 << 10                // bytes a minute to one link
 )
 
 // Limits of the tables.
@@ -71,55 +79,4 @@ const (
 	heldBytes   = 1 << 20     // bytes of the messages that are held
 	heldShare   = 8           // divisor: one receiver may fill an eighth of both
 	holdTime    = time.Second // age of a held message: more than the end of a handshake needs to arrive
-)
-
-// Parameters of the overlay.
-const (
-	nearLinks     = 8       // links to the nearest peers
-	bucketLinks   = 2       // links in each farther bucket
-	leafNear      = 4       // links of a leaf to the nearest peers
-	leafRelays    = 3       // links of a leaf to relays
-	leafCap       = 10      // links of a leaf
-	maxPending    = 6       // own handshakes in flight, and dials for others' handshakes
-	maxAnswered   = 64      // others' handshakes in flight
-	mostEager     = 16      // the same while many links are missing
-	sourceDials   = 6       // concurrent dials to peers that one source named, unless it is a bootstrap
-	maxQueries    = 64      // searches in flight
-	maxSearches   = 32      // searches in flight for the application
-	maxAsked      = 1 << 14 // linked peers with a question in flight: that many may join at once
-	answerIDs     = 12      // size of a foundPeers without its ids, in ids
-	findsPerTick  = 3       // buckets asked for in one tick
-	prunesPerTick = 2       // links pruned in one tick
-
-	offerExpiry   = 6 * time.Second   // wait for the answer to an offer
-	offerUsual    = time.Second       // the same, if the peer lives
-	dialExpiry    = 20 * time.Second  // wait for the link after an answer
-	QueryExpiry   = 10 * time.Second  // wait for the answer to a findPeers
-	candBackoff   = 8 * time.Second   // first back-off after a failed handshake, doubles
-	refuseBackoff = 60 * time.Second  // first back-off after a refusal, doubles
-	candFresh     = 60 * time.Second  // age of a candidate's last mention that weighs as much as a failure
-	pruneAge      = 60 * time.Second  // least age of a link that is pruned
-	findBackoff   = 2 * time.Second   // first interval of questions for a bucket, doubles to 512 s
-	refreshEvery  = 60 * time.Second  // interval of questions to a near link
-	refreshEager  = 5 * time.Second   // interval of questions to a near link while links are missing
-	nearFindEvery = 120 * time.Second // interval of searches for this peer's own id
-	firstRouted   = 10 * time.Second  // mean delay of the first such search after the first link
-
-	tickSoon     = 100 * time.Millisecond // mean delay of a tick after a change
-	tickFilling  = 500 * time.Millisecond // mean interval of ticks in fillingTime while links are missing
-	tickDeficit  = 4 * time.Second        // mean interval of ticks after fillingTime while links are missing
-	tickIdle     = 15 * time.Second       // longest interval of ticks
-	fillingTime  = 30 * time.Second       // time after the first link, and after many links were lost at once
-	bootFirst    = 500 * time.Millisecond // first wait before a bootstrap is dialled again, doubles
-	bootMost     = 4 * time.Second        // longest wait at first
-	bootMostLate = 60 * time.Second       // longest wait at any time
-	bootShare    = 64                     // divisor: a wait is at most this part of the time since the first try, within the two above
-	bootQuick    = 3                      // dials at once of a bootstrap that takes a dead link for a live one
-	bootRefused  = 15 * time.Second       // time after which that link is taken for one of another process
-	bootSettled  = 10 * time.Second       // least age of a link that resets the waits
-	bootLinger   = 5 * time.Second        // least age of a bootstrap's link that is pruned while no links are missing
-	bootExpiry   = 60 * time.Second       // wait for the outcome of a dial
-	rebootEvery  = 300 * time.Second      // mean interval of visits to a bootstrap, longer in a large network
-	lossTime     = 30 * time.Second       // time in which lost links are counted
-	lossShare    = 3                      // divisor: losing more than a third of the links is an emergency
 )

@@ -60,7 +60,7 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 	if len(f.Sig) > 0 && !signed {
 		c.stats.BadSignatures++
 	}
-	straight := l.native() && l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From
+	straight := l.Native() && l.Proved && l.ID == b.From && f.PathLen() == 1 && f.PathAt(0) == b.From
 	proved, again := c.delivery(l, f, signed, straight)
 	if again && f.Wants(wire.FlagReceipt) {
 		again = !c.undelivered.Take(c.now, c.receiptKey(f))
@@ -84,8 +84,10 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 		c.onReceipt(l, f, proved)
 	case b.Kind == wire.KindNotice:
 		c.onNotice(f)
+	case (b.Kind == wire.KindFind || b.Kind == wire.KindOffer) && !l.ask(c.now):
+		c.drop(journal.DropRate, f) // the answer would cost a signature
 	default:
-		c.overlay.receive(l, f, proved)
+		c.overlay.Receive(&l.Link, f, proved)
 	}
 }
 
@@ -164,7 +166,7 @@ func (c *Core) nearer(to, from wire.ID, inPath func(wire.ID) bool) (next *link) 
 		if !to.Closer(l.ID, c.self) {
 			return false
 		}
-		if l.extended && l.Role != wire.RoleLeaf && l.answers() && l.ID != from && !inPath(l.ID) {
+		if l.Extended && l.Role != wire.RoleLeaf && l.Answers() && l.ID != from && !inPath(l.ID) {
 			next = l
 		}
 		return next == nil
@@ -181,7 +183,7 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	}
 	answer := f.Type == wire.FramePong && f.Num == l.token
 	if answer {
-		l.late = false // it reads what this peer writes
+		l.Late = false // it reads what this peer writes
 	}
 	if answer && l.pinged && l.moved == l.pingedAt && l.Kind != wire.LinkWebRTC { // a data channel's answer waits for a sign of the peer
 		l.sample(now - l.pingedAt)
@@ -190,7 +192,7 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 	c.refuseRivals(l)
 	switch f.Type {
 	case wire.FrameMessage:
-		if !l.usable && !l.ended {
+		if !l.Usable && !l.Ended {
 			c.makeUsable(l)
 		}
 		c.stats.Received++
@@ -199,18 +201,18 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 		c.message(l, f)
 		c.received(l, size)
 	case wire.FramePing:
-		if !l.ended && !c.full(l, 0) {
+		if !l.Ended && !c.full(l, 0) {
 			c.transmit(l, wire.NewPong(f.Num))
 		}
 	case wire.FrameHello: // a legacy peer shows that it knows the extensions
 		switch {
-		case l.native():
+		case l.Native():
 			c.offence(l, journal.DropMalformed)
-		case !l.extended:
-			l.extended = true
+		case !l.Extended:
+			l.Extended = true
 			l.Features, l.Role = f.Hello.Features, f.Hello.Role
-			if l.usable {
-				c.overlay.learnedExtended(l)
+			if l.Usable {
+				c.overlay.LearnedExtended(&l.Link)
 			}
 		}
 	case wire.FrameBye:
@@ -228,7 +230,7 @@ func (c *Core) Receive(now time.Duration, h LinkHandle, f *wire.Frame) {
 
 // byeFrom processes a peer's bye. The shell still writes the frames that are queued for it.
 func (c *Core) byeFrom(l *link, reason wire.ByeReason) {
-	if l.ended { // the answer to our bye
+	if l.Ended { // the answer to our bye
 		return
 	}
 	switch reason {
@@ -239,10 +241,10 @@ func (c *Core) byeFrom(l *link, reason wire.ByeReason) {
 		c.endFor(l, wire.ByeNormal, ErrUnwanted)
 	case wire.ByeShutdown, wire.ByeSilent:
 		c.endFor(l, wire.ByeNormal, nil)
-		l.gone = true
+		l.Gone = true
 	default:
 		c.endFor(l, wire.ByeNormal, nil)
-		c.overlay.avoid(l.ID)
+		c.overlay.Avoid(l.ID)
 	}
 }
 
@@ -258,7 +260,7 @@ func (c *Core) Offence(now time.Duration, h LinkHandle, reason journal.DropReaso
 // forwards malformed messages of others, so its link is not ended.
 func (c *Core) offence(l *link, reason journal.DropReason) {
 	c.drop(reason, nil)
-	if !l.native() {
+	if !l.Native() {
 		return
 	}
 	if l.offences++; l.offences >= maxOffences {

@@ -116,11 +116,11 @@ func rank(s *receipts.Send, l *link) int {
 	switch {
 	case l.ID == s.Frame.Body.To:
 		return 0
-	case l.answers() && !l.did.Loses() && !s.Used(l.ID):
+	case l.Answers() && !l.did.Loses() && !s.Used(l.ID):
 		return 1
-	case l.answers() && !s.Used(l.ID):
+	case l.Answers() && !s.Used(l.ID):
 		return 2
-	case l.answers():
+	case l.Answers():
 		return 3
 	}
 	return 4
@@ -143,7 +143,7 @@ func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame, r wire.Rec
 	c.now = now
 	l := c.byHandle[h]
 	switch {
-	case l == nil || l.extended || l.ID != f.Body.To || !f.Wants(wire.FlagReceipt):
+	case l == nil || l.Extended || l.ID != f.Body.To || !f.Wants(wire.FlagReceipt):
 	case f.Body.From == c.self:
 		c.receipt(r, receipts.Source{From: c.self})
 	default:
@@ -171,7 +171,7 @@ func (c *Core) Confirm(now time.Duration, f *wire.Frame, r wire.Receipt) {
 
 // confirm sends the receipt of a message.
 func (c *Core) confirm(f *wire.Frame, r wire.Receipt) {
-	c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: back(f)})
+	c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: f.ReversePath()})
 }
 
 // confirmAgain sends the receipt of a message again, of which another attempt has arrived.
@@ -218,7 +218,7 @@ func (c *Core) lost(f *wire.Frame) {
 	if b.From == c.self {
 		c.noRoute(n)
 	} else if l := c.before(f); l != nil && l.ask(c.now) {
-		c.send(nil, Outgoing{To: b.From, Kind: wire.KindNotice, Form: wire.FormRaw, Payload: wire.AppendNotice(nil, n), Route: back(f)})
+		c.send(nil, Outgoing{To: b.From, Kind: wire.KindNotice, Form: wire.FormRaw, Payload: wire.AppendNotice(nil, n), Route: f.ReversePath()})
 	}
 }
 
@@ -229,7 +229,7 @@ func (c *Core) lost(f *wire.Frame) {
 // such a link.
 func (c *Core) answersFor(f *wire.Frame) bool {
 	to := f.Body.To
-	return f.Wants(wire.FlagNotice) && c.overlay.surrounds(to) && (f.Hop.Attempt() == 0 || c.knowsAround(to))
+	return f.Wants(wire.FlagNotice) && c.overlay.Surrounds(to) && (f.Hop.Attempt() == 0 || c.knowsAround(to))
 }
 
 // onNotice processes a message of KindNotice.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
+	"github.com/peer-relay/peer-relay/protocol/internal/overlay"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -116,7 +117,7 @@ func (c *Core) Send(now time.Duration, f *wire.Frame, kind OwnKind) error {
 
 // connected reports whether there is a link to send by.
 func (c *Core) connected() bool {
-	return slices.ContainsFunc(c.table.All(), func(l *link) bool { return !l.ended })
+	return slices.ContainsFunc(c.table.All(), func(l *link) bool { return !l.Ended })
 }
 
 // wait keeps a message until there is a first link, or until the better of two links to the
@@ -176,12 +177,12 @@ type Draft struct {
 // Compose makes the frame of a draft. Like NewFrame, it reads only fixed fields.
 func (c *Core) Compose(d *Draft) { d.frame, d.err = c.NewFrame(d.out, d.draw) }
 
-// send sends a control message of the overlay over a link. A nil link means the best one.
-func (c *Core) send(by *link, m Outgoing) {
+// send signs and sends a control message over a link. A nil link means the best one.
+func (c *Core) send(by *overlay.Link, m Outgoing) {
 	d := &Draft{out: m, draw: c.Draw()}
 	d.out.Sign = true
 	if by != nil {
-		d.by, d.peer = by.handle, by.ID
+		d.by, d.peer = by.Handle, by.ID
 	}
 	c.do(Action{Type: Compose, Draft: d})
 }
@@ -220,7 +221,7 @@ func (c *Core) NotComposed(now time.Duration, d *Draft) {
 // endDraft ends the search of a draft that failed.
 func (c *Core) endDraft(d *Draft) {
 	if d.err != nil && d.search != 0 {
-		c.overlay.endSearch(d.search)
+		c.overlay.EndSearch(d.search)
 		c.do(Action{Type: Found, Index: d.search, Err: d.err})
 	}
 }
@@ -228,10 +229,10 @@ func (c *Core) endDraft(d *Draft) {
 func (c *Core) originate(d *Draft) error {
 	f, by := d.frame, c.byHandle[d.by]
 	switch {
-	case by != nil && !by.ended && c.full(by, f.Size()):
+	case by != nil && !by.Ended && c.full(by, f.Size()):
 		c.drop(journal.DropQueueFull, f)
 		return ErrQueueFull
-	case by != nil && !by.ended:
+	case by != nil && !by.Ended:
 		f.Hop = f.Hop.WithTx(f.Hop.TxLeft() - 1)
 		c.copyTo(by, f)
 		return nil

@@ -136,18 +136,18 @@ func (c *Core) Returned(now time.Duration, from wire.ID, frames []*wire.Frame) {
 // otherwise the backlog of a peer that is slow or gone would spread over its neighbours.
 func (c *Core) resend(f *wire.Frame, from wire.ID) {
 	old := c.table.Get(from)
-	replaced := old != nil && old.ended && old.replaced // by a link that is not up yet
+	replaced := old != nil && old.Ended && old.Replaced // by a link that is not up yet
 	mine := f.Body.From == c.self && !f.Body.Kind.IsControl()
 	switch {
 	case replaced && (f.Body.To == from || f.IsSearch() || !c.connected()), mine && !c.connected():
 		c.keep(waiting{frame: f, since: c.now, relayed: !mine, from: from})
 		return
 	case f.IsSearch(): // it must start on a link to that peer
-		if old != nil && !old.ended && !c.full(old, f.Size()) {
+		if old != nil && !old.Ended && !c.full(old, f.Size()) {
 			c.copies(f, choice{first: old})
 			return
 		}
-	case mine || f.Body.To != from || old != nil && !old.ended:
+	case mine || f.Body.To != from || old != nil && !old.Ended:
 		if next := c.choose(f.Body.To, hopQuery{frame: f, prev: c.before(f)}); next.first != nil && f.Hop.TxLeft() > 0 {
 			c.copies(f, next)
 			return

@@ -1,4 +1,4 @@
-package core
+package overlay
 
 import (
 	"slices"
@@ -24,12 +24,12 @@ type bootstrap struct {
 	refused  time.Duration // when the first of these came
 }
 
-func (o *overlay) bootstrap() {
-	alone := !o.host.connected()
+func (o *Overlay) bootstrap() {
+	alone := !o.connected()
 	for i := range o.boots {
 		b := &o.boots[i]
-		if b.dialing && b.until <= o.host.clock() {
-			o.bootstrapFailed(i)
+		if b.dialing && b.until <= o.host.Now() {
+			o.BootstrapFailed(i)
 		}
 		if b.dialing {
 			o.wakeTick(b.until)
@@ -39,11 +39,11 @@ func (o *overlay) bootstrap() {
 		if b.known && !own && o.linked(b.id) {
 			continue
 		}
-		if alone && !own && b.next > o.host.clock()+2*bootMostLate {
-			b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
+		if alone && !own && b.next > o.host.Now()+2*bootMostLate {
+			b.next = o.host.Now() + o.jitter(b.wait(o.host.Now()))
 			b.tries++
 		}
-		if b.next > o.host.clock() {
+		if b.next > o.host.Now() {
 			o.wakeTick(b.next)
 			continue
 		}
@@ -52,11 +52,11 @@ func (o *overlay) bootstrap() {
 			continue
 		}
 		if b.tries == 0 {
-			b.since = o.host.clock()
+			b.since = o.host.Now()
 		}
-		b.dialing, b.crossed, b.until = true, false, o.host.clock()+bootExpiry
+		b.dialing, b.crossed, b.until = true, false, o.host.Now()+bootExpiry
 		o.wakeTick(b.until)
-		o.host.do(Action{Type: DialBootstrap, Index: i})
+		o.host.DialBootstrap(i)
 	}
 }
 
@@ -67,29 +67,29 @@ func (b *bootstrap) wait(now time.Duration) time.Duration {
 	return min(bootFirst<<min(b.tries, 10), most)
 }
 
-func (o *overlay) bootstrapAnswered(index int, id wire.ID) {
+func (o *Overlay) BootstrapAnswered(index int, id wire.ID) {
 	b := &o.boots[index]
 	b.id, b.known, b.dialing = id, true, false
-	b.next = o.host.clock() + o.rebootIn()
+	b.next = o.host.Now() + o.rebootIn()
 }
 
 // isBootstrap reports whether a bootstrap has this id.
-func (o *overlay) isBootstrap(id wire.ID) bool {
+func (o *Overlay) isBootstrap(id wire.ID) bool {
 	return slices.ContainsFunc(o.boots, func(b bootstrap) bool { return b.known && b.id == id })
 }
 
-// bootstrapLinked processes the outcome that a bootstrap has a link already. It is not known
+// BootstrapLinked processes the outcome that a bootstrap has a link already. It is not known
 // which link that is, so the bootstrap is dialled again now and then. If this peer has no such
 // link, expects reports whether one is about to be up here.
-func (o *overlay) bootstrapLinked(index int, expects func(wire.ID) bool) {
+func (o *Overlay) BootstrapLinked(index int, expects func(wire.ID) bool) {
 	b := &o.boots[index]
-	if b.known && !o.linked(b.id) || !o.host.connected() {
+	if b.known && !o.linked(b.id) || !o.connected() {
 		coming := expects(b.id)
 		for i := range o.boots {
 			coming = coming || !b.known && i != index && o.boots[i].dialing
 		}
 		if coming {
-			o.bootstrapFailed(index)
+			o.BootstrapFailed(index)
 			b.crossed = true
 		} else {
 			o.bootstrapRefused(index)
@@ -100,10 +100,10 @@ func (o *overlay) bootstrapLinked(index int, expects func(wire.ID) bool) {
 }
 
 // bootstrapElsewhere sets when a bootstrap is dialled again that has a link already.
-func (o *overlay) bootstrapElsewhere(index int) {
+func (o *Overlay) bootstrapElsewhere(index int) {
 	b := &o.boots[index]
 	b.dialing, b.crossed, b.tries, b.refusals = false, false, 0, 0
-	b.next = o.host.clock() + o.jitter(bootMostLate)
+	b.next = o.host.Now() + o.jitter(bootMostLate)
 	o.wakeTick(b.next)
 }
 
@@ -111,13 +111,13 @@ func (o *overlay) bootstrapElsewhere(index int) {
 // this peer does not have. It may be about to be up here: then the next try finds it. Otherwise it
 // is dead, as the bootstrap is about to find out, or it is one of another process with the same
 // key. The application is told once, after the second refusal.
-func (o *overlay) bootstrapRefused(index int) {
-	b, now := &o.boots[index], o.host.clock()
+func (o *Overlay) bootstrapRefused(index int) {
+	b, now := &o.boots[index], o.host.Now()
 	switch b.refusals++; b.refusals {
 	case 1:
 		b.refused = now
 	case 2:
-		o.host.do(Action{Type: BootstrapRefused, Index: index, Err: errTaken})
+		o.host.BootstrapRefused(index, errTaken)
 	}
 	wait := bootMostLate
 	switch {
@@ -132,48 +132,48 @@ func (o *overlay) bootstrapRefused(index int) {
 	o.wakeTick(b.next)
 }
 
-// bootstrapSelf processes the outcome that a bootstrap has this peer's id. The application is told
+// BootstrapSelf processes the outcome that a bootstrap has this peer's id. The application is told
 // why once, unless why is nil.
-func (o *overlay) bootstrapSelf(index int, why error) {
-	o.bootstrapAnswered(index, o.self)
+func (o *Overlay) BootstrapSelf(index int, why error) {
+	o.BootstrapAnswered(index, o.self)
 	b := &o.boots[index]
 	if b.tries = 0; why != nil && b.refusals == 0 {
 		b.refusals = 1
-		o.host.do(Action{Type: BootstrapRefused, Index: index, Err: why})
+		o.host.BootstrapRefused(index, why)
 	}
 	o.wakeTick(b.next)
 }
 
-func (o *overlay) bootstrapFailed(index int) {
+func (o *Overlay) BootstrapFailed(index int) {
 	b := &o.boots[index]
 	if !b.dialing { // the link was up, and bootstrapDown has set when to dial
 		return
 	}
 	b.dialing = false
-	b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
+	b.next = o.host.Now() + o.jitter(b.wait(o.host.Now()))
 	b.tries++
 	o.wakeTick(b.next)
 }
 
 // bootstrapDown sets when the bootstrap of a link that ended is dialled again.
-func (o *overlay) bootstrapDown(l *link) {
+func (o *Overlay) bootstrapDown(l *Link) {
 	for i := range o.boots {
 		b := &o.boots[i]
 		if b.dialing || !b.known || b.id != l.ID {
 			continue
 		}
-		if l.usable && o.host.clock()-l.since >= bootSettled {
-			b.tries, b.since, b.refusals = 0, o.host.clock(), 0
+		if l.Usable && o.host.Now()-l.Since >= bootSettled {
+			b.tries, b.since, b.refusals = 0, o.host.Now(), 0
 		}
 		switch {
-		case l.replaced:
+		case l.Replaced:
 			o.bootstrapRefused(i)
 			continue
-		case l.gone || !l.usable:
-			b.next = o.host.clock() + o.jitter(b.wait(o.host.clock()))
+		case l.Gone || !l.Usable:
+			b.next = o.host.Now() + o.jitter(b.wait(o.host.Now()))
 			b.tries++
 		default: // one of the two ended it on purpose
-			b.next = o.host.clock() + o.rebootIn()
+			b.next = o.host.Now() + o.rebootIn()
 		}
 		o.wakeTick(b.next)
 	}
@@ -181,7 +181,7 @@ func (o *overlay) bootstrapDown(l *link) {
 
 // rebootIn returns the time until the next visit to a bootstrap. It grows with the network,
 // so that all peers together visit one at most ten times a second.
-func (o *overlay) rebootIn() time.Duration {
+func (o *Overlay) rebootIn() time.Duration {
 	visits := time.Duration(o.estimate()/(10*max(1, len(o.boots)))) * time.Second
 	return o.jitter(max(rebootEvery, visits))
 }

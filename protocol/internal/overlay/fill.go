@@ -1,4 +1,4 @@
-package core
+package overlay
 
 import (
 	"math/bits"
@@ -11,34 +11,30 @@ import (
 )
 
 // failed counts a failure of a candidate and backs off.
-func (o *overlay) failed(id wire.ID, backoff time.Duration) {
-	if cand, wait := o.cands.Failed(o.host.clock(), id, backoff); cand != nil {
-		cand.Next = o.host.clock() + o.jitter(wait)
+func (o *Overlay) failed(id wire.ID, backoff time.Duration) {
+	if cand, wait := o.cands.Failed(o.host.Now(), id, backoff); cand != nil {
+		cand.Next = o.host.Now() + o.jitter(wait)
 	}
 }
 
-func (o *overlay) available(cand *candidates.Candidate) bool {
-	return cand.Next <= o.host.clock() && !o.linked(cand.ID) && o.handshake(cand.ID) == nil
+func (o *Overlay) available(cand *candidates.Candidate) bool {
+	return cand.Next <= o.host.Now() && !o.linked(cand.ID) && o.handshake(cand.ID) == nil
 }
 
-// useful reports whether a link to id would be wanted if there were no other candidates: its
+// Useful reports whether a link to id would be wanted if there were no other candidates: its
 // bucket has too few links, or it is nearer than the farthest near link.
-func (o *overlay) useful(id wire.ID) bool {
+func (o *Overlay) Useful(id wire.ID) bool {
 	return o.inBucket(o.bucket(id)) < bucketLinks || o.isNear(id)
 }
 
-func (o *overlay) inBucket(b int) (n int) {
-	for _, l := range o.host.bucket(b) {
+func (o *Overlay) inBucket(b int) (n int) {
+	for l := range o.host.Bucket(b) {
 		if l.counts() {
 			n++
 		}
 	}
 	return n
 }
-
-// counts reports whether a link fills a place in its bucket. A leaf does not, since it does
-// not relay. A bootstrap does not, since it would carry the messages of all peers.
-func (l *link) counts() bool { return l.Role != wire.RoleLeaf && !l.bootstrap && l.answers() }
 
 // --- filling the table
 
@@ -50,7 +46,7 @@ type neighbour struct {
 
 // seeker returns a function that sends an offer to a peer. The function returns false if
 // maxPending offers are in flight.
-func (o *overlay) seeker() func(wire.ID) bool {
+func (o *Overlay) seeker() func(wire.ID) bool {
 	budget := maxPending
 	if o.filling() {
 		budget = mostEager
@@ -71,8 +67,8 @@ func (o *overlay) seeker() func(wire.ID) bool {
 }
 
 // fill seeks the missing links, and reports whether there are any.
-func (o *overlay) fill() (deficit bool) {
-	if !o.host.connected() {
+func (o *Overlay) fill() (deficit bool) {
+	if !o.connected() {
 		return o.cands.Len() > 0
 	}
 	seek := o.seeker()
@@ -106,8 +102,8 @@ func (o *overlay) fill() (deficit bool) {
 }
 
 // fillWanted seeks the peers that the application asked for.
-func (o *overlay) fillWanted(seek func(wire.ID) bool) {
-	if !o.host.connected() {
+func (o *Overlay) fillWanted(seek func(wire.ID) bool) {
+	if !o.connected() {
 		return
 	}
 	for i := range wire.IDBits {
@@ -120,8 +116,8 @@ func (o *overlay) fillWanted(seek func(wire.ID) bool) {
 }
 
 // deepest returns the index of the first bucket without a linked peer in it or after it.
-func (o *overlay) deepest() (depth int) {
-	if near := o.host.closest(o.self, 1, nil); len(near) > 0 {
+func (o *Overlay) deepest() (depth int) {
+	if near := o.host.Closest(o.self, 1, nil); len(near) > 0 {
 		depth = o.bucket(near[0].ID) + 1
 	}
 	return depth
@@ -130,10 +126,10 @@ func (o *overlay) deepest() (depth int) {
 // fillBucket seeks links in bucket b while it has too few. It offers links to candidates, in
 // parts of the bucket without a link first. If candidates are missing, it asks the linked peer
 // that is nearest to a random id of the bucket.
-func (o *overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (deficit bool) {
+func (o *Overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (deficit bool) {
 	var have int
 	var slots [bucketLinks]bool
-	for _, l := range o.host.bucket(b) {
+	for l := range o.host.Bucket(b) {
 		if l.counts() {
 			have++
 			slots[subSlot(o.self, l.ID, bucketLinks)] = true
@@ -164,15 +160,15 @@ func (o *overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 		return deficit
 	}
 	due := o.findAt[b] + findBackoff<<min(o.findTries[b], 8)
-	if o.findTries[b] > 0 && due > o.host.clock() {
+	if o.findTries[b] > 0 && due > o.host.Now() {
 		o.wakeTick(due)
 		return deficit || o.findTries[b] <= 3
 	}
-	o.findAt[b] = o.host.clock()
+	o.findAt[b] = o.host.Now()
 	o.findTries[b]++
 	*finds++
 	target := o.randomIn(b)
-	if l := o.host.closest(target, 1, func(l *link) bool { return !l.ended }); len(l) > 0 {
+	if l := o.host.Closest(target, 1, func(l *Link) bool { return !l.Ended }); len(l) > 0 {
 		o.findPeers(l[0], target)
 	}
 	return deficit || o.findTries[b] <= 3
@@ -180,14 +176,14 @@ func (o *overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 
 // pick returns an available candidate of bucket b, or nil. It prefers candidates in a part
 // without a link, with fewer failures, and named recently. Among equals the choice is random.
-func (o *overlay) pick(b int, slots *[bucketLinks]bool) *candidates.Candidate {
+func (o *Overlay) pick(b int, slots *[bucketLinks]bool) *candidates.Candidate {
 	var best *candidates.Candidate
 	var bestScore float64
 	for _, cand := range o.cands.Bucket(b) {
 		if !o.available(cand) {
 			continue
 		}
-		age := min(float64(o.host.clock()-cand.Heard)/float64(candFresh), 2)
+		age := min(float64(o.host.Now()-cand.Heard)/float64(candFresh), 2)
 		score := o.rng.Float64() - float64(cand.Fails) - age
 		if !slots[subSlot(o.self, cand.ID, bucketLinks)] {
 			score += 2
@@ -203,7 +199,7 @@ func (o *overlay) pick(b int, slots *[bucketLinks]bool) *candidates.Candidate {
 }
 
 // randomIn returns a random id in bucket b of this peer.
-func (o *overlay) randomIn(b int) wire.ID {
+func (o *Overlay) randomIn(b int) wire.ID {
 	var id wire.ID
 	for i := range id {
 		id[i] = byte(o.rng.Uint32())
@@ -219,7 +215,7 @@ func (o *overlay) randomIn(b int) wire.ID {
 	return id
 }
 
-func (o *overlay) nearCount() int {
+func (o *Overlay) nearCount() int {
 	if o.leaf() {
 		return leafNear
 	}
@@ -228,10 +224,10 @@ func (o *overlay) nearCount() int {
 
 // near returns the nearest of the linked peers, the handshakes and the candidates, the
 // nearest first.
-func (o *overlay) near() []neighbour {
+func (o *Overlay) near() []neighbour {
 	var all []neighbour
 	n := o.nearCount()
-	for _, l := range o.host.closest(o.self, n, o.neighbourly) {
+	for _, l := range o.host.Closest(o.self, n, o.neighbourly) {
 		all = append(all, neighbour{l.ID, true})
 	}
 	linked := len(all)
@@ -266,21 +262,21 @@ func (o *overlay) near() []neighbour {
 }
 
 // hopeful reports whether a handshake is likely to lead to a link: it is new, or was answered.
-func (o *overlay) hopeful(h *handshake) bool {
+func (o *Overlay) hopeful(h *handshake) bool {
 	cand := o.cands.Get(h.id)
-	return !h.mine || h.dialing || h.until-o.host.clock() > offerExpiry-offerUsual && (cand == nil || cand.Fails == 0)
+	return !h.mine || h.dialing || h.until-o.host.Now() > offerExpiry-offerUsual && (cand == nil || cand.Fails == 0)
 }
 
 // neighbourly reports whether a link can be a near link. A link to a leaf can be one only for
 // another leaf, since a leaf does not relay.
-func (o *overlay) neighbourly(l *link) bool {
-	return l.answers() && (o.leaf() || l.Role != wire.RoleLeaf)
+func (o *Overlay) neighbourly(l *Link) bool {
+	return l.Answers() && (o.leaf() || l.Role != wire.RoleLeaf)
 }
 
 // isNear reports whether fewer than nearCount links are nearer than id.
-func (o *overlay) isNear(id wire.ID) bool {
+func (o *Overlay) isNear(id wire.ID) bool {
 	nearer := 0
-	o.host.nearest(o.self, func(l *link) bool {
+	o.host.Nearest(o.self, func(l *Link) bool {
 		if !o.self.Closer(l.ID, id) {
 			return false
 		}
@@ -292,17 +288,17 @@ func (o *overlay) isNear(id wire.ID) bool {
 	return nearer < o.nearCount()
 }
 
-// surrounds reports whether this peer has all its near links, and an id is nearer than the farthest
+// Surrounds reports whether this peer has all its near links, and an id is nearer than the farthest
 // of them.
-func (o *overlay) surrounds(id wire.ID) bool {
-	near := o.host.closest(o.self, nearLinks, o.neighbourly)
+func (o *Overlay) Surrounds(id wire.ID) bool {
+	near := o.host.Closest(o.self, nearLinks, o.neighbourly)
 	return !o.leaf() && len(near) == nearLinks && o.self.Closer(id, near[nearLinks-1].ID)
 }
 
 // attach seeks links from this leaf to the nearest relays.
-func (o *overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit bool) {
+func (o *Overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit bool) {
 	relays := 0
-	for _, l := range o.host.links() {
+	for l := range o.host.Links() {
 		if l.Role != wire.RoleLeaf {
 			relays++
 		}
@@ -314,7 +310,7 @@ func (o *overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit boo
 	}
 	for i := wire.IDBits - 1; i >= 0; i-- {
 		for _, cand := range o.cands.Bucket(i) {
-			if relays >= leafRelays || len(o.host.links())+len(o.pending) >= leafCap {
+			if relays >= leafRelays || o.host.LinkCount()+len(o.pending) >= leafCap {
 				return deficit
 			}
 			if o.available(cand) && seek(cand.ID) {

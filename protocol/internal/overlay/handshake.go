@@ -1,4 +1,4 @@
-package core
+package overlay
 
 import (
 	"bytes"
@@ -40,13 +40,9 @@ type direct struct {
 	until  time.Duration // when the questions expire
 }
 
-// receive processes a control message for this peer.
-func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
+// Receive processes a control message for this peer, which a link brought.
+func (o *Overlay) Receive(l *Link, f *wire.Frame, proved bool) {
 	ok := true
-	if kind := f.Body.Kind; (kind == wire.KindFind || kind == wire.KindOffer) && !l.ask(o.host.clock()) {
-		o.host.drop(journal.DropRate, f) // the answer would cost a signature
-		return
-	}
 	switch f.Body.Kind {
 	case wire.KindFind:
 		ok = o.onFind(l, f, proved)
@@ -60,66 +56,52 @@ func (o *overlay) receive(l *link, f *wire.Frame, proved bool) {
 		ok = o.onSignal(f, proved)
 	}
 	if !ok {
-		o.host.drop(journal.DropBadControl, f)
+		o.host.Drop(journal.DropBadControl, f)
 	}
-}
-
-// back returns the reverse path of f, as the route of the answer. It returns nil if f came
-// straight from its origin.
-func back(f *wire.Frame) []wire.ID {
-	n := f.PathLen()
-	if n <= 1 {
-		return nil
-	}
-	route := make([]wire.ID, n)
-	for i := range route {
-		route[i] = f.PathAt(n - 1 - i)
-	}
-	return route
 }
 
 // --- findPeers and foundPeers
 
-func (o *overlay) findPeers(l *link, target wire.ID) {
+func (o *Overlay) findPeers(l *Link, target wire.ID) {
 	d, known := o.asked[l.ID]
 	if known || len(o.asked) < maxAsked {
-		o.asked[l.ID] = direct{open: d.open + 1, proved: l.Proved, until: o.host.clock() + QueryExpiry}
+		o.asked[l.ID] = direct{open: d.open + 1, proved: l.Proved, until: o.host.Now() + QueryExpiry}
 	}
-	o.host.send(l, Outgoing{To: l.ID, Kind: wire.KindFind, Form: wire.FormRaw, Payload: target[:]})
+	o.host.Send(l, Message{To: l.ID, Kind: wire.KindFind, Form: wire.FormRaw, Payload: target[:]})
 }
 
 // findRouted sends a search for this peer's own id through a link. The peer nearest to that
 // id answers.
-func (o *overlay) findRouted(l *link) {
+func (o *Overlay) findRouted(l *Link) {
 	token := o.query(0, o.self)
-	o.host.send(l, Outgoing{To: o.self, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest, Token: token, Payload: o.self[:]})
+	o.host.Send(l, Message{To: o.self, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest, Token: token, Payload: o.self[:]})
 }
 
 // query adds a search and returns its token.
-func (o *overlay) query(index int, near wire.ID) []byte {
+func (o *Overlay) query(index int, near wire.ID) []byte {
 	token := o.newToken()
 	if len(o.queries) >= maxQueries {
 		o.queries = slices.Delete(o.queries, 0, 1)
 	}
-	o.queries = append(o.queries, query{token, o.host.clock() + QueryExpiry, index, near})
+	o.queries = append(o.queries, query{token, o.host.Now() + QueryExpiry, index, near})
 	return token
 }
 
-// search asks the peer nearest to an id for the peers that it knows near that id.
-func (o *overlay) search(index int, near wire.ID) error {
+// Search asks the peer nearest to an id for the peers that it knows near that id.
+func (o *Overlay) Search(index int, near wire.ID) error {
 	if near == (wire.ID{}) {
 		return fmt.Errorf("%w: no peer has the zero id", wire.ErrMalformed)
 	}
 	mine := 0
 	for _, q := range o.queries {
-		if q.index != 0 && q.until > o.host.clock() {
+		if q.index != 0 && q.until > o.host.Now() {
 			mine++
 		}
 	}
 	if mine >= maxSearches { // they must not evict the overlay's own searches
 		return fmt.Errorf("%d searches are in flight: %w", mine, ErrQueueFull)
 	}
-	if o.host.search(index, Outgoing{To: near, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest,
+	if o.host.Search(index, Message{To: near, Kind: wire.KindFind, Form: wire.FormRaw, Flags: wire.FlagClosest,
 		Token: o.query(index, near), Payload: near[:]}) {
 		o.found(index, near, nil)
 	}
@@ -128,52 +110,50 @@ func (o *overlay) search(index int, near wire.ID) error {
 
 // found reports the answer to a search to the shell, with the peers that this peer knows
 // itself.
-func (o *overlay) found(index int, near wire.ID, ids []wire.ID) {
-	o.endSearch(index)
+func (o *Overlay) found(index int, near wire.ID, ids []wire.ID) {
+	o.EndSearch(index)
 	ids = append(ids, o.self)
-	for _, l := range o.host.closest(near, wire.MaxFound, (*link).answers) {
+	for _, l := range o.host.Closest(near, wire.MaxFound, (*Link).Answers) {
 		ids = append(ids, l.ID)
 	}
 	slices.SortFunc(ids, func(a, b wire.ID) int { return idtable.CompareDistance(near, a, b) })
-	o.host.do(Action{Type: Found, Index: index, IDs: slices.Compact(ids)})
+	o.host.Found(index, slices.Compact(ids))
 }
 
-func (o *overlay) endSearch(index int) {
+func (o *Overlay) EndSearch(index int) {
 	o.queries = slices.DeleteFunc(o.queries, func(q query) bool { return q.index == index })
 }
 
 // answered reports whether a foundPeers answers an open question, and closes the question.
 // The answer of a proved peer must be proved.
-func (o *overlay) answered(b *wire.Body, proved bool) bool {
+func (o *Overlay) answered(b *wire.Body, proved bool) bool {
 	if i := o.asking(b.Token); i >= 0 {
 		o.queries = slices.Delete(o.queries, i, i+1)
 		return true
 	}
 	d, ok := o.asked[b.From]
-	if !ok || d.until <= o.host.clock() || d.proved && !proved {
+	if !ok || d.until <= o.host.Now() || d.proved && !proved {
 		return false
 	}
 	if d.open--; d.open > 0 {
 		o.asked[b.From] = d
 	} else {
-		if l := o.host.link(b.From); l != nil {
-			l.sample(o.host.clock() - (d.until - QueryExpiry))
-		}
+		o.host.RoundTrip(b.From, o.host.Now()-(d.until-QueryExpiry))
 		delete(o.asked, b.From)
 	}
 	return true
 }
 
 // asking returns the index of the search with a token, or -1.
-func (o *overlay) asking(token []byte) int {
+func (o *Overlay) asking(token []byte) int {
 	if len(token) == 0 {
 		return -1
 	}
-	return slices.IndexFunc(o.queries, func(q query) bool { return q.until > o.host.clock() && bytes.Equal(q.token, token) })
+	return slices.IndexFunc(o.queries, func(q query) bool { return q.until > o.host.Now() && bytes.Equal(q.token, token) })
 }
 
 // onFind answers a findPeers with the nearest of this peer's links.
-func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
+func (o *Overlay) onFind(l *Link, f *wire.Frame, proved bool) bool {
 	b := &f.Body
 	if b.Form != wire.FormRaw || len(b.Payload) != wire.IDSize {
 		return false
@@ -185,7 +165,7 @@ func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
 		// this peer does not amplify an attack on the origin.
 		most = max(1, min(most, 3*f.Size()/wire.IDSize-answerIDs))
 	}
-	links := o.host.closest(target, most, func(l *link) bool { return l.ID != b.From && l.answers() })
+	links := o.host.Closest(target, most, func(l *Link) bool { return l.ID != b.From && l.Answers() })
 	ids := make([]wire.ID, len(links), len(links)+1)
 	for i, l := range links {
 		ids[i] = l.ID
@@ -193,12 +173,12 @@ func (o *overlay) onFind(l *link, f *wire.Frame, proved bool) bool {
 	if f.IsSearch() { // the origin may not know this peer
 		ids = append(ids[:min(len(ids), most-1)], o.self)
 	}
-	o.host.send(nil, Outgoing{To: b.From, Kind: wire.KindFound, Form: wire.FormRaw, Payload: wire.AppendFound(nil, ids), Token: b.Token, Route: back(f)})
+	o.host.Send(nil, Message{To: b.From, Kind: wire.KindFound, Form: wire.FormRaw, Payload: wire.AppendFound(nil, ids), Token: b.Token, Route: f.ReversePath()})
 	return true
 }
 
 // onFound processes a foundPeers. It adds the candidates that this peer asked for.
-func (o *overlay) onFound(f *wire.Frame, proved bool) bool {
+func (o *Overlay) onFound(f *wire.Frame, proved bool) bool {
 	b := &f.Body
 	ids, err := wire.ParseFound(b.Payload)
 	if err != nil || b.Form != wire.FormRaw {
@@ -210,17 +190,17 @@ func (o *overlay) onFound(f *wire.Frame, proved bool) bool {
 		return true
 	}
 	if !o.answered(b, proved) {
-		o.host.drop(journal.DropUnasked, f)
+		o.host.Drop(journal.DropUnasked, f)
 		return true
 	}
 	added := false
 	for _, needed := range []bool{true, false} { // useful candidates get the source's places first
 		for _, id := range ids {
-			if id == o.self || o.linked(id) || o.useful(id) != needed {
+			if id == o.self || o.linked(id) || o.Useful(id) != needed {
 				continue
 			}
 			fresh := o.cands.Get(id) == nil
-			if o.cands.Learn(o.host.clock(), id, b.From) != nil && fresh && needed {
+			if o.cands.Learn(o.host.Now(), id, b.From) != nil && fresh && needed {
 				added = true
 				o.findTries[o.bucket(id)] = min(o.findTries[o.bucket(id)], 1)
 			}
@@ -234,7 +214,7 @@ func (o *overlay) onFound(f *wire.Frame, proved bool) bool {
 
 // --- offers and answers
 
-func (o *overlay) handshake(id wire.ID) *handshake {
+func (o *Overlay) handshake(id wire.ID) *handshake {
 	for _, h := range o.pending {
 		if h.id == id {
 			return h
@@ -243,14 +223,14 @@ func (o *overlay) handshake(id wire.ID) *handshake {
 	return nil
 }
 
-// handshakeProved reports whether the peer of a pending handshake has proved its id. Such a
+// HandshakeProved reports whether the peer of a pending handshake has proved its id. Such a
 // peer signs its signals too, and with them the certificate of its data channel.
-func (o *overlay) handshakeProved(id wire.ID) bool {
+func (o *Overlay) HandshakeProved(id wire.ID) bool {
 	h := o.handshake(id)
 	return h != nil && h.proved
 }
 
-func (o *overlay) endHandshake(id wire.ID) {
+func (o *Overlay) endHandshake(id wire.ID) {
 	h := o.handshake(id)
 	if h == nil {
 		return
@@ -267,17 +247,17 @@ func (o *overlay) endHandshake(id wire.ID) {
 }
 
 // offer sends an offer of a link to a peer.
-func (o *overlay) offer(id wire.ID) {
-	h := &handshake{id: id, source: id, token: o.newToken(), until: o.host.clock() + offerExpiry, mine: true}
+func (o *Overlay) offer(id wire.ID) {
+	h := &handshake{id: id, source: id, token: o.newToken(), until: o.host.Now() + offerExpiry, mine: true}
 	if cand := o.cands.Get(id); cand != nil {
 		h.source = cand.Source
 	}
 	o.pending = append(o.pending, h)
 	o.wakeTick(h.until)
-	o.host.send(nil, Outgoing{To: id, Kind: wire.KindOffer, Record: o.contact.Record, Token: h.token})
+	o.host.Send(nil, Message{To: id, Kind: wire.KindOffer, Record: o.contact.Record, Token: h.token})
 }
 
-func (o *overlay) newToken() []byte {
+func (o *Overlay) newToken() []byte {
 	token := make([]byte, 0, wire.TokenSize)
 	for range wire.TokenSize / 8 {
 		x := o.rng.Uint64()
@@ -290,28 +270,28 @@ func (o *overlay) newToken() []byte {
 }
 
 // reachable reports whether others can dial this peer.
-func (o *overlay) reachable() bool { return o.contact.URL != "" || len(o.contact.Record) > 0 }
+func (o *Overlay) reachable() bool { return o.contact.URL != "" || len(o.contact.Record) > 0 }
 
 // onOffer answers an offer.
-func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
+func (o *Overlay) onOffer(by *Link, f *wire.Frame, proved bool) {
 	b := &f.Body
-	l := o.host.link(b.From)
-	upgrade := l != nil && !l.native() && l.extended
+	l := o.host.Link(b.From)
+	upgrade := l != nil && !l.Native() && l.Extended
 	if l != nil && !upgrade {
-		l.offer = &lateOffer{by, f, proved, o.host.clock()}
-		o.host.ask(l, proved && l.Proved) // the link may be dead at the other end
+		l.offer = &lateOffer{by, f, proved, o.host.Now()}
+		o.host.Ask(l.ID, proved && l.Proved) // the link may be dead at the other end
 		return
 	}
 	if h := o.handshake(b.From); h != nil && h.mine && (h.dialing || b.From.Compare(o.self) >= 0) {
 		return // the offers crossed, and that of the lower id counts
 	}
-	if o.shuns(b.From) {
+	if o.Shuns(b.From) {
 		o.answer(f, false)
 		return
 	}
 	o.endHandshake(b.From)
 	if !o.makeRoom(by.ID, proved) {
-		o.host.drop(journal.DropQueueFull, f)
+		o.host.Drop(journal.DropQueueFull, f)
 		return
 	}
 	dialing := 0
@@ -320,7 +300,7 @@ func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
 			dialing++
 		}
 	}
-	h := &handshake{id: b.From, source: b.From, via: by.ID, until: o.host.clock() + dialExpiry, proved: proved}
+	h := &handshake{id: b.From, source: b.From, via: by.ID, until: o.host.Now() + DialExpiry, proved: proved}
 	o.pending = append(o.pending, h)
 	o.wakeTick(h.until)
 	o.answer(f, true)
@@ -332,15 +312,15 @@ func (o *overlay) onOffer(by *link, f *wire.Frame, proved bool) {
 
 // A lateOffer came from a peer that seemed to be linked.
 type lateOffer struct {
-	by     *link
+	by     *Link
 	frame  *wire.Frame
 	proved bool
 	at     time.Duration
 }
 
-// answerLate answers the offer of a peer whose link has turned out to be dead.
-func (o *overlay) answerLate(l *link) {
-	if x := l.offer; x != nil && o.host.clock()-x.at < offerExpiry {
+// AnswerLate answers the offer of a peer whose link has turned out to be dead.
+func (o *Overlay) AnswerLate(l *Link) {
+	if x := l.offer; x != nil && o.host.Now()-x.at < offerExpiry {
 		o.onOffer(x.by, x.frame, x.proved)
 	}
 }
@@ -349,7 +329,7 @@ func (o *overlay) answerLate(l *link) {
 // brought. If all places are taken, it ends the oldest handshake of the link that brought most
 // of them, an unproved one before a proved one: a flood of forged offers takes the places of
 // the links that bring it. A proved handshake takes the place of any unproved one.
-func (o *overlay) makeRoom(via wire.ID, proved bool) bool {
+func (o *Overlay) makeRoom(via wire.ID, proved bool) bool {
 	answered := 0
 	brought := map[wire.ID]int{via: 1}
 	var forged *handshake // the oldest unproved one
@@ -388,9 +368,9 @@ func (o *overlay) makeRoom(via wire.ID, proved bool) bool {
 	return true
 }
 
-func (o *overlay) answer(f *wire.Frame, yes bool) {
+func (o *Overlay) answer(f *wire.Frame, yes bool) {
 	b := &f.Body
-	out := Outgoing{To: b.From, Kind: wire.KindAnswer, Token: b.Token, Route: back(f)}
+	out := Message{To: b.From, Kind: wire.KindAnswer, Token: b.Token, Route: f.ReversePath()}
 	switch {
 	case yes:
 		out.Form = wire.FormRaw
@@ -399,17 +379,17 @@ func (o *overlay) answer(f *wire.Frame, yes bool) {
 	case len(b.Key) == 0:
 		return // a legacy peer would never forget the refusal
 	}
-	o.host.send(nil, out)
+	o.host.Send(nil, out)
 }
 
 // onAnswer dials the peer that answered this peer's offer. A peer that knows the extensions
 // signs its answer and repeats the token of the offer.
-func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
+func (o *Overlay) onAnswer(f *wire.Frame, proved bool) bool {
 	b := &f.Body
 	h := o.handshake(b.From)
 	extended := len(b.Key) > 0 || len(b.Token) > 0
 	if h == nil || !h.mine || h.dialing || extended && !bytes.Equal(b.Token, h.token) || len(b.Key) > 0 && !proved {
-		o.host.drop(journal.DropUnasked, f)
+		o.host.Drop(journal.DropUnasked, f)
 		return true
 	}
 	var a wire.Answer
@@ -421,8 +401,8 @@ func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 	}
 	h.proved = proved
 	contact := wire.Contact{ID: b.From, URL: a.WS, WebRTC: a.WRTC && o.contact.WebRTC, Record: b.Record}
-	if l := o.host.link(b.From); l != nil {
-		if l.native() || len(contact.Record) == 0 {
+	if l := o.host.Link(b.From); l != nil {
+		if l.Native() || len(contact.Record) == 0 {
 			o.endHandshake(b.From)
 			return true
 		}
@@ -435,7 +415,7 @@ func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 	case contact.URL != "" || len(contact.Record) > 0:
 		o.dial(h, contact)
 	case len(o.contact.Record) > 0 && extended: // the other peer dials
-		h.dialing, h.until = true, o.host.clock()+dialExpiry
+		h.dialing, h.until = true, o.host.Now()+DialExpiry
 		o.wakeTick(h.until)
 	case contact.WebRTC:
 		o.dial(h, contact)
@@ -448,8 +428,8 @@ func (o *overlay) onAnswer(f *wire.Frame, proved bool) bool {
 
 // dial opens a link to a peer. If sourceDials dials to peers of the same source are in flight,
 // the handshake waits for its turn. So no peer can make this one dial many addresses at once.
-func (o *overlay) dial(h *handshake, contact wire.Contact) {
-	h.dialing, h.until = true, o.host.clock()+dialExpiry
+func (o *Overlay) dial(h *handshake, contact wire.Contact) {
+	h.dialing, h.until = true, o.host.Now()+DialExpiry
 	o.wakeTick(h.until)
 	same := 0
 	for _, x := range o.pending {
@@ -462,11 +442,11 @@ func (o *overlay) dial(h *handshake, contact wire.Contact) {
 		return
 	}
 	h.contact = nil
-	o.host.do(Action{Type: Dial, Contact: contact})
+	o.host.Dial(contact)
 }
 
-// dialFailed ends the handshake of a Dial that failed.
-func (o *overlay) dialFailed(id wire.ID) {
+// DialFailed ends the handshake of a Dial that failed.
+func (o *Overlay) DialFailed(id wire.ID) {
 	if h := o.handshake(id); h != nil && h.dialing {
 		o.endHandshake(id)
 		o.failed(id, candBackoff)
@@ -476,18 +456,18 @@ func (o *overlay) dialFailed(id wire.ID) {
 
 // onSignal passes a signal about a WebRTC connection to the shell. The signal must be from a
 // peer with a handshake, so that the number of handshakes bounds what strangers can start.
-func (o *overlay) onSignal(f *wire.Frame, proved bool) bool {
+func (o *Overlay) onSignal(f *wire.Frame, proved bool) bool {
 	b := &f.Body
 	h := o.handshake(b.From)
 	switch {
 	case b.Form != wire.FormJSON:
 		return false
 	case !o.contact.WebRTC:
-		o.host.drop(journal.DropUnsupported, f)
+		o.host.Drop(journal.DropUnsupported, f)
 	case h == nil, h.mine && !h.dialing, h.proved && !proved, o.linked(b.From):
-		o.host.drop(journal.DropUnasked, f)
+		o.host.Drop(journal.DropUnasked, f)
 	default:
-		o.host.do(Action{Type: Signalled, Frame: f, Proved: proved})
+		o.host.Signalled(f, proved)
 	}
 	return true
 }

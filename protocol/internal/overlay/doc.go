@@ -1,0 +1,18 @@
+// Package overlay decides which links a peer has: to the nearest peers, and a few in each farther
+// bucket. So each peer has a strictly nearer link for every id.
+//
+//	core, the data plane
+//	   │ LinkUp, LinkDown, Receive, Tick, …     ▲ Host: a clock, the links,
+//	   ▼                                        │ Send, Dial, End, …
+//	┌── Overlay ────────────────────────────────┴──┐
+//	│ overlay.go    which links to have            │
+//	│ fill.go       which peers to seek            │
+//	│ handshake.go  questions, offers, answers     │
+//	│ bootstrap.go  the first peers                │
+//	└──────────────────────────────────────────────┘
+//
+// Like a core, an [Overlay] is synchronous. It iterates only over slices in order of arrival and
+// over the links in the order of their ids, so that equal events lead to equal decisions.
+//
+// The known peers that are not linked are in package candidates. The limits are in params.go.
+package overlay

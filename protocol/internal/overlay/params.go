@@ -1,0 +1,57 @@
+package overlay
+
+import "time"
+
+// Numbers of links, and of what is in flight.
+const (
+	nearLinks     = 8       // links to the nearest peers
+	bucketLinks   = 2       // links in each farther bucket
+	leafNear      = 4       // links of a leaf to the nearest peers
+	leafRelays    = 3       // links of a leaf to relays
+	leafCap       = 10      // links of a leaf
+	maxPending    = 6       // own handshakes in flight, and dials for others' handshakes
+	maxAnswered   = 64      // others' handshakes in flight
+	mostEager     = 16      // the same while many links are missing
+	sourceDials   = 6       // concurrent dials to peers that one source named, unless it is a bootstrap
+	maxQueries    = 64      // searches in flight
+	maxSearches   = 32      // searches in flight for the application
+	maxAsked      = 1 << 14 // linked peers with a question in flight: that many may join at once
+	answerIDs     = 12      // size of a foundPeers without its ids, in ids
+	findsPerTick  = 3       // buckets asked for in one tick
+	prunesPerTick = 2       // links pruned in one tick
+)
+
+// Times.
+const (
+	offerExpiry   = 6 * time.Second   // wait for the answer to an offer
+	offerUsual    = time.Second       // the same, if the peer lives
+	DialExpiry    = 20 * time.Second  // wait for the link after an answer
+	QueryExpiry   = 10 * time.Second  // wait for the answer to a findPeers
+	candBackoff   = 8 * time.Second   // first back-off after a failed handshake, doubles
+	refuseBackoff = 60 * time.Second  // first back-off after a refusal, doubles
+	candFresh     = 60 * time.Second  // age of a candidate's last mention that weighs as much as a failure
+	pruneAge      = 60 * time.Second  // least age of a link that is pruned
+	findBackoff   = 2 * time.Second   // first interval of questions for a bucket, doubles to 512 s
+	refreshEvery  = 60 * time.Second  // interval of questions to a near link
+	refreshEager  = 5 * time.Second   // interval of questions to a near link while links are missing
+	nearFindEvery = 120 * time.Second // interval of searches for this peer's own id
+	firstRouted   = 10 * time.Second  // mean delay of the first such search after the first link
+
+	tickSoon     = 100 * time.Millisecond // mean delay of a tick after a change
+	tickFilling  = 500 * time.Millisecond // mean interval of ticks in fillingTime while links are missing
+	tickDeficit  = 4 * time.Second        // mean interval of ticks after fillingTime while links are missing
+	tickIdle     = 15 * time.Second       // longest interval of ticks
+	fillingTime  = 30 * time.Second       // time after the first link, and after many links were lost at once
+	bootFirst    = 500 * time.Millisecond // first wait before a bootstrap is dialled again, doubles
+	bootMost     = 4 * time.Second        // longest wait at first
+	bootMostLate = 60 * time.Second       // longest wait at any time
+	bootShare    = 64                     // divisor: a wait is at most this part of the time since the first try, within the two above
+	bootQuick    = 3                      // dials at once of a bootstrap that takes a dead link for a live one
+	bootRefused  = 15 * time.Second       // time after which that link is taken for one of another process
+	bootSettled  = 10 * time.Second       // least age of a link that resets the waits
+	bootLinger   = 5 * time.Second        // least age of a bootstrap's link that is pruned while no links are missing
+	bootExpiry   = 60 * time.Second       // wait for the outcome of a dial
+	rebootEvery  = 300 * time.Second      // mean interval of visits to a bootstrap, longer in a large network
+	lossTime     = 30 * time.Second       // time in which lost links are counted
+	lossShare    = 3                      // divisor: losing more than a third of the links is an emergency
+)
