@@ -25,8 +25,9 @@ const (
 // and all packages below it.
 var walls = map[string][]string{
 	"protocol/wire":                {},
-	"protocol/internal/core":       {"protocol/wire", "protocol/internal/overlay", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/receipts", "protocol/internal/rate"},
+	"protocol/internal/core":       {"protocol/wire", "protocol/internal/overlay", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/receipts", "protocol/internal/rate", "protocol/internal/lookahead"},
 	"protocol/internal/overlay":    {"protocol/wire", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/candidates"},
+	"protocol/internal/lookahead":  {"protocol/wire"},
 	"protocol/internal/rate":       {},
 	"protocol/internal/journal":    {"protocol/wire"},
 	"protocol/internal/seen":       {},

@@ -41,15 +41,14 @@ func (c *Core) changedLinks() {
 
 // tickPeers tells the links what has changed.
 func (c *Core) tickPeers() {
-	for _, l := range c.order {
-		if l.Usable && l.Answers() != l.listed {
-			c.changedLinks()
-		}
+	if c.tellAt == 0 && slices.ContainsFunc(c.order, func(l *link) bool { return l.Usable && l.Answers() != l.listed }) {
+		c.tellAt = c.now + tellSoon
 	}
-	if c.tellAt == 0 || c.now < c.tellAt {
-		if c.tellAt != 0 {
-			c.wakeBy(c.tellAt)
-		}
+	switch {
+	case c.tellAt == 0:
+		return
+	case c.now < c.tellAt:
+		c.wakeBy(c.tellAt)
 		return
 	}
 	c.tellAt = 0

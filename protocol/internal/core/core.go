@@ -104,6 +104,7 @@ func NewCore(cfg CoreConfig) *Core {
 		expected:  make(map[wire.ID]expectation),
 		own:       make(map[uint64]own),
 		troubles:  make(map[uint64]*trouble),
+		view:      view{pace: usualTrip / 2},
 	}
 	c.overlay = overlay.New(host{c}, overlay.Config{Self: cfg.Self, Role: cfg.Role, Rand: c.rng, Bootstraps: cfg.Bootstraps, Manual: cfg.NoOverlay})
 	return c

@@ -157,7 +157,7 @@ func (s *script) run(event string, w []string) {
 		url, _ := arg(w, "url")
 		record, _ := arg(w, "record")
 		s.c.SetContact(wire.Contact{ID: s.c.self, URL: url, Record: []byte(record), WebRTC: has(w, "webrtc")})
-	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [rtt=MS] [keeps] [boot=N] [sought]
+	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [rtt=MS] [keeps] [names] [boot=N] [sought]
 		cause := Inbound()
 		switch boot := argInt(w, "boot", -1); {
 		case boot >= 0:
@@ -250,6 +250,16 @@ func (s *script) run(event string, w []string) {
 			n.Frame = n.Frame[prefix:]
 		}
 		f, err := wire.NewNack(n)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.c.Receive(s.now, h, f)
+	case "neighbours": // HANDLE [all] [named=A,B] [time=MS] [gone=A,B] [lost=A,B]: whom the peer is linked with
+		n := wire.Neighbours{Reset: has(w, "all"), Gone: argIDs(w, "gone"), Lost: argIDs(w, "lost")}
+		for _, id := range argIDs(w, "named") {
+			n.Named = append(n.Named, wire.Neighbour{ID: id, Time: wire.CodeTime(time.Duration(argInt(w, "time", 0)) * time.Millisecond)})
+		}
+		f, err := wire.NewNeighbours(n)
 		if err != nil {
 			s.t.Fatal(err)
 		}

@@ -54,8 +54,10 @@ func (h host) Closest(target wire.ID, n int, keep func(*overlay.Link) bool) (out
 	return out
 }
 
-func (h host) Named(near wire.ID, visit func(id, by wire.ID) bool) {
-	h.c.ahead.Nearest(near, func(e lookahead.Entry[*link]) bool { return visit(e.ID, e.Via.ID) })
+func (h host) Named(near wire.ID, visit func(id, by wire.ID, time time.Duration) bool) {
+	h.c.ahead.Nearest(near, func(e lookahead.Entry[*link]) bool {
+		return visit(e.ID, e.Via.ID, e.Via.trip()+e.Time.Duration())
+	})
 }
 
 func (h host) Ask(id wire.ID, proved bool) {
@@ -69,6 +71,8 @@ func (h host) End(id wire.ID, reason wire.ByeReason) {
 		h.c.end(l, reason)
 	}
 }
+
+func (h host) Time(l *overlay.Link) time.Duration { return h.c.byHandle[l.Handle].rtt }
 
 func (h host) RoundTrip(id wire.ID, rtt time.Duration) {
 	if l := h.c.table.Get(id); l != nil {

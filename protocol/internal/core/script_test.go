@@ -67,8 +67,10 @@ func (s *script) info(w []string) wire.LinkInfo {
 	}
 	i.Opener, _ = arg(w, "opener")
 	i.Value = uint64(argInt(w, "value", 0))
-	if has(w, "keeps") {
-		i.Features = []string{wire.FeatureCustody}
+	for word, feature := range map[string]string{"keeps": wire.FeatureCustody, "names": wire.FeatureNeighbours} {
+		if has(w, word) {
+			i.Features = append(i.Features, feature)
+		}
 	}
 	i.RTT = time.Duration(argInt(w, "rtt", 0)) * time.Millisecond
 	return i

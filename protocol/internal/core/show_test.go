@@ -116,6 +116,21 @@ func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
 		switch f.Type {
 		case wire.FrameAck:
 			return fmt.Sprintf("-> %d ack %d", h, f.Num)
+		case wire.FrameNeighbours:
+			line := fmt.Sprintf("-> %d neighbours", h)
+			if f.Peers.Reset {
+				line += " all"
+			}
+			for _, n := range f.Peers.Named {
+				line += fmt.Sprintf(" %s/%v", shortID(n.ID), n.Time.Duration())
+			}
+			if len(f.Peers.Gone) > 0 {
+				line += " gone=" + showIDs(f.Peers.Gone)
+			}
+			if len(f.Peers.Lost) > 0 {
+				line += " lost=" + showIDs(f.Peers.Lost)
+			}
+			return line
 		case wire.FrameNack:
 			line := fmt.Sprintf("-> %d nack %d %d", h, f.Nack.Seq, f.Nack.Reason)
 			if back, err := wire.ParseFrame(f.Nack.Frame); err == nil {

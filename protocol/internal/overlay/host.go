@@ -24,11 +24,13 @@ type Host interface {
 	// Closest returns the n nearest for which keep returns true. A nil keep means all.
 	Closest(target wire.ID, n int, keep func(*Link) bool) []*Link
 	// Named visits the peers that linked peers say they are linked with, in the same order. An id
-	// that several have named is visited for each.
-	Named(near wire.ID, visit func(id, by wire.ID) bool)
+	// that several have named is visited for each. time is an estimate of the round trip to it, by the
+	// peer that named it.
+	Named(near wire.ID, visit func(id, by wire.ID, time time.Duration) bool)
 
 	Ask(id wire.ID, proved bool)             // ping a linked peer, since another connection puts its link into doubt
 	End(id wire.ID, reason wire.ByeReason)   // end the usable link to a peer
+	Time(l *Link) time.Duration              // the round trip time of a link; 0 means unknown
 	RoundTrip(id wire.ID, rtt time.Duration) // learn how long a peer took to answer a question, if it is linked
 
 	Send(by *Link, m Message)                      // sign a message and send it; a nil link means the best one

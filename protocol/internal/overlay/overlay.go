@@ -38,6 +38,8 @@ type Overlay struct {
 	lastNear   time.Duration // when a near link was last asked for peers near this one
 	lastRouted time.Duration // when refresh last sent a search for this peer's id
 
+	lastCloser time.Duration // when a link was last sought in place of a slower one
+
 	lossFrom time.Duration // when the count of lost links began
 	lost     int           // links lost since
 	lostOf   int           // links at that time
@@ -279,6 +281,7 @@ func (o *Overlay) Tick() {
 	if !o.manual {
 		deficit := o.fill()
 		o.refresh(deficit)
+		o.improve(deficit)
 		o.prune(deficit)
 		switch {
 		case deficit && o.filling():
@@ -369,7 +372,7 @@ func (o *Overlay) prune(deficit bool) {
 }
 
 // wanted reports whether a link is near, or needed in its bucket. A link is needed while the
-// bucket has at most twice bucketLinks, or if it is the oldest in its part of the bucket. A
+// bucket has at most twice bucketLinks, or if it is the fastest in its part of the bucket. A
 // bootstrap serves all peers, so its link is needed only while the bucket has too few others.
 func (o *Overlay) wanted(l *Link) bool {
 	if o.isNear(l.ID) {
@@ -382,20 +385,77 @@ func (o *Overlay) wanted(l *Link) bool {
 		return o.host.LinkCount() <= leafCap || o.relaysNearer(l) < leafRelays
 	}
 	b, slot := o.bucket(l.ID), subSlot(o.self, l.ID, bucketLinks)
-	have, older := 0, 0
+	have, faster := 0, 0
 	for x := range o.host.Bucket(b) {
 		if x == l || !x.counts() {
 			continue
 		}
 		have++
-		if subSlot(o.self, x.ID, bucketLinks) == slot && (x.Since < l.Since || x.Since == l.Since && x.Handle < l.Handle) {
-			older++
+		if subSlot(o.self, x.ID, bucketLinks) == slot && o.before(x, l) {
+			faster++
 		}
 	}
 	if l.bootstrap {
 		return have < bucketLinks
 	}
-	return have < 2*bucketLinks || older == 0
+	return have < 2*bucketLinks || faster == 0
+}
+
+// before orders the links of one part of a bucket: a faster one goes first, and of two that are
+// about equally fast the older one.
+func (o *Overlay) before(a, b *Link) bool {
+	x, y := wire.CodeTime(o.host.Time(a)), wire.CodeTime(o.host.Time(b))
+	switch {
+	case x != 0 && y != 0 && x+alike < y:
+		return true
+	case x != 0 && y != 0 && y+alike < x:
+		return false
+	}
+	return a.Since < b.Since || a.Since == b.Since && a.Handle < b.Handle
+}
+
+// improve seeks a link to a peer that is much nearer in time than the fastest link of its part of
+// its bucket. How far a peer is follows from what linked peers tell of it: it is at most as far as the
+// way by the one that names it.
+func (o *Overlay) improve(deficit bool) {
+	if deficit || o.leaf() || o.host.Now()-o.lastCloser < closerEvery {
+		return
+	}
+	o.lastCloser = o.host.Now()
+	near := o.host.Closest(o.self, nearLinks, o.neighbourly)
+	if len(near) < nearLinks {
+		return
+	}
+	var best wire.ID
+	var by wire.ID
+	gain := time.Duration(0)
+	for b := range o.bucket(near[nearLinks-1].ID) {
+		var fastest [bucketLinks]time.Duration
+		for l := range o.host.Bucket(b) {
+			if t := o.host.Time(l); l.counts() && t != 0 {
+				slot := subSlot(o.self, l.ID, bucketLinks)
+				if fastest[slot] == 0 || t < fastest[slot] {
+					fastest[slot] = t
+				}
+			}
+		}
+		o.host.Named(o.self.FlipBit(b), func(id, named wire.ID, t time.Duration) bool {
+			if o.bucket(id) != b {
+				return false
+			}
+			now := fastest[subSlot(o.self, id, bucketLinks)]
+			if saved := now - t; t < now/closerShare*(closerShare-1) && saved > gain && !o.linked(id) && !o.isBootstrap(id) {
+				if cand := o.cands.Get(id); cand == nil || o.available(cand) && cand.Fails == 0 {
+					best, by, gain = id, named, saved
+				}
+			}
+			return true
+		})
+	}
+	if gain > 0 && o.cands.Learn(o.host.Now(), best, by) != nil {
+		o.seeker()(best)
+		o.wakeTick(o.host.Now() + closerEvery)
+	}
 }
 
 // relaysNearer returns the number of linked relays that are nearer than l.
@@ -429,7 +489,7 @@ func (o *Overlay) News() { o.soon() }
 func (o *Overlay) learn(near wire.ID, most int, fit func(wire.ID) bool) {
 	seen := 0
 	var last wire.ID
-	o.host.Named(near, func(id, by wire.ID) bool {
+	o.host.Named(near, func(id, by wire.ID, _ time.Duration) bool {
 		if id == last {
 			return true
 		}

@@ -21,6 +21,13 @@ const (
 	prunesPerTick = 2       // links pruned in one tick
 )
 
+// Ways that differ in time.
+const (
+	alike       = 4               // difference of the codes of two times up to which they are taken for equal
+	closerEvery = 2 * time.Second // least interval at which links are sought in place of slower ones
+	closerShare = 3               // divisor: such a link must be faster by a third at least
+)
+
 // Times.
 const (
 	offerExpiry   = 6 * time.Second   // wait for the answer to an offer
