@@ -1,7 +1,6 @@
 package core
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -10,8 +9,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// Peers tell their links whom they are linked with. So the next hop of a message is chosen by the
-// hop after it, and a peer that has a new neighbour, or has lost one, is heard of at once.
+// Peers tell their links which links they have. So the next hop of a message is chosen by the hop
+// after it, and news of a peer that joins or dies travels fast.
 
 // A view is what this peer tells its links of its own, and what it knows of theirs.
 type view struct {
@@ -127,7 +126,7 @@ func (c *Core) tellPeers(l *link) {
 	c.transmit(l, f)
 }
 
-// heardPeers takes what a linked peer tells of its links.
+// heardPeers processes the neighbours that a linked peer names.
 func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 	if !l.names {
 		c.drop(journal.DropUnknown, nil)
@@ -223,15 +222,16 @@ func (c *Core) quickest(f *wire.Frame, near []*link, takes func(*link) bool) (wa
 	return ways
 }
 
-// rest returns the expected time from a peer that shares so many bits with the receiver. Among the
-// receiver's near peers it is one hop.
+// rest returns the expected time from a peer that shares common bits with the receiver. Among the
+// receiver's near peers it is one hop. A hop that is not known yet costs half as much again as the mean,
+// since what is known is better than what is expected.
 func (c *Core) rest(common int) time.Duration {
 	const nearBits = 3 // the binary logarithm of nearLinks
-	hops := 1 + max(0, float64(c.size-nearBits-common))/bitsAHop
-	return time.Duration(math.Round(hops * float64(c.pace)))
+	hop := c.pace + c.pace/2
+	return hop + hop*time.Duration(max(0, c.size-nearBits-common))/bitsAHop
 }
 
-// knowsAround reports whether the peers near an id tell this one whom they are linked with, and none
+// knowsAround reports whether the peers near an id have named their neighbours, and none of these
 // has the id, nor has this peer lately heard of it.
 func (c *Core) knowsAround(id wire.ID) bool {
 	for _, l := range c.table.Closest(id, knownAround, (*link).Answers) {

@@ -254,7 +254,7 @@ func (s *script) run(event string, w []string) {
 			s.t.Fatal(err)
 		}
 		s.c.Receive(s.now, h, f)
-	case "neighbours": // HANDLE [all] [named=A,B] [time=MS] [gone=A,B] [lost=A,B]: whom the peer is linked with
+	case "neighbours": // HANDLE [all] [named=A,B] [time=MS] [gone=A,B] [lost=A,B]: the neighbours of the peer
 		n := wire.Neighbours{Reset: has(w, "all"), Gone: argIDs(w, "gone"), Lost: argIDs(w, "lost")}
 		for _, id := range argIDs(w, "named") {
 			n.Named = append(n.Named, wire.Neighbour{ID: id, Time: wire.CodeTime(time.Duration(argInt(w, "time", 0)) * time.Millisecond)})

@@ -48,7 +48,7 @@ const (
 	glareTime      = overlay.DialExpiry     // age up to which a link may have crossed a dial of the other end
 )
 
-// What peers tell their links of their own.
+// Limits of lookahead.
 const (
 	mostNamed   = 64                     // links that a peer names
 	mostAhead   = 24                     // neighbours' links that are considered for a message

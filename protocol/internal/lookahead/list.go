@@ -80,8 +80,8 @@ func (l *List) forget(id wire.ID) {
 	l.departed = slices.DeleteFunc(l.departed, func(d departed) bool { return d.id == id })
 }
 
-// muchOf reports whether two times differ so much that a choice between two ways may depend on it:
-// by half or more.
+// muchOf reports whether two times differ by half or more, so that a choice between two ways may
+// depend on it.
 func muchOf(a, b wire.TimeCode) bool {
 	return (a == 0) != (b == 0) || cmp.Compare(max(a, b)-min(a, b), 4) > 0
 }

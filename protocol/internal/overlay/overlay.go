@@ -348,7 +348,7 @@ func (o *Overlay) refresh(deficit bool) {
 // prune ends links that this peer opened and no longer needs. If the other end needs such a
 // link, it opens the link again, and only that end can prune it then. So the two ends need
 // no message to agree. A link to a bootstrap serves to find others. It ends as soon as there are
-// enough of these, so that a bootstrap is not linked with everybody who has just joined.
+// enough of these, so that a bootstrap is not linked with all peers that have just joined.
 func (o *Overlay) prune(deficit bool) {
 	pruned := 0
 	for _, l := range slices.Collect(o.host.Links()) {
