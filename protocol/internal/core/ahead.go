@@ -139,16 +139,9 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 		c.ahead.Drop(l)
 		l.named = 0
 	}
-	news := false
-	for _, p := range n.Named {
-		if p.ID == c.self || l.named >= wire.MaxNamed {
-			continue
-		}
-		if c.ahead.Put(l, p.ID, p.Time) {
-			l.named++
-			news = news || c.overlay.Useful(p.ID)
-		}
-	}
+	named := slices.DeleteFunc(slices.Clone(n.Named), func(p wire.Neighbour) bool { return p.ID == c.self })
+	named = named[:min(len(named), wire.MaxNamed-l.named)]
+	l.named += c.ahead.Put(l, named)
 	for _, id := range slices.Concat(n.Gone, n.Lost) {
 		if c.ahead.Remove(l, id) {
 			l.named--
@@ -164,9 +157,7 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 			c.ping(x)
 		}
 	}
-	if news {
-		c.overlay.News()
-	}
+	c.overlay.Named(named)
 }
 
 // trip returns the round trip time of a link, the usual one if it is not known.

@@ -48,10 +48,19 @@ func TestTable(t *testing.T) {
 			delete(model, p)
 		default:
 			time := wire.TimeCode(rng.Uint32())
-			if table.Put(p.via, p.id, time) == had {
-				t.Fatalf("Put of an entry that is there: %v", had)
+			named := []wire.Neighbour{{ID: p.id, Time: time}}
+			if rng.IntN(4) == 0 { // several, with one twice
+				for range rng.IntN(20) {
+					named = append(named, wire.Neighbour{ID: ids[rng.IntN(len(ids))], Time: time})
+				}
 			}
-			model[p] = time
+			want := len(model)
+			for _, n := range named {
+				model[pair{p.via, n.ID}] = time
+			}
+			if added := table.Put(p.via, named); added != len(model)-want {
+				t.Fatalf("%d entries were added, want %d", added, len(model)-want)
+			}
 		}
 		if table.Len() != len(model) {
 			t.Fatalf("%d entries, want %d", table.Len(), len(model))
@@ -91,7 +100,7 @@ func TestTableStops(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	var table Table[int]
 	for i := range 100 {
-		table.Put(i%3, randomID(rng), 1)
+		table.Put(i%3, []wire.Neighbour{{ID: randomID(rng), Time: 1}})
 	}
 	for most := 1; most <= 100; most += 9 {
 		seen := 0

@@ -52,15 +52,32 @@ func (t *Table[T]) find(via T, id wire.ID) (i int, found bool) {
 	return i, false
 }
 
-// Put adds a neighbour of a linked peer, or changes its time. It reports whether it is new.
-func (t *Table[T]) Put(via T, id wire.ID, time wire.TimeCode) bool {
-	i, found := t.find(via, id)
-	if found {
-		t.entries[i].Time = time
-		return false
+// Put adds neighbours of a linked peer that have different ids, or changes their times. It returns the
+// number of the new ones.
+func (t *Table[T]) Put(via T, named []wire.Neighbour) (added int) {
+	var fresh []Entry[T]
+	for _, n := range named {
+		if i, found := t.find(via, n.ID); found {
+			t.entries[i].Time = n.Time
+		} else {
+			fresh = append(fresh, Entry[T]{n.ID, n.Time, via})
+		}
 	}
-	t.entries = slices.Insert(t.entries, i, Entry[T]{id, time, via})
-	return true
+	slices.SortFunc(fresh, func(a, b Entry[T]) int { return a.ID.Compare(b.ID) })
+	fresh = slices.CompactFunc(fresh, func(a, b Entry[T]) bool { return a.ID == b.ID })
+	// Merge from the end, so that each entry moves once.
+	at := len(t.entries)
+	t.entries = slices.Grow(t.entries, len(fresh))[:at+len(fresh)]
+	for left := len(fresh); left > 0; {
+		if at > 0 && t.entries[at-1].ID.Compare(fresh[left-1].ID) > 0 {
+			at--
+			t.entries[at+left] = t.entries[at]
+		} else {
+			left--
+			t.entries[at+left] = fresh[left]
+		}
+	}
+	return len(fresh)
 }
 
 // Remove removes a neighbour of a linked peer, and reports whether it was there.

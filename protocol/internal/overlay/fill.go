@@ -93,8 +93,9 @@ func (o *Overlay) fill() (deficit bool) {
 		depth = o.deepest()
 	}
 	finds := 0
+	o.depth = depth
 	for b := range depth {
-		if o.fillBucket(b, seek, &finds) {
+		if o.missing[b] = o.fillBucket(b, seek, &finds); o.missing[b] {
 			deficit = true
 		}
 	}
