@@ -157,7 +157,7 @@ var safeguards = []mutation{
 	{name: "no neighbours of a peer that is gone", file: corePackage + "/links.go", test: "TestTranscripts",
 		old: "	c.ahead.Drop(l)\n", new: ""},
 	{name: "a bound on the neighbours of one peer", file: corePackage + "/ahead.go", test: "TestNeighboursAreBounded",
-		old: "named[:min(len(named), wire.MaxNamed-l.named)]", new: "named"},
+		old: "named[:min(len(named), wire.MaxNamed-l.Named)]", new: "named"},
 	{name: "no ping for a rumour about a peer that was heard just now", file: corePackage + "/ahead.go", test: "TestTranscripts",
 		old: "&& c.now-x.heard >= doubtAfter", new: ""},
 	{name: "no way back into the path", file: corePackage + "/ahead.go", test: "TestTranscripts",

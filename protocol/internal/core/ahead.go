@@ -26,7 +26,6 @@ type listener struct {
 	names   bool          // both peers know the feature
 	version uint64        // of the list, that the peer knows
 	nextAt  time.Duration // when it may be told again
-	named   int           // peers that it has named
 	listed  bool          // the link was named when the list was last looked at
 }
 
@@ -137,14 +136,14 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 	}
 	if n.Reset {
 		c.ahead.Drop(l)
-		l.named = 0
+		l.Named = 0
 	}
 	named := slices.DeleteFunc(slices.Clone(n.Named), func(p wire.Neighbour) bool { return p.ID == c.self })
-	named = named[:min(len(named), wire.MaxNamed-l.named)]
-	l.named += c.ahead.Put(l, named)
+	named = named[:min(len(named), wire.MaxNamed-l.Named)]
+	l.Named += c.ahead.Put(l, named)
 	for _, id := range slices.Concat(n.Gone, n.Lost) {
 		if c.ahead.Remove(l, id) {
-			l.named--
+			l.Named--
 		}
 		if !c.ahead.Names(id) {
 			c.overlay.Forget(id)
@@ -226,7 +225,7 @@ func (c *Core) rest(common int) time.Duration {
 // has the id, nor has this peer lately heard of it.
 func (c *Core) knowsAround(id wire.ID) bool {
 	for _, l := range c.table.Closest(id, knownAround, (*link).Answers) {
-		if l.named == 0 {
+		if l.Named == 0 {
 			return false
 		}
 	}

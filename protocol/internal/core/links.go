@@ -201,7 +201,7 @@ func byeError(reason wire.ByeReason) error {
 
 func (c *Core) leaveTable(l *link) {
 	c.ahead.Drop(l)
-	l.named = 0
+	l.Named = 0
 	if c.table.Remove(l.ID, l) {
 		c.changedLinks()
 		c.do(Action{Type: PeerDown, Peer: l.ID, Link: l.Handle})

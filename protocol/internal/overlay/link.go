@@ -22,6 +22,7 @@ type Link struct {
 	Extended bool          // the peer knows this version's extensions
 	Doubted  bool          // a ping was not answered in time: other links are preferred
 	Late     bool          // no acknowledgement came in time: other links are preferred
+	Named    int           // neighbours that the peer has named
 
 	bootstrap bool       // the peer is a bootstrap
 	lost      bool       // it counts as a lost one

@@ -19,6 +19,8 @@ const (
 	answerIDs     = 12      // size of a foundPeers without its ids, in ids
 	findsPerTick  = 3       // buckets asked for in one tick
 	prunesPerTick = 2       // links pruned in one tick
+	crowd         = 128     // links above which those are ended that only the other ends need
+	shedPerTick   = 16      // of these, in one tick
 )
 
 // Ways that differ in time.
@@ -38,6 +40,7 @@ const (
 	refuseBackoff = 60 * time.Second  // first back-off after a refusal, doubles
 	candFresh     = 60 * time.Second  // age of a candidate's last mention that weighs as much as a failure
 	pruneAge      = 60 * time.Second  // least age of a link that is pruned
+	crowdAge      = 5 * time.Second   // the same for one of very many
 	findBackoff   = 2 * time.Second   // first interval of questions for a bucket, doubles to 512 s
 	refreshEvery  = 60 * time.Second  // interval of questions to a near link
 	refreshEager  = 5 * time.Second   // interval of questions to a near link while links are missing

@@ -10,18 +10,29 @@ import (
 // prune ends links that this peer opened and no longer needs. If the other end needs such a
 // link, it opens the link again, and only that end can prune it then. So the two ends need
 // no message to agree. A link to a bootstrap serves to find others. It ends as soon as there are
-// enough of these, so that a bootstrap is not linked with all peers that have just joined.
+// enough of these, so that a bootstrap is not linked with all peers that have just joined. A peer with
+// very many links also ends those that the other end has opened, if that end names enough others.
 func (o *Overlay) prune(deficit bool) {
-	pruned := 0
+	pruned, most := 0, prunesPerTick
+	crowded := o.host.LinkCount() > crowd
+	if crowded {
+		most = shedPerTick
+		o.wakeTick(o.host.Now() + time.Second)
+	}
 	for _, l := range slices.Collect(o.host.Links()) {
-		if pruned >= prunesPerTick {
+		if pruned >= most {
 			return
 		}
 		age := pruneAge
 		if l.bootstrap && !deficit {
 			age = bootLinger
 		}
-		if !l.Native() || !l.Dialed || l.Ended || o.wanted(l) {
+		if !l.Dialed && crowded && l.Named >= nearLinks+bucketLinks {
+			age = crowdAge
+		} else if !l.Dialed {
+			continue
+		}
+		if !l.Native() || l.Ended || o.wanted(l) {
 			continue
 		}
 		if until := l.Since + age; o.host.Now() < until {
