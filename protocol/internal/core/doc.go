@@ -16,6 +16,7 @@
 //	│ held.go     messages that await a new link   │
 //	│ custody.go  those that are not acknowledged  │
 //	│ reliable.go those whose receipt is awaited   │
+//	│ probe.go    pings, and reports for traces    │
 //	└──────┬───────────────────────────────────────┘
 //	       │ host: a clock, the links, and operations on them
 //	┌── overlay: the control plane ────────────────┐
@@ -34,7 +35,8 @@
 //
 // What needs no decision has a package of its own beside this one: tables by id and hints (idtable),
 // hashes of messages (seen), what a link must acknowledge (custody), reliable messages (receipts),
-// known peers (candidates), limits by time (rate), and counters and events (journal).
+// the way of a ping (probe), known peers (candidates), limits by time (rate), and counters and events
+// (journal).
 //
 // The limits are in params.go. The documentation of package protocol has the threats, and the
 // reasons for decisions that a reader may question.

@@ -38,6 +38,7 @@ type link struct {
 
 	asks     rate.Allowance // questions of the peer that are answered
 	confirms rate.Allowance // receipts for what the link brings
+	traces   rate.Allowance // reports about the pings that the link brings
 	did      receipts.Credit
 	offer    *lateOffer // nil means none
 
@@ -107,7 +108,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 			return ErrDuplicate
 		}
 	}
-	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: rate.Full(now, askBurst), confirms: rate.Full(now, receiptBurst)}
+	l := &link{LinkInfo: info, handle: h, since: now, pulse: newPulse(now, info.RTT), extended: info.Kind == wire.LinkNative, bootstrap: c.overlay.isBootstrap(info.ID), asks: rate.Full(now, askBurst), confirms: rate.Full(now, receiptBurst), traces: rate.Full(now, traceBurst)}
 	l.keeps = l.native() && slices.Contains(info.Features, wire.FeatureCustody)
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.handshakeProved(info.ID)
 	if holder == nil {
