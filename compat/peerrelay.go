@@ -246,6 +246,19 @@ func (p *PeerRelay) StartReliable(id protocol.ID, data any) (wait func(context.C
 	return p.node.Router().StartReliable(id, form, payload)
 }
 
+// Ping asks the peer that has this id whether it is there. The npm package has no such call. The result
+// and the errors are those of Router.Ping in package protocol. An npm peer makes no answer: for one, the
+// peer in front of it says that it handed the ping on. No peer's application gets a ping.
+func (p *PeerRelay) Ping(ctx context.Context, id protocol.ID) (protocol.Receipt, error) {
+	return p.node.Ping(ctx, id)
+}
+
+// Trace is Ping, and returns the peers on the way, with the receiver as the last one. Its result is that
+// of Router.Trace in package protocol. Of npm peers it has only the ids, from the path.
+func (p *PeerRelay) Trace(ctx context.Context, id protocol.ID) ([]protocol.Hop, protocol.Receipt, error) {
+	return p.node.Trace(ctx, id)
+}
+
 // Destroy ends the peer and frees what it holds. It does not wait. The messages that were sent
 // before still leave the peer, as Close describes. When all is freed Destroy calls each callback,
 // also those of later calls. An error of Close goes to the listeners of OnError.

@@ -252,7 +252,7 @@ func (n *Node) routerOptions() (protocol.Options, error) {
 		ID: IDOf(n.host.ID()), Role: o.Role, Verify: verify, SignMessages: o.SignMessages,
 		Dialers: []protocol.Dialer{startedDialer{n, nativeDialer{n}}}, NoOverlay: o.NoOverlay, Linger: o.Linger, Seeks: o.DHT != nil,
 		OnMessage: o.OnMessage, OnPeer: o.OnPeer, OnPeerDown: o.OnPeerDown, OnDialError: n.dialError,
-		OnLinkDown: n.peerDown, Logger: o.Logger,
+		OnLinkDown: n.peerDown, NoTrace: o.NoTrace, Agent: n.agent(), Logger: o.Logger,
 	}
 	if o.Legacy != nil {
 		ro.Dialers = append(ro.Dialers, startedDialer{n, o.Legacy})
@@ -399,6 +399,17 @@ func (n *Node) Send(to protocol.ID, payload []byte) error {
 // those of Router.SendReliable in package protocol.
 func (n *Node) SendReliable(ctx context.Context, to protocol.ID, payload []byte) (protocol.Receipt, error) {
 	return n.router.SendReliable(ctx, to, protocol.FormRaw, payload)
+}
+
+// Ping asks a peer whether it is there, and Trace finds the peers on the way. Their results and errors
+// are those of Router.Ping and Router.Trace in package protocol.
+func (n *Node) Ping(ctx context.Context, id protocol.ID) (protocol.Receipt, error) {
+	return n.router.Ping(ctx, id)
+}
+
+// Trace is described at Ping.
+func (n *Node) Trace(ctx context.Context, id protocol.ID) ([]protocol.Hop, protocol.Receipt, error) {
+	return n.router.Trace(ctx, id)
 }
 
 // Receive waits for the next message and returns it, if Options.OnMessage is nil. Its bounds

@@ -106,6 +106,10 @@ type Options struct {
 	NoOverlay   bool
 	NoDiscovery bool
 
+	// NoTrace keeps the node from telling the origins of traces about itself: the kind of a link and
+	// its version. They learn its id from the path of what it relays, like any receiver.
+	NoTrace bool
+
 	// ShowPeers shows the ids of linked peers on the status page.
 	ShowPeers bool
 

@@ -51,14 +51,15 @@
 //   - Forwarded messages are remembered for a minute, if 64 MiB suffice. Delivered ones are
 //     remembered for two minutes, if 32 MiB suffice.
 //   - A link may ask 64 questions at once and then 32 a second, since each answer costs a
-//     signature.
+//     signature. Its traces get 16 reports at once and then 4 a second.
 //
 // Nothing here blocks a sender. Each message of the application is followed until a link takes
 // it, and [Router.Close] counts the rest. Delivery is not guaranteed. Over native links the peer that
 // sent a message stays responsible for it until the next one has acknowledged it, so a relay that
 // dies takes with it only what it had acknowledged and not passed on. Over legacy links, its
 // neighbours send it messages for 2 to 3 s more, or up to 23 s if they have no other way.
-// [Router.SendReliable] goes on until the receiver's receipt arrives.
+// [Router.SendReliable] goes on until the receiver's receipt arrives. [Router.Ping] and [Router.Trace]
+// ask whether a peer is there, and by which way.
 //
 // # Threats
 //
@@ -80,6 +81,7 @@
 //     evicts a handshake of the link that brought most of them;
 //   - make a receipt for a receiver with a key, or end a reliable message by notices that only one
 //     first link brings: [Receipt].Proved is the receiver's word;
+//   - report for another peer in a trace, or have peers report to one that did not sign the ping;
 //   - evict others' entries from the delivery table: each link has a share of it;
 //   - fill the table of candidates, or have this peer dial many others: a list of peers counts
 //     only if this peer asked for it, up to eight peers of a source, and one dial of a source is

@@ -15,7 +15,7 @@ import (
 //	Proved bool  the receiver has signed it with the key that hashes to its id, or it came straight from the receiver's proved link
 //	Handed bool  the receiver is a legacy peer, which makes no receipts: the peer in front of it says that it handed the message on
 //	Hops   int   links over which the message came; 0 means unknown
-//	Took   time.Duration from the first attempt to the receipt
+//	Took   time.Duration from the first attempt to the receipt; of a ping, from the attempt that arrived
 //
 // Without Proved, a hostile relay may have made it.
 type Receipt = core.Receipt
@@ -23,6 +23,7 @@ type Receipt = core.Receipt
 // An outcome is the end of a reliable message.
 type outcome struct {
 	receipt Receipt
+	hops    []Hop // of a traced ping
 	err     error
 }
 
@@ -48,15 +49,28 @@ func (r *Router) SendReliable(ctx context.Context, to ID, form Form, payload []b
 // sends them in order. It never blocks. An error means that the message is not sent. Otherwise the
 // caller must call wait once. It is the second half: it waits for the receipt and ends the attempts.
 func (r *Router) StartReliable(to ID, form Form, payload []byte) (wait func(context.Context) (Receipt, error), err error) {
+	end, err := r.startReliable("send to", core.Outgoing{To: to, Form: form, Payload: payload, Sign: r.opts.SignMessages})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (Receipt, error) {
+		o, err := end(ctx)
+		return o.receipt, err
+	}, nil
+}
+
+// startReliable is StartReliable for any message. The errors begin with what was done.
+func (r *Router) startReliable(what string, m core.Outgoing) (wait func(context.Context) (outcome, error), err error) {
 	done := make(chan outcome, 1)
 	r.mu.Lock()
 	draw := r.core.Draw()
 	r.lastID++
 	index := int(r.lastID)
 	r.mu.Unlock()
-	f, err := r.core.NewFrame(core.Outgoing{To: to, Form: form, Flags: wire.FlagReceipt | wire.FlagNotice, Payload: payload, Sign: r.opts.SignMessages}, draw)
+	m.Flags |= wire.FlagReceipt | wire.FlagNotice
+	f, err := r.core.NewFrame(m, draw)
 	if err != nil {
-		return nil, fmt.Errorf("send to %v: %w", to, err)
+		return nil, fmt.Errorf("%s %v: %w", what, m.To, err)
 	}
 	hash := sha256.Sum256(f.Body.Raw())
 	r.enter(func(c *core.Core, now time.Duration) {
@@ -69,34 +83,39 @@ func (r *Router) StartReliable(to ID, form Form, payload []byte) (wait func(cont
 	})
 	if err != nil {
 		r.endReliable(index)
-		return nil, fmt.Errorf("send to %v: %w", to, err)
+		return nil, fmt.Errorf("%s %v: %w", what, m.To, err)
 	}
-	return func(ctx context.Context) (Receipt, error) {
-		defer r.endReliable(index)
-		receipt, err := r.awaitReceipt(ctx, done)
-		if err != nil {
-			return Receipt{}, fmt.Errorf("send to %v: %w", to, err)
+	return func(ctx context.Context) (outcome, error) {
+		o := r.awaitReceipt(ctx, done)
+		if hops := r.endReliable(index); o.hops == nil {
+			o.hops = hops
 		}
-		return receipt, nil
+		if o.err != nil {
+			return outcome{hops: o.hops}, fmt.Errorf("%s %v: %w", what, m.To, o.err)
+		}
+		return o, nil
 	}, nil
 }
 
-func (r *Router) awaitReceipt(ctx context.Context, done <-chan outcome) (Receipt, error) {
+func (r *Router) awaitReceipt(ctx context.Context, done <-chan outcome) outcome {
 	select {
 	case o := <-done:
-		return o.receipt, o.err
+		return o
 	case <-ctx.Done():
-		return Receipt{}, ctx.Err()
+		return outcome{err: ctx.Err()}
 	case <-r.ctx.Done():
-		return Receipt{}, ErrClosed
+		return outcome{err: ErrClosed}
 	}
 }
 
-func (r *Router) endReliable(index int) {
+// endReliable ends the attempts of a message. It returns what is known of the way of a traced ping.
+func (r *Router) endReliable(index int) []Hop {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.reliable, index)
+	hops := r.core.Hops(index)
 	r.core.EndReliable(index)
+	return hops
 }
 
 // confirm reports to the core that the application has a message whose origin wants a receipt.

@@ -72,6 +72,12 @@ type Options struct {
 	// tries again. From 4,096 waiting events on, only the last error of a bootstrap is kept.
 	OnDialError func(Contact, error)
 
+	// NoTrace keeps this peer from being shown by the traces of others. It does not report to their
+	// origins, which learn only its id, from the path. Agent is the name and version of the program
+	// that it reports otherwise: at most 64 characters of ASCII. "" means that none is told.
+	NoTrace bool
+	Agent   string
+
 	// Linger is the longest time for which Close waits for what the application has sent. 0
 	// means DefaultLinger, and a negative value no time.
 	Linger time.Duration
@@ -179,6 +185,7 @@ func NewRouter(opts Options) (*Router, error) {
 	r.core = core.NewCore(core.CoreConfig{
 		Self: opts.ID, Role: opts.Role, Rand: rand.NewChaCha8(seed), Hash: r.hash,
 		Bootstraps: len(opts.Bootstraps), Key: opts.Key, Sign: opts.Sign, Verify: opts.Verify, NoOverlay: opts.NoOverlay,
+		NoTrace: opts.NoTrace, Agent: opts.Agent,
 	})
 	r.core.Trace(r.traces())
 	if opts.OnLinkUp != nil || opts.OnLinkDown != nil { // before anything can emit
@@ -265,7 +272,7 @@ func (r *Router) settle(filled *filledQueues) (later []core.Action) {
 		case core.Receipted:
 			if done := r.reliable[a.Index]; done != nil {
 				delete(r.reliable, a.Index)
-				done <- outcome{a.Receipt, a.Err} // has room for one
+				done <- outcome{a.Receipt, a.Hops, a.Err} // has room for one
 			}
 		default:
 			later = append(later, a)

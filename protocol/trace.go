@@ -13,7 +13,7 @@ const LevelTrace = slog.LevelDebug - 4
 // An Event is one step of a message, or the start or end of a link. Its String method
 // returns it as a line.
 //
-//	Type     EventType    the step
+//	Type                  the step, one of the constants below
 //	Peer     ID           the peer of the link that brought the message, gets it, or is up or down
 //	Digest   wire.Digest  the name of the message: the same 8 bytes at every peer that it visits
 //	From, To ID           the message's origin and receiver
@@ -22,18 +22,16 @@ const LevelTrace = slog.LevelDebug - 4
 //	Err      error        set for LinkDown; nil means an orderly end
 type Event = journal.Event
 
-// An EventType is the kind of an [Event].
-type EventType = journal.EventType
-
+// The types of an [Event].
 const (
-	MessageReceived  EventType = journal.MessageReceived  // a message from Peer
-	MessageSent      EventType = journal.MessageSent      // a message was queued for Peer
-	MessageKept      EventType = journal.MessageKept      // a message waits for a link
-	MessageDelivered EventType = journal.MessageDelivered // a message was for this peer
-	MessageDropped   EventType = journal.MessageDropped   // a message was dropped because of Reason
-	MessageReturned  EventType = journal.MessageReturned  // a message went back to Peer because of Reason
-	LinkUp           EventType = journal.LinkUp           // Peer is linked
-	LinkDown         EventType = journal.LinkDown         // Peer is no longer linked, because of Err
+	MessageReceived  = journal.MessageReceived  // a message from Peer
+	MessageSent      = journal.MessageSent      // a message was queued for Peer
+	MessageKept      = journal.MessageKept      // a message waits for a link
+	MessageDelivered = journal.MessageDelivered // a message was for this peer
+	MessageDropped   = journal.MessageDropped   // a message was dropped because of Reason
+	MessageReturned  = journal.MessageReturned  // a message went back to Peer because of Reason
+	LinkUp           = journal.LinkUp           // Peer is linked
+	LinkDown         = journal.LinkDown         // Peer is no longer linked, because of Err
 )
 
 // traces reports whether the core must collect events.

@@ -17,8 +17,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/sim"
 )
 
-// sendTimeout is the time for which send waits for a first link, and then for the receipt, by
-// default.
+// sendTimeout is the time for which send, ping and trace wait for a first link, and then for the
+// receipt or an answer, by default.
 const sendTimeout = 10 * time.Second
 
 // flags are the values of the flags, which may stand anywhere among the other arguments.
@@ -28,6 +28,7 @@ type flags struct {
 	as     string         // the kind of DATA
 	wait   time.Duration  // time limit for a first link, and again for the receipt
 	noWait bool           // do not wait for the receipt
+	count  int            // number of pings; 0 means until a signal
 	json   bool
 
 	scenario string      // of sim
@@ -53,8 +54,10 @@ func (f *flags) set() *flag.FlagSet {
 	set.BoolVar(&o.ShowPeers, "show-peers", false, "show the ids of linked peers on the status page")
 	set.StringVar(&f.as, "as", "string", "send: the `kind` of DATA: string, json or bytes")
 	f.wait = sendTimeout
-	set.Var((*wait)(&f.wait), "timeout", "send: the time limit for a first link, and again for the receipt, a `duration` such as 10s or 1m")
+	set.Var((*wait)(&f.wait), "timeout", "send, ping, trace: the time limit for a first link, and again for the receipt or each answer,\na `duration` such as 10s or 1m")
 	set.BoolVar(&f.noWait, "no-wait", false, "send: end once the message is written, and do not wait for its receipt")
+	set.IntVar(&f.count, "n", 0, "ping: the `number` of pings (default: one a second until a signal)")
+	set.BoolVar(&o.NoTrace, "no-trace", false, "tell the traces of others nothing but this peer's id, which their paths have")
 	set.StringVar(&f.dht.Prefix, "dht", "", "join the kad-dht of this protocol `prefix`: "+dht.Prefix+" for the network of this program,\nor the prefix of another network (default: none)")
 	set.Var((*list)(&f.dht.Bootstraps), "dht-bootstrap", "a peer of the DHT, `multiaddr` with /p2p/…; may be repeated")
 	set.BoolVar(&f.dht.Closed, "dht-closed", false, "the DHT is in a closed network: use private and loopback addresses in it")

@@ -20,14 +20,16 @@ const (
 	exitFailure = 1 // any other failure, such as messages that were not sent
 	exitUsage   = 2 // a flag, an argument, a URL, a key file, an id or the data is invalid
 	exitInUse   = 3 // another program has the port
-	exitNoPeer  = 4 // send: no peer has the id, or none answered in time
-	exitUnknown = 5 // send: no receipt came in time, so the message may have arrived
+	exitNoPeer  = 4 // send, ping, trace: no peer has the id, or none answered in time
+	exitUnknown = 5 // send: no receipt came in time, so the message may have arrived; ping, trace: no answer
 )
 
 const usage = `Usage:
   peer-relay [flags] PORT [BOOTSTRAP…]                  run a relay
   peer-relay listen [flags] --bootstrap URL…            print the received messages
   peer-relay send [flags] --bootstrap URL… ID [DATA|-]  send one message, and await its receipt
+  peer-relay ping [flags] --bootstrap URL… ID [-n N]    ask a peer whether it is there
+  peer-relay trace [flags] --bootstrap URL… ID          print the peers on the way to a peer
   peer-relay sim [flags] --scenario NAME|all|list       simulate a network, and print its figures
   peer-relay version                                    print the version
 
@@ -42,16 +44,23 @@ send waits for a first link, and then for the receipt: for --timeout each, 10 s 
 not given. It prints how long the message took and over how many relays. With --no-wait it
 ends once the message is written, and does not say whether it arrived.
 
+ping prints a line for each answer, with the round trip, and a summary at the end. trace
+prints a line for each peer on the way: its number, its id, the kind of the link by which
+it was reached, the round trip to it, and its software. A peer that refuses (--no-trace)
+and one of the npm package are shown as the path of the answer has them. Applications get
+no pings.
+
 sim needs no network: it runs the router and the overlay of --peers peers in virtual time,
 with the defaults of this program. The same flags lead to the same output.
 
 Flags:
 %s
-Exit status: 0 after SIGINT, SIGTERM or the end of standard input (with --json), and when
-send has delivered; 1 failure, such as messages that were not sent; 2 an invalid flag,
-argument, URL, id or key file, or data that is not what --as says; 3 the port is in use, in
-TCP or in UDP; 4 send: no peer has the id, or none answered in time; 5 send: no receipt
-came in time, so the message may have arrived. A second signal ends the program at once.
+Exit status: 0 after SIGINT, SIGTERM or the end of standard input (with --json), when send
+has delivered, and when a ping or trace was answered; 1 failure, such as messages that were
+not sent; 2 an invalid flag, argument, URL, id or key file, or data that is not what --as
+says; 3 the port is in use, in TCP or in UDP; 4 send, ping, trace: no peer has the id, or
+none answered in time; 5 send: no receipt came in time, so the message may have arrived;
+5 ping, trace: no answer came in time. A second signal ends the program at once.
 `
 
 // An exitError is an error with its own exit status.
@@ -151,6 +160,10 @@ func (p *program) run(ctx context.Context) error {
 		return flag.ErrHelp
 	case "send":
 		return p.send(ctx, rest[1:])
+	case "ping":
+		return p.ping(ctx, rest[1:])
+	case "trace":
+		return p.trace(ctx, rest[1:])
 	case "listen":
 		return p.listen(ctx, rest[1:])
 	case "sim":

@@ -12,21 +12,40 @@ import (
 
 // send sends one message and waits for its receipt: peer-relay send ID [DATA|-]. With --no-wait it
 // ends once the message is written.
-func (p *program) send(ctx context.Context, args []string) (err error) {
+func (p *program) send(ctx context.Context, args []string) error {
 	if len(args) == 0 || len(args) > 2 {
 		return wrongUsage("send: want ID [DATA], have %d arguments", len(args))
 	}
-	if !p.flags.joins() {
-		return wrongUsage("send: want --bootstrap, or --dht with --dht-bootstrap, to join a network")
-	}
-	to, err := protocol.ParseID(args[0])
+	to, err := p.target("send", args[0])
 	if err != nil {
-		return exitError{exitUsage, err}
+		return err
 	}
 	data, err := p.readData(args[1:])
 	if err != nil {
 		return err
 	}
+	return p.join(ctx, "send", "the message was not sent", func(peer *compat.PeerRelay, e *events) error {
+		if p.flags.noWait {
+			return sendError(peer.Send(to, data))
+		}
+		return p.sendReliable(ctx, peer, e, to, data)
+	})
+}
+
+// target returns the id in an argument of a command that sends to one peer of a network.
+func (p *program) target(command, arg string) (to protocol.ID, err error) {
+	if !p.flags.joins() {
+		return to, wrongUsage("%s: want --bootstrap, or --dht with --dht-bootstrap, to join a network", command)
+	}
+	if to, err = protocol.ParseID(arg); err != nil {
+		return to, exitError{exitUsage, err}
+	}
+	return to, nil
+}
+
+// join starts a peer, waits for its first link, and calls do. e is nil without --json. The error of a
+// signal before that ends with undone.
+func (p *program) join(ctx context.Context, command, undone string, do func(peer *compat.PeerRelay, e *events) error) (err error) {
 	o, err := p.options()
 	if err != nil {
 		return err
@@ -46,13 +65,8 @@ func (p *program) send(ctx context.Context, args []string) (err error) {
 		e = newEvents(p.stdout, peer)
 		e.watch()
 	}
-	err = p.awaitLink(ctx, linked, lastErr)
-	switch {
-	case err != nil:
-	case p.flags.noWait:
-		err = sendError(peer.Send(to, data))
-	default:
-		err = p.sendReliable(ctx, peer, e, to, data)
+	if err = p.awaitLink(ctx, command, undone, linked, lastErr); err == nil {
+		err = do(peer, e)
 	}
 	if err != nil && e != nil {
 		e.fail(nil, err)
@@ -69,14 +83,14 @@ func offer[T any](c chan T, v T) {
 }
 
 // awaitLink waits for a first link.
-func (p *program) awaitLink(ctx context.Context, linked <-chan struct{}, lastErr <-chan error) error {
+func (p *program) awaitLink(ctx context.Context, command, undone string, linked <-chan struct{}, lastErr <-chan error) error {
 	timer := time.NewTimer(p.flags.wait)
 	defer timer.Stop()
 	select {
 	case <-linked:
 		return nil
 	case <-ctx.Done():
-		return errors.New("send: interrupted before a peer answered: the message was not sent")
+		return fmt.Errorf("%s: interrupted before a peer answered: %s", command, undone)
 	case <-timer.C:
 	}
 	select {
@@ -84,9 +98,9 @@ func (p *program) awaitLink(ctx context.Context, linked <-chan struct{}, lastErr
 		if why := errors.Unwrap(err); why != nil { // without the text that it will be tried again
 			err = why
 		}
-		return exitError{exitNoPeer, fmt.Errorf("send: no answer within %v: %w", p.flags.wait, err)}
+		return exitError{exitNoPeer, fmt.Errorf("%s: no answer within %v: %w", command, p.flags.wait, err)}
 	default:
-		return exitError{exitNoPeer, fmt.Errorf("send: no peer was found within %v: %w", p.flags.wait, context.DeadlineExceeded)}
+		return exitError{exitNoPeer, fmt.Errorf("%s: no peer was found within %v: %w", command, p.flags.wait, context.DeadlineExceeded)}
 	}
 }
 
@@ -143,17 +157,22 @@ func receiptText(r protocol.Receipt) string {
 	if r.Handed {
 		return "handed to its relay in " + took + ": the receiver is a legacy peer, which confirms nothing"
 	}
-	text := "delivered in " + took
-	switch relays := r.Hops - 1; {
-	case relays == 0:
-		text += " directly"
-	case relays == 1:
-		text += " over 1 relay"
-	case relays > 1:
-		text += fmt.Sprintf(" over %d relays", relays)
-	}
+	text := "delivered in " + took + over(r)
 	if !r.Proved {
 		text += ", not proved: a relay may have made the receipt"
 	}
 	return text
+}
+
+// over returns the way of a message as words that begin with a space, "" if it is not known.
+func over(r protocol.Receipt) string {
+	switch relays := r.Hops - 1; {
+	case relays == 0:
+		return " directly"
+	case relays == 1:
+		return " over 1 relay"
+	case relays > 1:
+		return fmt.Sprintf(" over %d relays", relays)
+	}
+	return ""
 }

@@ -11,7 +11,7 @@ import { Router, isQuestion, isWellFormed, randomNonce, randomToken } from './ro
 import { rangeOf } from './addresses.js'
 import {
   Bye, Flag, Form, Kind, MAX_PAYLOAD, MAX_TEXT, PROTOCOL, Role,
-  decodeNotice, decodeReceipt, decodeText, encodeBody, encodeReceipt, encodeText, equalBytes, fromHex, toHex
+  LinkKind, decodeNotice, decodeReceipt, decodeText, encodeBody, encodeReceipt, encodeReport, encodeText, equalBytes, fromHex, toHex
 } from './wire.js'
 
 export { Role, toHex, fromHex }
@@ -27,6 +27,8 @@ const REACH_TIMEOUT = 10_000
 // Bytes of the messages that wait to be proved. One link may bring a quarter of them.
 const WAITING_BYTES = 16 * 1024 * 1024
 const WAITING_SHARE = 4
+// Bytes of the frame of a ping that is answered.
+const MAX_PING = 4_096
 // Bytes that a waiting message takes beside its frame.
 const WAITING_OVERHEAD = 512
 
@@ -208,6 +210,26 @@ export class PeerRelay extends Emitter {
   }
 
   /**
+   * Asks a peer, linked or not, whether it is there, as `sendReliable` does with a message. Its application
+   * gets nothing.
+   *
+   * @param {Uint8Array | string} id
+   * @param {object} [options] those of `sendReliable`
+   * @returns {Promise<{ proved: boolean, handed: boolean, hops: number, ms: number }>} as of `sendReliable`, but
+   *   `ms` is the round trip of the copy that was answered
+   * @throws the errors of `sendReliable`. A peer from before pings answers none: ERR_TIMEOUT
+   */
+  async ping (id, { signal, timeout } = {}) {
+    const to = asId(id)
+    if (this.#destroyed) throw new Error('the peer is destroyed')
+    signal?.throwIfAborted()
+    if (equalBytes(to, this.#id)) return { proved: true, handed: false, hops: 0, ms: 0 }
+    const flags = Flag.RECEIPT | Flag.NOTICE
+    const message = await this.#write({ to, kind: Kind.PING, form: Form.RAW, payload: new Uint8Array(0), flags, e2e: randomToken() })
+    return this.#receipts.send(message, { signal, timeout })
+  }
+
+  /**
    * Asks a peer, linked or not, whether it is there. Peers of every kind answer.
    *
    * @param {Uint8Array | string} id
@@ -349,7 +371,7 @@ export class PeerRelay extends Emitter {
       handlers: {
         up: link => this.#onUp(link),
         // A message for others is processed by then, one for this peer when its turn has come.
-        message: (link, message) => this.#router.receive(link, message) === 'delivered' ? link.taken : undefined,
+        message: (link, message) => this.#receive(link, message),
         again: (link, parcel, stays) => this.#router.again(link, parcel, { stays }),
         nacked: (link, nack) => this.#router.nacked(link, nack),
         down: link => this.#onDown(link),
@@ -412,7 +434,7 @@ export class PeerRelay extends Emitter {
 
   /** Writes the Body of a message, and signs it if it is to be signed. */
   async #write ({ kind, e2e, ...rest }) {
-    const signs = this.#privateKey !== undefined && (this.#signs || (kind >= Kind.FIND && kind <= Kind.NOTICE))
+    const signs = this.#privateKey !== undefined && (this.#signs || isControl(kind))
     const body = {
       ...rest,
       kind,
@@ -458,6 +480,12 @@ export class PeerRelay extends Emitter {
       })
   }
 
+  #receive (link, message) {
+    const done = this.#router.receive(link, message)
+    if (done === 'forwarded') this.#report(message, link)
+    return done === 'delivered' ? link.taken : undefined
+  }
+
   async #dispatch (message, link) {
     if (this.#destroyed) return
     const { body, path } = message
@@ -469,7 +497,10 @@ export class PeerRelay extends Emitter {
     if (again) {
       this.#router.drop('delivered before')
       // It is another attempt, of which the origin may not have the receipt yet.
-      if (wantsReceipt(body) && this.#router.wasHanded(message)) this.#confirm(message, link)
+      if (wantsReceipt(body) && this.#router.wasHanded(message)) {
+        this.#report(message, link)
+        this.#confirm(message, link)
+      }
       return
     }
     if (!isWellFormed(body)) {
@@ -488,6 +519,15 @@ export class PeerRelay extends Emitter {
           this.#router.noteHanded(message)
           this.#confirm(message, link)
         }
+        break
+      case Kind.PING:
+        if (!wantsReceipt(body) || message.frame.length > MAX_PING) {
+          this.#router.drop('kind or form')
+          break
+        }
+        this.#router.noteHanded(message)
+        this.#report(message, link)
+        this.#confirm(message, link)
         break
       case Kind.RECEIPT:
         if (!this.#receipts.onReceipt(message, decodeReceipt(body.payload), { straight: near, proved })) this.#router.drop('not asked for')
@@ -526,8 +566,20 @@ export class PeerRelay extends Emitter {
   async #sendReceipt (message) {
     const { body: { e2e }, bodyBytes, nonce, path } = message
     const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bodyBytes))
-    const payload = encodeReceipt({ e2e, hash, nonce: encodeText(nonce), hops: path.length })
+    const payload = encodeReceipt({ e2e, hash, nonce: encodeText(nonce), hops: path.length, path: isTraced(message.body) ? path : undefined })
     await this.#reply(message, { kind: Kind.RECEIPT, form: Form.RAW, payload })
+  }
+
+  /** Tells the origin of a traced ping that it came to this peer. Only a signed one is worth it. */
+  #report (message, link) {
+    if (isTraced(message.body) && link.mayReport()) this.#aside(this.#sendReport(message))
+  }
+
+  async #sendReport (message) {
+    const { body: { e2e }, nonce, path } = message
+    if (!await verifyMessage(message)) return
+    const payload = encodeReport({ e2e, nonce: encodeText(nonce), hops: path.length, link: LinkKind.NATIVE, agent: AGENT })
+    await this.#reply(message, { kind: Kind.REPORT, form: Form.RAW, payload })
   }
 
   /** Returns whether the application listens. */
@@ -556,7 +608,13 @@ export class PeerRelay extends Emitter {
   }
 }
 
-const wantsReceipt = ({ kind, flags, e2e }) => kind === Kind.USER && (flags & Flag.RECEIPT) !== 0 && e2e !== undefined
+/** Returns whether messages of a kind are signed in any case. */
+const isControl = kind => (kind >= Kind.FIND && kind <= Kind.NOTICE) || kind === Kind.PING || kind === Kind.REPORT
+
+const wantsReceipt = ({ kind, flags, e2e }) =>
+  (kind === Kind.USER || kind === Kind.PING) && (flags & Flag.RECEIPT) !== 0 && e2e !== undefined
+
+const isTraced = ({ kind, flags, e2e }) => kind === Kind.PING && (flags & Flag.TRACE) !== 0 && e2e !== undefined
 
 // --- values ------------------------------------------------------------------
 

@@ -40,6 +40,9 @@ const ASK_RATE = 32
 // The same for receipts of messages that came.
 const RECEIPT_BURST = 512
 const RECEIPT_RATE = 1_024
+// The same for reports of traced pings that came.
+const TRACE_BURST = 16
+const TRACE_RATE = 4
 
 const random64 = () => crypto.getRandomValues(new BigUint64Array(1))[0]
 
@@ -125,6 +128,7 @@ export class Link {
   #doubted = false
   #asks = new Allowance(ASK_BURST, ASK_RATE)
   #receipts = new Allowance(RECEIPT_BURST, RECEIPT_RATE)
+  #traces = new Allowance(TRACE_BURST, TRACE_RATE)
   #told = false
 
   /**
@@ -238,6 +242,11 @@ export class Link {
   /** Returns whether one more receipt may be sent for a message that came over this link. */
   mayConfirm () {
     return this.#receipts.take()
+  }
+
+  /** Returns whether one more report may be sent for a traced ping that came over this link. */
+  mayReport () {
+    return this.#traces.take()
   }
 
   /** Ends the link: sends what is queued, then BYE. */

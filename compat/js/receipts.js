@@ -1,7 +1,7 @@
 // The messages of this peer whose receipts it waits for, and their further attempts.
 
 import { FULL_HOP, compareDistance, randomNonce } from './router.js'
-import { Role, encodeText, equalBytes, toHex } from './wire.js'
+import { Kind, Role, encodeText, equalBytes, toHex } from './wire.js'
 
 export const TIMEOUT = 20_000
 
@@ -88,12 +88,14 @@ export class Receipts {
    *
    * @returns {boolean} whether a message waits for it
    */
-  onReceipt ({ body: { from } }, { e2e, hash, hops, handed }, { straight, proved }) {
+  onReceipt ({ body: { from } }, { e2e, hash, nonce, hops, handed }, { straight, proved }) {
     const send = this.#open.get(toHex(e2e))
     if (send === undefined || !equalBytes(hash, send.hash)) return false
     // A receiver does not hand a message to itself, and no other peer is the receiver.
     if (handed === equalBytes(from, send.message.body.to)) return false
-    const told = { proved: proved && !handed, handed, hops, ms: Date.now() - send.startedAt }
+    // The round trip of a ping is that of one copy.
+    const way = send.message.body.kind === Kind.PING ? send.ways.find(way => equalBytes(encodeText(way.nonce), nonce)) : undefined
+    const told = { proved: proved && !handed, handed, hops, ms: Date.now() - (way?.at ?? send.startedAt) }
     if (!handed && (proved || straight)) {
       send.resolve(told)
     } else if (send.weak === undefined) {
@@ -163,7 +165,7 @@ export class Receipts {
     const nonce = randomNonce()
     const hop = ((nacks ? FULL_HOP : FULL_HOP & NO_NACKS) | send.number) >>> 0
     const own = {
-      went: ({ idHex }) => { if (send.ways.length < MAX_WAYS) send.ways.push({ nonce, first: idHex, none: false }) },
+      went: ({ idHex }) => { if (send.ways.length < MAX_WAYS) send.ways.push({ nonce, first: idHex, at: Date.now(), none: false }) },
       lost: reason => { if (reason === 'no route') this.#onNoRoute(send, way => way.nonce === nonce) }
     }
     this.#router.originate({ ...send.message, nonce }, { first, hop, own })

@@ -223,7 +223,8 @@ export class Router {
   #lose (message, link, reason) {
     this.drop(reason)
     const { body: { kind, flags, e2e }, nonce } = message
-    if ((reason !== 'no route' && reason !== 'leaf') || (flags & Flag.NOTICE) === 0 || e2e === undefined || kind !== Kind.USER) return
+    if ((reason !== 'no route' && reason !== 'leaf') || (flags & Flag.NOTICE) === 0 || e2e === undefined) return
+    if (kind !== Kind.USER && kind !== Kind.PING) return
     if (link?.ask?.(false)) this.#notify(message, encodeNotice({ e2e, nonce: encodeText(nonce) }))
   }
 
@@ -544,7 +545,9 @@ export const isWellFormed = ({ kind, form, payload }) => {
     case Kind.ANSWER: return form === Form.RAW || form === Form.NONE
     case Kind.SIGNAL: return form === Form.JSON
     case Kind.RECEIPT:
-    case Kind.NOTICE: return form === Form.RAW
+    case Kind.NOTICE:
+    case Kind.REPORT: return form === Form.RAW
+    case Kind.PING: return form === Form.RAW && payload.length === 0
     default: return false
   }
 }

@@ -18,9 +18,10 @@ export const HASH_SIZE = 32
 export const PATH_ENTRY = 22
 
 export const Role = Object.freeze({ PEER: 0, LEAF: 1, SERVER: 2 })
-export const Kind = Object.freeze({ USER: 0, FIND: 1, FOUND: 2, OFFER: 3, ANSWER: 4, SIGNAL: 5, RECEIPT: 6, NOTICE: 7, OTHER: 8 })
+export const Kind = Object.freeze({ USER: 0, FIND: 1, FOUND: 2, OFFER: 3, ANSWER: 4, SIGNAL: 5, RECEIPT: 6, NOTICE: 7, OTHER: 8, PING: 9, REPORT: 10 })
 export const Form = Object.freeze({ NONE: 0, JSON: 1, RAW: 2, WHOLE_JSON: 3, SEALED: 4 })
 export const Flag = Object.freeze({ RECEIPT: 1, NOTICE: 2, CLOSEST: 4, TRACE: 8 })
+export const LinkKind = Object.freeze({ NONE: 0, NATIVE: 1, WEBSOCKET: 2, WEBRTC: 3 })
 export const Nack = Object.freeze({ NONE: 0, NO_ROUTE: 1, BUSY: 2, TOO_BIG: 3, HOPS: 4, REFUSED: 5 })
 export const Bye = Object.freeze({ NORMAL: 0, DUPLICATE: 1, SHUTDOWN: 2, UNWANTED: 3, PROTOCOL: 4, SILENT: 5 })
 
@@ -283,7 +284,8 @@ const RECEIPT = {
   2: { name: 'hash', wire: BYTES, min: HASH_SIZE, max: HASH_SIZE },
   3: { name: 'nonce', wire: BYTES, min: 1, max: 32 },
   4: { name: 'hops', wire: VARINT, max: MAX_PATH },
-  5: { name: 'handed', wire: VARINT, convert: isTrue }
+  5: { name: 'handed', wire: VARINT, convert: isTrue },
+  6: { name: 'path', wire: BYTES, repeated: MAX_PATH, id: true }
 }
 
 const NOTICE = {
@@ -373,9 +375,9 @@ export const decodeAnswer = bytes => {
 
 /** @throws {MalformedError} */
 export const decodeReceipt = bytes => {
-  const { e2e, hash, nonce, hops = 0, handed = false } = readFields(bytes, RECEIPT).values
+  const { e2e, hash, nonce, hops = 0, handed = false, path } = readFields(bytes, RECEIPT).values
   if (e2e === undefined || hash === undefined || nonce === undefined) malformed('a receipt without its end-to-end id, hash or nonce')
-  return { e2e, hash, nonce, hops, handed }
+  return { e2e, hash, nonce, hops, handed, ...(path !== undefined && { path }) }
 }
 
 /** @throws {MalformedError} */
@@ -508,12 +510,22 @@ export const encodeAnswer = ({ ws, wrtc } = {}) => new Writer()
   .number(2, wrtc ? 1 : 0)
   .finish()
 
-export const encodeReceipt = ({ e2e, hash, nonce, hops, handed }) => new Writer()
+export const encodeReceipt = ({ e2e, hash, nonce, hops, handed, path }) => new Writer()
   .bytes(1, e2e)
   .bytes(2, hash)
   .bytes(3, nonce)
   .number(4, hops)
   .number(5, handed ? 1 : 0)
+  .each(6, path)
+  .finish()
+
+/** Writes a Report. `agent` is at most 64 characters of printable ASCII. */
+export const encodeReport = ({ e2e, nonce, hops, link, agent }) => new Writer()
+  .bytes(1, e2e)
+  .bytes(2, nonce)
+  .number(3, hops)
+  .number(4, link)
+  .bytes(5, agent ? encodeText(agent) : undefined)
   .finish()
 
 export const encodeNotice = ({ e2e, nonce }) => new Writer().bytes(1, e2e).bytes(2, nonce).finish()

@@ -22,7 +22,7 @@ import (
 //	{"type":"handshake-offer"}             KindOffer   FormNone
 //	{"type":"handshake-answer","data":A}   KindAnswer  FormRaw; FormNone if A is null
 //	{"type":"signal","data":{…}}           KindSignal  FormJSON
-//	{"type":"pr"}                          KindReceipt FormRaw   or KindNotice, as pr.h says; the payload is pr.p
+//	{"type":"pr"}                          KindReceipt FormRaw   or KindNotice, KindPing or KindReport, as pr.h says; the payload is pr.p
 //	anything else                          KindOther   FormWholeJSON
 //
 // A message that is to be forwarded is translated only if translating it back yields the same
@@ -60,7 +60,11 @@ const dataPR = dataHead + typePR + dataTail
 
 // isInPR reports whether a message of this kind and form has its payload in pr.p.
 func isInPR(kind wire.Kind, form wire.Form) bool {
-	return (kind == wire.KindReceipt || kind == wire.KindNotice) && form == wire.FormRaw
+	switch kind {
+	case wire.KindReceipt, wire.KindNotice, wire.KindPing, wire.KindReport:
+		return form == wire.FormRaw
+	}
+	return false
 }
 
 // A dataMember is the member data as its text has it. The slices alias the text. nil means an

@@ -27,7 +27,7 @@ import (
 //	t  8 hex      the budgets as they were when the path was empty, if not NewHop
 //	v  "1,…"      on a link's first findPeers: the sender knows this, and these features
 //	a  base64url  the signed peer record, if there is no h
-//	p  base64url  the payload of a receipt or notice, whose data is {"type":"pr"}
+//	p  base64url  the payload of a receipt, notice, ping or report, whose data is {"type":"pr"}
 //
 // Every hop appends one entry to the path. So t loses one transmission for each entry of the
 // path, whether a Go peer or a JS peer has appended it.

@@ -15,6 +15,8 @@ import (
 const (
 	idsHead     = "ChS7u7u7u7u7u7u7u7u7u7u7u7u7uxIUqqqqqqqqqqqqqqqqqqqqqqqqqqo" // to and from
 	receiptHead = idsHead + "YBiAC"
+	pingHead    = idsHead + "YCSACKAkyEAEjRWeJq83vASNFZ4mrze8"
+	reportHead  = idsHead + "YCiACMhABI0VniavN7wEjRWeJq83v"
 )
 
 // A prText is a message whose data is {"type":"pr"}.
@@ -47,6 +49,8 @@ var prTexts = []prText{
 	{name: "signed receipt", pr: `,"pr":{"h":"` + receiptHead + `MhABI0VniavN7wEjRWeJq83vQgNrZXk","s":"-_8A","p":"ChARIjNEVWZ3iBEiM0RVZneIEiCZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmRoBNyAD"}`},
 	{name: "receipt of a gateway", pr: `,"pr":{"h":"` + receiptHead + `","p":"ChARIjNEVWZ3iBEiM0RVZneIEiCZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmRoBNyADKAE"}`},
 	{name: "notice", pr: `,"pr":{"h":"` + idsHead + `YByACMhABI0VniavN7wEjRWeJq83v","p":"ChARIjNEVWZ3iBEiM0RVZneIEgE3"}`},
+	{name: "ping", pr: `,"pr":{"h":"` + pingHead + `","s":"-_8A","p":""}`},
+	{name: "report", pr: `,"pr":{"h":"` + reportHead + `","p":"ChARIjNEVWZ3iBEiM0RVZneIEgE3GAMgAioDeC8x"}`},
 	{name: "receipt without bytes", pr: `,"pr":{"h":"` + receiptHead + `","p":""}`},
 	{name: "other members", more: `,"x":1`, pr: `,"pr":{"h":"` + receiptHead + `Sgd7IngiOjF9","r":["cccccccccccccccccccccccccccccccccccccccc"],"t":"08010300","p":"AAE"}`},
 }
@@ -56,6 +60,8 @@ var prBodies = map[string]wire.MessageFields{
 	"signed receipt":        {Body: wire.Body{Kind: wire.KindReceipt, E2E: prE2E, Key: []byte("key"), Payload: prReceipt(false)}, Sig: []byte{0xfb, 0xff, 0}},
 	"receipt of a gateway":  {Body: wire.Body{Kind: wire.KindReceipt, Payload: prReceipt(true)}},
 	"notice":                {Body: wire.Body{Kind: wire.KindNotice, E2E: prE2E, Payload: wire.AppendNotice(nil, wire.Notice{E2E: prOther, Nonce: []byte("7")})}},
+	"ping":                  {Body: wire.Body{Kind: wire.KindPing, Flags: wire.FlagReceipt | wire.FlagTrace, E2E: prE2E}, Sig: []byte{0xfb, 0xff, 0}},
+	"report":                {Body: wire.Body{Kind: wire.KindReport, E2E: prE2E, Payload: wire.AppendReport(nil, wire.Report{E2E: prOther, Nonce: []byte("7"), Hops: 3, Link: "websocket", Agent: "x/1"})}},
 	"receipt without bytes": {Body: wire.Body{Kind: wire.KindReceipt}},
 	"other members": {Body: wire.Body{Kind: wire.KindReceipt, Extra: []byte(`{"x":1}`), Payload: []byte{0, 1}},
 		Hop: wire.NewHop().WithTx(7).WithDetours(1), Route: []protocol.ID{idC}},
@@ -133,7 +139,7 @@ func badPRTexts() []prText {
 		{name: "a findPeers", pr: kind(wire.KindFind), why: "pr.h says findPeers"},
 		{name: "an answer", pr: kind(wire.KindAnswer), why: "pr.h says handshake-answer"},
 		{name: "another kind", pr: kind(wire.KindOther), why: "pr.h says other"},
-		{name: "an unknown kind", pr: kind(9), why: "pr.h says kind(9)"},
+		{name: "an unknown kind", pr: kind(11), why: "pr.h says kind(11)"},
 		{name: "text", pr: form(wire.FormJSON), why: "form 1"},
 		{name: "a whole data", pr: form(wire.FormWholeJSON), why: "form 3"},
 		{name: "sealed", pr: form(wire.FormSealed), why: "form 4"},

@@ -7,8 +7,8 @@ const MAX_TEXT = 256_000
 /** The largest number of characters of a message that are shown, and of messages. */
 const MAX_SHOWN = 4_000
 const MAX_ENTRIES = 200
-/** The time within which a peer must answer a test for it. All times are in milliseconds. */
-const REACH_TIMEOUT = 10_000
+/** The time within which the receipt of a message must come. All times are in milliseconds. */
+const RECEIPT_TIMEOUT = 15_000
 const FETCH_TIMEOUT = 10_000
 const RETRY_MIN = 1_000
 const RETRY_MAX = 15_000
@@ -199,19 +199,30 @@ const textProblem = text => {
   return `The message is too long: ${size.toLocaleString('en')} bytes, at most ${MAX_TEXT.toLocaleString('en')} can be sent.`
 }
 
+/** Returns what a receipt says: how long the message took, and over how many relays. */
+const fateOf = ({ proved, handed, hops, ms }) => {
+  const time = `${Math.max(1, ms).toLocaleString('en')} ms`
+  if (handed) return `Handed to its relay in ${time}. The peer is of an older kind that confirms nothing.`
+  const way = hops > 1 ? ` over ${plural(hops - 1, 'relay', 'relays')}` : hops === 1 ? ' directly' : ''
+  return `Delivered in ${time}${way}${proved ? '' : ', as a receipt says that is not proved'}.`
+}
+
 const send = async (peer, to, text) => {
   const setFate = show({ incoming: false, id: to, data: text })
   $('log').firstChild.scrollIntoView({ block: 'nearest' })
-  const isOffline = () => peer.peers.length === 0 && to !== peer.idHex
-  const notSent = () => setFate('bad', isOffline() ? 'Not sent: this page is offline. It is trying to connect again.' : 'Not sent: no peer with this id answers.')
-  if (isOffline()) return notSent()
+  if (peer.peers.length === 0 && to !== peer.idHex) {
+    setFate('bad', 'Not sent: this page is offline. It is trying to connect again.')
+    return
+  }
   try {
-    setFate('wait', 'Looking for the peer …')
-    // The network has no receipts. But a peer that answers this test can be reached now.
-    if (!await peer.reach(to, { timeout: REACH_TIMEOUT }) || !await peer.send(to, text)) return notSent()
-    setFate('good', 'Sent. The peer is there.')
+    setFate('wait', 'Sending …')
+    setFate('good', fateOf(await peer.sendReliable(to, text, { timeout: RECEIPT_TIMEOUT })))
   } catch (err) {
-    setFate('bad', `Not sent: ${err.message}.`)
+    const texts = {
+      ERR_NO_ROUTE: 'Not delivered: no peer with this id answers.',
+      ERR_TIMEOUT: 'No receipt has come: there may be no peer with this id, or the message may have arrived.'
+    }
+    setFate('bad', texts[err.code] ?? `Not sent: ${err.message}.`)
   }
 }
 

@@ -11,19 +11,21 @@ import (
 type Kind uint32
 
 const (
-	KindUser    Kind = 0 // an application's message
-	KindFind    Kind = 1 // findPeers: payload is the id sought, 20 bytes
-	KindFound   Kind = 2 // foundPeers: payload is up to MaxFound ids of 20 bytes
-	KindOffer   Kind = 3 // handshake-offer: no payload
-	KindAnswer  Kind = 4 // handshake-answer: payload is an Answer; a refusal has none
-	KindSignal  Kind = 5 // WebRTC signalling: payload is JSON text
-	KindReceipt Kind = 6 // the receiver has a message: payload is a Receipt
-	KindNotice  Kind = 7 // a relay has no route for a message: payload is a Notice
-	KindOther   Kind = 8 // legacy data of any other type: payload is its whole JSON text
+	KindUser    Kind = 0  // an application's message
+	KindFind    Kind = 1  // findPeers: payload is the id sought, 20 bytes
+	KindFound   Kind = 2  // foundPeers: payload is up to MaxFound ids of 20 bytes
+	KindOffer   Kind = 3  // handshake-offer: no payload
+	KindAnswer  Kind = 4  // handshake-answer: payload is an Answer; a refusal has none
+	KindSignal  Kind = 5  // WebRTC signalling: payload is JSON text
+	KindReceipt Kind = 6  // the receiver has a message: payload is a Receipt
+	KindNotice  Kind = 7  // a relay has no route for a message: payload is a Notice
+	KindOther   Kind = 8  // legacy data of any other type: payload is its whole JSON text
+	KindPing    Kind = 9  // asks for a receipt, and reaches no application: payload is empty
+	KindReport  Kind = 10 // a peer that a traced ping has come to: payload is a Report
 )
 
 func (k Kind) String() string {
-	names := [...]string{"user", "findPeers", "foundPeers", "handshake-offer", "handshake-answer", "signal", "receipt", "notice", "other"}
+	names := [...]string{"user", "findPeers", "foundPeers", "handshake-offer", "handshake-answer", "signal", "receipt", "notice", "other", "ping", "report"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -51,7 +53,7 @@ const (
 	FlagReceipt Flags = 1 << iota // the origin wants a receipt
 	FlagNotice                    // the origin wants to know when there is no route
 	FlagClosest                   // the peer without a strictly nearer link takes the message
-	FlagTrace                     // reserved
+	FlagTrace                     // with KindPing: the peers on the way report
 )
 
 // A Body is the part of a message that no relay may change. Its fields must not be set

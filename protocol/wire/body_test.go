@@ -163,8 +163,8 @@ func TestHeadIsNotWrittenTo(t *testing.T) {
 }
 
 func TestKind(t *testing.T) {
-	for k := KindUser; k <= KindOther+1; k++ {
-		if k.String() == "" || strings.HasPrefix(k.String(), "kind(") != (k > KindOther) {
+	for k := KindUser; k <= KindReport+1; k++ {
+		if k.String() == "" || strings.HasPrefix(k.String(), "kind(") != (k > KindReport) {
 			t.Errorf("kind %d has the name %q", uint32(k), k)
 		}
 		if k.IsControl() == (k == KindUser || k == KindOther) {

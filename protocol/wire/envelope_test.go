@@ -196,7 +196,9 @@ func TestSchemaNumbers(t *testing.T) {
 		"Limits.max_frame": 1, "Nack.seq": 1, "Nack.reason": 2, "Nack.frame": 3, "Bye.reason": 1,
 		"Neighbours.reset": 1, "Neighbours.named": 2, "Neighbours.gone": 3, "Neighbours.lost": 4,
 		"Answer.ws": 1, "Answer.wrtc": 2, "Receipt.e2e": 1, "Receipt.hash": 2, "Receipt.nonce": 3,
-		"Receipt.hops": 4, "Receipt.handed": 5, "Notice.e2e": 1, "Notice.nonce": 2,
+		"Receipt.hops": 4, "Receipt.handed": 5, "Receipt.path": 6, "Notice.e2e": 1, "Notice.nonce": 2,
+		"Report.e2e": 1, "Report.nonce": 2, "Report.hops": 3, "Report.link": 4, "Report.agent": 5,
+		"LINK_KIND_NONE": 0, "LINK_KIND_NATIVE": 1, "LINK_KIND_WEBSOCKET": 2, "LINK_KIND_WEBRTC": 3,
 		"NACK_REASON_NONE": 0, "NACK_REASON_NO_ROUTE": 1, "NACK_REASON_BUSY": 2, "NACK_REASON_TOO_BIG": 3,
 		"NACK_REASON_HOPS": 4, "NACK_REASON_REFUSED": 5,
 
@@ -207,6 +209,7 @@ func TestSchemaNumbers(t *testing.T) {
 		"KIND_USER": int(KindUser), "KIND_FIND": int(KindFind), "KIND_FOUND": int(KindFound),
 		"KIND_OFFER": int(KindOffer), "KIND_ANSWER": int(KindAnswer), "KIND_SIGNAL": int(KindSignal),
 		"KIND_RECEIPT": int(KindReceipt), "KIND_NOTICE": int(KindNotice), "KIND_OTHER": int(KindOther),
+		"KIND_PING": int(KindPing), "KIND_REPORT": int(KindReport),
 		"FORM_NONE": int(FormNone), "FORM_JSON": int(FormJSON), "FORM_RAW": int(FormRaw),
 		"FORM_WHOLE_JSON": int(FormWholeJSON), "FORM_SEALED": int(FormSealed),
 		"FLAG_NONE": 0, "FLAG_RECEIPT": int(FlagReceipt), "FLAG_NOTICE": int(FlagNotice),

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -160,6 +162,58 @@ func FuzzParseBody(f *testing.F) {
 		again.unknown, again.raw, again.head = b.unknown, b.raw, b.head
 		if !reflect.DeepEqual(normal(again), normal(b)) {
 			t.Fatalf("fields %+v, want %+v", again, b)
+		}
+	})
+}
+
+// payloads calls add for the payload of every vector of these kinds.
+func payloads(f *testing.F, add func([]byte), kinds ...Kind) {
+	n := 0
+	for _, v := range readVectors(f) {
+		frame, err := ParseFrame(v.Hex)
+		if err == nil && frame.Type == FrameMessage && slices.Contains(kinds, frame.Body.Kind) {
+			add(bytes.Clone(frame.Body.Payload))
+			n++
+		}
+	}
+	if n == 0 {
+		f.Fatalf("no message of %v in testdata/frames", kinds)
+	}
+}
+
+func FuzzParseReport(f *testing.F) {
+	payloads(f, func(b []byte) { f.Add(b) }, KindReport)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := ParseReport(b)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if r.Hops < 1 || r.Hops > MaxPath || len(r.Agent) > maxReported || strings.ContainsFunc(r.Agent, func(c rune) bool { return c < 0x20 || c > 0x7e }) {
+			t.Fatalf("%+v is accepted", r)
+		}
+		again, err := ParseReport(AppendReport(nil, r))
+		if err != nil || !reflect.DeepEqual(again, r) {
+			t.Fatalf("%+v becomes %+v, %v", r, again, err)
+		}
+	})
+}
+
+func FuzzParseReceipt(f *testing.F) {
+	payloads(f, func(b []byte) { f.Add(b) }, KindReceipt)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := ParseReceipt(b)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Fatal(err)
+			}
+			return
+		}
+		again, err := ParseReceipt(AppendReceipt(nil, r))
+		if err != nil || !reflect.DeepEqual(again, r) {
+			t.Fatalf("%+v becomes %+v, %v", r, again, err)
 		}
 	})
 }

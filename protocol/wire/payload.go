@@ -14,6 +14,9 @@ import (
 //	handshake-offer   none                                     FormNone
 //	handshake-answer  {1 ws: string, 2 wrtc: bool}             FormRaw; FormNone for a refusal
 //	signal            JSON text                                FormJSON
+//	ping              empty                                    FormRaw
+//
+// A receipt, a notice and a report have fields, and FormRaw.
 
 // Limits of these payloads.
 const (

@@ -16,13 +16,17 @@ type Receipt struct {
 	Hops   int            // links over which it came; 0 means unknown
 	Nonce  []byte         // of the attempt that came first
 	Handed bool           // the receiver is a legacy peer: this is the word of the peer in front of it
+	Path   []ID           // of a traced ping: the path by which it came; nil means not told
 }
 
-// Wants reports whether the message is one of an application, with an end-to-end id and one of the
-// flags.
+// Wants reports whether the message is one of an application or a ping, with an end-to-end id and one
+// of the flags.
 func (m *Message) Wants(flag Flags) bool {
-	return m.Body.Flags&flag != 0 && m.Body.E2E != nil && !m.Body.Kind.IsControl()
+	return m.Body.Flags&flag != 0 && m.Body.E2E != nil && (!m.Body.Kind.IsControl() || m.Body.Kind == KindPing)
 }
+
+// IsTraced reports whether the message is a ping on whose way peers report.
+func (m *Message) IsTraced() bool { return m.Body.Kind == KindPing && m.Wants(FlagTrace) }
 
 // Again returns another attempt of a message that the peer itself has sent.
 func (f *Frame) Again(attempt int, nonce []byte) (*Frame, error) {
@@ -31,7 +35,11 @@ func (f *Frame) Again(attempt int, nonce []byte) (*Frame, error) {
 
 // ReceiptFor returns the receipt for a message.
 func ReceiptFor(f *Frame, handed bool) Receipt {
-	return Receipt{E2E: f.Body.E2E, Hash: sha256.Sum256(f.Body.raw), Nonce: f.Nonce, Hops: f.PathLen(), Handed: handed}
+	r := Receipt{E2E: f.Body.E2E, Hash: sha256.Sum256(f.Body.raw), Nonce: f.Nonce, Hops: f.PathLen(), Handed: handed}
+	if f.IsTraced() {
+		r.Path = f.Path()
+	}
+	return r
 }
 
 // AppendReceipt appends the payload of a receipt.
@@ -43,13 +51,13 @@ func AppendReceipt(b []byte, r Receipt) []byte {
 	if r.Handed {
 		b = appendVarint(b, 5, 1)
 	}
-	return b
+	return appendIDs(b, 6, r.Path)
 }
 
 // ParseReceipt returns the Receipt that a payload encodes. It aliases the payload.
 func ParseReceipt(b []byte) (Receipt, error) {
 	var r Receipt
-	seen, err := eachField(b, 5, 0, func(f *field) (err error) {
+	seen, err := eachField(b, 6, 1<<6, func(f *field) (err error) {
 		switch f.number {
 		case 1:
 			r.E2E, err = f.sized(TokenSize, TokenSize)
@@ -70,6 +78,12 @@ func ParseReceipt(b []byte) (Receipt, error) {
 				err = malformed("handed is %d", f.num)
 			}
 			r.Handed = true
+		case 6:
+			var id ID
+			if id, err = f.id(); err == nil && len(r.Path) == MaxPath {
+				err = malformed("a path of more than %d entries", MaxPath)
+			}
+			r.Path = append(r.Path, id)
 		}
 		return err
 	})

@@ -10,7 +10,7 @@ import { createNode } from '../node.js'
 import { FrameSplitter, MAX_FRAME, PROTOCOL, decodeFrame, encodeBody, encodeHello, withLength } from '../wire.js'
 
 // The Go test that runs this file names the binary.
-const BINARY = process.env.PEER_RELAY ?? fileURLToPath(new URL('../../../peer-relay', import.meta.url))
+export const BINARY = process.env.PEER_RELAY ?? fileURLToPath(new URL('../../../peer-relay', import.meta.url))
 
 const stacks = new WeakMap()
 

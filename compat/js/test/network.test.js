@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import test from 'node:test'
+import { promisify } from 'node:util'
 import { PeerRelay } from '../index.js'
 import { toHex } from '../wire.js'
-import { keyNearer, linked, linkedBy, linkedTo, sleep, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
+import { BINARY, keyNearer, linked, linkedBy, linkedTo, sleep, startPeer, startRelay, until, WEBRTC, WS } from './helpers.js'
 
 const VALUES = [
   undefined, null, true, 0, -1.5, 1e21, '', 'hi ü 😀', [], [1, [2, null]], {}, { a: 1, b: { c: ['d'] } },
@@ -276,6 +278,34 @@ test('a relay of our kind tells the origin that there is no route', async t => {
   await until(() => j.peer.peers.length === 1, 'the link')
   await linked(a)
   await assert.rejects(a.peer.sendReliable('77'.repeat(20), 1), { code: 'ERR_NO_ROUTE' })
+})
+
+test('pings: to a page through a relay, to the relay, and to no peer', async t => {
+  const relay = await startRelay(t, '0')
+  const a = await startPeer(t, { bootstrap: [relay.addr] })
+  const b = await startPeer(t, { bootstrap: [relay.addr] })
+  await linkedTo(relay, a, b)
+  const [through, straight] = [await a.peer.ping(b.peer.id), await a.peer.ping(relay.id)]
+  assert.deepEqual([through.proved, through.handed, through.hops], [true, false, 2])
+  assert.deepEqual([straight.proved, straight.hops], [true, 1])
+  await assert.rejects(a.peer.ping('77'.repeat(20)), { code: 'ERR_NO_ROUTE' })
+  assert.deepEqual(await a.peer.ping(a.peer.id), { proved: true, handed: false, hops: 0, ms: 0 })
+  assert.deepEqual([b.messages, relay.messages()], [[], []])
+})
+
+test('a trace shows a relay and a receiver of our kind', async t => {
+  const j = await startPeer(t, { listen: [WS] })
+  const two = await startRelay(t, 'none', j.addr)
+  await until(() => j.peer.peers.length === 1, 'the link')
+  const trace = async to => {
+    const { stdout } = await promisify(execFile)(BINARY, ['trace', '--json', '--no-webrtc', '--bootstrap', j.addr, to])
+    const { answered, proved, way } = stdout.split('\n').filter(line => line.includes('"event":"trace"')).map(line => JSON.parse(line))[0]
+    return { answered, proved, way: way.map(({ id, told, inPath, link, agent }) => ({ id, told, inPath, link, agent: agent?.split('/')[0] })) }
+  }
+  const told = { told: true, inPath: true, link: 'native' }
+  const hop = { id: j.peer.idHex, ...told, agent: 'peer-relay-js' }
+  assert.deepEqual(await trace(two.id), { answered: true, proved: true, way: [hop, { id: two.id, ...told, agent: 'peer-relay' }] })
+  assert.deepEqual(await trace(j.peer.idHex), { answered: true, proved: true, way: [hop] })
 })
 
 test('a message that no application takes has no receipt', async t => {

@@ -16,14 +16,17 @@ const fakeLink = first => ({
 const TO = id(0x20)
 
 /** Sends a reliable message at a peer with links, by a clock that the test moves. */
-const setup = async (t, firsts, options) => {
+const setup = async (t, firsts, options, kind = Kind.USER) => {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'] })
   const links = firsts.map(fakeLink)
   const router = new Router({ id: id(0x80), deliver: () => {} })
   for (const link of links) router.links.set(link.idHex, link)
   const receipts = new Receipts(router)
   const e2e = new Uint8Array(16).fill(7)
-  const body = { to: TO, from: id(0x80), kind: Kind.USER, form: Form.JSON, flags: Flag.RECEIPT | Flag.NOTICE, e2e, payload: encodeText('1') }
+  const body = {
+    to: TO, from: id(0x80), kind, form: kind === Kind.PING ? Form.RAW : Form.JSON, flags: Flag.RECEIPT | Flag.NOTICE, e2e,
+    payload: encodeText(kind === Kind.PING ? '' : '1')
+  }
   const bodyBytes = encodeBody(body)
   const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bodyBytes))
   const outcome = { settled: false }
@@ -101,6 +104,18 @@ test('of the receipts that any relay could have made the best one counts, after 
     await receipt({ proved: true })
     assert.deepEqual(outcome.value, { proved: true, handed: false, hops: 3, ms: 500 })
   })
+})
+
+test('the round trip of a ping is that of the copy that was answered', async t => {
+  for (const [name, at, ms] of [['the first', 0, 1_300], ['the second', 1, 300]]) {
+    await t.test(name, async t => {
+      const { links: [a], pass, receipt, outcome } = await setup(t, [0x22], {}, Kind.PING)
+      await pass(1_000)
+      await pass(300)
+      await receipt({ proved: true, nonce: encodeText(a.sent[at].nonce) })
+      assert.deepEqual(outcome.value, { proved: true, handed: false, hops: 3, ms })
+    })
+  }
 })
 
 test('receipts that are none', async t => {

@@ -4,7 +4,7 @@ import test from 'node:test'
 import {
   FrameSplitter, FramingError, MAX_FRAME, MalformedError,
   decodeAnswer, decodeFrame, decodeNotice, decodeReceipt, encodeAck, encodeAnswer, encodeBody, encodeBye, encodeHello,
-  encodeMessage, encodeNack, encodeNotice, encodePing, encodePong, encodeReceipt, fromHex, relayFrame, toHex, withHop, withLength,
+  encodeMessage, encodeNack, encodeNotice, encodePing, encodePong, encodeReceipt, encodeReport, fromHex, relayFrame, toHex, withHop, withLength,
   withoutLastHop
 } from '../wire.js'
 import { siphash128 } from '../siphash.js'
@@ -13,7 +13,7 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 
 const vectors = name => JSON.parse(readFileSync(new URL(`../../../protocol/testdata/frames/${name}.json`, import.meta.url)))
 
-const KINDS = ['user', 'findPeers', 'foundPeers', 'handshake-offer', 'handshake-answer', 'signal', 'receipt', 'notice', 'other']
+const KINDS = ['user', 'findPeers', 'foundPeers', 'handshake-offer', 'handshake-answer', 'signal', 'receipt', 'notice', 'other', 'ping', 'report']
 const hex = bytes => bytes === undefined ? undefined : toHex(bytes)
 const hexes = list => list?.length > 0 ? list.map(toHex) : undefined
 const clean = object => JSON.parse(JSON.stringify(object))
@@ -121,14 +121,15 @@ test('Receipt', () => {
     [RECEIPT + '20032801', full],
     [RECEIPT + '2003', { ...full, handed: false }],
     [RECEIPT, { ...full, hops: 0, handed: false }],
-    [RECEIPT + '2014', { ...full, hops: 20, handed: false }]
+    [RECEIPT + '2014', { ...full, hops: 20, handed: false }],
+    [RECEIPT + '20032801' + '3214' + '22'.repeat(20), { ...full, path: [new Uint8Array(20).fill(0x22)] }]
   ]
   for (const [text, receipt] of cases) {
     assert.deepEqual(decodeReceipt(fromHex(text)), receipt, text)
     assert.equal(toHex(encodeReceipt(receipt)), text)
   }
   // Fields come in any order, and later ones are skipped.
-  assert.deepEqual(decodeReceipt(fromHex('2801' + NONCE_FIELD + '320161' + HASH_FIELD + '2003' + E2E_FIELD)), full)
+  assert.deepEqual(decodeReceipt(fromHex('2801' + NONCE_FIELD + '3a0161' + HASH_FIELD + '2003' + E2E_FIELD)), full)
 })
 
 test('Notice', () => {
@@ -215,4 +216,14 @@ test('the id and the signature of the example', async () => {
 test('a hello of the example', () => {
   assert.equal(toHex(withLength(encodeHello({ role: 1, link: 0x0123456789abcdefn, agent: 'example/1' }))),
     '180a16100119efcdab89674523012a096578616d706c652f31')
+})
+
+test('a report, and a receipt with a path, are those of the vectors', () => {
+  const payload = wanted => decodeFrame(fromHex(vectors('message').find(({ name }) => name === wanted).hex)).body.payload
+  const e2e = Uint8Array.from({ length: 16 }, (_, i) => i)
+  const report = encodeReport({ e2e, nonce: new TextEncoder().encode('7'), hops: 3, link: 2, agent: 'peer-relay/1' })
+  assert.equal(toHex(report), toHex(payload('report')))
+  const receipt = decodeReceipt(payload('receipt of a traced ping'))
+  assert.deepEqual(receipt.path.map(toHex), ['22'.repeat(20), '33'.repeat(20)])
+  assert.equal(toHex(encodeReceipt(receipt)), toHex(payload('receipt of a traced ping')))
 })

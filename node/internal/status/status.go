@@ -103,6 +103,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	nearer := func(addr string) bool { return scope.OfContact(addr) < viewer }
 	v.WebSocket = slices.DeleteFunc(slices.Clone(v.WebSocket), nearer)
 	v.Addrs = slices.DeleteFunc(slices.Clone(v.Addrs), nearer)
+	if addrs := slices.Concat(v.WebSocket, v.Addrs); len(addrs) > 0 {
+		v.Trace = fmt.Sprintf("peer-relay trace --bootstrap %s %v", addrs[0], v.ID)
+	}
 	v.Uptime = time.Since(v.Started).Truncate(time.Second)
 
 	render, contentType := renderText, "text/plain; charset=utf-8"
@@ -143,6 +146,7 @@ type view struct {
 	Data
 	Uptime time.Duration `json:"-"`
 	Try    bool          `json:"-"` // /try works
+	Trace  string        `json:"-"` // a command that traces the way to the node; "" if it has no address
 }
 
 func renderJSON(b *bytes.Buffer, v view) error {
@@ -164,6 +168,9 @@ func renderText(b *bytes.Buffer, v view) error {
 	row("id", v.ID)
 	row("peer id", v.PeerID)
 	row("uptime", v.Uptime)
+	if v.Trace != "" {
+		row("trace", v.Trace)
+	}
 	for _, u := range v.WebSocket {
 		row("websocket", u)
 	}

@@ -1,6 +1,9 @@
 package core
 
-import "github.com/peer-relay/peer-relay/protocol/wire"
+import (
+	"github.com/peer-relay/peer-relay/protocol/internal/probe"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
 
 // An ActionType is what the shell is to do.
 type ActionType uint8
@@ -19,7 +22,7 @@ const (
 	Found                              // the search Index was answered by IDs, the nearest first, or ended with Err
 	PeerUp                             // Peer is linked
 	PeerDown                           // Peer is no longer linked
-	Receipted                          // the reliable message Index has a Receipt, or ended with Err
+	Receipted                          // the reliable message Index has a Receipt, or ended with Err; Hops are of a traced ping
 	Measure                            // report the figures of Link's transport with Measured
 )
 
@@ -37,4 +40,5 @@ type Action struct {
 	Peer    wire.ID
 	IDs     []wire.ID
 	Receipt Receipt
+	Hops    []probe.Hop
 }

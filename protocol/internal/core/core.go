@@ -81,6 +81,8 @@ type CoreConfig struct {
 	// NoOverlay leaves the choice of links to the application: the overlay neither seeks
 	// nor prunes links. It still dials bootstraps.
 	NoOverlay bool
+	NoTrace   bool   // do not report to the origins of traced pings
+	Agent     string // name and version of the program, for reports
 }
 
 // A waiting message waits for a link.

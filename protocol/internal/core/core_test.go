@@ -137,13 +137,14 @@ func (s *script) run(event string, w []string) {
 	number, _ := strconv.Atoi(first)
 	h := LinkHandle(number)
 	switch event {
-	case "self": // ID [leaf] [boots=N] [overlay] [greets] [signs]
+	case "self": // ID [leaf] [boots=N] [overlay] [greets] [signs] [hidden]
 		s.now, s.greets, s.tokens = 0, has(w, "greets"), make(map[wire.ID][]byte)
 		s.queued = make(map[LinkHandle][]*wire.Frame)
 		s.figures = make(map[LinkHandle]wire.Progress)
 		s.reliable, s.nonces = make(map[int]*wire.Frame), make(map[string][][]byte)
 		s.c = newTestCore(abbreviated(first), func(cfg *CoreConfig) {
 			cfg.Bootstraps, cfg.NoOverlay = argInt(w, "boots", 0), !has(w, "overlay")
+			cfg.Agent, cfg.NoTrace = "peer/1", has(w, "hidden")
 			if has(w, "leaf") {
 				cfg.Role = wire.RoleLeaf
 			}
@@ -333,9 +334,24 @@ func (s *script) run(event string, w []string) {
 		if err != nil {
 			s.out = append(s.out, fmt.Sprintf("error: %v", err))
 		}
+	case "probe", "trace": // INDEX TO: a ping
+		flags := wire.FlagReceipt | wire.FlagNotice
+		if event == "trace" {
+			flags |= wire.FlagTrace
+		}
+		f, err := s.c.NewFrame(Outgoing{To: abbreviated(w[1]), Kind: wire.KindPing, Form: wire.FormRaw, Flags: flags, Payload: []byte{}, Sign: true}, s.c.Draw())
+		if err == nil {
+			s.reliable[number] = f
+			err = s.c.SendReliable(s.now, number, f, sha256.Sum256(f.Body.Raw()))
+		}
+		if err != nil {
+			s.out = append(s.out, fmt.Sprintf("error: %v", err))
+		}
+	case "hops": // INDEX: what is known of the way of a traced ping
+		s.out = append(s.out, fmt.Sprintf("hops %d:%s", number, showHops(s.c.Hops(number))))
 	case "endreliable": // INDEX
 		s.c.EndReliable(number)
-	case "receipt", "notice": // HANDLE FROM>TO INDEX [attempt=N] [handed] [wrong] [by=ID] [path=A,B]: about copy N of that reliable message
+	case "receipt", "notice", "report": // HANDLE FROM>TO INDEX [attempt=N] [handed] [wrong] [way=A,B] [place=N] [by=ID] [path=A,B]: about copy N of that reliable message
 		s.c.Receive(s.now, h, s.word(event, w[1:]))
 	case "confirm": // the application has the last message
 		s.c.Confirm(s.now, s.last, wire.ReceiptFor(s.last, false))

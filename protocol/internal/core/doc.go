@@ -16,6 +16,7 @@
 //	│ held.go     messages that await a new link   │
 //	│ custody.go  those that are not acknowledged  │
 //	│ reliable.go those whose receipt is awaited   │
+//	│ probe.go    pings, and reports for traces    │
 //	└──────┬───────────────────────────────────────┘
 //	       │ host.go: a clock, the links, and operations on them
 //	   package overlay, the control plane: which links to have
@@ -29,7 +30,7 @@
 //
 // The parts that need no decision have packages of their own beside this one: tables by id and hints
 // (idtable), hashes of messages (seen), what a link must acknowledge (custody), reliable messages
-// (receipts), limits by time (rate), and counters and events (journal).
+// (receipts), the way of a ping (probe), limits by time (rate), and counters and events (journal).
 //
 // The limits are in params.go. The documentation of package protocol has the threats, and the
 // reasons for decisions that a reader may question.

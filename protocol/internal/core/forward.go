@@ -27,6 +27,7 @@ func (c *Core) forward(f *wire.Frame, prev *link) error {
 			}
 			return nil
 		}
+		c.report(prev, f)
 		f.Relay(c.self)
 	}
 	return c.pass(f, prev, prev != nil)

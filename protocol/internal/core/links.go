@@ -32,6 +32,7 @@ type link struct {
 
 	asks     rate.Allowance // questions of the peer that are answered
 	confirms rate.Allowance // receipts for what the link brings
+	traces   rate.Allowance // reports about the pings that the link brings
 	did      receipts.Credit
 
 	delivered     int // entries that this link added to the delivery table since deliveredFrom
@@ -98,7 +99,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 			return ErrDuplicate
 		}
 	}
-	l := &link{Link: c.overlay.NewLink(h, info), pulse: newPulse(now, info.RTT), asks: rate.Full(now, askBurst), confirms: rate.Full(now, receiptBurst)}
+	l := &link{Link: c.overlay.NewLink(h, info), pulse: newPulse(now, info.RTT), asks: rate.Full(now, askBurst), confirms: rate.Full(now, receiptBurst), traces: rate.Full(now, traceBurst)}
 	l.keeps = l.Native() && slices.Contains(info.Features, wire.FeatureCustody)
 	l.names = l.Native() && slices.Contains(info.Features, wire.FeatureNeighbours)
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.HandshakeProved(info.ID)

@@ -23,6 +23,9 @@ const (
 	askRate        = 32        // questions of one link per second after those
 	receiptBurst   = 512       // receipts for the messages of one link that are sent at once
 	receiptRate    = 1024      // receipts for the messages of one link per second after those
+	traceBurst     = 16        // reports about the pings of one link that are sent at once
+	traceRate      = 4         // reports about the pings of one link per second after those
+	maxPing        = 4096      // bytes of the frame of a ping that is answered
 	maxOffences    = 16        // malformed frames that end a link
 	maxLegacyBits  = 4         // bits that a legacy link must share beyond a native one to be preferred
 

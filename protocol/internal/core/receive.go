@@ -78,12 +78,16 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 		c.stats.Delivered++
 		c.note(journal.MessageDelivered, f, l.ID, 0)
 		c.do(Action{Type: Deliver, Frame: f, Proved: proved})
-	case b.Kind > wire.KindOther:
+	case b.Kind > wire.KindReport:
 		c.drop(journal.DropUnsupported, f)
 	case b.Kind == wire.KindReceipt:
 		c.onReceipt(l, f, proved)
 	case b.Kind == wire.KindNotice:
 		c.onNotice(f)
+	case b.Kind == wire.KindPing:
+		c.onPing(l, f)
+	case b.Kind == wire.KindReport:
+		c.onReport(f, proved)
 	case (b.Kind == wire.KindFind || b.Kind == wire.KindOffer) && !l.ask(c.now):
 		c.drop(journal.DropRate, f) // the answer would cost a signature
 	default:

@@ -27,6 +27,9 @@ func (c *Core) SendReliable(now time.Duration, index int, f *wire.Frame, hash [w
 	c.now = now
 	if f.Body.To == c.self {
 		c.do(Action{Type: Receipted, Index: index, Receipt: Receipt{Proved: true}})
+		if f.Body.Kind == wire.KindPing {
+			return nil
+		}
 		return c.Send(now, f, OwnMessage)
 	}
 	s := c.book.Begin(now, index, f.Copy(), hash)
@@ -64,8 +67,8 @@ func (c *Core) tickBook() {
 }
 
 func (c *Core) receipted(s *receipts.Send, r Receipt, err error) {
+	c.do(Action{Type: Receipted, Index: s.Index, Receipt: r, Hops: c.Hops(s.Index), Err: err})
 	c.book.End(s.Index)
-	c.do(Action{Type: Receipted, Index: s.Index, Receipt: r, Err: err})
 }
 
 // retry sends two more copies of a message over first links that it has not taken. Each has a
@@ -131,7 +134,7 @@ func (c *Core) went(l *link, f *wire.Frame) {
 	if f.Body.From != c.self || !f.Wants(wire.FlagReceipt) {
 		return
 	}
-	c.book.Went(f, l.ID)
+	c.book.Went(c.now, f, l.ID)
 	if l.ID != f.Body.To {
 		c.credit(l.ID, 1, 0)
 	}
@@ -174,9 +177,10 @@ func (c *Core) confirm(f *wire.Frame, r wire.Receipt) {
 	c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: f.ReversePath()})
 }
 
-// confirmAgain sends the receipt of a message again, of which another attempt has arrived.
+// confirmAgain sends the receipt of a message of which another attempt has arrived, or of a ping.
 func (c *Core) confirmAgain(l *link, f *wire.Frame) {
 	if f.Wants(wire.FlagReceipt) && c.confirmed.Has(c.now, c.receiptKey(f)) && l.confirms.Take(c.now, receiptBurst, receiptRate) {
+		c.report(l, f)
 		c.confirm(f, wire.ReceiptFor(f, false))
 	}
 }
@@ -196,12 +200,14 @@ func (c *Core) onReceipt(l *link, f *wire.Frame, proved bool) {
 
 // receipt processes a receipt, and reports whether a message waits for it.
 func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
-	s, got := c.book.Receipt(c.now, r, from)
-	if got != nil {
+	s, ends, good := c.book.Receipt(c.now, r, from)
+	if good {
 		if first, ok := s.First(r.Nonce); ok && first != s.Frame.Body.To {
 			c.credit(first, 0, 1)
 		}
-		c.receipted(s, *got, nil)
+	}
+	if ends != nil {
+		c.receipted(s, *ends, nil)
 	}
 	c.wakeBook()
 	return s != nil

@@ -77,7 +77,8 @@ func (s *script) info(w []string) wire.LinkInfo {
 }
 
 // frame returns a message: FROM>TO [path=A,B] [hops=N] [nonce=N] [text=T] [hop=TX/DETOURS] [attempt=N]
-// [route=A,B] [e2e=T] [receipt] [notice] [by=ID] [tampered] [stripped] [kind=find|found|offer|answer|signal|receipt|notice|other]
+// [route=A,B] [e2e=T] [receipt] [notice] [traced] [by=ID] [tampered] [stripped]
+// [kind=find|found|offer|answer|signal|receipt|notice|ping|report|other]
 // [closest] [target=ID] [ids=A,B] [token=T] [record=T] [url=U] [wrtc] [no] [bytes]. The key of
 // by signs. The default path is the origin's id. The default token is that of our last offer,
 // and "none" means no token.
@@ -97,6 +98,9 @@ func (s *script) frame(w []string) *wire.Frame {
 	}
 	if has(w, "notice") {
 		b.Flags |= wire.FlagNotice
+	}
+	if has(w, "traced") {
+		b.Flags |= wire.FlagTrace
 	}
 	if record, ok := arg(w, "record"); ok {
 		b.Record = []byte(record)
@@ -134,11 +138,9 @@ func (s *script) frame(w []string) *wire.Frame {
 		if has(w, "bytes") {
 			b.Form = wire.FormRaw
 		}
-	case "receipt", "notice":
-		b.Kind, b.Form = wire.KindReceipt, wire.FormRaw
-		if kind == "notice" {
-			b.Kind = wire.KindNotice
-		}
+	case "receipt", "notice", "ping", "report":
+		b.Form = wire.FormRaw
+		b.Kind = map[string]wire.Kind{"receipt": wire.KindReceipt, "notice": wire.KindNotice, "ping": wire.KindPing, "report": wire.KindReport}[kind]
 		payload, _ := arg(w, "payload")
 		if b.Payload, _ = hex.DecodeString(payload); b.Payload == nil {
 			b.Payload = []byte{}
@@ -194,7 +196,7 @@ func (s *script) frame(w []string) *wire.Frame {
 	return f
 }
 
-// word returns a receipt or a notice: FROM>TO INDEX ….
+// word returns a receipt, a notice or a report: FROM>TO INDEX ….
 func (s *script) word(kind string, w []string) *wire.Frame {
 	index, err := strconv.Atoi(w[1])
 	if err != nil {
@@ -206,9 +208,12 @@ func (s *script) word(kind string, w []string) *wire.Frame {
 		hash[0]++
 	}
 	nonce := s.nonces[string(of.Body.E2E)][argInt(w, "attempt", 0)]
-	payload := wire.AppendReceipt(nil, wire.Receipt{E2E: of.Body.E2E, Hash: hash, Nonce: nonce, Hops: 2, Handed: has(w, "handed")})
-	if kind == "notice" {
+	payload := wire.AppendReceipt(nil, wire.Receipt{E2E: of.Body.E2E, Hash: hash, Nonce: nonce, Hops: 2, Handed: has(w, "handed"), Path: argIDs(w, "way")})
+	switch kind {
+	case "notice":
 		payload = wire.AppendNotice(nil, wire.Notice{E2E: of.Body.E2E, Nonce: nonce})
+	case "report":
+		payload = wire.AppendReport(nil, wire.Report{E2E: of.Body.E2E, Nonce: nonce, Hops: argInt(w, "place", 1), Link: "native", Agent: "x/1"})
 	}
 	return s.frame(append(w, "kind="+kind, "payload="+hex.EncodeToString(payload)))
 }

@@ -96,7 +96,11 @@ func (c *Core) Draw() Draw {
 // Send sends a message of the application. A message to this peer itself is delivered.
 func (c *Core) Send(now time.Duration, f *wire.Frame, kind OwnKind) error {
 	c.now = now
-	c.stats.Sent++
+	if f.Body.Kind.IsControl() {
+		c.stats.Control++
+	} else {
+		c.stats.Sent++
+	}
 	if f.Body.To == c.self {
 		c.stats.Delivered++
 		c.do(Action{Type: Deliver, Frame: f, Proved: true})
@@ -166,24 +170,33 @@ func (c *Core) sendWaiting() {
 type Draft struct {
 	out    Outgoing
 	draw   Draw
-	by     LinkHandle // the link to use; 0 means the best one
-	peer   wire.ID    // the peer of that link
-	search int        // the search that ends if the message is dropped; 0 means none
+	by     LinkHandle    // the link to use; 0 means the best one
+	peer   wire.ID       // the peer of that link
+	search int           // the search that ends if the message is dropped; 0 means none
+	about  *wire.Message // the message whose origin must be proved; nil means none
 
 	frame *wire.Frame
 	err   error
 }
 
 // Compose makes the frame of a draft. Like NewFrame, it reads only fixed fields.
-func (c *Core) Compose(d *Draft) { d.frame, d.err = c.NewFrame(d.out, d.draw) }
+func (c *Core) Compose(d *Draft) {
+	if d.about == nil || d.about.Check(c.cfg.Verify) {
+		d.frame, d.err = c.NewFrame(d.out, d.draw)
+	}
+}
 
 // send signs and sends a control message over a link. A nil link means the best one.
 func (c *Core) send(by *overlay.Link, m Outgoing) {
-	d := &Draft{out: m, draw: c.Draw()}
-	d.out.Sign = true
+	d := &Draft{out: m}
 	if by != nil {
 		d.by, d.peer = by.Handle, by.ID
 	}
+	c.compose(d)
+}
+
+func (c *Core) compose(d *Draft) {
+	d.draw, d.out.Sign = c.Draw(), true
 	c.do(Action{Type: Compose, Draft: d})
 }
 
@@ -193,8 +206,7 @@ func (c *Core) search(index int, m Outgoing) (last bool) {
 	if c.nearer(m.To, c.self, func(wire.ID) bool { return false }) == nil {
 		return true
 	}
-	m.Sign = true
-	c.do(Action{Type: Compose, Draft: &Draft{out: m, draw: c.Draw(), search: index}})
+	c.compose(&Draft{out: m, search: index})
 	return false
 }
 
@@ -203,7 +215,7 @@ func (c *Core) Composed(now time.Duration, d *Draft) {
 	c.now = now
 	if d.err != nil { // the key failed to sign, or the contact is too large
 		c.drop(journal.DropTooBig, nil)
-	} else {
+	} else if d.frame != nil {
 		c.stats.Control++
 		d.err = c.originate(d)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
+	"github.com/peer-relay/peer-relay/protocol/internal/probe"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -70,9 +71,9 @@ func (s *script) show(a Action) string {
 		return s.showFrame(a.Link, a.Frame)
 	case Receipted:
 		if a.Err != nil {
-			return fmt.Sprintf("receipted %d: error: %v", a.Index, a.Err)
+			return fmt.Sprintf("receipted %d: error: %v%s", a.Index, a.Err, showHops(a.Hops))
 		}
-		return fmt.Sprintf("receipted %d: %+v", a.Index, a.Receipt)
+		return fmt.Sprintf("receipted %d: %+v%s", a.Index, a.Receipt, showHops(a.Hops))
 	case Deliver:
 		s.last = a.Frame
 		proved := ""
@@ -175,6 +176,16 @@ func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
 	case wire.KindReceipt:
 		r, err := wire.ParseReceipt(b.Payload)
 		line += fmt.Sprintf(" of %s hops=%d handed=%v %v", bytes.TrimSpace(r.E2E), r.Hops, r.Handed, err)
+		if len(r.Path) > 0 {
+			line += " way=" + showIDs(r.Path)
+		}
+	case wire.KindReport:
+		r, err := wire.ParseReport(b.Payload)
+		line += fmt.Sprintf(" of %s hops=%d link=%s agent=%s %v", bytes.TrimSpace(r.E2E), r.Hops, r.Link, r.Agent, err)
+	case wire.KindPing:
+		if f.IsTraced() {
+			line += " traced"
+		}
 	case wire.KindNotice:
 		n, err := wire.ParseNotice(b.Payload)
 		line += fmt.Sprintf(" of %s nonce=%s %v", bytes.TrimSpace(n.E2E), n.Nonce, err)
@@ -197,4 +208,21 @@ func showIDs(ids []wire.ID) string {
 		s = append(s, shortID(id))
 	}
 	return strings.Join(s, ",")
+}
+
+// showHops shows the peers on the way of a traced ping.
+func showHops(hops []probe.Hop) (text string) {
+	for _, h := range hops {
+		text += " | " + shortID(h.ID)
+		if !h.InPath {
+			text += " unconfirmed"
+		}
+		if h.Link != "" {
+			text += " " + h.Link
+		}
+		if h.Told {
+			text += fmt.Sprintf(" %v %s", h.RTT, h.Agent)
+		}
+	}
+	return text
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/probe"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -23,7 +24,7 @@ type Receipt struct {
 	Proved bool          // the receiver's key has signed it, or it came straight from the receiver's proved link
 	Handed bool          // a peer in front of a legacy receiver says that it handed the message on
 	Hops   int           // links over which the message came; 0 means unknown
-	Took   time.Duration // time from the first attempt to the receipt
+	Took   time.Duration // time to the receipt from the first attempt; of a ping, from the attempt that arrived
 }
 
 // A Send is a message whose receipt is awaited.
@@ -31,13 +32,15 @@ type Send struct {
 	Index    int // the caller's number for it
 	Frame    *wire.Frame
 	Attempts int // attempts so far
+	Trace    probe.Trace
 
 	hash  [wire.HashSize]byte
 	begun time.Duration
 	due   time.Duration // when the next attempt is due
 	ways  []way
 	none  bool     // a peer had no route for the last attempt
-	weak  *Receipt // a receipt that any peer could have made
+	weak  *Receipt // a receipt that any peer could have made, or one of a traced ping
+	good  bool     // no other one can be better than weak
 	until time.Duration
 }
 
@@ -45,6 +48,7 @@ type Send struct {
 type way struct {
 	nonce string
 	first wire.ID
+	at    time.Duration
 	none  bool // a peer on it had no route
 }
 
@@ -137,9 +141,9 @@ func (s *Send) Copies() int {
 func (s *Send) Postpone(now time.Duration) { s.due = now + retryMin }
 
 // Went notes that a copy was sent over the link to a peer.
-func (s *Send) Went(nonce []byte, first wire.ID) {
+func (s *Send) Went(now time.Duration, nonce []byte, first wire.ID) {
 	if len(s.ways) < maxWays {
-		s.ways = append(s.ways, way{nonce: string(nonce), first: first})
+		s.ways = append(s.ways, way{nonce: string(nonce), first: first, at: now})
 	}
 }
 
@@ -149,19 +153,27 @@ func (s *Send) Used(first wire.ID) bool {
 }
 
 // Went notes that a copy of a message was sent over the link to a peer.
-func (b *Book) Went(f *wire.Frame, first wire.ID) {
+func (b *Book) Went(now time.Duration, f *wire.Frame, first wire.ID) {
 	if s := b.find(f.Body.E2E); s != nil {
-		s.Went(f.Nonce, first)
+		s.Went(now, f.Nonce, first)
 	}
+}
+
+// way returns the first copy with a nonce, nil if there is none.
+func (s *Send) way(nonce []byte) *way {
+	i := slices.IndexFunc(s.ways, func(w way) bool { return w.nonce == string(nonce) })
+	if i < 0 {
+		return nil
+	}
+	return &s.ways[i]
 }
 
 // First returns the peer of the first link of an attempt.
 func (s *Send) First(nonce []byte) (first wire.ID, ok bool) {
-	i := slices.IndexFunc(s.ways, func(w way) bool { return w.nonce == string(nonce) })
-	if i < 0 {
-		return wire.ID{}, false
+	if w := s.way(nonce); w != nil {
+		return w.first, true
 	}
-	return s.ways[i].first, true
+	return wire.ID{}, false
 }
 
 // A Source is where a receipt came from.
@@ -172,23 +184,64 @@ type Source struct {
 }
 
 // Receipt processes a receipt. It returns the message, nil if no message waits for it, and the
-// receipt if that one ends the wait.
-func (b *Book) Receipt(now time.Duration, r wire.Receipt, from Source) (*Send, *Receipt) {
-	s := b.find(r.E2E)
+// receipt that ends the wait, nil if none does. good reports that this is the first one that no other
+// can be better than. Reports of a traced ping are awaited after that.
+func (b *Book) Receipt(now time.Duration, r wire.Receipt, from Source) (s *Send, ends *Receipt, good bool) {
+	s = b.find(r.E2E)
 	if s == nil || r.Hash != s.hash || r.Handed == (from.From == s.Frame.Body.To) {
-		return nil, nil
+		return nil, nil, false
 	}
 	got := &Receipt{Proved: from.Proved && !r.Handed, Handed: r.Handed, Hops: r.Hops, Took: now - s.begun}
-	if got.Proved || from.Straight && !r.Handed || from.From == s.Frame.Body.From {
-		return s, got
+	if w := s.way(r.Nonce); w != nil && s.Frame.Body.Kind == wire.KindPing {
+		got.Took = now - w.at
 	}
-	if s.weak == nil || s.weak.Handed && !got.Handed {
-		if s.weak == nil {
-			s.until = now + grace
-		}
+	good = !s.good && (got.Proved || from.Straight && !r.Handed || from.From == s.Frame.Body.From)
+	if good && !s.Frame.IsTraced() {
+		return s, got, true
+	}
+	if s.weak == nil {
+		s.until = now + grace
+	}
+	if s.weak == nil || good || s.weak.Handed && !got.Handed && !s.good {
 		s.weak = got
+		s.Trace.Answer(r, s.Frame.Body.To)
 	}
-	return s, nil
+	if good {
+		s.good, s.until = true, now+probe.Grace(got.Took)
+	}
+	return s, s.settled(), good
+}
+
+// settled returns the receipt of a traced ping about which no more can come, nil if there is none.
+func (s *Send) settled() *Receipt {
+	if s.good && s.Trace.Complete() {
+		return s.weak
+	}
+	return nil
+}
+
+// Report processes the word of a peer, which has proved its id, that a traced ping came to it. It
+// returns the ping, nil if none waits for it, and its receipt if nothing more is awaited.
+func (b *Book) Report(now time.Duration, r wire.Report, from wire.ID) (*Send, *Receipt) {
+	s := b.find(r.E2E)
+	if s == nil || !s.Frame.IsTraced() {
+		return nil, nil
+	}
+	w := s.way(r.Nonce)
+	if w == nil || !s.Trace.Add(r, from, now-w.at) {
+		return nil, nil
+	}
+	return s, s.settled()
+}
+
+// Hops returns what is known of the way of a traced ping, nil if there is none.
+func (b *Book) Hops(index int) []probe.Hop {
+	for _, s := range b.sends {
+		if s.Index == index {
+			return s.Trace.Hops()
+		}
+	}
+	return nil
 }
 
 // NoRoute processes the word of a peer that it had no route for an attempt. It returns the
@@ -211,6 +264,9 @@ func (b *Book) NoRoute(now time.Duration, n wire.Notice, links int) (s *Send, ov
 	}
 	if !known {
 		return nil, false
+	}
+	if s.good { // it has arrived
+		return s, false
 	}
 	if now-s.begun >= settling && len(firsts) >= min(2, links) {
 		return s, true

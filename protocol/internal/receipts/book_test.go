@@ -36,7 +36,7 @@ func begin(t *testing.T) (*Book, *Send, wire.Receipt) {
 	var b Book
 	f := message(t, e2e, `"hi"`)
 	s := b.Begin(0, 1, f, sha256.Sum256(f.Body.Raw()))
-	s.Went(f.Nonce, relays[0])
+	s.Went(0, f.Nonce, relays[0])
 	return &b, s, wire.Receipt{E2E: e2e, Hash: sha256.Sum256(f.Body.Raw()), Nonce: f.Nonce, Hops: 2}
 }
 
@@ -62,8 +62,8 @@ func TestReceipt(t *testing.T) {
 		if c.change != nil {
 			c.change(&r)
 		}
-		got, receipt := b.Receipt(time.Second, r, c.from)
-		if (got == s) != c.known || (receipt == nil) != (c.want == nil) || receipt != nil && *receipt != *c.want {
+		got, receipt, good := b.Receipt(time.Second, r, c.from)
+		if (got == s) != c.known || good != (receipt != nil) || (receipt == nil) != (c.want == nil) || receipt != nil && *receipt != *c.want {
 			t.Errorf("%s: %v, %+v, want %v, %+v", name, got == s, receipt, c.known, c.want)
 		}
 	}
@@ -125,11 +125,11 @@ func TestNoRoute(t *testing.T) {
 		t.Errorf("the next attempt is due at %v", at)
 	}
 	s.Attempted(settling)
-	s.Went([]byte("2"), relays[0])
+	s.Went(settling, []byte("2"), relays[0])
 	if _, over := b.NoRoute(time.Second, notice("2"), 5); over {
 		t.Error("two notices from behind one link are enough")
 	}
-	s.Went([]byte("3"), relays[1])
+	s.Went(time.Second, []byte("3"), relays[1])
 	if _, over := b.NoRoute(time.Second, notice("3"), 5); !over {
 		t.Error("notices from behind two links are not enough")
 	}
@@ -196,5 +196,84 @@ func TestDropped(t *testing.T) {
 	d.Add(droppedAge, maxDropped)
 	if len(d.until) != 1 || !d.Take(droppedAge, maxDropped) {
 		t.Error("old messages take the place of new ones")
+	}
+}
+
+// ping returns a book with one traced ping, whose first attempt took the first relay at 10 ms.
+func ping(t *testing.T, flags wire.Flags) (*Book, *Send, wire.Receipt) {
+	t.Helper()
+	body := wire.Body{To: receiver, From: origin, Kind: wire.KindPing, Form: wire.FormRaw, Flags: flags, E2E: e2e, Payload: []byte{}}
+	if err := body.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := wire.NewMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: []byte("1"), Body: body, Path: []wire.ID{origin}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b Book
+	s := b.Begin(0, 1, f, sha256.Sum256(f.Body.Raw()))
+	s.Went(10*time.Millisecond, f.Nonce, relays[0])
+	return &b, s, wire.Receipt{E2E: e2e, Hash: sha256.Sum256(f.Body.Raw()), Nonce: f.Nonce, Hops: 2, Path: []wire.ID{origin, relays[0]}}
+}
+
+func TestPing(t *testing.T) {
+	b, _, r := ping(t, wire.FlagReceipt)
+	s, got, good := b.Receipt(25*time.Millisecond, r, Source{From: receiver, Proved: true})
+	if s == nil || got == nil || !good || got.Took != 15*time.Millisecond {
+		t.Errorf("%+v, %v", got, good)
+	}
+	if s, _ := b.Report(25*time.Millisecond, wire.Report{E2E: e2e, Nonce: r.Nonce, Hops: 1}, relays[0]); s != nil {
+		t.Error("a report about a ping that is not traced")
+	}
+}
+
+func TestTracedPing(t *testing.T) {
+	const ms = time.Millisecond
+	report := func(hops int) wire.Report { return wire.Report{E2E: e2e, Nonce: []byte("1"), Hops: hops} }
+	b, s, r := ping(t, wire.FlagReceipt|wire.FlagTrace)
+	if got, ends := b.Report(20*ms, report(1), relays[0]); got != s || ends != nil {
+		t.Errorf("the first report: %v, %+v", got == s, ends)
+	}
+	proved := Source{From: receiver, Proved: true}
+	if got, ends, good := b.Receipt(30*ms, r, proved); got != s || ends != nil || !good {
+		t.Errorf("the receipt: %v, %+v, %v", got == s, ends, good)
+	}
+	if got, ends, good := b.Receipt(31*ms, r, proved); got != s || ends != nil || good {
+		t.Errorf("a second receipt: %v, %+v, %v", got == s, ends, good)
+	}
+	if got, over := b.NoRoute(time.Minute, wire.Notice{E2E: e2e, Nonce: []byte("1")}, 1); got != s || over {
+		t.Errorf("a notice after the receipt: %v, %v", got == s, over)
+	}
+	if at, _ := b.Next(); at != 130*ms {
+		t.Errorf("reports are awaited until %v", at)
+	}
+	if again, done := b.Due(130 * ms); len(again) != 0 || len(done) != 1 || s.Weak().Took != 20*ms {
+		t.Errorf("%d attempts, %d ends, the receipt is %+v", len(again), len(done), s.Weak())
+	}
+	if _, ends := b.Report(40*ms, report(2), receiver); ends == nil || ends.Took != 20*ms {
+		t.Errorf("the last report: %+v", ends)
+	}
+	wrong := report(1)
+	wrong.Nonce = []byte("2")
+	if got, _ := b.Report(40*ms, wrong, relays[0]); got != nil {
+		t.Error("a report about an attempt that was not made")
+	}
+	if hops := b.Hops(1); len(hops) != 2 || hops[0].RTT != 10*ms || hops[1].RTT != 30*ms {
+		t.Errorf("the way is %+v", hops)
+	}
+}
+
+// The receiver's receipt and its path replace a receipt that any peer could have made.
+func TestTracedPingWithAWeakReceipt(t *testing.T) {
+	b, s, r := ping(t, wire.FlagReceipt|wire.FlagTrace)
+	forged := r
+	forged.Path = []wire.ID{origin, relays[2]}
+	if _, ends, good := b.Receipt(time.Millisecond, forged, Source{From: receiver}); ends != nil || good {
+		t.Errorf("it counts: %+v, %v", ends, good)
+	}
+	b.Receipt(20*time.Millisecond, r, Source{From: receiver, Proved: true})
+	b.Receipt(21*time.Millisecond, forged, Source{From: receiver})
+	if hops := b.Hops(1); len(hops) != 2 || hops[0].ID != relays[0] || !s.Weak().Proved {
+		t.Errorf("the way is %+v", hops)
 	}
 }
