@@ -77,7 +77,7 @@ func (o *Overlay) wanted(l *Link) bool {
 // before orders the links of one part of a bucket: a faster one goes first, and of two that are
 // about equally fast the older one.
 func (o *Overlay) before(a, b *Link) bool {
-	x, y := wire.CodeTime(o.host.Time(a)), wire.CodeTime(o.host.Time(b))
+	x, y := wire.CodeTime(o.host.Time(a.ID)), wire.CodeTime(o.host.Time(b.ID))
 	switch {
 	case x != 0 && y != 0 && x+alike < y:
 		return true
@@ -105,7 +105,7 @@ func (o *Overlay) improve(deficit bool) {
 	for b := range o.bucket(near[nearLinks-1].ID) {
 		var fastest [bucketLinks]time.Duration
 		for l := range o.host.Bucket(b) {
-			if t := o.host.Time(l); l.counts() && t != 0 {
+			if t := o.host.Time(l.ID); l.counts() && t != 0 {
 				slot := subSlot(o.self, l.ID, bucketLinks)
 				if fastest[slot] == 0 || t < fastest[slot] {
 					fastest[slot] = t
