@@ -4,8 +4,9 @@
 // A peer has a 160-bit [ID] and direct links to some other peers. A peer with a message for an
 // id forwards it to the linked peer that is nearest to that id by XOR, and so on until the
 // message arrives. Each peer has links to the eight nearest peers, and two links into each
-// farther bucket of the ids. So there is always a link to a nearer peer. In a network of a
-// thousand peers a message takes three hops, and a peer has 33 links.
+// farther bucket of the ids. So there is always a link to a nearer peer. Peers also tell each other
+// which links they have, so that a message takes the way that is expected to be the fastest. In a
+// network of a thousand peers it takes 2.6 hops, and a peer has 35 links.
 //
 //	Send ─┐                                                      ┌─ OnMessage
 //	      ▼                                                      │
@@ -138,8 +139,22 @@
 // the other end needs the link, it opens the link again, and then only that end can prune it.
 //
 // A bootstrap does not count as a link of its bucket, and is not sought there. Otherwise it
-// would carry the messages of all peers. Its link ends after 30 s, and is opened again every
-// five minutes or more rarely, so that the parts of a partitioned network find each other.
+// would carry the messages of all peers. Its link ends after 5 s, once no other links are missing,
+// and is opened again every five minutes or more rarely, so that the parts of a partitioned network
+// find each other.
+//
+// A peer with more than 128 links ends those that it does not need itself, if the other end has told
+// that it has enough others. Otherwise the first peers of a network would keep hundreds for ever, since
+// all that join later find them first.
+//
+// The neighbours that a peer names are believed without proof, since they decide only what the peer
+// could do anyway: a link is chosen first, a peer is asked for a link, a peer is pinged. That a peer is lost
+// ends no link. A link over which reliable messages get no receipts is the last choice, whatever it
+// names.
+//
+// A message for a peer whose own link does not answer visits two other peers at most that do not name
+// the receiver, and stays with the link. Otherwise each message for a peer that has just died would
+// visit all peers that are near it.
 //
 // A link is pinged if nothing arrived for 20 s, or 3 s over WebRTC, or if a message of an
 // application was sent and nothing arrived for 1 s. If there is no answer for 1 s more, the link

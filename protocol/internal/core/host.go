@@ -54,9 +54,9 @@ func (h host) Closest(target wire.ID, n int, keep func(*overlay.Link) bool) (out
 	return out
 }
 
-func (h host) Named(near wire.ID, visit func(id, by wire.ID, time time.Duration) bool) {
+func (h host) Named(near wire.ID, visit func(overlay.Neighbour) bool) {
 	h.c.ahead.Nearest(near, func(e lookahead.Entry[*link]) bool {
-		return visit(e.ID, e.Via.ID, e.Via.trip()+e.Time.Duration())
+		return visit(overlay.Neighbour{ID: e.ID, By: e.Via.ID, Here: e.Via.rtt, There: e.Time.Duration()})
 	})
 }
 

@@ -24,9 +24,8 @@ type Host interface {
 	// Closest returns the n nearest for which keep returns true. A nil keep means all.
 	Closest(target wire.ID, n int, keep func(*Link) bool) []*Link
 	// Named visits the peers that linked peers say they are linked with, in the same order. An id
-	// that several have named is visited for each. time is an estimate of the round trip to it, by the
-	// peer that named it.
-	Named(near wire.ID, visit func(id, by wire.ID, time time.Duration) bool)
+	// that several have named is visited for each.
+	Named(near wire.ID, visit func(Neighbour) bool)
 
 	Ask(id wire.ID, proved bool)             // ping a linked peer, since another connection puts its link into doubt
 	End(id wire.ID, reason wire.ByeReason)   // end the usable link to a peer
@@ -42,6 +41,12 @@ type Host interface {
 	BootstrapRefused(index int, why error) // tell the application that a bootstrap refuses this peer's id
 	Found(index int, ids []wire.ID)        // a search of the application was answered, the nearest id first
 	Signalled(f *wire.Frame, proved bool)  // a signal for the dialer of WebRTC links; proved is about its origin
+}
+
+// A Neighbour is a peer that a linked peer is linked with.
+type Neighbour struct {
+	ID, By      wire.ID       // the neighbour, and the linked peer that has named it
+	Here, There time.Duration // round trip times from this peer to By, and from there to the neighbour; 0 means unknown
 }
 
 // A Message is a control message to be sent.

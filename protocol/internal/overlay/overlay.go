@@ -376,17 +376,17 @@ func (o *Overlay) Named(peers []wire.Neighbour) {
 func (o *Overlay) learn(near wire.ID, most int, fit func(wire.ID) bool) {
 	seen := 0
 	var last wire.ID
-	o.host.Named(near, func(id, by wire.ID, _ time.Duration) bool {
-		if id == last {
+	o.host.Named(near, func(n Neighbour) bool {
+		if n.ID == last {
 			return true
 		}
-		if !fit(id) {
+		if !fit(n.ID) {
 			return false
 		}
-		last = id
-		if !o.linked(id) {
+		last = n.ID
+		if !o.linked(n.ID) {
 			seen++
-			o.cands.Learn(o.host.Now(), id, by)
+			o.cands.Learn(o.host.Now(), n.ID, n.By)
 		}
 		return seen < most
 	})

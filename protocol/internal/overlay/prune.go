@@ -87,9 +87,8 @@ func (o *Overlay) before(a, b *Link) bool {
 	return a.Since < b.Since || a.Since == b.Since && a.Handle < b.Handle
 }
 
-// improve seeks a link to a peer that is much nearer in time than the fastest link of its part of
-// its bucket. How far a peer is follows from what linked peers tell of it: it is at most as far as the
-// way by the one that names it.
+// improve seeks a link to a peer that seems to be much nearer in time than the fastest link of its part
+// of its bucket.
 func (o *Overlay) improve(deficit bool) {
 	if deficit || o.leaf() || o.host.Now()-o.lastCloser < closerEvery {
 		return
@@ -99,36 +98,70 @@ func (o *Overlay) improve(deficit bool) {
 	if len(near) < nearLinks {
 		return
 	}
-	var best wire.ID
-	var by wire.ID
+	var best guess
 	gain := time.Duration(0)
 	for b := range o.bucket(near[nearLinks-1].ID) {
-		var fastest [bucketLinks]time.Duration
-		for l := range o.host.Bucket(b) {
-			if t := o.host.Time(l.ID); l.counts() && t != 0 {
-				slot := subSlot(o.self, l.ID, bucketLinks)
-				if fastest[slot] == 0 || t < fastest[slot] {
-					fastest[slot] = t
+		fastest := o.fastest(b)
+		o.guesses(b, func(g guess) {
+			now := fastest[subSlot(o.self, g.id, bucketLinks)]
+			if saved := now - g.time(); saved > now/closerShare && saved > gain && !o.linked(g.id) && !o.isBootstrap(g.id) {
+				if cand := o.cands.Get(g.id); cand == nil || o.available(cand) && cand.Fails == 0 {
+					best, gain = g, saved
 				}
 			}
-		}
-		o.host.Named(o.self.FlipBit(b), func(id, named wire.ID, t time.Duration) bool {
-			if o.bucket(id) != b {
-				return false
-			}
-			now := fastest[subSlot(o.self, id, bucketLinks)]
-			if saved := now - t; t < now/closerShare*(closerShare-1) && saved > gain && !o.linked(id) && !o.isBootstrap(id) {
-				if cand := o.cands.Get(id); cand == nil || o.available(cand) && cand.Fails == 0 {
-					best, by, gain = id, named, saved
-				}
-			}
-			return true
 		})
 	}
-	if gain > 0 && o.cands.Learn(o.host.Now(), best, by) != nil {
-		o.seeker()(best)
+	if gain > 0 && o.cands.Learn(o.host.Now(), best.id, best.by) != nil {
+		o.seeker()(best.id)
 		o.wakeTick(o.host.Now() + closerEvery)
 	}
+}
+
+// fastest returns the least round trip time of each part of a bucket. 0 means that none is known.
+func (o *Overlay) fastest(b int) (times [bucketLinks]time.Duration) {
+	for l := range o.host.Bucket(b) {
+		slot := subSlot(o.self, l.ID, bucketLinks)
+		if t := o.host.Time(l.ID); l.counts() && t != 0 && (times[slot] == 0 || t < times[slot]) {
+			times[slot] = t
+		}
+	}
+	return times
+}
+
+// A guess is how far a peer may be in time. By the inequality of the triangle each linked peer that has
+// named it gives two bounds.
+type guess struct {
+	id, by      wire.ID
+	least, most time.Duration
+}
+
+func (g guess) time() time.Duration { return (g.least + g.most) / 2 }
+
+// guesses visits the peers of a bucket that linked peers have named, once each.
+func (o *Overlay) guesses(b int, visit func(guess)) {
+	var g guess
+	flush := func() {
+		if g.most > 0 {
+			visit(g)
+		}
+	}
+	o.host.Named(o.self.FlipBit(b), func(n Neighbour) bool {
+		if o.bucket(n.ID) != b {
+			return false
+		}
+		if n.ID != g.id {
+			flush()
+			g = guess{id: n.ID, by: n.By}
+		}
+		if n.Here > 0 && n.There > 0 {
+			g.least = max(g.least, (n.Here - n.There).Abs())
+			if far := n.Here + n.There; g.most == 0 || far < g.most {
+				g.most, g.by = far, n.By
+			}
+		}
+		return true
+	})
+	flush()
 }
 
 // relaysNearer returns the number of linked relays that are nearer than l.
