@@ -85,8 +85,11 @@
 //   - report for another peer in a trace, or have peers report to one that did not sign the ping;
 //   - evict others' entries from the delivery table: each link has a share of it;
 //   - fill the table of candidates, or have this peer dial many others: a list of peers counts
-//     only if this peer asked for it, up to eight peers of a source, and one dial of a source is
-//     in flight;
+//     only if this peer asked for it, or if a linked peer names its neighbours, up to eight peers
+//     of a source, and six dials of a source are in flight;
+//   - fill the table of neighbours, or have links end by rumours: a peer names 128 at most and two
+//     lists a second, what it names goes with its link, and that a peer is lost only makes this peer
+//     ping it;
 //   - have peers flood another one: the answer to an origin that may be forged has at most three
 //     times the bytes of the question;
 //   - harm others through a slow link: only the queue of that link fills.
@@ -147,8 +150,9 @@
 // that it has enough others. Otherwise the first peers of a network would keep hundreds for ever, since
 // all that join later find them first.
 //
-// The neighbours that a peer names are believed without proof, since they decide only what the peer
-// could do anyway: a link is chosen first, a peer is asked for a link, a peer is pinged. That a peer is lost
+// The neighbours that a peer names are believed without proof. They decide which link is chosen first,
+// which peer is asked for a link, and which one is pinged. So a peer that lies is sent messages for others
+// that it may drop. Half of the further attempts of a reliable message do not believe it. That a peer is lost
 // ends no link. A link over which reliable messages get no receipts is the last choice, whatever it
 // names.
 //

@@ -26,6 +26,7 @@ type Candidate struct {
 	Next    time.Duration // when it may be sought
 	Shunned time.Duration // when its offers are accepted again
 	Fails   int           // handshakes that failed
+	Trip    time.Duration // round trip time of its last link; 0 means unknown
 	Wanted  bool          // the application asked for it
 }
 
@@ -72,6 +73,9 @@ func (t *Table) Learn(now time.Duration, id, source wire.ID) *Candidate {
 	}
 	return t.add(now, id, source)
 }
+
+// Room reports whether a source may add another candidate.
+func (t *Table) Room(source wire.ID) bool { return t.sources[source] < sourceSize }
 
 // Hold adds a candidate that the application named. If its bucket is full, it evicts another. It
 // returns nil for the peer itself.

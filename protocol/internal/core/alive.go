@@ -66,6 +66,12 @@ func (p *pulse) sample(rtt time.Duration) {
 	}
 }
 
+// sample takes a round trip of the link into account.
+func (l *link) sample(rtt time.Duration) {
+	l.pulse.sample(rtt)
+	l.Trip = l.rtt
+}
+
 // patience returns the time in which an answer is to come: least, or more over a long line.
 func (p *pulse) patience(least time.Duration) time.Duration {
 	return min(max(least, p.rtt+max(p.rtt, 4*p.rttError), 2*p.progress.RTT), answerMost)

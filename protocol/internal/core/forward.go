@@ -186,11 +186,10 @@ func (c *Core) withReceiver(ch choice, l *link, q hopQuery) choice {
 	takes := l != q.prev && !slices.Contains(q.tried, l.ID) && !c.full(l, q.frame.Size())
 	if !ch.detour && !c.ahead.Has(ch.first, l.ID) {
 		if ch.detour = q.frame.Hop.DetoursLeft() > 0; !ch.detour {
-			ch = choice{busy: ch.busy}
 			if takes {
-				ch.first = l
+				return choice{first: l}
 			}
-			return ch
+			return choice{busy: true} // there is a way, which cannot be taken now
 		}
 	}
 	if takes && ch.second == nil {
@@ -334,12 +333,18 @@ func (c *Core) closer(f *wire.Frame, takes func(*link) bool) (first, second *lin
 		}
 		return best[native][0] == nil || best[native][1] == nil // all links after that are farther
 	})
+	nearest := best[native][0]
 	if ways := c.quickest(f, best[native][:], takes); ways[0].link != nil {
 		best[native] = [2]*link{ways[0].link, ways[1].link}
 	}
 	first = best[native][0]
-	if again && best[native][1] != nil && c.rng.IntN(2) == 1 {
-		first = best[native][1]
+	if other := best[native][1]; again && c.rng.IntN(2) == 1 {
+		// What the quickest one says of its links may be wrong.
+		if nearest != nil && nearest != first {
+			first = nearest
+		} else if other != nil {
+			first = other
+		}
 	}
 	if l := best[legacy][0]; first == nil || l != nil && nearerBits(to, l.ID, first.ID) > maxLegacyBits {
 		if l != nil {

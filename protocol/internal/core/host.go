@@ -72,13 +72,6 @@ func (h host) End(id wire.ID, reason wire.ByeReason) {
 	}
 }
 
-func (h host) Time(id wire.ID) time.Duration {
-	if l := h.c.table.Get(id); l != nil {
-		return l.rtt
-	}
-	return 0
-}
-
 func (h host) RoundTrip(id wire.ID, rtt time.Duration) {
 	if l := h.c.table.Get(id); l != nil {
 		l.sample(rtt)

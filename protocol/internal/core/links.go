@@ -101,6 +101,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	}
 	l := &link{Link: c.overlay.NewLink(h, info), pulse: newPulse(now, info.RTT), asks: rate.Full(now, askBurst), confirms: rate.Full(now, receiptBurst), traces: rate.Full(now, traceBurst)}
 	l.keeps = l.Native() && slices.Contains(info.Features, wire.FeatureCustody)
+	l.news = rate.Full(now, heardBurst)
 	l.names = l.Native() && slices.Contains(info.Features, wire.FeatureNeighbours)
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.HandshakeProved(info.ID)
 	if holder == nil {
@@ -201,7 +202,6 @@ func byeError(reason wire.ByeReason) error {
 }
 
 func (c *Core) leaveTable(l *link) {
-	c.ahead.Drop(l)
 	l.Named = 0
 	if c.table.Remove(l.ID, l) {
 		c.changedLinks()
@@ -226,6 +226,8 @@ func (c *Core) LinkDown(now time.Duration, h LinkHandle, why error) {
 	}
 	l.Gone = l.Gone || !l.Ended
 	l.Ended = true
+	c.ahead.Drop(l)
+	l.Named = 0
 	c.lastDown = l
 	c.settleClaims(l.ID)
 	if l.Replaced && c.table.Get(l.ID) == l { // the other link is up at the other end, and not here yet

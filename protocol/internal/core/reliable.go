@@ -231,11 +231,9 @@ func (c *Core) lost(f *wire.Frame) {
 // answersFor reports whether this peer is among the nearest to the receiver of a first attempt and
 // would be linked with it, so that the origin is told at once that no peer has the id. Another peer
 // would only send the message back here. But a receiver that is just joining may be linked with
-// another peer only, which further attempts may find, unless all peers near it would have told of
-// such a link.
+// another peer only, which further attempts may find.
 func (c *Core) answersFor(f *wire.Frame) bool {
-	to := f.Body.To
-	return f.Wants(wire.FlagNotice) && c.overlay.Surrounds(to) && (f.Hop.Attempt() == 0 || c.knowsAround(to))
+	return f.Hop.Attempt() == 0 && f.Wants(wire.FlagNotice) && c.overlay.Surrounds(f.Body.To)
 }
 
 // onNotice processes a message of KindNotice.

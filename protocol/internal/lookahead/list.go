@@ -34,9 +34,6 @@ type departed struct {
 // nothing.
 func (l *List) Version() uint64 { return l.changes + 1 }
 
-// Len returns the number of peers in the list.
-func (l *List) Len() int { return len(l.named) }
-
 // Set makes the list name other peers, which must be in the order of their ids and at most
 // wire.MaxNamed less maxDeparted. A time that changes little is no change. lost reports whether a
 // peer that is no longer named does not answer.

@@ -29,7 +29,6 @@ type Host interface {
 
 	Ask(id wire.ID, proved bool)             // ping a linked peer, since another connection puts its link into doubt
 	End(id wire.ID, reason wire.ByeReason)   // end the usable link to a peer
-	Time(id wire.ID) time.Duration           // the round trip time of the link to a peer; 0 means unknown
 	RoundTrip(id wire.ID, rtt time.Duration) // learn how long a peer took to answer a question, if it is linked
 
 	Send(by *Link, m Message)                      // sign a message and send it; a nil link means the best one

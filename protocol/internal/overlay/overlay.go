@@ -41,7 +41,8 @@ type Overlay struct {
 	lastNear   time.Duration // when a near link was last asked for peers near this one
 	lastRouted time.Duration // when refresh last sent a search for this peer's id
 
-	lastCloser time.Duration // when a link was last sought in place of a slower one
+	shed       map[wire.ID]time.Duration // when links were ended that only the other ends needed
+	lastCloser time.Duration             // when a link was last sought in place of a slower one
 
 	lossFrom time.Duration // when the count of lost links began
 	lost     int           // links lost since
@@ -61,7 +62,7 @@ type Config struct {
 func New(h Host, cfg Config) Overlay {
 	return Overlay{
 		host: h, self: cfg.Self, role: cfg.Role, manual: cfg.Manual, rng: cfg.Rand,
-		cands: candidates.New(cfg.Self), asked: make(map[wire.ID]direct),
+		cands: candidates.New(cfg.Self), asked: make(map[wire.ID]direct), shed: make(map[wire.ID]time.Duration),
 		boots: make([]bootstrap, cfg.Bootstraps),
 	}
 }
@@ -92,7 +93,7 @@ func (o *Overlay) connected() bool {
 
 // NewLink returns the state of a link that is up.
 func (o *Overlay) NewLink(h LinkHandle, info wire.LinkInfo) Link {
-	return Link{LinkInfo: info, Handle: h, Since: o.host.Now(), Extended: info.Kind == wire.LinkNative, bootstrap: o.isBootstrap(info.ID)}
+	return Link{LinkInfo: info, Handle: h, Since: o.host.Now(), Trip: info.RTT, Extended: info.Kind == wire.LinkNative, bootstrap: o.isBootstrap(info.ID)}
 }
 
 // Greet asks a new link for peers near this one. Both sides of every link do so.
@@ -118,7 +119,7 @@ func (o *Overlay) LinkUp(l *Link) {
 func (o *Overlay) LinkDown(l *Link) {
 	if !o.linked(l.ID) {
 		if cand := o.cands.Learn(o.host.Now(), l.ID, l.ID); cand != nil {
-			cand.Next = max(cand.Next, o.host.Now()+o.jitter(bootFirst))
+			cand.Next, cand.Trip = max(cand.Next, o.host.Now()+o.jitter(bootFirst)), l.Trip
 		}
 		o.bootstrapDown(l)
 		if l.Gone && l.Usable && !l.lost {
@@ -136,6 +137,9 @@ func (o *Overlay) Silent(l *Link) {
 		o.soon()
 	}
 }
+
+// Answering processes a link that answers again.
+func (o *Overlay) Answering(l *Link) { l.lost = false }
 
 // countLoss counts a lost link. If many links are lost at once, the bootstraps are dialled
 // soon, since the network may be partitioned.
@@ -348,15 +352,22 @@ func (o *Overlay) refresh(deficit bool) {
 	}
 }
 
-// Forget drops a candidate that no linked peer is linked with any longer.
-func (o *Overlay) Forget(id wire.ID) {
-	if cand := o.cands.Get(id); cand == nil || cand.Wanted || cand.Shunned > 0 {
+// Unnamed tells that by is no longer linked with a peer that it had named, and that no linked peer is. If
+// it was by that had named the candidate, the candidate counts as one that does not answer.
+func (o *Overlay) Unnamed(id, by wire.ID) {
+	cand := o.cands.Get(id)
+	if cand == nil || cand.Wanted || cand.Shunned > 0 || cand.Source != by && o.linked(cand.Source) {
 		return
 	}
-	o.cands.Forget(id)
-	if h := o.handshake(id); h != nil && h.mine && !h.dialing {
+	if h := o.handshake(id); h != nil {
+		if !h.mine || h.dialing {
+			return
+		}
 		o.endHandshake(id)
 		o.soon()
+	}
+	if cand.Fails == 0 {
+		o.failed(id, candBackoff)
 	}
 }
 
@@ -390,12 +401,6 @@ func (o *Overlay) learn(near wire.ID, most int, fit func(wire.ID) bool) {
 		}
 		return seen < most
 	})
-}
-
-// HeardOf reports whether a peer with an id has lately been named, or has sent an offer.
-func (o *Overlay) HeardOf(id wire.ID) bool {
-	cand := o.cands.Get(id)
-	return cand != nil && cand.Fails == 0 && o.host.Now()-cand.Heard < candFresh || o.handshake(id) != nil
 }
 
 // Bits returns the binary logarithm of the size of the network, about.

@@ -21,6 +21,7 @@ const (
 	prunesPerTick = 2       // links pruned in one tick
 	crowd         = 128     // links above which those are ended that only the other ends need
 	shedPerTick   = 16      // of these, in one tick
+	maxShed       = 4096    // peers whose links were ended so that are remembered
 )
 
 // Ways that differ in time.
@@ -41,6 +42,7 @@ const (
 	candFresh     = 60 * time.Second  // age of a candidate's last mention that weighs as much as a failure
 	pruneAge      = 60 * time.Second  // least age of a link that is pruned
 	crowdAge      = 5 * time.Second   // the same for one of very many
+	shedAgain     = 10 * time.Minute  // time after which such a link is ended again that the other end has opened again
 	findBackoff   = 2 * time.Second   // first interval of questions for a bucket, doubles to 512 s
 	refreshEvery  = 60 * time.Second  // interval of questions to a near link
 	refreshEager  = 5 * time.Second   // interval of questions to a near link while links are missing

@@ -14,7 +14,7 @@ import (
 // very many links also ends those that the other end has opened, if that end names enough others.
 func (o *Overlay) prune(deficit bool) {
 	pruned, most := 0, prunesPerTick
-	crowded := o.host.LinkCount() > crowd
+	crowded := o.crowded()
 	if crowded {
 		most = shedPerTick
 		o.wakeTick(o.host.Now() + time.Second)
@@ -27,25 +27,57 @@ func (o *Overlay) prune(deficit bool) {
 		if l.bootstrap && !deficit {
 			age = bootLinger
 		}
-		if !l.Dialed && crowded && l.Named >= nearLinks+bucketLinks {
+		if !l.Dialed && crowded && o.mayShed(l) {
 			age = crowdAge
 		} else if !l.Dialed {
 			continue
 		}
-		if !l.Native() || l.Ended || o.wanted(l) {
+		if !l.Native() || l.Ended {
 			continue
 		}
 		if until := l.Since + age; o.host.Now() < until {
 			o.wakeTick(until)
 			continue
 		}
+		if o.wanted(l) {
+			continue
+		}
 		pruned++
+		if !l.Dialed {
+			o.noteShed(l.ID)
+		}
 		o.host.End(l.ID, wire.ByeUnwanted)
 	}
 }
 
+// crowded reports whether this peer has very many links to relays that have told that they have enough
+// others. Leaves, legacy peers and relays with few links do not count: they may have no other way.
+func (o *Overlay) crowded() bool {
+	n := 0
+	for l := range o.host.Links() {
+		if l.Native() && l.Named >= nearLinks+bucketLinks {
+			n++
+		}
+	}
+	return n > crowd
+}
+
+// mayShed reports whether a link may be ended that the other end has opened. A peer that opened it again
+// after that needs it.
+func (o *Overlay) mayShed(l *Link) bool {
+	at, was := o.shed[l.ID]
+	return l.Named >= nearLinks+bucketLinks && !(was && o.host.Now()-at < shedAgain)
+}
+
+func (o *Overlay) noteShed(id wire.ID) {
+	if len(o.shed) >= maxShed {
+		clear(o.shed)
+	}
+	o.shed[id] = o.host.Now()
+}
+
 // wanted reports whether a link is near, or needed in its bucket. A link is needed while the
-// bucket has at most twice bucketLinks, or if it is the fastest in its part of the bucket. A
+// bucket has no more than bucketLinks others, or if it is the fastest in its part of the bucket. A
 // bootstrap serves all peers, so its link is needed only while the bucket has too few others.
 func (o *Overlay) wanted(l *Link) bool {
 	if o.isNear(l.ID) {
@@ -71,13 +103,13 @@ func (o *Overlay) wanted(l *Link) bool {
 	if l.bootstrap {
 		return have < bucketLinks
 	}
-	return have < 2*bucketLinks || faster == 0
+	return have <= bucketLinks || faster == 0
 }
 
 // before orders the links of one part of a bucket: a faster one goes first, and of two that are
 // about equally fast the older one.
 func (o *Overlay) before(a, b *Link) bool {
-	x, y := wire.CodeTime(o.host.Time(a.ID)), wire.CodeTime(o.host.Time(b.ID))
+	x, y := wire.CodeTime(a.Trip), wire.CodeTime(b.Trip)
 	switch {
 	case x != 0 && y != 0 && x+alike < y:
 		return true
@@ -103,11 +135,14 @@ func (o *Overlay) improve(deficit bool) {
 	for b := range o.bucket(near[nearLinks-1].ID) {
 		fastest := o.fastest(b)
 		o.guesses(b, func(g guess) {
-			now := fastest[subSlot(o.self, g.id, bucketLinks)]
-			if saved := now - g.time(); saved > now/closerShare && saved > gain && !o.linked(g.id) && !o.isBootstrap(g.id) {
-				if cand := o.cands.Get(g.id); cand == nil || o.available(cand) && cand.Fails == 0 {
-					best, gain = g, saved
-				}
+			now, time := fastest[subSlot(o.self, g.id, bucketLinks)], g.time()
+			cand := o.cands.Get(g.id)
+			if cand != nil && cand.Trip != 0 { // it was linked, so no guess is needed
+				time = cand.Trip
+			}
+			if saved := now - time; saved > now/closerShare && saved > gain && !o.linked(g.id) && !o.isBootstrap(g.id) &&
+				(cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0) {
+				best, gain = g, saved
 			}
 		})
 	}
@@ -121,15 +156,15 @@ func (o *Overlay) improve(deficit bool) {
 func (o *Overlay) fastest(b int) (times [bucketLinks]time.Duration) {
 	for l := range o.host.Bucket(b) {
 		slot := subSlot(o.self, l.ID, bucketLinks)
-		if t := o.host.Time(l.ID); l.counts() && t != 0 && (times[slot] == 0 || t < times[slot]) {
-			times[slot] = t
+		if l.counts() && l.Trip != 0 && (times[slot] == 0 || l.Trip < times[slot]) {
+			times[slot] = l.Trip
 		}
 	}
 	return times
 }
 
-// A guess is how far a peer may be in time. By the inequality of the triangle each linked peer that has
-// named it gives two bounds.
+// A guess is how far a peer may be in time. By the inequality of the triangle there are two bounds
+// for each linked peer that has named it.
 type guess struct {
 	id, by      wire.ID
 	least, most time.Duration

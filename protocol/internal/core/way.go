@@ -1,0 +1,66 @@
+package core
+
+import (
+	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/internal/lookahead"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// A way is a link by which a message may go on.
+type way struct {
+	link *link
+	time time.Duration // the expected time until the message arrives
+}
+
+// quickest returns the two links by which a message is expected to arrive first, by the times of
+// the next two hops and what lies beyond them. It takes the links that are near the receiver, and
+// those whose peers name a neighbour that is nearer to it than this peer.
+func (c *Core) quickest(f *wire.Frame, near []*link, takes func(*link) bool) (ways [2]way) {
+	to := f.Body.To
+	add := func(l *link, time time.Duration) {
+		switch {
+		case ways[0].link == l:
+			ways[0].time = min(ways[0].time, time)
+		case ways[0].link == nil || time < ways[0].time:
+			ways[0], ways[1] = way{l, time}, ways[0]
+		case ways[1].link == nil || time < ways[1].time:
+			ways[1] = way{l, time}
+		}
+	}
+	for _, l := range near {
+		if l != nil {
+			add(l, l.trip()/2+c.rest(to.CommonPrefixLen(l.ID)))
+		}
+	}
+	seen := 0
+	c.ahead.Nearest(to, func(e lookahead.Entry[*link]) bool {
+		if seen++; seen > mostAhead || !to.Closer(e.ID, c.self) {
+			return false
+		}
+		l := e.Via
+		if l.Role == wire.RoleLeaf || l.Ended || f.InPath(e.ID) || !takes(l) {
+			return true
+		}
+		there := e.Time.Duration()
+		if there == 0 {
+			there = usualTrip
+		}
+		time := l.trip()/2 + there/2
+		if e.ID != to {
+			time += c.rest(to.CommonPrefixLen(e.ID))
+		}
+		add(l, time)
+		return true
+	})
+	return ways
+}
+
+// rest returns the expected time from a peer that shares common bits with the receiver. Among the
+// receiver's near peers it is one hop. A hop that is not known yet costs half as much again as the mean,
+// since what is known is better than what is expected.
+func (c *Core) rest(common int) time.Duration {
+	const nearBits = 3 // the binary logarithm of nearLinks
+	hop := c.pace + c.pace/2
+	return hop + hop*time.Duration(max(0, c.size-nearBits-common))/bitsAHop
+}
