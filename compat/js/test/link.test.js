@@ -31,7 +31,7 @@ both('the 16th malformed frame ends the link with BYE(PROTOCOL)', async (t, { ad
   for (let i = 0; i < 5; i++) raw.write(new Uint8Array(0))
   for (let i = 0; i < 5; i++) raw.write(encodeHello({ link: 1n }))
   // A frame of a later version, and the reserved ones, are no offence.
-  for (let i = 0; i < 20; i++) raw.write(fromHex('3a036e6577'))
+  for (let i = 0; i < 20; i++) raw.write(fromHex('72036e6577'))
   for (let i = 0; i < 20; i++) raw.write(fromHex('1001'))
   raw.write(encodePing(9n))
   await until(() => raw.types().includes('pong'))
@@ -43,7 +43,7 @@ both('the 16th malformed frame ends the link with BYE(PROTOCOL)', async (t, { ad
 })
 
 both('a wrong first frame resets', async (t, { addr }) => {
-  for (const first of [encodePing(1n), fromHex('3a036e6577'), fromHex('0a021001'), new Uint8Array(0)]) {
+  for (const first of [encodePing(1n), fromHex('72036e6577'), fromHex('0a021001'), new Uint8Array(0)]) {
     const raw = await rawStream(await startNode(t), addr, { hello: null })
     raw.write(first)
     await until(() => raw.reset, `the reset for ${toHex(first)}`)

@@ -14,8 +14,9 @@ type way struct {
 }
 
 // quickest returns the two links by which a message is expected to arrive first, by the times of
-// the next two hops and what lies beyond them. It takes the links that are near the receiver, and
-// those whose peers name a neighbour that is nearer to it than this peer.
+// the next two hops and what lies beyond them. It takes the nearest of the links, and those whose peers
+// name a neighbour that is nearer to the receiver than this peer. A faster link that names none is no
+// better than the nearest one: its peer may have no way on.
 func (c *Core) quickest(f *wire.Frame, near []*link, takes func(*link) bool) (ways [2]way) {
 	to := f.Body.To
 	add := func(l *link, time time.Duration) {
@@ -28,10 +29,8 @@ func (c *Core) quickest(f *wire.Frame, near []*link, takes func(*link) bool) (wa
 			ways[1] = way{l, time}
 		}
 	}
-	for _, l := range near {
-		if l != nil {
-			add(l, l.trip()/2+c.rest(to.CommonPrefixLen(l.ID)))
-		}
+	if l := near[0]; l != nil {
+		add(l, l.trip()/2+c.rest(to.CommonPrefixLen(l.ID)))
 	}
 	seen := 0
 	c.ahead.Nearest(to, func(e lookahead.Entry[*link]) bool {
@@ -53,6 +52,9 @@ func (c *Core) quickest(f *wire.Frame, near []*link, takes func(*link) bool) (wa
 		add(l, time)
 		return true
 	})
+	if ways[1].link == nil && near[1] != ways[0].link {
+		ways[1].link = near[1]
+	}
 	return ways
 }
 
