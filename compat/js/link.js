@@ -317,6 +317,9 @@ export class Link {
         if (this.custody) this.#onNack(frame.nack)
         else this.counts.reserved++
         break
+      case 'neighbours': // its feature is not named
+        this.counts.reserved++
+        break
       case 'bye':
         this.#onBye(frame.bye)
         break

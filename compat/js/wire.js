@@ -239,6 +239,17 @@ const NACK = {
   3: { name: 'frame', wire: BYTES, min: 1, max: MAX_FRAME }
 }
 
+const MAX_NAMED = 128
+
+const asBool = number => number === 1 || (number !== 0 && malformed(`a bool is ${number}, want 0 or 1`))
+
+const NEIGHBOURS = {
+  1: { name: 'reset', wire: VARINT, convert: asBool },
+  2: { name: 'named', wire: BYTES, repeated: MAX_NAMED, min: ID_SIZE + 1, max: ID_SIZE + 1 },
+  3: { name: 'gone', wire: BYTES, repeated: MAX_NAMED, id: true },
+  4: { name: 'lost', wire: BYTES, repeated: MAX_NAMED, id: true }
+}
+
 const BYE = { 1: { name: 'reason', wire: VARINT, max: MAX_ENUM } }
 
 const FRAME = {
@@ -248,6 +259,7 @@ const FRAME = {
   4: { name: 'ping', wire: FIXED64 },
   5: { name: 'pong', wire: FIXED64 },
   6: { name: 'bye', wire: BYTES },
+  7: { name: 'neighbours', wire: BYTES },
   8: { name: 'hop', wire: FIXED32 },
   9: { name: 'nonce', wire: BYTES, min: 1, max: 32, convert: asNonce },
   10: { name: 'body', wire: BYTES, max: MAX_BODY },
@@ -293,7 +305,7 @@ const NOTICE = {
   2: { name: 'nonce', wire: BYTES, min: 1, max: 32 }
 }
 
-const CONTROL = ['hello', 'ack', 'nack', 'ping', 'pong', 'bye']
+const CONTROL = ['hello', 'ack', 'nack', 'ping', 'pong', 'bye', 'neighbours']
 
 /**
  * Reads one frame, without its length.
@@ -349,6 +361,11 @@ const decodeControl = (type, value, bytes) => {
     case 'nack': {
       const { seq = 0n, reason = 0, frame } = readFields(value, NACK).values
       return { type, nack: { seq, reason, frame } }
+    }
+    case 'neighbours': {
+      const { reset = false, named = [], gone = [], lost = [] } = readFields(value, NEIGHBOURS).values
+      if (named.length + gone.length + lost.length > MAX_NAMED) malformed('more than 128 neighbours')
+      return { type, neighbours: { reset, named, gone, lost } }
     }
     case 'bye':
       return { type, bye: readFields(value, BYE).values.reason ?? 0 }
@@ -472,6 +489,10 @@ export const encodeAck = count => new Writer().tag(2, VARINT).raw([varint(count)
 
 export const encodeNack = ({ seq = 0, reason = 0, frame }) => new Writer()
   .bytes(3, new Writer().number(1, seq).number(2, reason).bytes(3, frame).finish())
+  .finish()
+
+export const encodeNeighbours = ({ reset = false, named, gone, lost }) => new Writer()
+  .bytes(7, new Writer().number(1, Number(reset)).each(2, named).each(3, gone).each(4, lost).finish())
   .finish()
 
 export const encodeBye = (reason = 0) => new Writer().bytes(6, new Writer().number(1, reason).finish()).finish()

@@ -4,7 +4,7 @@ import test from 'node:test'
 import {
   FrameSplitter, FramingError, MAX_FRAME, MalformedError,
   decodeAnswer, decodeFrame, decodeNotice, decodeReceipt, encodeAck, encodeAnswer, encodeBody, encodeBye, encodeHello,
-  encodeMessage, encodeNack, encodeNotice, encodePing, encodePong, encodeReceipt, encodeReport, fromHex, relayFrame, toHex, withHop, withLength,
+  encodeMessage, encodeNack, encodeNeighbours, encodeNotice, encodePing, encodePong, encodeReceipt, encodeReport, fromHex, relayFrame, toHex, withHop, withLength,
   withoutLastHop
 } from '../wire.js'
 import { siphash128 } from '../siphash.js'
@@ -28,6 +28,10 @@ const describe = frame => {
     }
     case 'nack':
       return clean({ type, nack: { seq: String(frame.nack.seq), reason: frame.nack.reason, frame: hex(frame.nack.frame) } })
+    case 'neighbours': {
+      const { reset, named, gone, lost } = frame.neighbours
+      return { type, neighbours: clean({ reset: reset || undefined, named: hexes(named), gone: hexes(gone), lost: hexes(lost) }) }
+    }
     case 'bye': return { type, bye: frame.bye }
     case 'unknown': return { type }
     case 'message': {
@@ -53,6 +57,7 @@ const encode = frame => {
     case 'hello': return encodeHello(frame.hello)
     case 'ack': return encodeAck(frame.num)
     case 'nack': return encodeNack(frame.nack)
+    case 'neighbours': return encodeNeighbours(frame.neighbours)
     case 'ping': return encodePing(frame.num)
     case 'pong': return encodePong(frame.num)
     case 'bye': return encodeBye(frame.bye)
