@@ -73,8 +73,30 @@ func (n *Node) openStream(ctx context.Context, r *protocol.Router, s network.Str
 	l.release = func() {
 		ended()
 		manager.Unprotect(remote, tag)
+		n.leave(s.Conn())
 	}
 	return l, nil
+}
+
+// idleConn is the time for which a connection without a stream is kept after a link over it has
+// ended: the two peers may need another one soon.
+const idleConn = 30 * time.Second
+
+// leave closes a connection over which a link was, unless it is used again. A caller's host does so
+// itself, by rules of its own.
+func (n *Node) leave(c network.Conn) {
+	if n.own == nil || c.IsClosed() {
+		return
+	}
+	n.task(func(ctx context.Context) {
+		select {
+		case <-time.After(n.idleConn):
+			if len(c.GetStreams()) == 0 && !n.host.ConnManager().IsProtected(c.RemotePeer(), "") {
+				c.Close()
+			}
+		case <-ctx.Done():
+		}
+	})
 }
 
 // hello returns the first frame of a new stream.

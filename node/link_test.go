@@ -1,6 +1,7 @@
 package node
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -123,4 +124,37 @@ func bigMessage(t *testing.T) *wire.Frame {
 		t.Fatal(err)
 	}
 	return f
+}
+
+// A connection over which there is no link any more is closed, unless it is used again.
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	relay := start(t, local(Options{}))
+	for _, used := range []bool{false, true} {
+		o, _, peers := inboxOf(Options{Bootstraps: []string{nodetest.AddrOf(t, relay.Addrs(), ma.P_WS).String()}})
+		n := start(t, o)
+		nodetest.Receive(t, "link", peers)
+		n.idleConn = 200 * time.Millisecond
+		conn := n.Host().Network().ConnsToPeer(relay.Host().ID())[0]
+		if used {
+			relay.Host().SetStreamHandler("/test", func(s network.Stream) { io.Copy(io.Discard, s) })
+			s, err := n.Host().NewStream(t.Context(), relay.Host().ID(), "/test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if _, err := s.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.Router().Disconnect(relay.ID())
+		if !used {
+			nodetest.Eventually(t, "the connection is closed", conn.IsClosed)
+			continue
+		}
+		nodetest.Eventually(t, "the link is gone", func() bool { return len(n.Router().Peers()) == 0 })
+		time.Sleep(3 * n.idleConn)
+		if conn.IsClosed() {
+			t.Error("a connection with a stream was closed")
+		}
+	}
 }

@@ -32,6 +32,7 @@ type Node struct {
 	opts        Options
 	host        host.Host
 	own         *port.Host // nil means that the host is the caller's
+	idleConn    time.Duration
 	key         crypto.PrivKey
 	router      *protocol.Router
 	log         *slog.Logger
@@ -164,7 +165,7 @@ func newNode(o Options) *Node {
 	if o.Version == "" {
 		o.Version = "dev"
 	}
-	n := &Node{opts: o, log: o.Logger, begun: time.Now(), started: make(chan struct{}), remotes: make(map[protocol.ID]remote),
+	n := &Node{opts: o, log: o.Logger, begun: time.Now(), idleConn: idleConn, started: make(chan struct{}), remotes: make(map[protocol.ID]remote),
 		locals: make(map[netip.Addr]*ownEnd), boots: make(map[string]protocol.ID), greeted: make(map[peer.ID]int)}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
