@@ -84,13 +84,13 @@ func (o *overlay) isBootstrap(id wire.ID) bool {
 func (o *overlay) bootstrapLinked(index int, expects func(wire.ID) bool) {
 	b := &o.boots[index]
 	if b.known && !o.linked(b.id) || !o.host.connected() {
-		coming := expects(b.id)
+		b.crossed = expects(b.id)
+		coming := b.crossed
 		for i := range o.boots {
 			coming = coming || !b.known && i != index && o.boots[i].dialing
 		}
 		if coming {
 			o.bootstrapFailed(index)
-			b.crossed = true
 		} else {
 			o.bootstrapRefused(index)
 		}
