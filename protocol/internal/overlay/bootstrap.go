@@ -84,13 +84,13 @@ func (o *Overlay) isBootstrap(id wire.ID) bool {
 func (o *Overlay) BootstrapLinked(index int, expects func(wire.ID) bool) {
 	b := &o.boots[index]
 	if b.known && !o.linked(b.id) || !o.connected() {
-		coming := expects(b.id)
+		b.crossed = expects(b.id)
+		coming := b.crossed
 		for i := range o.boots {
 			coming = coming || !b.known && i != index && o.boots[i].dialing
 		}
 		if coming {
 			o.BootstrapFailed(index)
-			b.crossed = true
 		} else {
 			o.bootstrapRefused(index)
 		}
