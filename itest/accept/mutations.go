@@ -115,7 +115,7 @@ var safeguards = []mutation{
 	{name: "messages of a late link without another way", file: corePackage + "/custody.go", test: "TestTranscripts",
 		old: "case a.late:\n\t\treturn false", new: "case false:"},
 	{name: "a message whose way is being replaced", file: corePackage + "/forward.go", test: "TestTranscripts",
-		old: "if !next.busy && len(c.standIns) > 0 && !f.Body.Kind.IsControl() {", new: "if false {"},
+		old: "if !next.busy && c.replacing() {", new: "if false {"},
 	{name: "the offer of a peer whose link is dead", file: corePackage + "/links.go", test: "TestTranscripts",
 		old: "c.overlay.AnswerLate(&l.Link)", new: ""},
 	{name: "a sign of the peer for a ping of a data channel", file: "compat/legacy/rtclink.go", test: "TestWebRTCClaim",

@@ -68,7 +68,7 @@ func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 		if relayed && c.giveBack(f, nackOf(next.busy)) {
 			return nil
 		}
-		if !next.busy && len(c.standIns) > 0 && !f.Body.Kind.IsControl() { // a link that is being replaced may have been the way
+		if !next.busy && c.replacing() { // a link that is being replaced may have been the way
 			return c.wait(f, relayed)
 		}
 		if next.busy {

@@ -247,6 +247,11 @@ type standIn struct {
 	until time.Duration
 }
 
+// replacing reports whether the better one of two links to some peer is about to be up.
+func (c *Core) replacing() bool {
+	return slices.ContainsFunc(c.table.All(), func(l *link) bool { return l.Ended && l.Replaced })
+}
+
 // expireStandIns removes the stand-ins that no link has replaced in time.
 func (c *Core) expireStandIns() {
 	for len(c.standIns) > 0 && c.standIns[0].until <= c.now {
