@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,21 +83,35 @@ func (n *Node) openStream(ctx context.Context, r *protocol.Router, s network.Str
 // ended: the two peers may need another one soon.
 const idleConn = 30 * time.Second
 
-// leave closes a connection over which a link was, unless it is used again. A caller's host does so
-// itself, by rules of its own.
+// leave closes a connection over which a link was, once it is idle. A caller's host does so itself,
+// by rules of its own.
 func (n *Node) leave(c network.Conn) {
 	if n.own == nil || c.IsClosed() {
 		return
 	}
 	n.task(func(ctx context.Context) {
-		select {
-		case <-time.After(n.idleConn):
-			if len(c.GetStreams()) == 0 && !n.host.ConnManager().IsProtected(c.RemotePeer(), "") {
-				c.Close()
+		look := time.NewTicker(n.idleConn)
+		defer look.Stop()
+		for {
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+				return
 			}
-		case <-ctx.Done():
+			switch {
+			case c.IsClosed() || linkOver(c): // the end of that link leaves it again
+				return
+			case len(c.GetStreams()) == 0 && !n.host.ConnManager().IsProtected(c.RemotePeer(), ""):
+				c.Close()
+				return
+			}
 		}
 	})
+}
+
+// linkOver reports whether there is a link over a connection.
+func linkOver(c network.Conn) bool {
+	return slices.ContainsFunc(c.GetStreams(), func(s network.Stream) bool { return s.Protocol() == StreamProtocol })
 }
 
 // hello returns the first frame of a new stream.

@@ -129,22 +129,26 @@ func bigMessage(t *testing.T) *wire.Frame {
 // A connection over which there is no link any more is closed, unless it is used again.
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	relay := start(t, local(Options{}))
+	relay.Host().SetStreamHandler("/test", func(s network.Stream) { io.Copy(io.Discard, s) })
 	for _, used := range []bool{false, true} {
-		o, _, peers := inboxOf(Options{Bootstraps: []string{nodetest.AddrOf(t, relay.Addrs(), ma.P_WS).String()}})
+		o, _, peers := inboxOf(Options{})
 		n := start(t, o)
+		if err := n.Host().Connect(t.Context(), peer.AddrInfo{ID: relay.Host().ID(), Addrs: relay.Host().Addrs()}); err != nil {
+			t.Fatal(err)
+		}
 		nodetest.Receive(t, "link", peers)
 		n.idleConn = 200 * time.Millisecond
 		conn := n.Host().Network().ConnsToPeer(relay.Host().ID())[0]
+		var stream network.Stream
 		if used {
-			relay.Host().SetStreamHandler("/test", func(s network.Stream) { io.Copy(io.Discard, s) })
 			s, err := n.Host().NewStream(t.Context(), relay.Host().ID(), "/test")
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.Close()
 			if _, err := s.Write([]byte("x")); err != nil {
 				t.Fatal(err)
 			}
+			stream = s
 		}
 		n.Router().Disconnect(relay.ID())
 		if !used {
@@ -156,5 +160,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 		if conn.IsClosed() {
 			t.Error("a connection with a stream was closed")
 		}
+		stream.Reset()
+		nodetest.Eventually(t, "the connection is closed after its last stream", conn.IsClosed)
 	}
 }

@@ -136,7 +136,7 @@ var safeguards = []mutation{
 		old: "if taken {", new: "if true {"},
 	{name: "another attempt of what had no room", file: corePackage + "/receive.go", test: "TestSendReliableToAFullMailbox", in: "protocol",
 		old: "again = !c.undelivered.Take(c.now, c.receiptKey(f))", new: "again = true"},
-	{name: "no word about what has no legacy form", file: corePackage + "/reliable.go", test: "TestTranscripts",
+	{name: "no word for a receiver that gives receipts itself", file: corePackage + "/reliable.go", test: "TestTranscripts",
 		old: "case l == nil || l.Extended || l.ID != f.Body.To ||", new: "case l == nil || l.ID != f.Body.To ||"},
 	{name: "an answer before a link is made again", file: "compat/legacy/rtcconn.go", test: "TestWebRTCOldPackets",
 		old: "return fresh && answers > c.answers", new: "return answers >= c.answers"},

@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,15 +12,26 @@ import (
 )
 
 // BenchmarkRelay measures the work of a relay with 32 links for one message with a payload of
-// 64 bytes: parse it, look for duplicates, choose the next hop and extend the path.
+// 64 bytes: parse it, look for duplicates, choose the next hop and extend the path. With
+// lookahead, the peer of each link has named 32 neighbours.
 func BenchmarkRelay(b *testing.B) {
+	b.Run("links", func(b *testing.B) { benchRelay(b, 0) })
+	b.Run("lookahead", func(b *testing.B) { benchRelay(b, 32) })
+}
+
+func benchRelay(b *testing.B, named int) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	c := newTestCore(randomID(rng), nil)
 	for i := range 32 {
-		if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: randomID(rng), Kind: wire.LinkNative, Proved: true}, Inbound()); err != nil {
+		info := wire.LinkInfo{ID: randomID(rng), Kind: wire.LinkNative, Proved: true, RTT: 50 * time.Millisecond, Features: []string{wire.FeatureNeighbours}}
+		if err := c.LinkUp(0, LinkHandle(i+1), info, Inbound()); err != nil {
 			b.Fatal(err)
 		}
+		if named > 0 {
+			c.Receive(0, LinkHandle(i+1), neighbours(b, rng, named))
+		}
 	}
+	c.Tick(time.Second) // the core looks at its links
 	c.Actions()
 	origin := newTestCore(randomID(rng), nil)
 	var wires [][]byte
@@ -39,13 +51,28 @@ func BenchmarkRelay(b *testing.B) {
 		if i%len(wires) == 0 {
 			c.transit = newTransit()
 		}
-		c.Receive(time.Second, 1, f)
+		c.Receive(2*time.Second, 1, f)
 		for _, a := range c.Actions() {
 			if a.Type == Transmit {
-				c.Written(time.Second, a.Link, 1, a.Frame.Size())
+				c.Written(2*time.Second, a.Link, 1, a.Frame.Size())
 			}
 		}
 	}
+}
+
+// neighbours returns a frame that names n random peers.
+func neighbours(b *testing.B, rng *rand.Rand, n int) *wire.Frame {
+	b.Helper()
+	all := wire.Neighbours{Reset: true}
+	for range n {
+		all.Named = append(all.Named, wire.Neighbour{ID: randomID(rng), Time: wire.CodeTime(50 * time.Millisecond)})
+	}
+	slices.SortFunc(all.Named, func(a, b wire.Neighbour) int { return a.ID.Compare(b.ID) })
+	f, err := wire.NewNeighbours(all)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return f
 }
 
 // BenchmarkUnderLock measures the work for one frame under a router's lock. That is Receive,

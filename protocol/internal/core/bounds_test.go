@@ -107,44 +107,61 @@ func TestDeliveryQuota(t *testing.T) {
 // still has room.
 func TestQueueBound(t *testing.T) {
 	for _, size := range []int{10, 60_000} {
-		c := newTestCore(abbreviated("80"), nil)
-		for i, id := range []string{"40", "c0"} {
-			if err := c.LinkUp(0, LinkHandle(i+1), wire.LinkInfo{ID: abbreviated(id), Kind: wire.LinkNative}, Inbound()); err != nil {
-				t.Fatal(err)
-			}
+		testLinkBound(t, size, wire.LinkInfo{Kind: wire.LinkNative}, func(*Core, *wire.Frame) {})
+	}
+}
+
+// TestUnacknowledgedBound checks the same of a neighbour that reads, and acknowledges nothing.
+func TestUnacknowledgedBound(t *testing.T) {
+	info := wire.LinkInfo{Kind: wire.LinkNative, Features: []string{wire.FeatureCustody}}
+	for _, size := range []int{10, 60_000} {
+		testLinkBound(t, size, info, func(c *Core, f *wire.Frame) { c.Written(0, 1, 1, f.Size()) })
+	}
+}
+
+// testLinkBound sends messages of a size over a link until some are refused. sent is called with
+// each that is not.
+func testLinkBound(t *testing.T, size int, info wire.LinkInfo, sent func(*Core, *wire.Frame)) {
+	t.Helper()
+	c := newTestCore(abbreviated("80"), nil)
+	for i, id := range []string{"40", "c0"} {
+		info.ID = abbreviated(id)
+		if err := c.LinkUp(0, LinkHandle(i+1), info, Inbound()); err != nil {
+			t.Fatal(err)
 		}
-		c.Actions()
-		frames, bytes, refused := 0, 0, 0
-		for range 2 * maxQueueFrames {
-			if refused == 100 {
-				break
-			}
-			f, err := c.NewFrame(Outgoing{To: abbreviated("40"), Form: wire.FormRaw, Payload: make([]byte, size)}, c.Draw())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if c.Send(0, f, OwnMessage) != nil {
-				refused++
-				continue
-			}
-			for _, a := range c.Actions() {
-				if a.Type != Transmit || a.Link != 1 {
-					t.Fatalf("action %+v", a)
-				}
-				frames++
-				bytes += a.Frame.Size()
-			}
+	}
+	c.Actions()
+	frames, bytes, refused := 0, 0, 0
+	for range 2 * maxQueueFrames {
+		if refused == 100 {
+			break
 		}
-		if refused == 0 || frames > maxQueueFrames || bytes > maxQueueBytes {
-			t.Errorf("%d frames of %d bytes queued, %d refused", frames, bytes, refused)
+		f, err := c.NewFrame(Outgoing{To: abbreviated("40"), Form: wire.FormRaw, Payload: make([]byte, size)}, c.Draw())
+		if err != nil {
+			t.Fatal(err)
 		}
-		if frames < maxQueueFrames/2 && bytes < maxQueueBytes/2 {
-			t.Errorf("only %d frames of %d bytes were queued", frames, bytes)
+		if c.Send(0, f, OwnMessage) != nil {
+			refused++
+			continue
 		}
-		f, err := c.NewFrame(Outgoing{To: abbreviated("c0"), Form: wire.FormRaw, Payload: make([]byte, size)}, c.Draw())
-		if err != nil || c.Send(0, f, OwnMessage) != nil {
-			t.Error("a message to the other link was refused")
+		for _, a := range c.Actions() {
+			if a.Type != Transmit || a.Link != 1 {
+				t.Fatalf("action %+v", a)
+			}
+			frames++
+			bytes += a.Frame.Size()
+			sent(c, a.Frame)
 		}
+	}
+	if refused == 0 || frames > maxQueueFrames || bytes > maxQueueBytes {
+		t.Errorf("%d frames of %d bytes queued, %d refused", frames, bytes, refused)
+	}
+	if frames < maxQueueFrames/2 && bytes < maxQueueBytes/2 {
+		t.Errorf("only %d frames of %d bytes were queued", frames, bytes)
+	}
+	f, err := c.NewFrame(Outgoing{To: abbreviated("c0"), Form: wire.FormRaw, Payload: make([]byte, size)}, c.Draw())
+	if err != nil || c.Send(0, f, OwnMessage) != nil {
+		t.Error("a message to the other link was refused")
 	}
 }
 

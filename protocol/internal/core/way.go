@@ -37,19 +37,23 @@ func (c *Core) quickest(f *wire.Frame, near []*link, takes func(*link) bool) (wa
 		if seen++; seen > mostAhead || !to.Closer(e.ID, c.self) {
 			return false
 		}
-		l := e.Via
-		if l.Role == wire.RoleLeaf || l.Ended || f.InPath(e.ID) || !takes(l) {
-			return true
+		rest := time.Duration(0)
+		if e.ID != to {
+			rest = c.rest(to.CommonPrefixLen(e.ID))
 		}
 		there := e.Time.Duration()
 		if there == 0 {
 			there = usualTrip
 		}
-		time := l.trip()/2 + there/2
-		if e.ID != to {
-			time += c.rest(to.CommonPrefixLen(e.ID))
+		l := e.Via
+		time := l.trip()/2 + there/2 + rest
+		switch {
+		case ways[1].link != nil && rest >= ways[1].time:
+			return false // the next ones are no nearer
+		case ways[1].link != nil && time >= ways[1].time: // before the dearer looks
+		case l.Role != wire.RoleLeaf && !l.Ended && !f.InPath(e.ID) && takes(l):
+			add(l, time)
 		}
-		add(l, time)
 		return true
 	})
 	if ways[1].link == nil && near[1] != ways[0].link {
