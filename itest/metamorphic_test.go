@@ -303,7 +303,7 @@ func (r *row) await(t *testing.T, ctx context.Context, what string, done func() 
 func (r *row) story() (text string) {
 	for i, n := range r.nodes {
 		stats := n.Router().Stats()
-		text += fmt.Sprintf("\npeer %d %v: delivered %d, forwarded %d, dropped %v, links", i, n.ID(), stats.Delivered, stats.Forwarded, stats.Dropped)
+		text += fmt.Sprintf("\npeer %d %v: delivered %d, forwarded %d, dropped %v, %d links opened, links", i, n.ID(), stats.Delivered, stats.Forwarded, stats.Dropped, stats.LinksOpened)
 		for _, l := range n.Router().Peers() {
 			text += fmt.Sprintf(" %v %v", l.Kind, l.ID)
 		}
