@@ -192,10 +192,24 @@ func (c *Core) Measured(now time.Duration, h LinkHandle, p wire.Progress) {
 		c.settleClaims(l.ID)
 		return
 	case waited >= l.doubtLimit():
-		l.Doubted = true
+		c.doubt(l)
 	}
 	l.checkAt = min(l.checkAt, l.answerBy())
 	c.wakeBy(l.checkAt)
+}
+
+// doubt has messages take other links than one whose peer does not answer. The origins of those that
+// are for this peer are told.
+func (c *Core) doubt(l *link) {
+	if l.Doubted {
+		return
+	}
+	l.Doubted = true
+	for _, e := range l.ledger.All() {
+		if e.Frame.Body.To == l.ID {
+			c.unanswered(e.Frame)
+		}
+	}
 }
 
 // progressed notes that the data in front of a ping moves.
