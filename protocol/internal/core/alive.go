@@ -66,10 +66,14 @@ func (p *pulse) sample(rtt time.Duration) {
 	}
 }
 
-// sample takes a round trip of the link into account.
+// sample takes the answer to a ping into account. Only these make the link's Trip, which is compared with
+// those of other links: an acknowledgement may be delayed.
 func (l *link) sample(rtt time.Duration) {
 	l.pulse.sample(rtt)
-	l.Trip = l.rtt
+	if l.Trip == 0 {
+		l.Trip = rtt
+	}
+	l.Trip += (min(rtt, 2*l.Trip+doubtAfter) - l.Trip) / 2
 }
 
 // patience returns the time in which an answer is to come: least, or more over a long line.

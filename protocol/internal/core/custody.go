@@ -355,7 +355,7 @@ func (c *Core) acknowledged(l *link, count uint64) {
 			return
 		}
 		l.ackedAt, l.movedAt, l.stage, l.Late = c.now, c.now, inTime, false
-		l.sample(c.now - at)
+		l.pulse.sample(c.now - at)
 		if l.ledger.Len() > 0 {
 			c.wakeBy(l.ackBy())
 		}

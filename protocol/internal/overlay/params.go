@@ -26,9 +26,10 @@ const (
 
 // Ways that differ in time.
 const (
-	alike       = 4               // difference of the codes of two times up to which they are taken for equal
-	closerEvery = 2 * time.Second // least interval at which links are sought in place of slower ones
-	closerShare = 3               // divisor: such a link must be faster by a third at least
+	alike       = 4           // difference of the codes of two times up to which they are taken for equal
+	closerEvery = time.Second // least interval at which links are sought in place of slower ones
+	mostCloser  = 4           // of these, at a time
+	closerShare = 3           // divisor: such a link must be faster by a third at least
 )
 
 // Times.
