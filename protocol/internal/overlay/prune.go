@@ -78,7 +78,7 @@ func (o *Overlay) noteShed(id wire.ID) {
 }
 
 // wanted reports whether a link is near, or needed in its bucket. A link is needed while the
-// bucket has no more than bucketLinks others, or if it is the fastest in its part of the bucket. A
+// bucket has few others, or if it is the fastest in its part of the bucket. A
 // bootstrap serves all peers, so its link is needed only while the bucket has too few others.
 func (o *Overlay) wanted(l *Link) bool {
 	if o.isNear(l.ID) {
@@ -104,7 +104,15 @@ func (o *Overlay) wanted(l *Link) bool {
 	if l.bootstrap {
 		return have < bucketLinks
 	}
-	return have <= bucketLinks || faster == 0
+	return have <= spared(b) || faster == 0
+}
+
+// spared returns the number of other links in a bucket up to which none is ended.
+func spared(b int) int {
+	if b == 0 {
+		return bucketLinks + spareLinks
+	}
+	return bucketLinks
 }
 
 // before orders the links of one part of a bucket: a faster one goes first, and of two that are
