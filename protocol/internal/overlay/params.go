@@ -29,7 +29,7 @@ const (
 const (
 	alike       = 4           // difference of the codes of two times up to which they are taken for equal
 	closerEvery = time.Second // least interval at which links are sought in place of slower ones
-	mostCloser  = 4           // of these, at a time
+	mostCloser  = 4           // of these, at once
 	closerShare = 5           // divisor: such a link must be faster by a fifth at least
 )
 

@@ -6,8 +6,8 @@ const (
 	creditWindow = 64 // messages at which the counts are halved
 )
 
-// A Credit counts what a link did with the reliable messages of this peer: those whose receipt came, or
-// did not come in time, and the former alone. One that is on its way is not counted yet.
+// A Credit counts what a link did with the reliable messages of this peer: all whose receipt came or is
+// late, and those whose receipt came. One in flight is not counted yet.
 type Credit struct{ sent, back int }
 
 // Add adds to both counts.
