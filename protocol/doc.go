@@ -153,12 +153,14 @@
 // The neighbours that a peer names are believed without proof. They decide which link is chosen first,
 // which peer is asked for a link, and which one is pinged. So a peer that lies is sent messages for others
 // that it may drop. Half of the further attempts of a reliable message do not believe it. That a peer is lost
-// ends no link. A link over which reliable messages get no receipts is the last choice, whatever it
-// names.
+// ends no link. A link that brings this peer's reliable messages no receipts is the last choice for all
+// messages, whatever it names.
 //
-// A message for a peer whose own link does not answer visits two other peers at most that do not name
-// the receiver, and stays with the link. Otherwise each message for a peer that has just died would
-// visit all peers that are near it.
+// A message for a peer whose own link does not answer visits two other peers at most, and stays with
+// the link. Otherwise each message for a peer that has just died would visit all peers that are near it.
+// If the peer does not answer a ping either, the origin of a reliable message is told. Two such words, over
+// different first links, count as one that no peer has the id: a peer that has died is not worth a wait
+// of 23 s. The message of a peer that was only paused may arrive nevertheless.
 //
 // A link is pinged if nothing arrived for 20 s, or 3 s over WebRTC, or if a message of an
 // application was sent and nothing arrived for 1 s. If there is no answer for 1 s more, the link

@@ -23,7 +23,8 @@ var (
 	// ErrQueueFull means that every queue for a message is full.
 	ErrQueueFull = core.ErrQueueFull
 
-	// ErrNoRoute means that no peer has an id, as several peers near it say.
+	// ErrNoRoute means that no peer has an id, as several peers near it say, or that the one that has it
+	// does not answer any of them.
 	ErrNoRoute = core.ErrNoRoute
 
 	// ErrSelf means that the peer at the other end is this one.

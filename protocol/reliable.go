@@ -32,9 +32,10 @@ type outcome struct {
 // gets one of them. A message for which there is no link yet waits.
 //
 // The error is ErrNoRoute if no peer has the id: if peers behind two of this peer's links say so, or
-// behind the only one. It is that of the context if no receipt arrives before its end: the message
-// may have arrived. It is ErrQueueFull if more than 1,024 messages, or 16 MiB of them, wait for
-// their receipts. A receiver from before this feature sends none.
+// behind the only one. Two of them may also say that the receiver does not answer them. If it is only
+// paused, it may get the message later. The error is that of the context if no receipt arrives before
+// its end: the message may have arrived. It is ErrQueueFull if more than 1,024 messages, or 16 MiB of
+// them, wait for their receipts. A receiver from before this feature sends none.
 // JSON that JSON.stringify would write in another way may cross an npm peer as another text, for
 // which no receipt counts.
 func (r *Router) SendReliable(ctx context.Context, to ID, form Form, payload []byte) (Receipt, error) {

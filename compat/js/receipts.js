@@ -108,23 +108,25 @@ export class Receipts {
   }
 
   /**
-   * Takes the word of a peer that it had no route for an attempt.
+   * Takes the word of a peer that it had no route for an attempt, or that it is linked with the
+   * receiver, which is silent. Of the latter two are needed in any case.
    *
    * @returns {boolean} whether a message waits
    */
-  onNotice ({ e2e, nonce }) {
+  onNotice ({ e2e, nonce, silent = false }) {
     const send = this.#open.get(toHex(e2e))
     if (send === undefined) return false
-    return this.#onNoRoute(send, way => equalBytes(encodeText(way.nonce), nonce))
+    return this.#onNoRoute(send, way => equalBytes(encodeText(way.nonce), nonce), silent)
   }
 
-  #onNoRoute (send, isIt) {
+  #onNoRoute (send, isIt, silent = false) {
     const ways = send.ways.filter(isIt)
     if (ways.length === 0) return false
-    for (const way of ways) way.none = true
-    const none = new Set(send.ways.filter(way => way.none).map(({ first }) => first))
+    for (const way of ways) way[silent ? 'silent' : 'none'] = true
+    const firsts = test => new Set(send.ways.filter(test).map(({ first }) => first)).size
     const age = Date.now() - send.startedAt
-    if (age >= SETTLED && none.size >= Math.min(2, this.#firstLinks(send).length)) {
+    const enough = firsts(({ none }) => none) >= Math.min(2, this.#firstLinks(send).length) || firsts(({ none, silent }) => none || silent) >= 2
+    if (age >= SETTLED && enough) {
       send.reject(failure('ERR_NO_ROUTE', `no peer has the id ${toHex(send.message.body.to)}`))
     } else if (send.weak === undefined && !send.noticed) {
       send.noticed = true

@@ -302,7 +302,8 @@ const RECEIPT = {
 
 const NOTICE = {
   1: { name: 'e2e', wire: BYTES, min: TOKEN_SIZE, max: TOKEN_SIZE },
-  2: { name: 'nonce', wire: BYTES, min: 1, max: 32 }
+  2: { name: 'nonce', wire: BYTES, min: 1, max: 32 },
+  3: { name: 'silent', wire: VARINT, convert: isTrue }
 }
 
 const CONTROL = ['hello', 'ack', 'nack', 'ping', 'pong', 'bye', 'neighbours']
@@ -399,9 +400,9 @@ export const decodeReceipt = bytes => {
 
 /** @throws {MalformedError} */
 export const decodeNotice = bytes => {
-  const { e2e, nonce } = readFields(bytes, NOTICE).values
+  const { e2e, nonce, silent } = readFields(bytes, NOTICE).values
   if (e2e === undefined || nonce === undefined) malformed('a notice without its end-to-end id or nonce')
-  return { e2e, nonce }
+  return { e2e, nonce, ...(silent && { silent }) }
 }
 
 // --- writing ---------------------------------------------------------------

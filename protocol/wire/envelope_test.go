@@ -196,7 +196,7 @@ func TestSchemaNumbers(t *testing.T) {
 		"Limits.max_frame": 1, "Nack.seq": 1, "Nack.reason": 2, "Nack.frame": 3, "Bye.reason": 1,
 		"Neighbours.reset": 1, "Neighbours.named": 2, "Neighbours.gone": 3, "Neighbours.lost": 4,
 		"Answer.ws": 1, "Answer.wrtc": 2, "Receipt.e2e": 1, "Receipt.hash": 2, "Receipt.nonce": 3,
-		"Receipt.hops": 4, "Receipt.handed": 5, "Receipt.path": 6, "Notice.e2e": 1, "Notice.nonce": 2,
+		"Receipt.hops": 4, "Receipt.handed": 5, "Receipt.path": 6, "Notice.e2e": 1, "Notice.nonce": 2, "Notice.silent": 3,
 		"Report.e2e": 1, "Report.nonce": 2, "Report.hops": 3, "Report.link": 4, "Report.agent": 5,
 		"LINK_KIND_NONE": 0, "LINK_KIND_NATIVE": 1, "LINK_KIND_WEBSOCKET": 2, "LINK_KIND_WEBRTC": 3,
 		"NACK_REASON_NONE": 0, "NACK_REASON_NO_ROUTE": 1, "NACK_REASON_BUSY": 2, "NACK_REASON_TOO_BIG": 3,

@@ -119,6 +119,17 @@ func (f *field) sized(least, most int) ([]byte, error) {
 	return f.val, nil
 }
 
+// isTrue returns an error unless the field is a bool that is true. False is not written.
+func (f *field) isTrue(name string) error {
+	if err := f.want(protowire.VarintType); err != nil {
+		return err
+	}
+	if f.num != 1 {
+		return malformed("%s is %d", name, f.num)
+	}
+	return nil
+}
+
 // enum stores a varint in v. It must fit into the 31 bits of a protobuf enum.
 func (f *field) enum(v *uint32) error { return f.upTo(v, maxEnum) }
 

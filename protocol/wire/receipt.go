@@ -2,8 +2,6 @@ package wire
 
 import (
 	"crypto/sha256"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // HashSize is the size of the hash of a Body in bytes.
@@ -74,10 +72,7 @@ func ParseReceipt(b []byte) (Receipt, error) {
 				r.Hops = int(hops)
 			}
 		case 5:
-			if err = f.want(protowire.VarintType); err == nil && f.num != 1 {
-				err = malformed("handed is %d", f.num)
-			}
-			r.Handed = true
+			r.Handed, err = true, f.isTrue("handed")
 		case 6:
 			var id ID
 			if id, err = f.id(); err == nil && len(r.Path) == MaxPath {
@@ -98,24 +93,31 @@ func ParseReceipt(b []byte) (Receipt, error) {
 
 // A Notice is the payload of a message of KindNotice: a peer had no route for a message.
 type Notice struct {
-	E2E   []byte // end-to-end id of the message
-	Nonce []byte // of the attempt
+	E2E    []byte // end-to-end id of the message
+	Nonce  []byte // of the attempt
+	Silent bool   // the peer is linked with the receiver, which does not answer
 }
 
 // AppendNotice appends the payload of a notice.
 func AppendNotice(b []byte, n Notice) []byte {
-	return appendBytes(appendBytes(b, 1, n.E2E), 2, n.Nonce)
+	b = appendBytes(appendBytes(b, 1, n.E2E), 2, n.Nonce)
+	if n.Silent {
+		b = appendVarint(b, 3, 1)
+	}
+	return b
 }
 
 // ParseNotice returns the Notice that a payload encodes. It aliases the payload.
 func ParseNotice(b []byte) (Notice, error) {
 	var n Notice
-	seen, err := eachField(b, 2, 0, func(f *field) (err error) {
+	seen, err := eachField(b, 3, 0, func(f *field) (err error) {
 		switch f.number {
 		case 1:
 			n.E2E, err = f.sized(TokenSize, TokenSize)
 		case 2:
 			n.Nonce, err = f.sized(1, MaxNonce)
+		case 3:
+			n.Silent, err = true, f.isTrue("silent")
 		}
 		return err
 	})

@@ -42,15 +42,18 @@ func TestReceipt(t *testing.T) {
 
 func TestNotice(t *testing.T) {
 	e2e := bytes.Repeat([]byte{1}, TokenSize)
-	n := Notice{E2E: e2e, Nonce: []byte("17")}
-	if got, err := ParseNotice(AppendNotice(nil, n)); err != nil || !reflect.DeepEqual(got, n) {
-		t.Errorf("got %+v, %v, want %+v", got, err, n)
+	for _, silent := range []bool{false, true} {
+		n := Notice{E2E: e2e, Nonce: []byte("17"), Silent: silent}
+		if got, err := ParseNotice(AppendNotice(nil, n)); err != nil || !reflect.DeepEqual(got, n) {
+			t.Errorf("got %+v, %v, want %+v", got, err, n)
+		}
 	}
 	for name, b := range map[string][]byte{
 		"no fields":       nil,
 		"without a nonce": appendBytes(nil, 1, e2e),
 		"without an id":   appendBytes(nil, 2, []byte("17")),
 		"a long id":       AppendNotice(nil, Notice{E2E: append(e2e, 1), Nonce: []byte("17")}),
+		"not silent":      appendVarint(AppendNotice(nil, Notice{E2E: e2e, Nonce: []byte("17")}), 3, 0),
 	} {
 		if got, err := ParseNotice(b); err == nil {
 			t.Errorf("%s: %+v", name, got)

@@ -59,8 +59,8 @@ const setup = async (t, firsts, options, kind = Kind.USER) => {
       await settle()
       return taken
     },
-    notice: async (link, at = -1) => {
-      const taken = receipts.onNotice({ e2e, nonce: encodeText(link.sent.at(at).nonce) })
+    notice: async (link, word = {}) => {
+      const taken = receipts.onNotice({ e2e, nonce: encodeText(link.sent.at(-1).nonce), ...word })
       await settle()
       return taken
     }
@@ -184,6 +184,26 @@ test('a notice over the only link is enough, a repeated one of two is not', asyn
     assert.equal(receipts.onNotice({ e2e: new Uint8Array(16).fill(7), nonce: encodeText('1') }), false)
     assert.equal(outcome.settled, false)
   })
+})
+
+test('that the receiver is silent must be said behind two links', async t => {
+  await t.test('over the only one', async t => {
+    const { links: [a], pass, notice, outcome } = await setup(t, [0x22])
+    await pass(1_500)
+    assert.equal(await notice(a, { silent: true }), true)
+    await notice(a, { silent: true })
+    assert.equal(outcome.settled, false)
+  })
+  for (const silent of [true, false]) {
+    await t.test(`the second word is silent: ${silent}`, async t => {
+      const { links: [a, b], pass, notice, outcome } = await setup(t, [0x22, 0x30])
+      await pass(1_500)
+      await notice(a, { silent: true })
+      assert.equal(outcome.settled, false)
+      await notice(b, { silent })
+      assert.equal(outcome.error.code, 'ERR_NO_ROUTE')
+    })
+  }
 })
 
 test('a message that comes back without a route is as a notice, one that is busy is not', async t => {

@@ -141,7 +141,8 @@ test('Notice', () => {
   const text = E2E_FIELD + '12023432'
   assert.deepEqual(decodeNotice(fromHex(text)), { e2e: E2E, nonce: NONCE })
   assert.equal(toHex(encodeNotice({ e2e: E2E, nonce: NONCE })), text)
-  assert.deepEqual(decodeNotice(fromHex('12023432' + '1a0161' + E2E_FIELD)), { e2e: E2E, nonce: NONCE })
+  assert.deepEqual(decodeNotice(fromHex(text + '1801')), { e2e: E2E, nonce: NONCE, silent: true })
+  assert.deepEqual(decodeNotice(fromHex('12023432' + '220161' + E2E_FIELD)), { e2e: E2E, nonce: NONCE })
 })
 
 test('malformed receipts and notices', () => {
@@ -163,7 +164,7 @@ test('malformed receipts and notices', () => {
     'cut off': RECEIPT.slice(0, -2)
   }
   for (const [name, text] of Object.entries(receipts)) assert.throws(() => decodeReceipt(fromHex(text)), MalformedError, name)
-  for (const text of ['', E2E_FIELD, '12023432', E2E_FIELD + '1200', E2E_FIELD + '1221' + '31'.repeat(33), E2E_FIELD + '12023432'.repeat(2)]) {
+  for (const text of ['', E2E_FIELD, '12023432', E2E_FIELD + '1200', E2E_FIELD + '1221' + '31'.repeat(33), E2E_FIELD + '12023432'.repeat(2), E2E_FIELD + '12023432' + '1800']) {
     assert.throws(() => decodeNotice(fromHex(text)), MalformedError, text)
   }
 })

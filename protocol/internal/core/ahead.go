@@ -78,7 +78,7 @@ func (c *Core) relist() {
 	links := c.nameable()
 	named := make([]wire.Neighbour, len(links))
 	for i, l := range links {
-		named[i] = wire.Neighbour{ID: l.ID, Time: wire.CodeTime(l.rtt)}
+		named[i] = wire.Neighbour{ID: l.ID, Time: wire.CodeTime(l.Trip)}
 	}
 	c.list.Set(named, func(id wire.ID) bool {
 		l := c.table.Get(id)
@@ -182,8 +182,8 @@ func (c *Core) unnamed(l *link, id wire.ID) bool {
 
 // trip returns the round trip time of a link, the usual one if it is not known.
 func (l *link) trip() time.Duration {
-	if l.rtt == 0 {
+	if l.Trip == 0 {
 		return usualTrip
 	}
-	return l.rtt
+	return l.Trip
 }

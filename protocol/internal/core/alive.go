@@ -66,10 +66,14 @@ func (p *pulse) sample(rtt time.Duration) {
 	}
 }
 
-// sample takes a round trip of the link into account.
+// sample takes the answer to a ping into account. Only these make the link's Trip, which is compared with
+// those of other links: an acknowledgement may be delayed.
 func (l *link) sample(rtt time.Duration) {
 	l.pulse.sample(rtt)
-	l.Trip = l.rtt
+	if l.Trip == 0 {
+		l.Trip = rtt
+	}
+	l.Trip += (min(rtt, 2*l.Trip+doubtAfter) - l.Trip) / 2
 }
 
 // patience returns the time in which an answer is to come: least, or more over a long line.
@@ -192,10 +196,24 @@ func (c *Core) Measured(now time.Duration, h LinkHandle, p wire.Progress) {
 		c.settleClaims(l.ID)
 		return
 	case waited >= l.doubtLimit():
-		l.Doubted = true
+		c.doubt(l)
 	}
 	l.checkAt = min(l.checkAt, l.answerBy())
 	c.wakeBy(l.checkAt)
+}
+
+// doubt has messages take other links than one whose peer does not answer. The origins of those that
+// are for this peer are told.
+func (c *Core) doubt(l *link) {
+	if l.Doubted {
+		return
+	}
+	l.Doubted = true
+	for _, e := range l.ledger.All() {
+		if e.Frame.Body.To == l.ID {
+			c.unanswered(e.Frame)
+		}
+	}
 }
 
 // progressed notes that the data in front of a ping moves.

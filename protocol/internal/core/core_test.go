@@ -351,7 +351,7 @@ func (s *script) run(event string, w []string) {
 		s.out = append(s.out, fmt.Sprintf("hops %d:%s", number, showHops(s.c.Hops(number))))
 	case "endreliable": // INDEX
 		s.c.EndReliable(number)
-	case "receipt", "notice", "report": // HANDLE FROM>TO INDEX [attempt=N] [handed] [wrong] [way=A,B] [place=N] [by=ID] [path=A,B]: about copy N of that reliable message
+	case "receipt", "notice", "report": // HANDLE FROM>TO INDEX [attempt=N] [handed] [silent] [wrong] [way=A,B] [place=N] [by=ID] [path=A,B]: about copy N of that reliable message
 		s.c.Receive(s.now, h, s.word(event, w[1:]))
 	case "confirm": // the application has the last message
 		s.c.Confirm(s.now, s.last, wire.ReceiptFor(s.last, false))

@@ -137,6 +137,10 @@ func (c *Core) inherit(l *link, left []*wire.Frame) {
 	var all []custody.Entry
 	c.recount(l, func() { all = l.ledger.Empty(left) })
 	for _, e := range all {
+		if c.table.Get(l.ID) == nil && (e.Copied || c.tellsOf(l, e.Frame)) {
+			c.drop(journal.DropLinkEnded, e.Frame) // it went another way, or its origin sends it again
+			continue
+		}
 		c.resend(e.Frame.Copy(), l.ID)
 	}
 }
@@ -351,7 +355,7 @@ func (c *Core) acknowledged(l *link, count uint64) {
 			return
 		}
 		l.ackedAt, l.movedAt, l.stage, l.Late = c.now, c.now, inTime, false
-		l.sample(c.now - at)
+		l.pulse.sample(c.now - at)
 		if l.ledger.Len() > 0 {
 			c.wakeBy(l.ackBy())
 		}

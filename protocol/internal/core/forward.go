@@ -44,7 +44,7 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	if c.holds(f, next) && c.hold(f, relayed) {
 		return nil
 	}
-	if prev != nil && (next.first == nil && !next.busy || next.detour) && c.answersFor(f) {
+	if prev != nil && direct == nil && (next.first == nil && !next.busy || next.detour) && c.answersFor(f) {
 		c.transit.lose(c.hash(f))
 		c.lost(f)
 		return nil
@@ -57,6 +57,9 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 		if c.sendBack(prev, f, reason) {
 			return nil
 		}
+	}
+	if relayed && direct != nil && direct.open() && direct.Doubted {
+		c.unanswered(f)
 	}
 	return c.sendOn(f, next, relayed)
 }
@@ -157,16 +160,16 @@ type hopQuery struct {
 //
 // A doubted link is chosen only if there is no other choice. If it leads to the receiver, it
 // gets a second copy, since the receiver may be paused and the other way may not reach it. The other
-// way is a detour, unless its peer says that it is linked with the receiver: if the receiver is dead,
-// the message would visit all peers that are near it.
+// way is a detour: if the receiver is dead, the message would visit all peers that are near it. There is no
+// other way if the origin is told, or makes further attempts anyway.
 //
-// A message of this peer takes a link over which reliable messages get no receipts only if no other
-// one leads nearer.
+// A link over which reliable messages of this peer got no receipts is taken only if no other one leads
+// nearer.
 func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.table.Get(to), to, q) }
 
 // chooseWith is choose for a caller that knows the link to the receiver, or that there is none.
 func (c *Core) chooseWith(direct *link, to wire.ID, q hopQuery) choice {
-	if q.prev == nil && (direct == nil || !direct.Answers()) {
+	if direct == nil || !direct.Answers() {
 		if ch := c.chooseFrom(direct, to, q, (*link).trusted); ch.first != nil && !ch.far {
 			return c.withReceiver(ch, direct, q)
 		}
@@ -184,7 +187,10 @@ func (c *Core) withReceiver(ch choice, l *link, q hopQuery) choice {
 		return ch
 	}
 	takes := l != q.prev && !slices.Contains(q.tried, l.ID) && !c.full(l, q.frame.Size())
-	if !ch.detour && !c.ahead.Has(ch.first, l.ID) {
+	if takes && q.frame.Wants(wire.FlagNotice) && (l.Doubted || q.frame.Hop.Attempt() > 0) {
+		return choice{first: l} // the origin is told, and tries other ways itself
+	}
+	if !ch.detour {
 		if ch.detour = q.frame.Hop.DetoursLeft() > 0; !ch.detour {
 			if takes {
 				return choice{first: l}

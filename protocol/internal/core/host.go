@@ -56,7 +56,7 @@ func (h host) Closest(target wire.ID, n int, keep func(*overlay.Link) bool) (out
 
 func (h host) Named(near wire.ID, visit func(overlay.Neighbour) bool) {
 	h.c.ahead.Nearest(near, func(e lookahead.Entry[*link]) bool {
-		return visit(overlay.Neighbour{ID: e.ID, By: e.Via.ID, Here: e.Via.rtt, There: e.Time.Duration()})
+		return visit(overlay.Neighbour{ID: e.ID, By: e.Via.ID, Here: e.Via.Trip, There: e.Time.Duration()})
 	})
 }
 
@@ -69,12 +69,6 @@ func (h host) Ask(id wire.ID, proved bool) {
 func (h host) End(id wire.ID, reason wire.ByeReason) {
 	if l := h.c.table.Get(id); l != nil {
 		h.c.end(l, reason)
-	}
-}
-
-func (h host) RoundTrip(id wire.ID, rtt time.Duration) {
-	if l := h.c.table.Get(id); l != nil {
-		l.sample(rtt)
 	}
 }
 

@@ -58,6 +58,9 @@ func (c *Core) wakeBook() {
 func (c *Core) tickBook() {
 	again, done := c.book.Due(c.now)
 	for _, s := range again {
+		for _, first := range s.Late() {
+			c.credit(s, first, 1, 0)
+		}
 		c.retry(s)
 	}
 	for _, s := range done {
@@ -86,7 +89,7 @@ func (c *Core) retry(s *receipts.Send) {
 			return
 		}
 		if s.Copies() == 1 {
-			f.Hop = f.Hop.WithNacks(0) // a peer that looks further need not look everywhere
+			f.Hop = f.Hop.WithNacks(0).WithDetours(1) // a peer that looks further need not look everywhere
 		}
 		c.stats.Retries++
 		if l.keeps {
@@ -117,7 +120,7 @@ func (c *Core) firstLinks(s *receipts.Send) []*link {
 // rank orders the first links of an attempt.
 func rank(s *receipts.Send, l *link) int {
 	switch {
-	case l.ID == s.Frame.Body.To:
+	case l.Answers() && l.ID == s.Frame.Body.To:
 		return 0
 	case l.Answers() && !l.did.Loses() && !s.Used(l.ID):
 		return 1
@@ -135,9 +138,6 @@ func (c *Core) went(l *link, f *wire.Frame) {
 		return
 	}
 	c.book.Went(c.now, f, l.ID)
-	if l.ID != f.Body.To {
-		c.credit(l.ID, 1, 0)
-	}
 }
 
 // Handed reports to the core that a link has taken a message. A legacy peer makes no receipts, so
@@ -156,9 +156,9 @@ func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame, r wire.Rec
 	}
 }
 
-// credit changes the credit of the link to a peer.
-func (c *Core) credit(id wire.ID, sent, back int) {
-	if l := c.table.Get(id); l != nil {
+// credit changes the credit of the first link of a message, unless that leads to the receiver.
+func (c *Core) credit(s *receipts.Send, first wire.ID, sent, back int) {
+	if l := c.table.Get(first); l != nil && first != s.Frame.Body.To {
 		l.did.Add(sent, back)
 	}
 }
@@ -202,8 +202,10 @@ func (c *Core) onReceipt(l *link, f *wire.Frame, proved bool) {
 func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
 	s, ends, good := c.book.Receipt(c.now, r, from)
 	if good {
-		if first, ok := s.First(r.Nonce); ok && first != s.Frame.Body.To {
-			c.credit(first, 0, 1)
+		if first, late, ok := s.First(r.Nonce); ok && late {
+			c.credit(s, first, 0, 1)
+		} else if ok {
+			c.credit(s, first, 1, 1)
 		}
 	}
 	if ends != nil {
@@ -216,15 +218,34 @@ func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
 // lost drops a message for which there is no route, and tells its origin.
 func (c *Core) lost(f *wire.Frame) {
 	c.drop(journal.DropNoRoute, f)
-	b := &f.Body
-	if !f.Wants(wire.FlagNotice) {
-		return
-	}
-	n := wire.Notice{E2E: b.E2E, Nonce: f.Nonce}
-	if b.From == c.self {
+	n := wire.Notice{E2E: f.Body.E2E, Nonce: f.Nonce}
+	switch {
+	case !f.Wants(wire.FlagNotice):
+	case f.Body.From == c.self:
 		c.noRoute(n)
-	} else if l := c.before(f); l != nil && l.ask(c.now) {
-		c.send(nil, Outgoing{To: b.From, Kind: wire.KindNotice, Form: wire.FormRaw, Payload: wire.AppendNotice(nil, n), Route: f.ReversePath()})
+	default:
+		c.notify(f, n)
+	}
+}
+
+// notify sends the origin of a message a notice.
+func (c *Core) notify(f *wire.Frame, n wire.Notice) {
+	if l := c.before(f); l != nil && l.ask(c.now) {
+		c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindNotice, Form: wire.FormRaw, Payload: wire.AppendNotice(nil, n), Route: f.ReversePath()})
+	}
+}
+
+// tellsOf reports whether the origin of a message is told that the peer of a link, its receiver, does not
+// answer.
+func (c *Core) tellsOf(l *link, f *wire.Frame) bool {
+	return f.Wants(wire.FlagNotice) && f.Body.To == l.ID && l.Doubted
+}
+
+// unanswered tells the origin of a message that its receiver does not answer. The receiver may only be
+// paused, so the message stays with its link.
+func (c *Core) unanswered(f *wire.Frame) {
+	if f.Wants(wire.FlagNotice) && f.Body.From != c.self {
+		c.notify(f, wire.Notice{E2E: f.Body.E2E, Nonce: f.Nonce, Silent: true})
 	}
 }
 
@@ -250,11 +271,6 @@ func (c *Core) onNotice(f *wire.Frame) {
 // noRoute processes the word of a peer that it had no route, and reports whether a message waits.
 func (c *Core) noRoute(n wire.Notice) bool {
 	s, over := c.book.NoRoute(c.now, n, c.table.Len())
-	if s != nil {
-		if first, ok := s.First(n.Nonce); ok {
-			c.credit(first, -1, 0)
-		}
-	}
 	if over {
 		c.receipted(s, Receipt{}, ErrNoRoute)
 	}

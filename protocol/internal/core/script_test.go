@@ -211,7 +211,7 @@ func (s *script) word(kind string, w []string) *wire.Frame {
 	payload := wire.AppendReceipt(nil, wire.Receipt{E2E: of.Body.E2E, Hash: hash, Nonce: nonce, Hops: 2, Handed: has(w, "handed"), Path: argIDs(w, "way")})
 	switch kind {
 	case "notice":
-		payload = wire.AppendNotice(nil, wire.Notice{E2E: of.Body.E2E, Nonce: nonce})
+		payload = wire.AppendNotice(nil, wire.Notice{E2E: of.Body.E2E, Nonce: nonce, Silent: has(w, "silent")})
 	case "report":
 		payload = wire.AppendReport(nil, wire.Report{E2E: of.Body.E2E, Nonce: nonce, Hops: argInt(w, "place", 1), Link: "native", Agent: "x/1"})
 	}

@@ -189,6 +189,9 @@ func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
 	case wire.KindNotice:
 		n, err := wire.ParseNotice(b.Payload)
 		line += fmt.Sprintf(" of %s nonce=%s %v", bytes.TrimSpace(n.E2E), n.Nonce, err)
+		if n.Silent {
+			line += " silent"
+		}
 	default:
 		line += " " + string(b.Payload)
 	}

@@ -116,6 +116,9 @@ func (l *Ledger) Empty(left []*wire.Frame) (all []Entry) {
 	return all
 }
 
+// All returns the entries, which the caller must not change.
+func (l *Ledger) All() []Entry { return l.entries[l.first:] }
+
 // Keep adds an entry again that Empty has removed. Its number is greater than those of the others.
 func (l *Ledger) Keep(e Entry) {
 	l.entries = append(l.entries, e)

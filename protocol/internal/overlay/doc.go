@@ -7,12 +7,17 @@
 //	┌── Overlay ────────────────────────────────┴──┐
 //	│ overlay.go    which links to have            │
 //	│ fill.go       which peers to seek            │
+//	│ prune.go      which links to end or improve  │
 //	│ handshake.go  questions, offers, answers     │
 //	│ bootstrap.go  the first peers                │
 //	└──────────────────────────────────────────────┘
 //
 // Like a core, an [Overlay] is synchronous. It iterates only over slices in order of arrival and
 // over the links in the order of their ids, so that equal events lead to equal decisions.
+//
+// A peer guesses how far in time the neighbours of its links are, and seeks links to those that seem to
+// be nearer than what it has. A link that turns out to be slower than others of its part of a bucket
+// ends after a minute, so the tries cost little, and many are made.
 //
 // The known peers that are not linked are in package candidates. The limits are in params.go.
 package overlay

@@ -138,7 +138,6 @@ func (o *Overlay) answered(b *wire.Body, proved bool) bool {
 	if d.open--; d.open > 0 {
 		o.asked[b.From] = d
 	} else {
-		o.host.RoundTrip(b.From, o.host.Now()-(d.until-QueryExpiry))
 		delete(o.asked, b.From)
 	}
 	return true

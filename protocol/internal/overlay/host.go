@@ -27,9 +27,8 @@ type Host interface {
 	// that several have named is visited for each.
 	Named(near wire.ID, visit func(Neighbour) bool)
 
-	Ask(id wire.ID, proved bool)             // ping a linked peer, since another connection puts its link into doubt
-	End(id wire.ID, reason wire.ByeReason)   // end the usable link to a peer
-	RoundTrip(id wire.ID, rtt time.Duration) // learn how long a peer took to answer a question, if it is linked
+	Ask(id wire.ID, proved bool)           // ping a linked peer, since another connection puts its link into doubt
+	End(id wire.ID, reason wire.ByeReason) // end the usable link to a peer
 
 	Send(by *Link, m Message)                      // sign a message and send it; a nil link means the best one
 	Search(index int, m Message) (last bool)       // ask the peer nearest to m.To; last means that it is this one

@@ -329,8 +329,10 @@ func (o *Overlay) refresh(deficit bool) {
 		every = refreshEager
 	}
 	if o.host.Now()-o.lastNear >= every {
-		if near := o.host.Closest(o.self, 3, (*Link).Answers); len(near) > 0 {
-			o.lastNear = o.host.Now()
+		o.lastNear = o.host.Now()
+		// The others tell what is new.
+		fit := func(l *Link) bool { return l.Answers() && (deficit || l.Named == 0) }
+		if near := o.host.Closest(o.self, 3, fit); len(near) > 0 {
 			o.findPeers(near[o.rng.IntN(len(near))], o.self)
 		}
 	}

@@ -6,6 +6,7 @@ import "time"
 const (
 	nearLinks     = 8       // links to the nearest peers
 	bucketLinks   = 2       // links in each farther bucket
+	spareLinks    = 1       // links that are kept beyond those in the farthest bucket, in which half of the receivers are
 	leafNear      = 4       // links of a leaf to the nearest peers
 	leafRelays    = 3       // links of a leaf to relays
 	leafCap       = 10      // links of a leaf
@@ -26,9 +27,10 @@ const (
 
 // Ways that differ in time.
 const (
-	alike       = 4               // difference of the codes of two times up to which they are taken for equal
-	closerEvery = 2 * time.Second // least interval at which links are sought in place of slower ones
-	closerShare = 3               // divisor: such a link must be faster by a third at least
+	alike       = 4           // difference of the codes of two times up to which they are taken for equal
+	closerEvery = time.Second // least interval at which links are sought in place of slower ones
+	mostCloser  = 4           // of these, at once
+	closerShare = 5           // divisor: such a link must be faster by a fifth at least
 )
 
 // Times.

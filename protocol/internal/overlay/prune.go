@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -77,7 +78,7 @@ func (o *Overlay) noteShed(id wire.ID) {
 }
 
 // wanted reports whether a link is near, or needed in its bucket. A link is needed while the
-// bucket has no more than bucketLinks others, or if it is the fastest in its part of the bucket. A
+// bucket has few others, or if it is the fastest in its part of the bucket. A
 // bootstrap serves all peers, so its link is needed only while the bucket has too few others.
 func (o *Overlay) wanted(l *Link) bool {
 	if o.isNear(l.ID) {
@@ -103,7 +104,15 @@ func (o *Overlay) wanted(l *Link) bool {
 	if l.bootstrap {
 		return have < bucketLinks
 	}
-	return have <= bucketLinks || faster == 0
+	return have <= spared(b) || faster == 0
+}
+
+// spared returns the number of other links in a bucket up to which none is ended.
+func spared(b int) int {
+	if b == 0 {
+		return bucketLinks + spareLinks
+	}
+	return bucketLinks
 }
 
 // before orders the links of one part of a bucket: a faster one goes first, and of two that are
@@ -119,8 +128,8 @@ func (o *Overlay) before(a, b *Link) bool {
 	return a.Since < b.Since || a.Since == b.Since && a.Handle < b.Handle
 }
 
-// improve seeks a link to a peer that seems to be much nearer in time than the fastest link of its part
-// of its bucket.
+// improve seeks links to peers that seem to be much nearer in time than the fastest link of their part
+// of their bucket, those first that save most. They may be in one part, since a guess is often wrong.
 func (o *Overlay) improve(deficit bool) {
 	if deficit || o.leaf() || o.host.Now()-o.lastCloser < closerEvery {
 		return
@@ -130,26 +139,38 @@ func (o *Overlay) improve(deficit bool) {
 	if len(near) < nearLinks {
 		return
 	}
-	var best guess
-	gain := time.Duration(0)
+	var all []guess
 	for b := range o.bucket(near[nearLinks-1].ID) {
-		fastest := o.fastest(b)
-		o.guesses(b, func(g guess) {
-			now, time := fastest[subSlot(o.self, g.id, bucketLinks)], g.time()
-			cand := o.cands.Get(g.id)
-			if cand != nil && cand.Trip != 0 { // it was linked, so no guess is needed
-				time = cand.Trip
-			}
-			if saved := now - time; saved > now/closerShare && saved > gain && !o.linked(g.id) && !o.isBootstrap(g.id) &&
-				(cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0) {
-				best, gain = g, saved
-			}
-		})
+		all = o.appendCloser(all, b)
 	}
-	if gain > 0 && o.cands.Learn(o.host.Now(), best.id, best.by) != nil {
-		o.seeker()(best.id)
-		o.wakeTick(o.host.Now() + closerEvery)
+	slices.SortStableFunc(all, func(a, b guess) int { return cmp.Compare(b.saves, a.saves) })
+	seek, sought := o.seeker(), 0
+	for _, g := range all {
+		if sought == mostCloser {
+			break
+		}
+		if o.cands.Learn(o.host.Now(), g.id, g.by) != nil && seek(g.id) {
+			sought++
+			o.wakeTick(o.host.Now() + closerEvery)
+		}
 	}
+}
+
+// appendCloser appends the peers of a bucket that seem to be much nearer in time than its links.
+func (o *Overlay) appendCloser(all []guess, b int) []guess {
+	fastest := o.fastest(b)
+	o.guesses(b, func(g guess) {
+		now, time := fastest[subSlot(o.self, g.id, bucketLinks)], g.time()
+		cand := o.cands.Get(g.id)
+		if cand != nil && cand.Trip != 0 { // it was linked, so no guess is needed
+			time = cand.Trip
+		}
+		if g.saves = now - time; g.saves > now/closerShare && !o.linked(g.id) && !o.isBootstrap(g.id) &&
+			(cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0) {
+			all = append(all, g)
+		}
+	})
+	return all
 }
 
 // fastest returns the least round trip time of each part of a bucket. 0 means that none is known.
@@ -168,6 +189,7 @@ func (o *Overlay) fastest(b int) (times [bucketLinks]time.Duration) {
 type guess struct {
 	id, by      wire.ID
 	least, most time.Duration
+	saves       time.Duration // beside the fastest link of its part of its bucket
 }
 
 func (g guess) time() time.Duration { return (g.least + g.most) / 2 }

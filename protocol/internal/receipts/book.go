@@ -15,6 +15,8 @@ const (
 	maxWays  = 64                     // attempts of a message whose notices are accepted
 	retryMin = time.Second            // wait for the receipt of the first attempt, doubles
 	retryMax = 4 * time.Second        // longest wait
+	maxProbe = 2                      // attempts in a row that only are to find a second peer without a route
+	probed   = 800 * time.Millisecond // wait after one of these
 	settling = 500 * time.Millisecond // least age of a message for which there is no route: its receiver may just be joining
 	grace    = time.Second            // wait for a better receipt than one that any peer could have made
 )
@@ -38,7 +40,8 @@ type Send struct {
 	begun time.Duration
 	due   time.Duration // when the next attempt is due
 	ways  []way
-	none  bool     // a peer had no route for the last attempt
+	none  bool     // a peer had no route, and a second one is to be found
+	probe int      // attempts since for that
 	weak  *Receipt // a receipt that any peer could have made, or one of a traced ping
 	good  bool     // no other one can be better than weak
 	until time.Duration
@@ -46,10 +49,12 @@ type Send struct {
 
 // A way is one copy of a message, by its first link.
 type way struct {
-	nonce string
-	first wire.ID
-	at    time.Duration
-	none  bool // a peer on it had no route
+	nonce  string
+	first  wire.ID
+	at     time.Duration
+	none   bool // a peer on it had no route
+	silent bool // a peer on it is linked with the receiver, which does not answer
+	late   bool // no receipt came in time
 }
 
 // A Book holds the messages in the order in which they were sent. Its zero value is empty.
@@ -118,6 +123,17 @@ func (b *Book) Due(now time.Duration) (again, done []*Send) {
 	return again, done
 }
 
+// Late returns the first links of the copies about which nothing has been heard in time, once for each.
+func (s *Send) Late() (firsts []wire.ID) {
+	for i := range s.ways {
+		if w := &s.ways[i]; !w.none && !w.silent && !w.late {
+			w.late = true
+			firsts = append(firsts, w.first)
+		}
+	}
+	return firsts
+}
+
 // Weak returns the receipt that Due found good enough.
 func (s *Send) Weak() Receipt { return *s.weak }
 
@@ -125,7 +141,11 @@ func (s *Send) Weak() Receipt { return *s.weak }
 func (s *Send) Attempted(now time.Duration) {
 	s.due = now + min(retryMin<<min(s.Attempts, 8), retryMax)
 	s.Attempts++
-	s.none = false
+	if s.none {
+		s.due = now + probed
+		s.probe++
+		s.none = s.probe < maxProbe
+	}
 }
 
 // Copies returns the number of copies that the next attempt is to have: one if it only is to find a
@@ -168,12 +188,12 @@ func (s *Send) way(nonce []byte) *way {
 	return &s.ways[i]
 }
 
-// First returns the peer of the first link of an attempt.
-func (s *Send) First(nonce []byte) (first wire.ID, ok bool) {
+// First returns the peer of the first link of an attempt, and whether Late has named it.
+func (s *Send) First(nonce []byte) (first wire.ID, late, ok bool) {
 	if w := s.way(nonce); w != nil {
-		return w.first, true
+		return w.first, w.late, true
 	}
-	return wire.ID{}, false
+	return wire.ID{}, false, false
 }
 
 // A Source is where a receipt came from.
@@ -246,31 +266,52 @@ func (b *Book) Hops(index int) []probe.Hop {
 
 // NoRoute processes the word of a peer that it had no route for an attempt. It returns the
 // message, nil if there is none, and whether enough peers have said so: peers behind two first
-// links, or behind the only one of links. Until then another attempt is due soon.
+// links, or behind the only one of links. Until then another attempt is due. That the receiver
+// does not answer must be said behind two links.
 func (b *Book) NoRoute(now time.Duration, n wire.Notice, links int) (s *Send, over bool) {
 	if s = b.find(n.E2E); s == nil {
 		return nil, false
 	}
-	known := false
-	var firsts []wire.ID
-	for i := range s.ways {
-		w := &s.ways[i]
-		if w.nonce == string(n.Nonce) {
-			w.none, known = true, true
-		}
-		if w.none && !slices.Contains(firsts, w.first) {
-			firsts = append(firsts, w.first)
-		}
-	}
+	known, news := s.refused(n)
 	if !known {
 		return nil, false
 	}
 	if s.good { // it has arrived
 		return s, false
 	}
-	if now-s.begun >= settling && len(firsts) >= min(2, links) {
-		return s, true
+	none := s.firsts(func(w way) bool { return w.none })
+	all := s.firsts(func(w way) bool { return w.none || w.silent })
+	enough, due := none >= min(2, links) || all >= 2, now
+	if enough {
+		due = max(now, s.begun+settling)
 	}
-	s.none, s.due = true, min(s.due, max(now, s.begun+settling))
-	return s, false
+	if news {
+		s.none, s.due = s.probe < maxProbe, min(s.due, due)
+	}
+	return s, enough && now >= s.begun+settling
+}
+
+// refused notes that a peer had no route for an attempt. It reports whether there was such an attempt,
+// and whether this was not known.
+func (s *Send) refused(n wire.Notice) (known, news bool) {
+	for i := range s.ways {
+		w := &s.ways[i]
+		if w.nonce != string(n.Nonce) {
+			continue
+		}
+		news = news || !w.silent && n.Silent || !w.none && !n.Silent
+		w.none, w.silent, known = w.none || !n.Silent, w.silent || n.Silent, true
+	}
+	return known, news
+}
+
+// firsts returns the number of first links of the copies for which of returns true.
+func (s *Send) firsts(of func(way) bool) int {
+	var ids []wire.ID
+	for _, w := range s.ways {
+		if of(w) && !slices.Contains(ids, w.first) {
+			ids = append(ids, w.first)
+		}
+	}
+	return len(ids)
 }

@@ -112,6 +112,47 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
+// A link counts for a copy once: as late if nothing was heard of it in time.
+func TestLate(t *testing.T) {
+	b, s, r := begin(t)
+	s.Went(0, []byte("2"), relays[1])
+	s.Went(0, []byte("3"), relays[2])
+	b.NoRoute(time.Second, wire.Notice{E2E: e2e, Nonce: []byte("2")}, 5)
+	b.NoRoute(time.Second, wire.Notice{E2E: e2e, Nonce: []byte("3"), Silent: true}, 5)
+	if first, late, ok := s.First(r.Nonce); !ok || late || first != relays[0] {
+		t.Errorf("the first copy: %v, late %v, %v", first.Short(), late, ok)
+	}
+	if got := s.Late(); len(got) != 1 || got[0] != relays[0] {
+		t.Errorf("%d links are late", len(got))
+	}
+	if _, late, _ := s.First(r.Nonce); !late || len(s.Late()) != 0 {
+		t.Error("a link is late twice")
+	}
+}
+
+func TestCredit(t *testing.T) {
+	for _, c := range []struct {
+		sent, back int
+		loses      bool
+	}{{0, 0, false}, {1, 0, false}, {2, 0, true}, {3, 1, false}, {5, 1, false}, {6, 1, true}, {6, 2, false}, {7, 2, true}} {
+		var credit Credit
+		credit.Add(c.sent, c.back)
+		if credit.Loses() != c.loses {
+			t.Errorf("%d of %d: %v", c.back, c.sent, credit.Loses())
+		}
+	}
+	var credit Credit
+	for range 10 * creditWindow {
+		credit.Add(1, 1)
+	}
+	for range creditWindow {
+		credit.Add(1, 0)
+	}
+	if !credit.Loses() {
+		t.Error("what was long ago still counts")
+	}
+}
+
 func TestNoRoute(t *testing.T) {
 	notice := func(nonce string) wire.Notice { return wire.Notice{E2E: e2e, Nonce: []byte(nonce)} }
 	b, s, _ := begin(t)
@@ -121,13 +162,21 @@ func TestNoRoute(t *testing.T) {
 	if got, over := b.NoRoute(100*time.Millisecond, notice("1"), 5); got != s || over || s.Copies() != 1 {
 		t.Errorf("the first notice: over %v, %d copies", over, s.Copies())
 	}
-	if at, _ := b.Next(); at != settling {
+	if at, _ := b.Next(); at != 100*time.Millisecond {
 		t.Errorf("the next attempt is due at %v", at)
 	}
-	s.Attempted(settling)
+	s.Attempted(100 * time.Millisecond)
+	b.NoRoute(200*time.Millisecond, notice("1"), 5)
+	if at, _ := b.Next(); at != 100*time.Millisecond+probed {
+		t.Errorf("after the same word again the next attempt is due at %v", at)
+	}
 	s.Went(settling, []byte("2"), relays[0])
 	if _, over := b.NoRoute(time.Second, notice("2"), 5); over {
 		t.Error("two notices from behind one link are enough")
+	}
+	s.Attempted(time.Second)
+	if s.Copies() != 2 {
+		t.Errorf("%d copies after two attempts without an answer", s.Copies())
 	}
 	s.Went(time.Second, []byte("3"), relays[1])
 	if _, over := b.NoRoute(time.Second, notice("3"), 5); !over {
@@ -138,8 +187,38 @@ func TestNoRoute(t *testing.T) {
 	if _, over := b.NoRoute(100*time.Millisecond, notice("1"), 1); over {
 		t.Error("the receiver may be joining")
 	}
+	if at, _ := b.Next(); at != settling {
+		t.Errorf("the attempt that decides is due at %v", at)
+	}
 	if _, over := b.NoRoute(settling, notice("1"), 1); !over {
 		t.Error("a peer with one link needs two notices")
+	}
+}
+
+// That the receiver does not answer must be said behind two links, also by a peer that has only one.
+func TestSilent(t *testing.T) {
+	notice := func(nonce string, silent bool) wire.Notice {
+		return wire.Notice{E2E: e2e, Nonce: []byte(nonce), Silent: silent}
+	}
+	b, s, _ := begin(t)
+	if got, over := b.NoRoute(time.Second, notice("1", true), 1); got != s || over || s.Copies() != 1 {
+		t.Errorf("the first notice: over %v, %d copies", over, s.Copies())
+	}
+	s.Attempted(time.Second)
+	s.Went(time.Second, []byte("2"), relays[1])
+	if _, over := b.NoRoute(2*time.Second, notice("1", true), 5); over {
+		t.Error("two notices for one attempt are enough")
+	}
+	if _, over := b.NoRoute(2*time.Second, notice("2", true), 5); !over {
+		t.Error("notices from behind two links are not enough")
+	}
+
+	b, s, _ = begin(t)
+	b.NoRoute(time.Second, notice("1", true), 5)
+	s.Attempted(time.Second)
+	s.Went(time.Second, []byte("2"), relays[1])
+	if _, over := b.NoRoute(2*time.Second, notice("2", false), 5); !over {
+		t.Error("one notice of each kind is not enough")
 	}
 }
 
