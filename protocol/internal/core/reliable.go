@@ -150,9 +150,30 @@ func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame, r wire.Rec
 	case f.Body.From == c.self:
 		c.receipt(r, receipts.Source{From: c.self})
 	default:
+		c.confirmed.Add(now, c.receiptKey(f))
 		if l := c.before(f); l == nil || l.confirms.Take(now, receiptBurst, receiptRate) {
 			c.confirm(f, r)
 		}
+	}
+}
+
+// wasHanded reports whether the legacy receiver of a message has taken another attempt of it. It would
+// deliver this one too, as a message of its own.
+func (c *Core) wasHanded(f *wire.Frame) bool {
+	if !f.Wants(wire.FlagReceipt) {
+		return false
+	}
+	to := c.table.Get(f.Body.To)
+	return to != nil && !to.Extended && c.confirmed.Has(c.now, c.receiptKey(f))
+}
+
+// handedAgain drops an attempt from l of a message that was handed to a legacy peer, and sends its
+// receipt.
+func (c *Core) handedAgain(l *link, f *wire.Frame) {
+	c.transit.finish(c.now, c.hash(f))
+	c.drop(journal.DropDuplicate, f)
+	if l.confirms.Take(c.now, receiptBurst, receiptRate) {
+		c.confirm(f, wire.ReceiptFor(f, true))
 	}
 }
 
