@@ -19,7 +19,7 @@ import (
 )
 
 // Distant are hosts that are as far from each other as the peers of package sim. Each listens at an
-// address of the loopback interface that tells its place, and whoever dials that delays all bytes.
+// address of the loopback interface that tells its place, and the host that dials it delays all bytes.
 type Distant struct{ places []sim.Place }
 
 // NewDistant returns the places of some hosts, which the seed determines.
