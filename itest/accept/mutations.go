@@ -128,6 +128,8 @@ var safeguards = []mutation{
 		old: "to != nil && !to.Extended && c.confirmed.Has(c.now, c.receiptKey(f))", new: "false && to != nil"},
 	{name: "an attempt that comes straight is not another message", file: "protocol/internal/core/receive.go", test: "TestTranscripts",
 		old: " || !signed && c.delivered.Has(c.now, content)", new: ""},
+	{name: "no notice of a peer with no link but the legacy one", file: "protocol/internal/core/reliable.go", test: "TestTranscripts",
+		old: "return l.Extended || c.table.Len() > 1 ", new: "return true "},
 	{name: "notices from behind two first links", file: "protocol/internal/receipts/book.go", test: "TestNoRoute",
 		old: "!slices.Contains(firsts, w.first)", new: "true"},
 	{name: "reports only of proved peers", file: corePackage + "/probe.go", test: "TestTranscripts",

@@ -244,10 +244,15 @@ func (c *Core) lost(f *wire.Frame) {
 	n := wire.Notice{E2E: b.E2E, Nonce: f.Nonce}
 	if b.From == c.self {
 		c.noRoute(n)
-	} else if l := c.before(f); l != nil && l.ask(c.now) {
+	} else if l := c.before(f); l != nil && c.knows(l) && l.ask(c.now) {
 		c.send(nil, Outgoing{To: b.From, Kind: wire.KindNotice, Form: wire.FormRaw, Payload: wire.AppendNotice(nil, n), Route: f.ReversePath()})
 	}
 }
+
+// knows reports whether this peer may say that there is no route for a message that came over a link.
+// A legacy peer passes a message to two of its peers, near the receiver or not. So it means nothing that
+// one of them has no other link: the other one may have the message.
+func (c *Core) knows(l *link) bool { return l.Extended || c.table.Len() > 1 }
 
 // answersFor reports whether this peer is among the nearest to the receiver of a first attempt and
 // would be linked with it, so that the origin is told at once that no peer has the id. Another peer
