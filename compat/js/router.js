@@ -362,8 +362,9 @@ export class Router {
   /**
    * Notes a message for this peer. Two proved messages are the same if their end-to-end id is, whatever
    * else a relay changed. A proved one is delivered even if a copy without its proof was faster, since
-   * each relay on the way can strip a signature. Two messages that are not proved are the same if their
-   * bytes are.
+   * each relay on the way can strip a signature. One that came straight and has no signature is not: the
+   * copy may be another attempt, which took another way. Two messages that are not proved are the same
+   * if their bytes are.
    *
    * A signed body of an older peer has no end-to-end id. Then only the nonce, which is not signed,
    * tells two equal messages apart, and only the first counts as proved.
@@ -388,8 +389,9 @@ export class Router {
     }
     const content = this.#hash(from, OF_CONTENT, id, body)
     const proof = this.#hash(from, OF_PROVED, id, e2e === undefined ? body : undefined)
-    const again = delivered.has(proved ? proof : content)
-    if (proved) delivered.add(proof)
+    const unsigned = straight && message.sig === undefined
+    const again = (proved && delivered.has(proof)) || ((!proved || unsigned) && delivered.has(content))
+    if (proved && !again) delivered.add(proof)
     delivered.add(content)
     return { proved, again }
   }

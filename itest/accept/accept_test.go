@@ -93,11 +93,11 @@ func TestGrowthTable(t *testing.T) {
 		}
 		samples = append(samples, trials.SoakSample{At: time.Duration(minute+1) * time.Minute, Name: "restarted", Memory: int64(minute) << 30})
 	}
-	err := growthTable(&report{}, samples)
+	err := growthTable(&report{}, samples, soakMemory)
 	if err == nil || !strings.Contains(err.Error(), "grows grew") || strings.Contains(err.Error(), "flat") || strings.Contains(err.Error(), "restarted") {
 		t.Errorf("error %v, want one that names the process that grows", err)
 	}
-	if err := growthTable(&report{}, samples[:1]); err != nil {
+	if err := growthTable(&report{}, samples[:1], soakMemory); err != nil {
 		t.Errorf("one sample: %v", err)
 	}
 }

@@ -53,7 +53,7 @@ func dht(ctx context.Context, opts options, r *report) (err error) {
 			return err
 		}
 	}
-	n, err := plays.OpenDHTNetwork(ctx, dhtProcesses, peers.FleetSpec{Hosts: dhtHosts})
+	n, err := plays.OpenFleets(ctx, dhtProcesses, peers.FleetSpec{Hosts: dhtHosts})
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func dht(ctx context.Context, opts options, r *report) (err error) {
 
 // dhtConns adds a row for a network of one kind of hosts, which it starts for that.
 func dhtConns(ctx context.Context, opts options, t *table, spec peers.FleetSpec) (err error) {
-	n, err := plays.OpenDHTNetwork(ctx, dhtProcesses, spec)
+	n, err := plays.OpenFleets(ctx, dhtProcesses, spec)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func dhtConns(ctx context.Context, opts options, t *table, spec peers.FleetSpec)
 	return err
 }
 
-func dhtSettled(ctx context.Context, opts options, n *plays.DHTNetwork, name string, t *table) ([]peers.FleetState, error) {
+func dhtSettled(ctx context.Context, opts options, n *plays.Fleets, name string, t *table) ([]peers.FleetState, error) {
 	settling, cancel := context.WithTimeout(ctx, dhtSettle)
 	defer cancel()
 	start := time.Now()
@@ -122,7 +122,7 @@ func meanMax(states []peers.FleetState, of func(peers.FleetState) int) (mean flo
 }
 
 // dhtNewcomers has newcomers of each kind connect to one id each, all ids in turn.
-func dhtNewcomers(ctx context.Context, opts options, n *plays.DHTNetwork, r *report) (err error) {
+func dhtNewcomers(ctx context.Context, opts options, n *plays.Fleets, r *report) (err error) {
 	client, err := plays.NewKadClient()
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ func dhtNewcomers(ctx context.Context, opts options, n *plays.DHTNetwork, r *rep
 
 // dhtForged offers every server of the DHT records that it must not keep, and newcomers
 // records that they must not believe.
-func dhtForged(ctx context.Context, opts options, n *plays.DHTNetwork, r *report) (err error) {
+func dhtForged(ctx context.Context, opts options, n *plays.Fleets, r *report) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, dhtSettle)
 	defer cancel()
 	client, err := plays.NewKadClient()
@@ -244,7 +244,7 @@ func dhtForged(ctx context.Context, opts options, n *plays.DHTNetwork, r *report
 }
 
 // dhtStale kills a host, and has newcomers connect to it.
-func dhtStale(ctx context.Context, opts options, n *plays.DHTNetwork, r *report) (err error) {
+func dhtStale(ctx context.Context, opts options, n *plays.Fleets, r *report) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, dhtSettle)
 	defer cancel()
 	dead, err := n.Lose(ctx)

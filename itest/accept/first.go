@@ -20,14 +20,14 @@ func withBinary(ctx context.Context, do func(ctx context.Context, binary string)
 	return withGo(ctx, do)
 }
 
-// withGo builds our binary for the time of do, and needs no npm dependencies.
-func withGo(ctx context.Context, do func(ctx context.Context, binary string) error) error {
+// withGo builds our binary for the time of do, with flags of go build, and needs no npm dependencies.
+func withGo(ctx context.Context, do func(ctx context.Context, binary string) error, flags ...string) error {
 	dir, err := os.MkdirTemp("", "peer-relay-accept-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	binary, err := peers.BuildGo(ctx, dir)
+	binary, err := peers.BuildGo(ctx, dir, flags...)
 	if err != nil {
 		return err
 	}

@@ -53,8 +53,12 @@ type options struct {
 	bytes   int64         // of one stream
 	old     string        // the binary of another build
 	lasts   time.Duration // of a soak
+	race    bool          // build with the race detector
 	only    string        // the situations of a sweep with this in their names
-	log     *log.Logger   // progress
+
+	processes int         // with nodes
+	each      int         // peers of each kind
+	log       *log.Logger // progress
 }
 
 // runs is the list. A new run is a file with a function and a line here.
@@ -76,7 +80,10 @@ func runs() []run {
 		{"dht", "100 hosts in 10 processes share a kad-dht: -n newcomers of each kind connect to any id; stale and forged records; a DHT of others", 100, dht, unused},
 		{"overlay", "up to -n production cores in virtual time: delivery, hops, links, talk, repair", 1000, overlay, unused},
 		{"mutations", "take the safeguards of the code out one by one: a test must fail each time", 1, mutations, unused},
-		{"soak", "-n processes on hosts of their own for a time (-for) are killed, stopped, moved and closed, one each second: reach, loss, memory", 40, soak, unused},
+		{"soak", "-n processes on hosts of their own for a time (-for) are killed, stopped, moved and closed, one each second: reach, loss, duplicates, memory, races (-race)", 40, soak, unused},
+		{"processes", "200 nodes in 20 processes: -n messages between random pairs, then without the bootstrap's process, then without a fifth of the processes", 10_000, processes, unused},
+		{"crowd", "50 processes of ours and 50 npm peers: -n messages between random pairs, then without the bootstrap, then without a fifth of the processes", 10_000, crowd, unused},
+		{"agree", "100 nodes in 10 processes with delayed links beside simulated ones: hops, and delivery after a kill, of -n messages", 5000, agree, unused},
 		{"sweep", "what happens to networks, machines and disks of users, in namespaces: each situation -n times, -j at once", 1, sweep, unused},
 		{"versions", "the binary of another build (-old), this one's and npm peers write to each other over relays of all three, in -n rounds", 3, versions, required},
 	}
@@ -137,8 +144,13 @@ func (r run) execute(ctx context.Context, args []string, stdout, stderr io.Write
 	switch r.name {
 	case "soak":
 		flags.DurationVar(&opts.lasts, "for", 30*time.Minute, "how long")
+		flags.BoolVar(&opts.race, "race", false, "build the processes with the race detector")
 	case "sweep":
 		flags.StringVar(&opts.only, "only", "", "the situations with this in their names")
+	case "processes":
+		flags.IntVar(&opts.processes, "processes", 20, "how many processes, of 10 nodes each")
+	case "crowd":
+		flags.IntVar(&opts.each, "each", 50, "how many peers of each kind")
 	}
 	out := flags.String("o", "", "the file for the table (default itest/accept/out/NAME.txt)")
 	if err := flags.Parse(args); err != nil {
@@ -149,6 +161,10 @@ func (r run) execute(ctx context.Context, args []string, stdout, stderr io.Write
 	}
 	if flags.NArg() > 0 || opts.n < 1 || opts.workers < 1 || opts.bytes < 1 {
 		fmt.Fprintf(stderr, "accept %s: want flags only, -n, -j and -bytes at least 1\n", r.name)
+		return errUsage
+	}
+	if r.name == "processes" && opts.processes < 3 || r.name == "crowd" && opts.each < 5 {
+		fmt.Fprintf(stderr, "accept %s: want -processes at least 3, -each at least 5: some of them are killed\n", r.name)
 		return errUsage
 	}
 	if r.old == required && opts.old == "" {

@@ -75,5 +75,13 @@ func (s series) quantile(q float64) time.Duration {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)].Round(time.Microsecond)
 }
 
+func (s series) mean() time.Duration {
+	var sum time.Duration
+	for _, d := range s {
+		sum += d
+	}
+	return sum / time.Duration(max(len(s), 1))
+}
+
 func (s series) median() time.Duration { return s.quantile(0.5) }
 func (s series) max() time.Duration    { return s.quantile(1) }

@@ -14,28 +14,37 @@ import (
 const (
 	soakRelays = 5
 
+	// soakRate is the most messages a second of all processes together; each pair writes once a
+	// second at most.
+	soakRate = 2000
+
 	// soakMemory (in bytes) and soakGoroutines are the most by which the median of a process that is
 	// never restarted may be larger in the last tenth of a soak than in the first one after a tenth
 	// to warm up. Each link has soakPerLink goroutines, and more or fewer links are no growth.
 	soakMemory     = 16 << 20
+	soakRaceMemory = 6 * soakMemory // the race detector keeps several bytes for each
 	soakGoroutines = 60
 	soakPerLink    = 8
 )
 
 // soak disturbs a network of n processes for a long time.
 func soak(ctx context.Context, opts options, r *report) error {
+	memory, flags := int64(soakMemory), []string(nil)
+	if opts.race {
+		memory, flags = soakRaceMemory, []string{"-race"}
+	}
 	return withGo(ctx, func(ctx context.Context, binary string) error {
 		got, err := trials.Soak(ctx, binary, trials.SoakSpec{
 			Processes: opts.n, Relays: soakRelays, For: opts.lasts, Every: time.Second, Events: 20, Quiet: 5 * time.Second, Most: 20 * time.Second,
-			Talk: time.Second, Seed: opts.seed, Progress: opts.log.Printf,
+			Talk: max(time.Second, time.Duration(opts.n*(opts.n-1))*time.Second/soakRate), Seed: opts.seed, Progress: opts.log.Printf,
 		})
 		if got == nil {
 			return err
 		}
 		reachTable(r, got.Reached)
 		messageTable(r, got)
-		return errors.Join(err, growthTable(r, got.Samples))
-	})
+		return errors.Join(err, growthTable(r, got.Samples, memory))
+	}, flags...)
 }
 
 // reachTable shows how long it took until all pairs reached each other, by disturbance.
@@ -78,6 +87,7 @@ func messageTable(r *report, got *trials.SoakReport) {
 	row("just before an orderly close", got.Byes.SoakCount)
 	row("around disturbances, of peers that ran", got.Loud)
 	row("to peers that were away", got.Out)
+	r.note("%d messages were delivered twice", got.Twice)
 	r.note("%d of %d processes that were closed in order exited with an error", got.Byes.Named, got.Byes.Closed)
 	for _, text := range slices.Sorted(maps.Keys(got.Errors)) {
 		r.note("%d times an error event: %s", got.Errors[text], text)
@@ -85,8 +95,8 @@ func messageTable(r *report, got *trials.SoakReport) {
 }
 
 // growthTable shows the memory and the goroutines of the processes that are never restarted. Its
-// error says which grew too much.
-func growthTable(r *report, samples []trials.SoakSample) error {
+// error says which grew too much: by more bytes than memory, for one.
+func growthTable(r *report, samples []trials.SoakSample, memory int64) error {
 	var end time.Duration
 	kept := make(map[string][]trials.SoakSample)
 	for _, s := range samples {
@@ -100,19 +110,19 @@ func growthTable(r *report, samples []trials.SoakSample) error {
 	for _, name := range slices.Sorted(maps.Keys(kept)) {
 		all := kept[name]
 		begin, last := part(all, end/10, end/5), part(all, end-end/10, end)
-		memory := func(s trials.SoakSample) int64 { return s.Memory }
+		resident := func(s trials.SoakSample) int64 { return s.Memory }
 		goroutines := func(s trials.SoakSample) int64 { return int64(s.Goroutines) }
 		links := func(s trials.SoakSample) int64 { return int64(s.Links) }
 		rest := func(s trials.SoakSample) int64 { return goroutines(s) - soakPerLink*links(s) }
 		most := func(of func(trials.SoakSample) int64) int64 {
 			return of(slices.MaxFunc(all, func(a, b trials.SoakSample) int { return int(of(a) - of(b)) }))
 		}
-		m, g := [2]int64{middleOf(begin, memory), middleOf(last, memory)}, [2]int64{middleOf(begin, rest), middleOf(last, rest)}
-		t.row(name, m[0]>>20, m[1]>>20, most(memory)>>20, middleOf(begin, goroutines), middleOf(last, goroutines), most(goroutines),
+		m, g := [2]int64{middleOf(begin, resident), middleOf(last, resident)}, [2]int64{middleOf(begin, rest), middleOf(last, rest)}
+		t.row(name, m[0]>>20, m[1]>>20, most(resident)>>20, middleOf(begin, goroutines), middleOf(last, goroutines), most(goroutines),
 			middleOf(begin, links), middleOf(last, links), g[0], g[1])
-		if m[1] > m[0]+soakMemory || g[1] > g[0]+soakGoroutines {
+		if m[1] > m[0]+memory || g[1] > g[0]+soakGoroutines {
 			errs = append(errs, fmt.Errorf("%s grew from %d to %d MiB and from %d to %d goroutines without links, want at most %d MiB and %d goroutines more",
-				name, m[0]>>20, m[1]>>20, g[0], g[1], soakMemory>>20, soakGoroutines))
+				name, m[0]>>20, m[1]>>20, g[0], g[1], memory>>20, soakGoroutines))
 		}
 	}
 	return errors.Join(errs...)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +37,8 @@ func versions(ctx context.Context, opts options, r *report) error {
 		for from := range pairs {
 			pairs[from] = make([]plays.Counts, len(guests))
 		}
-		var mu sync.Mutex // guards the rows and pairs
+		told := make(map[string]int)
+		var mu sync.Mutex // guards the rows, pairs and told
 		p := newPool(opts.workers)
 		for _, row := range rows {
 			p.do(func() {
@@ -46,6 +50,9 @@ func versions(ctx context.Context, opts options, r *report) error {
 				row.err = err
 				if got != nil {
 					row.times = got.Took
+					for what, n := range got.Told {
+						told[what] += n
+					}
 					for from := range got.Pairs {
 						for to, c := range got.Pairs[from] {
 							pairs[from][to].Add(c)
@@ -78,7 +85,65 @@ func versions(ctx context.Context, opts options, r *report) error {
 			}
 			t.row(cells...)
 		}
+		for _, what := range slices.Sorted(maps.Keys(told)) {
+			r.note("%d reliable messages of the new build to %s", told[what], what)
+		}
 		r.note("old: %s", opts.old)
+		errs = append(errs, versionsRings(ctx, opts, r, binary))
 		return errors.Join(append(errs, ctx.Err())...)
 	})
+}
+
+const (
+	versionsEach     = 10 // peers of each build in a ring
+	versionsMessages = 1000
+)
+
+// versionsRings has many peers of both builds write to each other, in one network with a bootstrap of
+// the old build and one with a bootstrap of the new one.
+func versionsRings(ctx context.Context, opts options, r *report, binary string) error {
+	builds := []plays.CrowdKind{plays.GoKind("old", opts.old), plays.GoKind("new", binary)}
+	t := newTargets(opts, r)
+	for range builds {
+		if err := versionsRing(ctx, opts, t, builds); err != nil {
+			return err
+		}
+		slices.Reverse(builds)
+	}
+	return t.err()
+}
+
+func versionsRing(ctx context.Context, opts options, t *targets, builds []plays.CrowdKind) (err error) {
+	phase := fmt.Sprintf("%d+%d, bootstrap %s", versionsEach, versionsEach, builds[0].Name)
+	ctx, cancel := context.WithTimeout(ctx, versionsTime)
+	defer cancel()
+	c, err := plays.OpenCrowd(ctx, versionsEach, builds...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", phase, err)
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if err := rest(ctx, opts, crowdRest); err != nil {
+		return err
+	}
+	rng := rand.New(rand.NewPCG(opts.seed, 0))
+	over := versionsMessages * time.Second / crowdRate
+	got, err := c.Exchange(ctx, rng, versionsMessages, over, crowdLate, func(from, _ string) bool { return from == "new" })
+	if err != nil {
+		return fmt.Errorf("%s: %w", phase, err)
+	}
+	for from, row := range got {
+		for to, tally := range row {
+			way := builds[from].Name + " to " + builds[to].Name
+			t.share(phase, way, tally, 100)
+			if len(tally.Outcomes) > 0 {
+				honest := []string{plays.Proved, plays.Handed, plays.Unknown}
+				lies := slices.ContainsFunc(slices.Collect(maps.Keys(tally.Outcomes)), func(o string) bool { return !slices.Contains(honest, o) })
+				t.judge(phase, way+", reliable, told", fmt.Sprint(tally.Outcomes), "no falsehood", !lies)
+			}
+		}
+	}
+	t.none(phase, "delivered twice", c.Twice())
+	wrong := append(c.Errors(), c.Ended()...)
+	t.none(phase, "errors", len(wrong))
+	return errors.Join(wrong...)
 }

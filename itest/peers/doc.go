@@ -10,7 +10,8 @@
 //	├─ server.go        a relay as an operator starts it
 //	├─ jslibp2p.go      js-libp2p in Node 22
 //	├─ pagepeer.go      the npm package, and our module, in pages of chromium.go
-//	└─ fleet.go         many hosts in one process; plaindht.go is a stock host with a DHT
+//	└─ fleet.go         many hosts in one process, which send what fleetmail.go has; plaindht.go is a
+//	                    stock host with a DHT, delay.go are hosts that are far from each other
 //
 //	log.go        what was reported, and waiting for it
 //	gate.go       holds connections back until a test lets them through

@@ -31,6 +31,11 @@ type FleetSpec struct {
 	Plain bool
 	// NoDHT are nodes that have only the overlay.
 	NoDHT bool
+
+	// Far are the hosts of the network, if they are far from each other, and without a DHT. The
+	// fleet's are those from number First on, and their places follow from Seed.
+	Far, First int
+	Seed       uint64
 }
 
 // A FleetHost is a host of a fleet.
@@ -98,14 +103,46 @@ func (f *Fleet) answer(ctx context.Context, to any) error {
 	return nil
 }
 
+// A fleetCommand is a line to a fleet: letters to send, or a question.
+type fleetCommand struct {
+	Send  []FleetLetter
+	State bool // []FleetState is the answer
+	News  bool // FleetNews is the answer
+}
+
+func (f *Fleet) ask(ctx context.Context, c fleetCommand, to any) error {
+	line, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("itest: fleet: %w", err)
+	}
+	if err := f.proc.WriteLine(line); err != nil {
+		return err
+	}
+	if to == nil {
+		return nil
+	}
+	return f.answer(ctx, to)
+}
+
 // State returns what each of the hosts has now.
 func (f *Fleet) State(ctx context.Context) (states []FleetState, err error) {
-	if err := f.proc.WriteLine(nil); err != nil {
-		return nil, err
-	}
-	err = f.answer(ctx, &states)
+	err = f.ask(ctx, fleetCommand{State: true}, &states)
 	return states, err
 }
+
+// Send has the hosts send letters, which are in the order of their time. It does not wait.
+func (f *Fleet) Send(letters []FleetLetter) error {
+	return f.ask(context.Background(), fleetCommand{Send: letters}, nil)
+}
+
+// News returns what came of letters since the last call.
+func (f *Fleet) News(ctx context.Context) (news FleetNews, err error) {
+	err = f.ask(ctx, fleetCommand{News: true}, &news)
+	return news, err
+}
+
+// Process returns the process of the fleet.
+func (f *Fleet) Process() *Process { return f.proc }
 
 // Kill ends the process as kill -9 does, and returns when it is gone.
 func (f *Fleet) Kill() error { return f.proc.Kill() }
@@ -113,8 +150,8 @@ func (f *Fleet) Kill() error { return f.proc.Kill() }
 // Close ends the process.
 func (f *Fleet) Close() error { return f.proc.Close() }
 
-// playFleet is the process of a fleet. It writes which hosts it has, and for each line that
-// comes their states. The end of standard input ends it.
+// playFleet is the process of a fleet. It writes which hosts it has, and then obeys commands. The
+// end of standard input ends it.
 func playFleet(text []byte) error {
 	var spec FleetSpec
 	if err := json.Unmarshal(text, &spec); err != nil {
@@ -123,14 +160,17 @@ func playFleet(text []byte) error {
 	answers := json.NewEncoder(os.Stdout)
 	// They end with the process: a hundred hosts that say goodbye to each other on two
 	// cores take very long.
+	post := new(fleetPost)
 	var members []fleetMember
+	var nodes []*node.Node
 	var hosts []FleetHost
-	for range spec.Hosts {
-		m, err := newFleetMember(spec)
+	for i := range spec.Hosts {
+		m, err := newFleetMember(spec, i, post)
 		if err != nil {
 			return err
 		}
 		members = append(members, m)
+		nodes = append(nodes, m.node)
 		hosts = append(hosts, m.host)
 		if spec.Bootstrap == "" {
 			spec.Bootstrap = m.host.Addr
@@ -140,12 +180,27 @@ func playFleet(text []byte) error {
 		return err
 	}
 	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
-		var states []FleetState
-		for _, m := range members {
-			states = append(states, m.state())
+		var c fleetCommand
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			return err
 		}
-		if err := answers.Encode(states); err != nil {
+		var answer any
+		switch {
+		case c.State:
+			var states []FleetState
+			for _, m := range members {
+				states = append(states, m.state())
+			}
+			answer = states
+		case c.News:
+			answer = post.take()
+		default:
+			go post.send(nodes, c.Send) // ends with the last letter, or with the process
+			continue
+		}
+		if err := answers.Encode(answer); err != nil {
 			return err
 		}
 	}
@@ -154,40 +209,59 @@ func playFleet(text []byte) error {
 
 type fleetMember struct {
 	host  FleetHost
+	node  *node.Node // nil for a plain host
 	state func() FleetState
 }
 
-func newFleetMember(spec FleetSpec) (fleetMember, error) {
+func newFleetMember(spec FleetSpec, index int, post *fleetPost) (fleetMember, error) {
 	if spec.Plain {
-		var boots []string
-		if spec.Bootstrap != "" {
-			boots = []string{spec.Bootstrap}
-		}
-		p, err := NewPlainDHT(context.Background(), spec.Prefix, boots...)
-		if err != nil {
-			return fleetMember{}, err
-		}
-		return fleetMember{
-			host: FleetHost{ID: node.IDOf(p.Host.ID()), Peer: p.Host.ID(), Addr: p.Addrs()[0]},
-			state: func() FleetState {
-				return FleetState{Conns: len(p.Host.Network().Peers()), Table: p.DHT.RoutingTable().Size()}
-			},
-		}, nil
+		return newPlainMember(spec)
 	}
-	o := node.Options{Listen: true, ListenHost: Loopback, NoWebRTCDirect: true}
-	if !spec.NoDHT {
-		o.DHT = &dht.Options{Prefix: spec.Prefix, Closed: true}
-	}
+	o := node.Options{OnMessage: post.receive(index)}
 	if spec.Bootstrap != "" {
 		o.Bootstraps = []string{spec.Bootstrap}
 	}
-	n, err := node.New(o)
+	n, err := newFleetNode(spec, index, o)
+	if err != nil {
+		return fleetMember{}, err
+	}
+	addr := n.Addrs()[0].String()
+	return fleetMember{
+		host:  FleetHost{ID: n.ID(), Peer: n.Host().ID(), Addr: addr},
+		node:  n,
+		state: func() FleetState { return StateOf(n) },
+	}, nil
+}
+
+func newFleetNode(spec FleetSpec, index int, o node.Options) (*node.Node, error) {
+	if spec.Far > 0 {
+		h, err := NewDistant(spec.Far, spec.Seed).Host(spec.First + index)
+		if err != nil {
+			return nil, err
+		}
+		return node.Attach(h, o)
+	}
+	o.Listen, o.ListenHost, o.NoWebRTCDirect = true, Loopback, true
+	if !spec.NoDHT {
+		o.DHT = &dht.Options{Prefix: spec.Prefix, Closed: true}
+	}
+	return node.New(o)
+}
+
+func newPlainMember(spec FleetSpec) (fleetMember, error) {
+	var boots []string
+	if spec.Bootstrap != "" {
+		boots = []string{spec.Bootstrap}
+	}
+	p, err := NewPlainDHT(context.Background(), spec.Prefix, boots...)
 	if err != nil {
 		return fleetMember{}, err
 	}
 	return fleetMember{
-		host:  FleetHost{ID: n.ID(), Peer: n.Host().ID(), Addr: n.Addrs()[0].String()},
-		state: func() FleetState { return StateOf(n) },
+		host: FleetHost{ID: node.IDOf(p.Host.ID()), Peer: p.Host.ID(), Addr: p.Addrs()[0]},
+		state: func() FleetState {
+			return FleetState{Conns: len(p.Host.Network().Peers()), Table: p.DHT.RoutingTable().Size()}
+		},
 	}, nil
 }
 

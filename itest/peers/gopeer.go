@@ -18,8 +18,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// BuildGo builds this module's binary into dir and returns its path.
-func BuildGo(ctx context.Context, dir string) (string, error) {
+// BuildGo builds this module's binary into dir, with flags of go build, and returns its path.
+func BuildGo(ctx context.Context, dir string, flags ...string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
@@ -28,7 +28,7 @@ func BuildGo(ctx context.Context, dir string) (string, error) {
 	if runtime.GOOS == "windows" {
 		path += ".exe"
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/peer-relay")
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-o", path}, flags, []string{"./cmd/peer-relay"})...)
 	cmd.Dir = root
 	cmd.WaitDelay = exitGrace
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -126,7 +126,9 @@ func (p *GoPeer) line(line []byte) {
 		Addrs []string
 		Peers []protocol.ID
 
-		Proved bool
+		Proved, Handed bool
+		Tag            json.RawMessage
+		Status         int
 	}
 	if err := json.Unmarshal(line, &e); err != nil {
 		p.events.End(fmt.Errorf("itest: line of our binary: %w: %.200q", err, line))
@@ -148,7 +150,9 @@ func (p *GoPeer) line(line []byte) {
 	case "message":
 		p.events.Add(Event{Kind: EventMessage, Node: e.From, Data: e.Data, Proved: e.Proved})
 	case "error":
-		p.events.Add(Event{Kind: EventError, Data: e.Error})
+		p.events.Add(Event{Kind: EventError, Data: e.Error, Tag: e.Tag, Status: e.Status})
+	case "receipt":
+		p.events.Add(Event{Kind: EventReceipt, Node: e.ID, Tag: e.Tag, Proved: e.Proved, Handed: e.Handed})
 	default:
 		p.events.Add(Event{Kind: EventKind(e.Event), Node: e.ID})
 	}
@@ -191,17 +195,37 @@ func (p *GoPeer) Process() *Process { return p.proc }
 // Send implements Peer. It returns when the peer has taken the message. A refusal is an
 // EventError.
 func (p *GoPeer) Send(ctx context.Context, to protocol.ID, data any) error {
+	message, err := goMessage(to, data)
+	if err != nil {
+		return err
+	}
+	return p.command(ctx, "send", message)
+}
+
+// SendReliable sends a message until its receipt comes. An EventReceipt or EventError with the tag
+// says what came of it. It returns when the peer has taken the message.
+func (p *GoPeer) SendReliable(ctx context.Context, to protocol.ID, data any, tag int) error {
+	message, err := goMessage(to, data)
+	if err != nil {
+		return err
+	}
+	message["reliable"], message["tag"] = true, tag
+	return p.command(ctx, "send", message)
+}
+
+// goMessage returns a message as our binary takes it.
+func goMessage(to protocol.ID, data any) (map[string]any, error) {
 	message := map[string]any{"to": to}
 	switch v := data.(type) {
 	case Undefined: // no data at all
 	case JS:
-		return fmt.Errorf("itest: our binary knows no JavaScript: %s", v)
+		return nil, fmt.Errorf("itest: our binary knows no JavaScript: %s", v)
 	case []byte:
 		message["data"] = BufferText(v)
 	default:
 		message["data"] = v
 	}
-	return p.command(ctx, "send", message)
+	return message, nil
 }
 
 // Connect implements Peer.

@@ -53,9 +53,16 @@ type Event struct {
 	// EventError it is the text.
 	Data json.RawMessage
 
-	// Proved reports whether the id of the sender of an EventMessage is proved. Only our
-	// binary reports it.
+	// Proved reports whether the id of the sender of an EventMessage is proved, or the receipt
+	// of an EventReceipt. Only our binary reports it.
 	Proved bool
+
+	// Handed, of an EventReceipt, reports that the receiver makes no receipts. Tag is that of the
+	// message of an EventReceipt or EventError, and Status is what the error says of it: 4 that no
+	// peer has the id, 5 that it is unknown whether it arrived.
+	Handed bool
+	Tag    json.RawMessage
+	Status int
 
 	// Path is the path of an EventMessage, its origin first. Only pages report it.
 	Path []protocol.ID
@@ -80,6 +87,7 @@ const (
 	EventDisconnect EventKind = "disconnect" // a link is gone
 	EventMessage    EventKind = "message"    // a user message came
 	EventError      EventKind = "error"      // the peer reports an error
+	EventReceipt    EventKind = "receipt"    // a reliable message arrived
 )
 
 // Undefined is JavaScript's undefined: a user message without data.

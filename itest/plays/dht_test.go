@@ -17,7 +17,7 @@ import (
 
 func TestNewcomersFindAnybodyInTheDHT(t *testing.T) {
 	ctx := harness.Context(t)
-	n, err := OpenDHTNetwork(ctx, 2, peers.FleetSpec{Hosts: 2})
+	n, err := OpenFleets(ctx, 2, peers.FleetSpec{Hosts: 2})
 	harness.Must(t, err)
 	defer func() { harness.Must(t, n.Close()) }()
 	harness.Must(t, peers.Until(ctx, "every host to be linked with every other, and known to the DHT", func() (bool, error) {

@@ -9,7 +9,10 @@
 //	webrtc.go        two peers meet that cannot be dialled
 //	trio.go          two pages and a node; hall.go is pages and a peer without a port
 //	mixed.go         one network of Go peers and of pages of both kinds
-//	versions.go      two builds of ours and the npm package in one network
+//	versions.go      two builds of ours and the npm package in one network;
+//	                 versionsreliable.go has the newer one send reliable messages
+//	fleets.go        nodes in several processes write to each other, and some processes are killed
+//	crowd.go         many peers of two kinds do the same; letters.go counts what arrives
 //	simultaneous.go  two peers dial each other at the same instant
 //	gone.go          a linked process is killed
 //	hostile.go       a node under siege; hostilities.go lists the attacks

@@ -126,6 +126,7 @@ func (c Counts) OK() bool {
 type VersionsReport struct {
 	Pairs [][]Counts      // by the kind of the sender and that of the receiver
 	Took  []time.Duration // each pair, from the first send to the last receipt
+	Told  map[string]int  // how often what came of a reliable message of the new build
 }
 
 // Play has the guests of both sides write to each other, each to each and both ways, in rounds.
@@ -138,7 +139,7 @@ func (ch Chain) Play(ctx context.Context, builds Builds, sign bool, rounds int) 
 	if err := v.open(ctx); err != nil {
 		return nil, fmt.Errorf("itest: relays %s: %w", ch.Name, err)
 	}
-	report = &VersionsReport{Pairs: make([][]Counts, len(guestKinds))}
+	report = &VersionsReport{Pairs: make([][]Counts, len(guestKinds)), Told: make(map[string]int)}
 	for i := range report.Pairs {
 		report.Pairs[i] = make([]Counts, len(guestKinds))
 	}
@@ -155,7 +156,7 @@ func (ch Chain) Play(ctx context.Context, builds Builds, sign bool, rounds int) 
 			}
 		}
 	}
-	return report, errors.Join(v.onlyLinks(ctx), v.count(report))
+	return report, errors.Join(v.writeReliably(ctx), v.judgeReliable(ctx, report), v.onlyLinks(ctx), v.count(report))
 }
 
 // versions is one play.
@@ -170,6 +171,7 @@ type versions struct {
 	relays  []*guest
 	sides   [2][]*guest
 	letters []letter
+	sure    []surely
 }
 
 // A guest is a peer of the network. A relay is one too, which has a port.
@@ -182,6 +184,16 @@ type guest struct {
 	prefix byte   // the first bits of its id
 	at     *guest // the relay that it joins at
 	libp2p bool   // how it joins
+
+	unconfirmed bool // a reliable message of its has no receipt, which its exit status tells
+}
+
+// end ends a guest.
+func (g *guest) end() error {
+	if err := g.Close(); !g.unconfirmed {
+		return err
+	}
+	return nil
 }
 
 // A letter is a message that was sent, with the text of its data as it must arrive.
@@ -258,7 +270,7 @@ func (v *versions) start(ctx context.Context, g *guest) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", g.name, err)
 	}
-	v.closers.Add(g.Close)
+	v.closers.Add(g.end)
 	if g.at == nil {
 		return nil
 	}
@@ -379,9 +391,13 @@ func (v *versions) count(report *VersionsReport) error {
 			errs = append(errs, fmt.Errorf("relays %s, from %s to %s: %+v, came %v: %.80s", v.chain.Name, l.from.name, l.to.name, c, came, l.text))
 		}
 	}
+	letters := slices.Clone(v.letters)
+	for _, s := range v.sure {
+		letters = append(letters, s.letter)
+	}
 	for _, g := range slices.Concat(v.sides[0], v.sides[1], v.relays) {
 		for _, e := range g.Events().All() {
-			if e.Kind == peers.EventError || e.Kind == peers.EventMessage && !slices.ContainsFunc(v.letters, func(l letter) bool {
+			if e.Kind == peers.EventError && e.Tag == nil || e.Kind == peers.EventMessage && !slices.ContainsFunc(letters, func(l letter) bool {
 				return l.to == g && l.from.ID() == e.Node && l.text == string(e.Data)
 			}) {
 				errs = append(errs, fmt.Errorf("relays %s: %s reported %.200s", v.chain.Name, g.name, e))

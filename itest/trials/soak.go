@@ -66,6 +66,7 @@ type SoakReport struct {
 	Loud    SoakCount // around disturbances, between peers of which none was out
 	Out     SoakCount // to peers that were out
 	Byes    ByeCount
+	Twice   int // messages that a process received again
 	Samples []SoakSample
 	Errors  map[string]int // that the processes reported, by text without ids and numbers
 }
@@ -112,7 +113,9 @@ type soaker struct {
 	pairs   [][]SoakCount        // of this window, from and to
 	unheard map[soakMessage]bool // of this window, those in flight
 	changes []soakChange         // of links lately, to explain a loss
-	byes    map[int]SoakCount    // by the number of the farewell
+	came    soakMemory
+	raced   map[*peers.GoPeer]bool // its race was told
+	byes    map[int]SoakCount      // by the number of the farewell
 	failed  []error
 }
 
@@ -159,7 +162,7 @@ func Soak(ctx context.Context, binary string, spec SoakSpec) (report *SoakReport
 	}
 	defer func() { err = errors.Join(err, lan.Close()) }()
 	s := &soaker{spec: spec, lan: lan, binary: binary, dir: dir, begun: time.Now(),
-		report: &SoakReport{Errors: make(map[string]int)}, index: make(map[protocol.ID]int), byes: make(map[int]SoakCount), unheard: make(map[soakMessage]bool)}
+		report: &SoakReport{Errors: make(map[string]int)}, index: make(map[protocol.ID]int), byes: make(map[int]SoakCount), unheard: make(map[soakMessage]bool), came: newSoakMemory(), raced: make(map[*peers.GoPeer]bool)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/itest/measure"
 	"github.com/peer-relay/peer-relay/itest/peers"
+	"github.com/peer-relay/peer-relay/protocol"
 )
 
 // The messages are texts: the kind, the number of the quiet while or farewell, and the time when it
@@ -85,6 +86,7 @@ func (s *soaker) listen(p *soakProc, peer *peers.GoPeer) {
 		events, err := peer.Events().Next(context.Background(), seen)
 		s.mu.Lock()
 		if err != nil {
+			s.checkRaces(p, peer)
 			if p.peer == peer && !p.ending {
 				s.fail("%s ended: %v", p.name, err)
 			}
@@ -94,7 +96,7 @@ func (s *soaker) listen(p *soakProc, peer *peers.GoPeer) {
 		for _, e := range events {
 			switch e.Kind {
 			case peers.EventMessage:
-				s.heard(p, e)
+				s.heard(p, peer, e)
 			case peers.EventPeer, peers.EventDisconnect:
 				s.changed(p, e)
 			case peers.EventError:
@@ -155,7 +157,7 @@ func (s *soaker) explain(window time.Time) {
 var digits = regexp.MustCompile(`[0-9a-fA-F.]*[0-9][0-9a-zA-Z.]*`)
 
 // heard counts a message. It needs mu.
-func (s *soaker) heard(p *soakProc, e peers.Event) {
+func (s *soaker) heard(p *soakProc, peer *peers.GoPeer, e peers.Event) {
 	var text string
 	if json.Unmarshal(e.Data, &text) != nil {
 		s.fail("%s received %.100q", p.name, e.Data)
@@ -168,6 +170,11 @@ func (s *soaker) heard(p *soakProc, e peers.Event) {
 	nanos, err2 := strconv.ParseInt(second, 10, 64)
 	if err != nil || err2 != nil || !known {
 		s.fail("%s received %q from %s", p.name, text, e.Node)
+		return
+	}
+	if s.came.again(arrival{peer, e.Node, text}) {
+		s.report.Twice++
+		s.fail("%s received %q from %s again", p.name, text, s.procs[from].name)
 		return
 	}
 	switch {
@@ -187,6 +194,45 @@ func (s *soaker) heard(p *soakProc, e peers.Event) {
 	sent := time.Unix(0, nanos)
 	for _, w := range s.watches {
 		w.heard(from, p.n, sent, time.Now())
+	}
+}
+
+// An arrival is a message that a process received. One that follows another process with the same
+// key may receive a message again that the other one had received.
+type arrival struct {
+	at   *peers.GoPeer
+	from protocol.ID
+	text string
+}
+
+// memoryTime is the least time for which arrivals are remembered.
+const memoryTime = 3 * time.Minute
+
+// A soakMemory are the arrivals of the last minutes.
+type soakMemory struct {
+	fresh, old map[arrival]bool
+	since      time.Time // of fresh
+}
+
+func newSoakMemory() soakMemory {
+	return soakMemory{make(map[arrival]bool), make(map[arrival]bool), time.Now()}
+}
+
+// again remembers an arrival, and reports whether it was there already.
+func (m *soakMemory) again(a arrival) bool {
+	if time.Since(m.since) > memoryTime {
+		m.fresh, m.old, m.since = make(map[arrival]bool), m.fresh, time.Now()
+	}
+	again := m.fresh[a] || m.old[a]
+	m.fresh[a] = true
+	return again
+}
+
+// checkRaces looks for a report of the race detector. It needs mu.
+func (s *soaker) checkRaces(p *soakProc, peer *peers.GoPeer) {
+	if text := peer.Process().Stderr(); strings.Contains(text, "DATA RACE") && !s.raced[peer] {
+		s.raced[peer] = true
+		s.fail("%s has a race:\n%s", p.name, text)
 	}
 }
 
@@ -339,8 +385,9 @@ func (s *soaker) note(w *reachWatch) {
 	p99 := r.Quantile(0.99)
 	s.spec.Progress("%s: %d pairs, p50 %v, p99 %v, max %v, never %d; worst %s", r.Name, len(r.Times)+len(r.Never), r.Quantile(0.5).Round(time.Millisecond),
 		p99.Round(time.Millisecond), r.Quantile(1).Round(time.Millisecond), len(r.Never), strings.Join(append(r.Worst, r.Never...)[:min(3, len(r.Worst)+len(r.Never))], ", "))
-	if p99 > ReachTime {
-		s.fail("%s: p99 of the pairs %v, want at most %v; never %s", r.Name, p99.Round(time.Millisecond), ReachTime, first(r.Never))
+	// Pairs that write less often than once a second notice later.
+	if limit := ReachTime + max(s.spec.Talk-time.Second, 0); p99 > limit {
+		s.fail("%s: p99 of the pairs %v, want at most %v; never %s", r.Name, p99.Round(time.Millisecond), limit, first(r.Never))
 	}
 }
 
@@ -357,6 +404,9 @@ func first(list []string) string {
 func (s *soaker) sample(ctx context.Context) error {
 	var memory, goroutines int64
 	for _, p := range s.procs {
+		s.mu.Lock()
+		s.checkRaces(p, p.peer)
+		s.mu.Unlock()
 		sample := SoakSample{At: time.Since(s.begun), Name: p.name, Kept: p.kept, Age: time.Since(p.started)}
 		var err error
 		if sample.Memory, err = measure.ResidentMemory(p.peer.Process().Pid()); err != nil {

@@ -39,13 +39,14 @@ type Exchange struct {
 // Share returns the share of the messages that arrived.
 func (e Exchange) Share() float64 { return float64(e.Delivered) / float64(max(e.Sent, 1)) }
 
-// Exchange sends n messages between random living peers, one every 2 ms, and waits 6 s.
+// Exchange sends n messages between random pairs of living peers, one every 2 ms, and waits 6 s.
 func (w *World) Exchange(n int) Exchange {
 	alive := w.Living()
 	w.Receipts()
 	e := Exchange{Sent: n}
 	for range n {
-		a, b := alive[w.rng.IntN(len(alive))], alive[w.rng.IntN(len(alive))]
+		at := w.rng.IntN(len(alive))
+		a, b := alive[at], alive[(at+1+w.rng.IntN(len(alive)-1))%len(alive)]
 		if w.Send(a, b) != nil {
 			e.Refused++
 		}

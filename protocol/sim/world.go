@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	dialTime   = 4                      // duration of a dial, in latencies of the link
-	deadDial   = 10 * time.Second       // time until the dial of a dead peer fails
-	byeTime    = time.Second            // wait for the other end's bye
-	maxLatency = 200 * time.Millisecond // latency of the longest link
+	dialTime = 4                // duration of a dial, in latencies of the link
+	deadDial = 10 * time.Second // time until the dial of a dead peer fails
+	byeTime  = time.Second      // wait for the other end's bye
 
 	never       = time.Duration(math.MaxInt64)
 	pauseEvents = 1000 // events after which a world asks again whether to go on
@@ -76,7 +75,7 @@ type Peer struct {
 
 	born, died time.Duration // died is never if it lives
 	role       wire.Role
-	x, y       float64
+	place      Place
 	ends       map[core.LinkHandle]*end
 	handles    core.LinkHandle
 	wake       time.Duration    // time of the queued tick; 0 means none
@@ -121,7 +120,7 @@ func (w *World) Add(role wire.Role) *Peer {
 // add adds a peer with a random id that grind has changed.
 func (w *World) add(role wire.Role, grind func(*wire.ID)) *Peer {
 	p := &Peer{
-		Index: len(w.peers), Alive: true, born: w.now, died: never, role: role, x: w.rng.Float64(), y: w.rng.Float64(),
+		Index: len(w.peers), Alive: true, born: w.now, died: never, role: role, place: NewPlace(len(w.peers), w.rng),
 		ends: make(map[core.LinkHandle]*end), sends: make(map[int]*Outcome),
 	}
 	p.ID = w.randomID()
@@ -445,13 +444,7 @@ func idOf(p *Peer) (id wire.ID) {
 	return id
 }
 
-// latency returns the time from one peer to another. It grows with their distance on the plane,
-// and has a part that depends on the pair.
-func (w *World) latency(a, b *Peer) time.Duration {
-	own := uint64(a.Index^b.Index)*0x9e3779b97f4a7c15>>60 + uint64(min(a.Index, b.Index))&3
-	ms := 20 + 210*math.Hypot(a.x-b.x, a.y-b.y) + 0.7*float64(own)
-	return min(time.Duration(ms*float64(time.Millisecond)), maxLatency)
-}
+func (w *World) latency(a, b *Peer) time.Duration { return a.place.Latency(b.place) }
 
 // Living returns the peers that were not killed.
 func (w *World) Living() []*Peer {

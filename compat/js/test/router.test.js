@@ -265,6 +265,15 @@ test('a copy without its proof keeps no proved one away, and comes to nothing af
   assert.equal(take('2', 'unproved', { e2e: 2, text: '2' }), 'unproved')
 })
 
+test('an attempt that comes straight and unsigned is none after another one, whatever way that took', () => {
+  const take = receiver()
+  assert.equal(take('1', 'unproved', { e2e: 1 }), 'unproved')
+  assert.equal(take('2', 'straight', { e2e: 1 }), 'again')
+  assert.equal(take('2', 'straight', { e2e: 1, text: '2' }), 'proved')
+  assert.equal(take('1', 'straight', { e2e: 2 }), 'proved')
+  assert.equal(take('2', 'unproved', { e2e: 2 }), 'again')
+})
+
 test('of equal signed bodies of an older peer, only the first counts as proved', () => {
   const take = receiver()
   assert.equal(take('1', 'signed'), 'proved')

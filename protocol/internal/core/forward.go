@@ -29,6 +29,10 @@ func (c *Core) forward(f *wire.Frame, prev *link) error {
 		}
 		c.report(prev, f)
 		f.Relay(c.self)
+		if c.wasHanded(f) {
+			c.handedAgain(prev, f)
+			return nil
+		}
 	}
 	return c.pass(f, prev, prev != nil)
 }

@@ -104,8 +104,9 @@ var (
 // delivery adds a message for this peer to the delivery table. It reports whether the origin
 // is proved, and whether the message was delivered before. A proved message is identified by
 // its end-to-end id, since a relay may change the rest of the frame. It is delivered even if a
-// copy without a proof arrived earlier, since any relay can strip a signature. A message that
-// is not proved is identified by its end-to-end id or nonce, and its bytes.
+// copy without a proof arrived earlier, since any relay can strip a signature. One that came
+// straight and is not signed is not: that copy may be another attempt, which took another way. A
+// message that is not proved is identified by its end-to-end id or nonce, and its bytes.
 //
 // A signed body has an end-to-end id. A body of an older peer may have none. Then only the
 // nonce distinguishes two equal messages, and the nonce is not signed, so only the first of
@@ -133,7 +134,8 @@ func (c *Core) delivery(l *link, f *wire.Frame, signed, straight bool) (proved, 
 			what = nil
 		}
 		h := c.cfg.Hash(b.From[:], id, what, ofProved)
-		if again = c.delivered.Has(c.now, h); !again {
+		again = c.delivered.Has(c.now, h) || !signed && c.delivered.Has(c.now, content)
+		if !again {
 			c.noteDelivery(l, h)
 		}
 	}

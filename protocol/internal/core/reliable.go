@@ -150,9 +150,30 @@ func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame, r wire.Rec
 	case f.Body.From == c.self:
 		c.receipt(r, receipts.Source{From: c.self})
 	default:
+		c.confirmed.Add(now, c.receiptKey(f))
 		if l := c.before(f); l == nil || l.confirms.Take(now, receiptBurst, receiptRate) {
 			c.confirm(f, r)
 		}
+	}
+}
+
+// wasHanded reports whether the legacy receiver of a message has taken another attempt of it. It would
+// deliver this one too, as a message of its own.
+func (c *Core) wasHanded(f *wire.Frame) bool {
+	if !f.Wants(wire.FlagReceipt) {
+		return false
+	}
+	to := c.table.Get(f.Body.To)
+	return to != nil && !to.Extended && c.confirmed.Has(c.now, c.receiptKey(f))
+}
+
+// handedAgain drops an attempt from l of a message that was handed to a legacy peer, and sends its
+// receipt.
+func (c *Core) handedAgain(l *link, f *wire.Frame) {
+	c.transit.finish(c.now, c.hash(f))
+	c.drop(journal.DropDuplicate, f)
+	if l.confirms.Take(c.now, receiptBurst, receiptRate) {
+		c.confirm(f, wire.ReceiptFor(f, true))
 	}
 }
 
@@ -230,7 +251,7 @@ func (c *Core) lost(f *wire.Frame) {
 
 // notify sends the origin of a message a notice.
 func (c *Core) notify(f *wire.Frame, n wire.Notice) {
-	if l := c.before(f); l != nil && l.ask(c.now) {
+	if l := c.before(f); l != nil && c.knows(l) && l.ask(c.now) {
 		c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindNotice, Form: wire.FormRaw, Payload: wire.AppendNotice(nil, n), Route: f.ReversePath()})
 	}
 }
@@ -248,6 +269,11 @@ func (c *Core) unanswered(f *wire.Frame) {
 		c.notify(f, wire.Notice{E2E: f.Body.E2E, Nonce: f.Nonce, Silent: true})
 	}
 }
+
+// knows reports whether this peer may say that there is no route for a message that came over a link.
+// A legacy peer passes a message to two of its peers, near the receiver or not. So it means nothing that
+// one of them has no other link: the other one may have the message.
+func (c *Core) knows(l *link) bool { return l.Extended || c.table.Len() > 1 }
 
 // answersFor reports whether this peer is among the nearest to the receiver of a first attempt and
 // would be linked with it, so that the origin is told at once that no peer has the id. Another peer
