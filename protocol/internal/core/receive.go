@@ -42,6 +42,7 @@ func (c *Core) message(l *link, f *wire.Frame) {
 		return
 	}
 	c.learned.Learn(c.now, b.From, l.ID)
+	c.seeReceipt(l, f)
 	switch {
 	case len(f.Targets) > 0:
 		c.drop(journal.DropUnsupported, f)
@@ -99,13 +100,14 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 var (
 	ofProved = []byte("proved")
 	ofSigned = []byte("signed")
+	ofKept   = []byte("kept")
 )
 
 // delivery adds a message for this peer to the delivery table. It reports whether the origin
 // is proved, and whether the message was delivered before. A proved message is identified by
 // its end-to-end id, since a relay may change the rest of the frame. It is delivered even if a
 // copy without a proof arrived earlier, since any relay can strip a signature. A message that
-// is not proved is identified by its end-to-end id or nonce, and its bytes.
+// is not proved is identified by its end-to-end id or nonce, and its bytes. One that mailboxes may keep is remembered for longer.
 //
 // A signed body has an end-to-end id. A body of an older peer may have none. Then only the
 // nonce distinguishes two equal messages, and the nonce is not signed, so only the first of
@@ -136,6 +138,9 @@ func (c *Core) delivery(l *link, f *wire.Frame, signed, straight bool) (proved, 
 		if again = c.delivered.Has(c.now, h); !again {
 			c.noteDelivery(l, h)
 		}
+	}
+	if signed && f.IsKept() { // it may come again when a mailbox hands it over
+		again = !c.mailbox.had.Add(c.now, c.cfg.Hash(b.From[:], id, nil, ofKept)) || again
 	}
 	if !again {
 		c.noteDelivery(l, content)

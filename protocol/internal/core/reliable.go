@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
+	"github.com/peer-relay/peer-relay/protocol/internal/overlay"
 	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -150,6 +151,7 @@ func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame, r wire.Rec
 	case f.Body.From == c.self:
 		c.receipt(r, receipts.Source{From: c.self})
 	default:
+		c.wasHanded(l, f.Body.E2E)
 		if l := c.before(f); l == nil || l.confirms.Take(now, receiptBurst, receiptRate) {
 			c.confirm(f, r)
 		}
@@ -168,21 +170,33 @@ func (c *Core) Confirm(now time.Duration, f *wire.Frame, r wire.Receipt) {
 	c.now = now
 	if f.Body.From != c.self && f.Wants(wire.FlagReceipt) {
 		c.confirmed.Add(now, c.receiptKey(f))
+		if f.IsKept() {
+			c.mailbox.had.Add(now, c.receiptKey(f))
+		}
 		c.confirm(f, r)
 	}
 }
 
-// confirm sends the receipt of a message.
+// confirm sends the receipt of a message. A mailbox that may have kept the message is to see it.
 func (c *Core) confirm(f *wire.Frame, r wire.Receipt) {
-	c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: f.ReversePath()})
+	var by *overlay.Link
+	if l := c.before(f); l != nil && l.mailbox && f.IsKept() && r.Kept == 0 {
+		by = &l.Link
+	}
+	c.send(by, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: f.ReversePath()})
 }
 
 // confirmAgain sends the receipt of a message of which another attempt has arrived, or of a ping.
 func (c *Core) confirmAgain(l *link, f *wire.Frame) {
-	if f.Wants(wire.FlagReceipt) && c.confirmed.Has(c.now, c.receiptKey(f)) && l.confirms.Take(c.now, receiptBurst, receiptRate) {
+	if f.Wants(wire.FlagReceipt) && c.wasConfirmed(f) && l.confirms.Take(c.now, receiptBurst, receiptRate) {
 		c.report(l, f)
 		c.confirm(f, wire.ReceiptFor(f, false))
 	}
+}
+
+// wasConfirmed reports whether the application has a message.
+func (c *Core) wasConfirmed(f *wire.Frame) bool {
+	return c.confirmed.Has(c.now, c.receiptKey(f)) || f.IsKept() && c.mailbox.had.Has(c.now, c.receiptKey(f))
 }
 
 // onReceipt processes a message of KindReceipt.
@@ -206,6 +220,11 @@ func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
 			c.credit(first, 0, 1)
 		}
 	}
+	if s != nil && r.Kept != 0 { // the receiver is gone, and not the link that brings no receipts
+		if first, ok := s.First(r.Nonce); ok {
+			c.credit(first, -1, 0)
+		}
+	}
 	if ends != nil {
 		c.receipted(s, *ends, nil)
 	}
@@ -214,13 +233,16 @@ func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
 }
 
 // lost drops a message for which there is no route, and tells its origin.
-func (c *Core) lost(f *wire.Frame) {
+func (c *Core) lost(f *wire.Frame) { c.lostFor(f, wire.RefusalNone) }
+
+// lostFor is lost for a message that this peer was to keep, and why it does not.
+func (c *Core) lostFor(f *wire.Frame, why wire.Refusal) {
 	c.drop(journal.DropNoRoute, f)
 	b := &f.Body
 	if !f.Wants(wire.FlagNotice) {
 		return
 	}
-	n := wire.Notice{E2E: b.E2E, Nonce: f.Nonce}
+	n := wire.Notice{E2E: b.E2E, Nonce: f.Nonce, Refusal: why}
 	if b.From == c.self {
 		c.noRoute(n)
 	} else if l := c.before(f); l != nil && l.ask(c.now) {
@@ -256,7 +278,7 @@ func (c *Core) noRoute(n wire.Notice) bool {
 		}
 	}
 	if over {
-		c.receipted(s, Receipt{}, ErrNoRoute)
+		c.receipted(s, Receipt{}, noRouteError(s.Refusal()))
 	}
 	c.wakeBook()
 	return s != nil
