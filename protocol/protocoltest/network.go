@@ -75,6 +75,7 @@ func Infos(a, b protocol.ID, value uint64) (atA, atB protocol.LinkInfo) {
 // Link opens a native link from a to b. Both routers serve it until it ends.
 func (n *Network) Link(a, b *protocol.Router) (atA, atB *End) {
 	x, y := Infos(a.ID(), b.ID(), n.value.Add(1))
+	x.Features, y.Features = b.Features(), a.Features()
 	atA, atB = Pipe(x, y, n.pipe)
 	n.Serve(a, atA)
 	n.Serve(b, atB)

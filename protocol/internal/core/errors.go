@@ -11,9 +11,6 @@ import (
 var (
 	ErrQueueFull    = overlay.ErrQueueFull
 	ErrNoRoute      = errors.New("peer-relay: no peer has the id")
-	ErrQuota        = errors.New("the mailbox near it keeps too much of this sender, or for the receiver")
-	ErrStoreFull    = errors.New("the mailbox near it has no room")
-	ErrNotKept      = errors.New("the mailbox near it does not keep the message")
 	ErrSelf         = errors.New("peer-relay: a link to this peer itself")
 	ErrDuplicate    = errors.New("peer-relay: the peer is linked already")
 	ErrIDInUse      = overlay.ErrIDInUse

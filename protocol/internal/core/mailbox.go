@@ -7,6 +7,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/internal/seen"
+	"github.com/peer-relay/peer-relay/protocol/kept"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -127,9 +128,9 @@ func noRouteError(why wire.Refusal) error {
 	case wire.RefusalNone:
 		return ErrNoRoute
 	case wire.RefusalQuota:
-		return fmt.Errorf("%w, and %w", ErrNoRoute, ErrQuota)
+		return fmt.Errorf("%w, and %w", ErrNoRoute, kept.ErrQuota)
 	case wire.RefusalFull:
-		return fmt.Errorf("%w, and %w", ErrNoRoute, ErrStoreFull)
+		return fmt.Errorf("%w, and %w", ErrNoRoute, kept.ErrFull)
 	}
-	return fmt.Errorf("%w, and %w", ErrNoRoute, ErrNotKept)
+	return fmt.Errorf("%w, and %w", ErrNoRoute, kept.ErrRefused)
 }
