@@ -45,6 +45,7 @@ var walls = map[string][]string{
 
 	"node":          {"protocol/...", "node/..."},
 	"node/stream":   {"protocol/...", "node/internal/certificate"},
+	"node/mailbox":  {"protocol/..."},
 	"node/dht":      {"protocol/...", "node/internal/..."},
 	"node/internal": {"protocol/...", "node/internal/..."},
 	"node/try":      {"node/internal/..."},
