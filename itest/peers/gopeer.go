@@ -127,6 +127,9 @@ func (p *GoPeer) line(line []byte) {
 		Peers []protocol.ID
 
 		Proved bool
+		Kept   string
+		Status int
+		Tag    json.RawMessage
 	}
 	if err := json.Unmarshal(line, &e); err != nil {
 		p.events.End(fmt.Errorf("itest: line of our binary: %w: %.200q", err, line))
@@ -147,8 +150,10 @@ func (p *GoPeer) line(line []byte) {
 		}
 	case "message":
 		p.events.Add(Event{Kind: EventMessage, Node: e.From, Data: e.Data, Proved: e.Proved})
+	case "receipt":
+		p.events.Add(Event{Kind: EventReceipt, Node: e.ID, Proved: e.Proved, Kept: e.Kept != "", Tag: e.Tag})
 	case "error":
-		p.events.Add(Event{Kind: EventError, Data: e.Error})
+		p.events.Add(Event{Kind: EventError, Data: e.Error, Status: e.Status, Tag: e.Tag})
 	default:
 		p.events.Add(Event{Kind: EventKind(e.Event), Node: e.ID})
 	}

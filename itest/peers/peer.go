@@ -57,6 +57,13 @@ type Event struct {
 	// binary reports it.
 	Proved bool
 
+	// Kept reports whether an EventReceipt says that the message is kept. Status is that of an
+	// EventError about a reliable message, and Tag that of the message. Only our binary reports
+	// them.
+	Kept   bool
+	Status int
+	Tag    json.RawMessage
+
 	// Path is the path of an EventMessage, its origin first. Only pages report it.
 	Path []protocol.ID
 }
@@ -79,6 +86,7 @@ const (
 	EventPeer       EventKind = "peer"       // a link is up
 	EventDisconnect EventKind = "disconnect" // a link is gone
 	EventMessage    EventKind = "message"    // a user message came
+	EventReceipt    EventKind = "receipt"    // a reliable message to a peer has a receipt
 	EventError      EventKind = "error"      // the peer reports an error
 )
 

@@ -12,6 +12,7 @@
 //	versions.go      two builds of ours and the npm package in one network
 //	simultaneous.go  two peers dial each other at the same instant
 //	gone.go          a linked process is killed
+//	mailbox.go       messages are kept for a receiver that is off
 //	hostile.go       a node under siege; hostilities.go lists the attacks
 //	dht.go           hosts in several processes share a kad-dht; forged.go and stale.go are
 //	                 records that are wrong or old, shareddht.go is a DHT of other hosts

@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -160,8 +162,7 @@ func (s *Store) Keep(messages []*kept.Message) []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	errs := make([]error, len(messages))
-	added := make(map[identity]bool) // of this batch
-	var values []record
+	added := make(map[identity]record) // of this batch
 	latest := time.Now().Add(s.opts.MaxAge)
 	for i, m := range messages {
 		if until, ok := s.index.known[identityOf(m)]; ok {
@@ -175,16 +176,14 @@ func (s *Store) Keep(messages []*kept.Message) []error {
 		r := encode(m)
 		if errs[i] = s.fits(m, r.size()); errs[i] == nil {
 			s.index.add(m, r.size()) // before it is written, so that the next one is counted beside it
-			added[identityOf(m)] = true
-			values = append(values, r)
+			added[identityOf(m)] = r
 		}
 	}
-	if err := s.write(values); err != nil {
-		for i, m := range messages {
-			if added[identityOf(m)] {
-				errs[i] = err
-				s.index.remove(m.To, m.Number)
-			}
+	failed := s.writeAll(added)
+	for i, m := range messages {
+		if err := failed[identityOf(m)]; err != nil {
+			errs[i] = err
+			s.index.remove(m.To, m.Number)
 		}
 	}
 	return errs
@@ -203,8 +202,28 @@ func (s *Store) fits(m *kept.Message, size int64) error {
 	return nil
 }
 
+// writeAll writes messages together. If they have no room together, it writes each alone. It returns the
+// errors of those that were not written.
+func (s *Store) writeAll(records map[identity]record) (failed map[identity]error) {
+	all := s.write(slices.Collect(maps.Values(records))...)
+	if all == nil {
+		return nil
+	}
+	failed = make(map[identity]error)
+	for id, r := range records {
+		err := all
+		if errors.Is(all, kept.ErrFull) && len(records) > 1 {
+			err = s.write(r)
+		}
+		if err != nil {
+			failed[id] = err
+		}
+	}
+	return failed
+}
+
 // write writes messages and waits until they are on the disk.
-func (s *Store) write(records []record) error {
+func (s *Store) write(records ...record) error {
 	if len(records) == 0 {
 		return nil
 	}
