@@ -160,6 +160,23 @@ func TestSendKeptThatIsRefused(t *testing.T) {
 	})
 }
 
+// A mailbox keeps only what its origin has signed.
+func TestSendKeptWithAWrongSignature(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
+		forger := keyed(1)
+		sign := forger.Sign
+		forger.Sign = func(data []byte) ([]byte, error) { return sign(append(data, 'x')) }
+		store := new(memory)
+		from, box := n.Router(forger), n.Router(mailbox(2, store))
+		n.Link(from, box)
+		time.Sleep(time.Second)
+		if r, err := sendKept(t, from, protocol.ID{9}); !errors.Is(err, kept.ErrRefused) || store.len() > 0 {
+			t.Errorf("got %+v, %v, and %d messages are kept", r, err, store.len())
+		}
+	})
+}
+
 // A peer that is no mailbox keeps nothing.
 func TestSendKeptWithoutAMailbox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
