@@ -83,15 +83,15 @@ func (c *Core) mailboxFor(f *wire.Frame) (keeper wire.ID) {
 	return keeper
 }
 
-// store has the shell store a message, and takes care of it in any case.
+// store has the shell store a message, and takes care of it in any case. One for which there is no room
+// at the moment is dropped without a word, and another attempt will come.
 func (c *Core) store(f *wire.Frame) bool {
 	c.transit.lose(c.hash(f))
 	if !c.transit.has(c.now, c.hash(f)) {
 		c.transit.finish(c.now, c.hash(f))
 	}
 	if c.mailbox.taking >= maxTaking || c.mailbox.takingBytes+f.Size() > takingBytes {
-		c.stats.KeepRefused++
-		c.lostFor(f, wire.RefusalFull)
+		c.drop(journal.DropQueueFull, f)
 		return true
 	}
 	c.mailbox.taking++

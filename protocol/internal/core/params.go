@@ -67,7 +67,7 @@ const (
 // Limits of a mailbox.
 const (
 	nearMailbox  = 8               // relays among which a mailbox must be one of the nearest to the receiver
-	maxTaking    = 256             // messages that are being stored
+	maxTaking    = 2048            // messages that are being stored
 	takingBytes  = 16 << 20        // bytes of their frames
 	handFirst    = 2 * time.Second // wait for the receipt of a message that was kept, doubles
 	handTries    = 6               // tries over one link

@@ -232,7 +232,7 @@ func (b *Book) Receipt(now time.Duration, r wire.Receipt, from Source) (s *Send,
 // kept processes a receipt of a mailbox. It returns the message, nil if the receipt does not count. Any
 // peer may promise to keep a message, so the wait for the receiver goes on for a while.
 func (b *Book) kept(now time.Duration, s *Send, r wire.Receipt, from Source) *Send {
-	if !from.Proved || !s.Frame.IsKept() || r.Kept > s.Frame.Body.Expiry {
+	if !from.Proved || r.Kept > s.Frame.Body.Expiry { // which is 0 if the message is not to be kept
 		return nil
 	}
 	if s.weak == nil {
