@@ -51,8 +51,8 @@
 //     A link that ends is read for at most 2 minutes while bytes come.
 //   - Forwarded messages are remembered for a minute, if 64 MiB suffice. Delivered ones are
 //     remembered for two minutes, if 32 MiB suffice.
-//   - A mailbox stores 2,048 messages or 16 MiB at once, and hands over 64 messages or 1 MiB at a time to
-//     each peer. Its Store bounds what it keeps.
+//   - A mailbox stores 2,048 messages or 16 MiB at once, and hands over 64 messages or 1 MiB to each
+//     peer before it reads more. Its Store bounds what it keeps.
 //   - A link may ask 64 questions at once and then 32 a second, since each answer costs a
 //     signature. Its traces get 16 reports at once and then 4 a second.
 //

@@ -11,7 +11,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// Limits of what is handed over to a peer at a time.
+// Limits of one batch that is handed over to a peer.
 const (
 	batchCount = 64      // messages
 	batchSize  = 1 << 20 // bytes of their bodies
@@ -46,7 +46,7 @@ func (k *keeper) take() []core.Action {
 	return jobs
 }
 
-// keep does the jobs for the Store until the router ends. What waits is done at once, since each write
+// keep does the jobs for the Store until the router ends. All that wait are done together, since each write
 // waits for the disk. Messages that are not stored then have no receipt.
 func (r *Router) keep() {
 	for {

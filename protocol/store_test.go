@@ -80,7 +80,7 @@ func sendKept(t *testing.T, from *protocol.Router, to protocol.ID) (protocol.Rec
 }
 
 // A message for a peer that is offline is kept, and handed over once when that one has a link. The
-// mailbox may have started anew, and the sender may be gone.
+// mailbox may have been started again, and the sender may be gone.
 func TestSendKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})

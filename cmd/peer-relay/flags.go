@@ -116,7 +116,7 @@ func (w *wait) Set(s string) error {
 type keeping time.Duration
 
 func (k *keeping) String() string {
-	if *k == 0 { // the help tells what that means
+	if *k == 0 { // the help says what that means
 		return ""
 	}
 	return time.Duration(*k).String()

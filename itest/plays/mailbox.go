@@ -25,7 +25,7 @@ type Offline struct {
 	Off      time.Duration // how long the receiver is off after the sender has ended
 }
 
-// OfflineReport tells how long it took: until the mailbox had promised to keep all messages, and until
+// OfflineReport says how long it took: until the mailbox had promised to keep all messages, and until
 // all had arrived after the receiver was on.
 type OfflineReport struct{ Promised, Arrived time.Duration }
 
@@ -212,7 +212,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// A FullDiskReport tells how many messages a mailbox kept on a small disk, and how many it refused.
+// A FullDiskReport says how many messages a mailbox kept on a small disk, and how many it refused.
 type FullDiskReport struct{ Kept, Refused int }
 
 const (
@@ -246,7 +246,7 @@ func FullDisk(ctx context.Context, binary string) (report FullDiskReport, err er
 		}
 		p, err := peers.StartGo(ctx, binary, spec, flags...)
 		if err == nil && name == "sender" {
-			all = append(all, p.Kill) // its status tells of the messages that were refused
+			all = append(all, p.Kill) // its status is about the messages that were refused
 		} else if err == nil {
 			all = append(all, p.Close)
 		}

@@ -86,7 +86,7 @@ func TestFullDisk(t *testing.T) {
 		if got, more, err := s.Next(protocol.ID{2}, 0, 1000, 1<<20); len(got) != 100 || more || err != nil {
 			t.Errorf("%d messages are left, %v", len(got), err)
 		}
-		// They stand on many pages, each of which is written anew before it is free.
+		// They stand on many pages, each of which is written again before it is free.
 		if err := s.Remove(protocol.ID{2}, numbers); err != nil || s.Stats().Messages != 75 {
 			t.Errorf("remove: %v, and %+v is left", err, s.Stats())
 		}

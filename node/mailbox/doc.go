@@ -2,11 +2,11 @@
 // with Options.Mailbox.
 //
 //	DIR/messages.db   a bbolt database: To and Number -> the message
-//	DIR/reserve       1 MiB of nothing, which is given up so that a full disk can be emptied
+//	DIR/reserve       1 MiB of nothing, which is removed so that a full disk can be emptied
 //
 // A message is in the file, and the file on the disk (fsync), before Keep returns nil for it. So a
-// process that is killed has all that it has promised when it starts again. What waits is written
-// together, since each write waits for the disk. One process at a time opens a directory.
+// process that is killed has all that it has promised when it starts again. Messages that
+// wait are written together, since each write waits for the disk. One process can have a directory open.
 //
 // # Limits
 //

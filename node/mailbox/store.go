@@ -202,7 +202,7 @@ func (s *Store) fits(m *kept.Message, size int64) error {
 	return nil
 }
 
-// writeAll writes messages together. If they have no room together, it writes each alone. It returns the
+// writeAll writes messages together. If they have no room together, it writes them one by one. It returns the
 // errors of those that were not written.
 func (s *Store) writeAll(records map[identity]record) (failed map[identity]error) {
 	all := s.write(slices.Collect(maps.Values(records))...)
@@ -327,7 +327,7 @@ func (s *Store) sweep() {
 	}
 }
 
-// expire removes the messages whose time is over. What cannot be removed now is tried again later.
+// expire removes the messages whose time is over. The next sweep tries again what cannot be removed now.
 func (s *Store) expire(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

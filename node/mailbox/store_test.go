@@ -52,7 +52,7 @@ func next(t *testing.T, s *Store, to byte, after uint64, count, size int) ([]kep
 	return got, more
 }
 
-// What was kept is there after the file was opened again, in its order, and what was removed is not.
+// A message that was kept is there after the file was opened again, in its order, and one that was removed is not.
 func TestReopen(t *testing.T) {
 	o := Options{Dir: filepath.Join(t.TempDir(), "new", "box")}
 	s := open(t, o)
@@ -160,7 +160,7 @@ func TestQuotas(t *testing.T) {
 	}
 }
 
-// What is over is not handed over, and is removed.
+// A message whose time is over is not handed over, and is removed.
 func TestExpiry(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir()})
 	over := message(1, 2, 1, 10)

@@ -44,7 +44,7 @@ type Message struct {
 	To, From wire.ID
 	E2E      [wire.TokenSize]byte // with From it identifies the message
 	Until    time.Time            // the message is of no use after that
-	Number   uint64               // its place among those for To, from 1; the Store gives it
+	Number   uint64               // its place among those for To, from 1; set by the Store
 
 	Body, Sig, Nonce []byte // of the frame
 }

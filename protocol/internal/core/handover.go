@@ -7,7 +7,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A peer that is linked again gets what is kept for it, a batch at a time. A message is removed when
+// A peer that is linked again gets what is kept for it, one batch after the other. A message is removed when
 // the peer's receipt for it passes, and is otherwise sent again.
 
 // A Letter is a message that was kept.

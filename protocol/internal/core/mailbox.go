@@ -84,7 +84,7 @@ func (c *Core) mailboxFor(f *wire.Frame) (keeper wire.ID) {
 }
 
 // store has the shell store a message, and takes care of it in any case. One for which there is no room
-// at the moment is dropped without a word, and another attempt will come.
+// at the moment is dropped silently, and another attempt will come.
 func (c *Core) store(f *wire.Frame) bool {
 	c.transit.lose(c.hash(f))
 	if !c.transit.has(c.now, c.hash(f)) {
