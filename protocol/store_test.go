@@ -3,6 +3,7 @@ package protocol_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -210,4 +211,83 @@ func TestSendKeptArguments(t *testing.T) {
 			}
 		}
 	})
+}
+
+// In a network of many peers, of which some are mailboxes, each message is kept if a mailbox is among the
+// eight peers that are nearest to the receiver, which then gets it once.
+func TestMailboxesInANetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
+		first := n.Router(protocoltest.NewIdentity(1).Options())
+		stores := map[protocol.ID]*memory{first.ID(): nil}
+		join := func(seed uint64, s *memory, d *diary) *protocol.Router {
+			o := protocoltest.NewIdentity(seed).Options()
+			o.Bootstraps = []protocol.Contact{protocoltest.Contact(first)}
+			if s != nil {
+				o.Store = s
+			}
+			return n.Router(d.options(o))
+		}
+		for seed := range uint64(30) {
+			var s *memory
+			if seed%3 == 0 {
+				s = new(memory)
+			}
+			stores[join(seed+2, s, new(diary)).ID()] = s
+		}
+		sender := join(100, nil, new(diary))
+		time.Sleep(5 * time.Minute)
+		var sent []uint64 // the receivers near which there is a mailbox
+		for seed := range uint64(10) {
+			to := join(200+seed, nil, new(diary))
+			time.Sleep(time.Minute)
+			n.Kill(to)
+			time.Sleep(time.Minute)
+			if mailboxRank(to.ID(), stores) > 7 {
+				continue
+			}
+			sent = append(sent, seed)
+			if r, err := sendKept(t, sender, to.ID()); err != nil || stores[r.Keeper] == nil {
+				t.Errorf("receiver %d: %+v, %v", seed, r, err)
+			}
+		}
+		if n := sum(stores); n < len(sent) || n < 5 {
+			t.Errorf("%d messages are kept, want %d at least", n, len(sent))
+		}
+		for _, seed := range sent {
+			var got diary
+			join(200+seed, nil, &got)
+			time.Sleep(2 * time.Minute)
+			got.mu.Lock()
+			if len(got.messages) != 1 {
+				t.Errorf("receiver %d got %d messages", seed, len(got.messages))
+			}
+			got.mu.Unlock()
+		}
+		if n := sum(stores); n > 0 {
+			t.Errorf("%d messages are left", n)
+		}
+	})
+}
+
+// sum returns the number of messages in stores.
+func sum(stores map[protocol.ID]*memory) (n int) {
+	for _, s := range stores {
+		if s != nil {
+			n += s.len()
+		}
+	}
+	return n
+}
+
+// mailboxRank returns how many peers are nearer to an id than the nearest mailbox.
+func mailboxRank(to protocol.ID, stores map[protocol.ID]*memory) int {
+	ids := slices.Collect(maps.Keys(stores))
+	slices.SortFunc(ids, func(a, b protocol.ID) int {
+		if to.Closer(a, b) {
+			return -1
+		}
+		return 1
+	})
+	return slices.IndexFunc(ids, func(id protocol.ID) bool { return stores[id] != nil })
 }

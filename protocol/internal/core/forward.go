@@ -49,7 +49,7 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	if (end || answers) && c.lodge(f, prev, nil) {
 		return nil
 	}
-	if answers {
+	if answers && !f.IsKept() { // another peer may be linked with a mailbox
 		c.transit.lose(c.hash(f))
 		c.lost(f)
 		return nil
