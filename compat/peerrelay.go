@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 
@@ -234,6 +235,26 @@ func (p *PeerRelay) SendReliable(ctx context.Context, id protocol.ID, data any) 
 		return protocol.Receipt{}, err
 	}
 	return wait(ctx)
+}
+
+// SendKept is SendReliable, and has mailboxes near the receiver keep the message for a time if that one
+// is offline. Its bounds and errors are those of Router.SendKept in package protocol. An npm peer gets
+// the message once it is linked with the mailbox.
+func (p *PeerRelay) SendKept(ctx context.Context, id protocol.ID, data any, keep time.Duration) (protocol.Receipt, error) {
+	wait, err := p.StartKept(id, data, keep)
+	if err != nil {
+		return protocol.Receipt{}, err
+	}
+	return wait(ctx)
+}
+
+// StartKept is to SendKept what StartReliable is to SendReliable.
+func (p *PeerRelay) StartKept(id protocol.ID, data any, keep time.Duration) (wait func(context.Context) (protocol.Receipt, error), err error) {
+	form, payload, err := encodeData(data)
+	if err != nil {
+		return nil, fmt.Errorf("peer-relay: send to %v: %w", id, err)
+	}
+	return p.node.Router().StartKept(id, form, payload, keep)
 }
 
 // StartReliable is the first half of SendReliable, for many messages in flight. It never blocks, and its

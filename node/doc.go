@@ -43,6 +43,13 @@
 // with its bootstraps, then those of its other links, then those of the default routes. A legacy
 // peer learns only the first.
 //
+// # Messages for peers that are offline
+//
+// With Options.Mailbox a node keeps messages for peers near its id that are offline, and hands them over
+// when these have a link to it: see package mailbox. It seeks no such link. Peers seek links to those
+// that are nearest to their ids. A peer of the npm package may be linked with others only, and then its
+// messages stay until their time is over.
+//
 // # Limits
 //
 // A host that New makes accepts [DefaultMaxConns] inbound connections, or MaxConns. A quarter

@@ -60,7 +60,7 @@ func (n *Node) openStream(ctx context.Context, r *protocol.Router, s network.Str
 	// The other side may have its link, and report this peer to others, before this side has
 	// its own.
 	ended := r.Expect(IDOf(s.Conn().RemotePeer()))
-	l, err := greet(ctx, s, n.hello())
+	l, err := greet(ctx, s, n.hello(r))
 	if err != nil {
 		ended()
 		if errors.Is(err, errNoAnswer) && n.own != nil {
@@ -115,10 +115,10 @@ func linkOver(c network.Conn) bool {
 }
 
 // hello returns the first frame of a new stream.
-func (n *Node) hello() wire.Hello {
+func (n *Node) hello(r *protocol.Router) wire.Hello {
 	var value [8]byte
 	rand.Read(value[:])
-	return wire.Hello{Features: wire.Features(), Role: n.opts.Role, Link: binary.LittleEndian.Uint64(value[:]), Agent: n.agent()}
+	return wire.Hello{Features: r.Features(), Role: n.opts.Role, Link: binary.LittleEndian.Uint64(value[:]), Agent: n.agent()}
 }
 
 // errNoAnswer is the error of a handshake in which the peer sent nothing in time.

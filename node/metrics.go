@@ -35,6 +35,9 @@ var routerMetrics = []metric{
 	{"invalid_signatures_total", "Messages that arrived unproved because their signature is invalid.", counter, func(s *protocol.Stats) uint64 { return s.BadSignatures }},
 	{"links_opened_total", "Links that were opened.", counter, func(s *protocol.Stats) uint64 { return s.LinksOpened }},
 	{"links_refused_total", "Links that were refused: duplicates, links to itself, peers that send nothing.", counter, func(s *protocol.Stats) uint64 { return s.LinksRefused }},
+	{"kept_total", "Messages that were stored for peers that are offline, further attempts included.", counter, func(s *protocol.Stats) uint64 { return s.Kept }},
+	{"keep_refused_total", "Messages that were to be stored, and were refused.", counter, func(s *protocol.Stats) uint64 { return s.KeepRefused }},
+	{"handed_over_total", "Messages that were stored, and that their receivers have.", counter, func(s *protocol.Stats) uint64 { return s.HandedOver }},
 	{"events_missed_total", "Events that a slow handler of the application missed.", counter, func(s *protocol.Stats) uint64 { return s.EventsMissed }},
 }
 
@@ -46,6 +49,7 @@ type collector struct {
 	port    *prometheus.Desc
 	program *prometheus.Desc
 	dht     [3]*prometheus.Desc // peers, published, held
+	mailbox [2]*prometheus.Desc // messages, bytes
 }
 
 // newCollector returns the collector of a node. Its label "id" distinguishes nodes that share a
@@ -63,6 +67,10 @@ func newCollector(n *Node) *collector {
 			desc("dht_peers", "Peers in the routing table of the DHT."),
 			desc("dht_published_total", "How often the node was published in the DHT."),
 			desc("dht_legacy_peers", "Legacy peers that are announced in the DHT as held here."),
+		},
+		mailbox: [...]*prometheus.Desc{
+			desc("mailbox_messages", "Messages that are kept for peers that are offline."),
+			desc("mailbox_bytes", "Bytes of these, with what a message counts beside its own."),
 		},
 	}
 	for _, m := range routerMetrics {
@@ -93,6 +101,11 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 	for name, count := range c.n.counters() {
 		put(c.program, counter, count, name)
+	}
+	if m := c.n.mailbox; m != nil {
+		kept := m.Stats()
+		put(c.mailbox[0], gauge, uint64(kept.Messages))
+		put(c.mailbox[1], gauge, uint64(kept.Bytes))
 	}
 	if d := c.n.dht; d != nil {
 		put(c.dht[0], gauge, uint64(d.Peers()))

@@ -21,6 +21,7 @@ import (
 	"github.com/peer-relay/peer-relay/node/internal/port"
 	"github.com/peer-relay/peer-relay/node/internal/scope"
 	"github.com/peer-relay/peer-relay/node/internal/status"
+	"github.com/peer-relay/peer-relay/node/mailbox"
 	"github.com/peer-relay/peer-relay/node/stream"
 	"github.com/peer-relay/peer-relay/node/try"
 	"github.com/peer-relay/peer-relay/protocol"
@@ -43,6 +44,7 @@ type Node struct {
 	unsubscribe func() error
 	metrics     prometheus.Collector // nil means not exported
 	dht         *dht.Directory       // nil means no DHT
+	mailbox     *mailbox.Store       // nil means that nothing is kept
 	streams     *stream.Endpoint
 	contact     contactStore
 	peerList    peerList
@@ -133,6 +135,9 @@ func checkRole(o Options) error {
 	if o.Role > protocol.RoleServer {
 		return options.Wrong("node: role %d is not known", o.Role)
 	}
+	if o.Mailbox != nil && o.Role == protocol.RoleLeaf {
+		return options.Wrong("node: a leaf keeps no messages: Mailbox is set")
+	}
 	return nil
 }
 
@@ -222,11 +227,14 @@ func (n *Node) mount(h host.Host) error {
 			return err
 		}
 	}
-	if n.router, err = protocol.NewRouter(ro); err != nil {
-		if n.dht != nil {
-			n.dht.Close()
+	if n.opts.Mailbox != nil {
+		if n.mailbox, err = mailbox.Open(*n.opts.Mailbox); err != nil {
+			return errors.Join(options.Wrong("node: %w", err), n.closeParts())
 		}
-		return err
+		ro.Store = n.mailbox
+	}
+	if n.router, err = protocol.NewRouter(ro); err != nil {
+		return errors.Join(err, n.closeParts())
 	}
 	n.streams = n.newStreams()
 	close(mounted)
@@ -401,6 +409,12 @@ func (n *Node) SendReliable(ctx context.Context, to protocol.ID, payload []byte)
 	return n.router.SendReliable(ctx, to, protocol.FormRaw, payload)
 }
 
+// SendKept is SendReliable, and has mailboxes near the receiver keep the message for a time if that one
+// is offline. Its bounds and errors are those of Router.SendKept in package protocol.
+func (n *Node) SendKept(ctx context.Context, to protocol.ID, payload []byte, keep time.Duration) (protocol.Receipt, error) {
+	return n.router.SendKept(ctx, to, protocol.FormRaw, payload, keep)
+}
+
 // Ping asks a peer whether it is there, and Trace finds the peers on the way. Their results and errors
 // are those of Router.Ping and Router.Trace in package protocol.
 func (n *Node) Ping(ctx context.Context, id protocol.ID) (protocol.Receipt, error) {
@@ -431,6 +445,18 @@ func (n *Node) Close() error {
 	return n.closeErr
 }
 
+// closeParts closes what the router uses, after it.
+func (n *Node) closeParts() error {
+	var errs []error
+	if n.dht != nil {
+		errs = append(errs, n.dht.Close())
+	}
+	if n.mailbox != nil {
+		errs = append(errs, n.mailbox.Close())
+	}
+	return errors.Join(errs...)
+}
+
 func (n *Node) close() error {
 	n.mu.Lock()
 	n.closed = true
@@ -456,9 +482,7 @@ func (n *Node) close() error {
 	errs = append(errs, n.streams.Shutdown(ctx), n.router.Shutdown(ctx))
 	n.stop()
 	n.tasks.Wait()
-	if n.dht != nil {
-		errs = append(errs, n.dht.Close())
-	}
+	errs = append(errs, n.closeParts())
 	if n.own != nil {
 		errs = append(errs, n.own.Close())
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/peer-relay/peer-relay/node/dht"
 	"github.com/peer-relay/peer-relay/node/internal/options"
 	"github.com/peer-relay/peer-relay/node/internal/port"
+	"github.com/peer-relay/peer-relay/node/mailbox"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -77,6 +78,11 @@ type Options struct {
 
 	// DHT puts a kad-dht on the host. nil means none.
 	DHT *dht.Options
+
+	// Mailbox makes the node a mailbox: it keeps messages for peers near its id that are offline, if
+	// their senders ask for it, and hands them over when they are linked again. nil means that it
+	// keeps none. A leaf can be none.
+	Mailbox *mailbox.Options
 
 	// Role is what the node offers to others. The default relays for all. A node that does not
 	// listen can be RoleLeaf.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
+	"github.com/peer-relay/peer-relay/node/mailbox"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -17,6 +18,8 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 		"MaxConns is -1": {MaxConns: -1},
 		"attached host":  {URLs: []string{"ws://localhost:8001"}},
 		"role 7 is not":  {Role: 7},
+		"keeps no":       {Role: protocol.RoleLeaf, Mailbox: &mailbox.Options{Dir: t.TempDir()}},
+		"no directory":   {Mailbox: &mailbox.Options{}},
 	} {
 		n, err := New(o)
 		if err == nil {

@@ -34,6 +34,15 @@ func (n *Node) status() status.Data {
 			status.Counter{Name: "DHT records published", Value: n.dht.Published()},
 			status.Counter{Name: "DHT legacy peers held", Value: uint64(n.dht.Held())})
 	}
+	if n.mailbox != nil {
+		kept := n.mailbox.Stats()
+		d.Counters = append(d.Counters,
+			status.Counter{Name: "mailbox: messages", Value: uint64(kept.Messages)},
+			status.Counter{Name: "mailbox: bytes", Value: uint64(kept.Bytes)},
+			status.Counter{Name: "mailbox: kept", Value: stats.Kept},
+			status.Counter{Name: "mailbox: refused", Value: stats.KeepRefused},
+			status.Counter{Name: "mailbox: handed over", Value: stats.HandedOver})
+	}
 	for _, a := range n.Addrs() {
 		d.Addrs = append(d.Addrs, a.String())
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/node/internal/nodetest"
+	"github.com/peer-relay/peer-relay/node/internal/status"
+	"github.com/peer-relay/peer-relay/node/mailbox"
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
@@ -97,5 +99,15 @@ func TestStatusShowsRefusals(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	if got, want := refusals(), []string{"connections refused: connections 1"}; resp.StatusCode != http.StatusServiceUnavailable || !slices.Equal(got, want) {
 		t.Errorf("the answer is %s, and the status shows %q, want %q", resp.Status, got, want)
+	}
+}
+
+// TestStatusOfAMailbox checks that the page of a mailbox has its counters, and no other page.
+func TestStatusOfAMailbox(t *testing.T) {
+	has := func(n *Node) bool {
+		return slices.ContainsFunc(n.status().Counters, func(c status.Counter) bool { return c.Name == "mailbox: messages" && c.Value == 0 })
+	}
+	if !has(start(t, local(Options{Mailbox: &mailbox.Options{Dir: t.TempDir()}}))) || has(start(t, local(Options{}))) {
+		t.Error("a mailbox does not show its messages, or another node does")
 	}
 }

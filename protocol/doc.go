@@ -36,7 +36,7 @@
 // # Limits
 //
 // All limits are constants in wire/limits.go, internal/core/params.go, internal/overlay/params.go,
-// packet/datagram.go, inbox.go and mailbox.go:
+// packet/datagram.go, inbox.go, mailbox.go and store.go:
 //
 //   - A message has at most [wire.MaxPayload] raw bytes or [wire.MaxText] bytes of JSON, so that
 //     every kind of peer can take it. It passes at most 19 relays.
@@ -51,6 +51,8 @@
 //     A link that ends is read for at most 2 minutes while bytes come.
 //   - Forwarded messages are remembered for a minute, if 64 MiB suffice. Delivered ones are
 //     remembered for two minutes, if 32 MiB suffice.
+//   - A mailbox stores 2,048 messages or 16 MiB at once, and hands over 64 messages or 1 MiB to each
+//     peer before it reads more. Its Store bounds what it keeps.
 //   - A link may ask 64 questions at once and then 32 a second, since each answer costs a
 //     signature. Its traces get 16 reports at once and then 4 a second.
 //
@@ -59,7 +61,8 @@
 // sent a message stays responsible for it until the next one has acknowledged it, so a relay that
 // dies takes with it only what it had acknowledged and not passed on. Over legacy links, its
 // neighbours send it messages for 2 to 3 s more, or up to 23 s if they have no other way.
-// [Router.SendReliable] goes on until the receiver's receipt arrives. [Router.Ping] and [Router.Trace]
+// [Router.SendReliable] goes on until the receiver's receipt arrives. [Router.SendKept] has the message
+// kept by a mailbox, a peer with Options.Store, if the receiver is offline. [Router.Ping] and [Router.Trace]
 // ask whether a peer is there, and by which way.
 //
 // # Threats
@@ -80,6 +83,8 @@
 //     has an end-to-end id;
 //   - block others' handshakes by a flood of forged offers: if there is no room, an offer
 //     evicts a handshake of the link that brought most of them;
+//   - make a receipt for a mailbox, whose key must have signed it, or have what is kept for a peer with a
+//     key removed: only the receipt that it sends itself counts;
 //   - make a receipt for a receiver with a key, or end a reliable message by notices that only one
 //     first link brings: [Receipt].Proved is the receiver's word;
 //   - report for another peer in a trace, or have peers report to one that did not sign the ping;

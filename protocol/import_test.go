@@ -25,7 +25,8 @@ const (
 // and all packages below it.
 var walls = map[string][]string{
 	"protocol/wire":                {},
-	"protocol/internal/core":       {"protocol/wire", "protocol/internal/overlay", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/receipts", "protocol/internal/rate", "protocol/internal/lookahead", "protocol/internal/probe"},
+	"protocol/internal/core":       {"protocol/wire", "protocol/internal/overlay", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/seen", "protocol/internal/custody", "protocol/internal/receipts", "protocol/internal/rate", "protocol/internal/lookahead", "protocol/internal/probe", "protocol/kept"},
+	"protocol/kept":                {"protocol/wire"},
 	"protocol/internal/overlay":    {"protocol/wire", "protocol/internal/idtable", "protocol/internal/journal", "protocol/internal/candidates"},
 	"protocol/internal/lookahead":  {"protocol/wire"},
 	"protocol/internal/rate":       {},
@@ -37,13 +38,14 @@ var walls = map[string][]string{
 	"protocol/internal/probe":      {"protocol/wire"},
 	"protocol/internal/idtable":    {"protocol/wire"},
 	"protocol/packet":              {"protocol/wire"},
-	"protocol":                     {"protocol/wire", "protocol/internal/core", "protocol/internal/journal", "protocol/internal/probe", "protocol/packet"},
+	"protocol":                     {"protocol/wire", "protocol/kept", "protocol/internal/core", "protocol/internal/journal", "protocol/internal/probe", "protocol/packet"},
 	"protocol/ula":                 {"protocol/wire", "protocol/packet"},
 	"protocol/sim":                 {"protocol/wire", "protocol/internal/core", "protocol/internal/journal"},
 	"protocol/protocoltest":        {"protocol/wire", "protocol"},
 
 	"node":          {"protocol/...", "node/..."},
 	"node/stream":   {"protocol/...", "node/internal/certificate"},
+	"node/mailbox":  {"protocol/..."},
 	"node/dht":      {"protocol/...", "node/internal/..."},
 	"node/internal": {"protocol/...", "node/internal/..."},
 	"node/try":      {"node/internal/..."},

@@ -7,17 +7,20 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/kept"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A Receipt says that a message arrived.
+// A Receipt says that a message arrived, or that another peer keeps it.
 //
 //	Proved bool  the receiver has signed it with the key that hashes to its id, or it came straight from the receiver's proved link
 //	Handed bool  the receiver is a legacy peer, which makes no receipts: the peer in front of it says that it handed the message on
 //	Hops   int   links over which the message came; 0 means unknown
 //	Took   time.Duration from the first attempt to the receipt; of a ping, from the attempt that arrived
+//	Kept   time.Time the receiver is offline, and Keeper keeps the message until then; the zero Time means that it arrived
+//	Keeper ID    a mailbox, which has signed the receipt; its method IsKept() bool reports whether there is one
 //
-// Without Proved, a hostile relay may have made it.
+// Without Proved, a hostile relay may have made it. A mailbox can break its promise.
 type Receipt = core.Receipt
 
 // An outcome is the end of a reliable message.
@@ -50,7 +53,43 @@ func (r *Router) SendReliable(ctx context.Context, to ID, form Form, payload []b
 // sends them in order. It never blocks. An error means that the message is not sent. Otherwise the
 // caller must call wait once. It is the second half: it waits for the receipt and ends the attempts.
 func (r *Router) StartReliable(to ID, form Form, payload []byte) (wait func(context.Context) (Receipt, error), err error) {
-	end, err := r.startReliable("send to", core.Outgoing{To: to, Form: form, Payload: payload, Sign: r.opts.SignMessages})
+	return r.startMessage(core.Outgoing{To: to, Form: form, Payload: payload, Sign: r.opts.SignMessages})
+}
+
+// minKeep is the shortest time for which a message is kept.
+const minKeep = time.Second
+
+// SendKept is SendReliable, and asks mailboxes near the receiver to keep the message for that time, 1 s
+// to [kept.MaxTime], if the receiver is offline. The message is signed, so this peer needs a key. The Receipt
+// says whether the message has arrived or is kept. If it is kept SendKept waits 2 s longer, since the
+// receiver may be there all the same. It may arrive later: the mailbox hands it over when the receiver
+// is linked with it, and no other receipt comes.
+//
+// If no mailbox keeps it the error is ErrNoRoute. It wraps the reason as well if a mailbox has refused:
+// [kept.ErrQuota], [kept.ErrFull] or [kept.ErrRefused].
+func (r *Router) SendKept(ctx context.Context, to ID, form Form, payload []byte, keep time.Duration) (Receipt, error) {
+	wait, err := r.StartKept(to, form, payload, keep)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return wait(ctx)
+}
+
+// StartKept is to SendKept what StartReliable is to SendReliable.
+func (r *Router) StartKept(to ID, form Form, payload []byte, keep time.Duration) (wait func(context.Context) (Receipt, error), err error) {
+	switch {
+	case keep < minKeep || keep > kept.MaxTime:
+		return nil, fmt.Errorf("send to %v: keep it for %v: want %v to %v", to, keep, minKeep, kept.MaxTime)
+	case r.opts.Sign == nil:
+		return nil, fmt.Errorf("send to %v: only a signed message is kept, and this peer has no key", to)
+	}
+	expiry := uint64(time.Now().Add(keep).UnixMilli())
+	return r.startMessage(core.Outgoing{To: to, Form: form, Flags: wire.FlagKeep, Expiry: expiry, Payload: payload, Sign: true})
+}
+
+// startMessage is startReliable for a message of the application.
+func (r *Router) startMessage(m core.Outgoing) (wait func(context.Context) (Receipt, error), err error) {
+	end, err := r.startReliable("send to", m)
 	if err != nil {
 		return nil, err
 	}

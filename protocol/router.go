@@ -4,6 +4,7 @@ import (
 	"context"
 	cryptorand "crypto/rand"
 	"encoding/binary"
+	"errors"
 	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/kept"
 	"github.com/peer-relay/peer-relay/protocol/packet"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -78,6 +80,11 @@ type Options struct {
 	NoTrace bool
 	Agent   string
 
+	// Store makes this peer a mailbox: it keeps messages for peers that are offline, if their origins
+	// ask for it, and hands them over when there is a link again. It needs Sign and Verify, and a
+	// leaf can be none. The caller closes the Store after the router. Nil means that nothing is kept.
+	Store kept.Store
+
 	// Linger is the longest time for which Close waits for what the application has sent. 0
 	// means DefaultLinger, and a negative value no time.
 	Linger time.Duration
@@ -119,6 +126,7 @@ type Router struct {
 	inbox     *inbox
 	links     *inbox // of events for OnLinkUp and OnLinkDown; nil means none
 	mailbox   *mailbox
+	keeper    *keeper       // nil means no Store
 	delivered chan struct{} // closed after the last delivery
 
 	selves  selves
@@ -153,6 +161,9 @@ type Router struct {
 
 // NewRouter starts a router. It runs until Close.
 func NewRouter(opts Options) (*Router, error) {
+	if opts.Store != nil && (opts.Role == RoleLeaf || opts.Sign == nil || opts.Verify == nil) {
+		return nil, errors.New("peer-relay: a peer with a Store wants Sign and Verify, and is no leaf")
+	}
 	if opts.ID == (ID{}) {
 		cryptorand.Read(opts.ID[:])
 	}
@@ -185,13 +196,17 @@ func NewRouter(opts Options) (*Router, error) {
 	r.core = core.NewCore(core.CoreConfig{
 		Self: opts.ID, Role: opts.Role, Rand: rand.NewChaCha8(seed), Hash: r.hash,
 		Bootstraps: len(opts.Bootstraps), Key: opts.Key, Sign: opts.Sign, Verify: opts.Verify, NoOverlay: opts.NoOverlay,
-		NoTrace: opts.NoTrace, Agent: opts.Agent,
+		NoTrace: opts.NoTrace, Agent: opts.Agent, Mailbox: opts.Store != nil,
 	})
 	r.core.Trace(r.traces())
 	if opts.OnLinkUp != nil || opts.OnLinkDown != nil { // before anything can emit
 		r.links = newInbox()
 		r.links.removed = func(e *event) { close(e.noted) }
 		r.tasks.Go(r.note) // ends when its inbox is closed; Close waits
+	}
+	if opts.Store != nil {
+		r.keeper = newKeeper(opts.Store)
+		r.tasks.Go(r.keep) // ends when ctx is done; Close waits
 	}
 	r.tasks.Go(r.run)     // ends when ctx is done; Close waits
 	r.tasks.Go(r.compose) // ends when ctx is done; Close waits
@@ -303,6 +318,8 @@ func (r *Router) perform(actions []core.Action) {
 			r.measure(a.Link)
 		case core.Signalled:
 			r.signalled(a.Frame, a.Proved)
+		case core.Keep, core.Fetch, core.Discard:
+			r.keeper.put(a)
 		case core.Compose:
 			select {
 			case r.drafts <- a.Draft:

@@ -19,6 +19,9 @@ import "github.com/peer-relay/peer-relay/protocol/internal/journal"
 //	LinksOpened   uint64 links that were accepted
 //	LinksRefused  uint64 links that were refused, and legacy links that stayed mute
 //	EventsMissed  uint64 events that a slow handler missed: a peer came and went meanwhile, or a dial failed again
+//	Kept          uint64 messages stored for peers that are offline, further attempts of one included
+//	KeepRefused   uint64 messages that were to be stored, and were refused
+//	HandedOver    uint64 messages that were stored, and that their receivers have
 //	Retries       uint64 further copies of reliable messages sent by this peer
 //	Dropped       Drops  dropped messages: an array with a [DropReason] as its index, with the methods
 //	                     Total() uint64, the number of drops that lost a message, which a duplicate does not,

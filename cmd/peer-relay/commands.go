@@ -85,6 +85,7 @@ type sending struct {
 	Data     json.RawMessage `json:"data"`
 	Tag      json.RawMessage `json:"tag"`
 	Reliable bool            `json:"reliable"`
+	Keep     *string         `json:"keep"` // a duration
 }
 
 // parseCommand returns the command in a line. If there is an error, the command has what was read.
@@ -165,14 +166,33 @@ func (e *events) send(ctx context.Context, s *sending) error {
 	if err != nil {
 		return fmt.Errorf("input: %w", err)
 	}
+	keep, err := s.keep()
+	if err != nil {
+		return err
+	}
 	var data any = compat.Undefined
 	if s.Data != nil {
 		data = s.Data
 	}
 	if s.Reliable {
-		return e.hold(ctx, func() error { return e.sendReliable(ctx, to, data, s.Tag) })
+		return e.hold(ctx, func() error { return e.sendReliable(ctx, to, data, keep, s.Tag) })
 	}
 	return e.hold(ctx, func() error { return e.peer.Send(to, data) })
+}
+
+// keep returns the time for which mailboxes may keep the message, 0 if they may not.
+func (s *sending) keep() (time.Duration, error) {
+	switch {
+	case s.Keep == nil:
+		return 0, nil
+	case !s.Reliable:
+		return 0, errors.New(`input: "keep" wants "reliable":true`)
+	}
+	keep, err := parseKeep(*s.Keep)
+	if err != nil {
+		return 0, fmt.Errorf("input: keep %q: %w", *s.Keep, err)
+	}
+	return keep, nil
 }
 
 // errUnanswered means that there is no place for another message with "reliable".
@@ -180,13 +200,13 @@ var errUnanswered = fmt.Errorf("%d messages have no receipt yet, or their receip
 
 // sendReliable sends a message, and answers later with its receipt or an error. The answer waits for
 // the reader and keeps its place meanwhile, so that none is dropped.
-func (e *events) sendReliable(ctx context.Context, to protocol.ID, data any, tag json.RawMessage) error {
+func (e *events) sendReliable(ctx context.Context, to protocol.ID, data any, keep time.Duration, tag json.RawMessage) error {
 	select {
 	case e.places <- struct{}{}:
 	default:
 		return errUnanswered
 	}
-	wait, err := e.peer.StartReliable(to, data)
+	wait, err := start(e.peer, to, data, keep)
 	if err != nil {
 		<-e.places
 		return err

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +16,8 @@ import (
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/compat/legacy"
 	"github.com/peer-relay/peer-relay/node/dht"
+	"github.com/peer-relay/peer-relay/node/mailbox"
+	"github.com/peer-relay/peer-relay/protocol/kept"
 	"github.com/peer-relay/peer-relay/protocol/sim"
 )
 
@@ -23,12 +27,14 @@ const sendTimeout = 10 * time.Second
 
 // flags are the values of the flags, which may stand anywhere among the other arguments.
 type flags struct {
-	peer   compat.Options // of the peer to run, without what options adds
-	dht    dht.Options    // of the peer, if the prefix is set
-	as     string         // the kind of DATA
-	wait   time.Duration  // time limit for a first link, and again for the receipt
-	noWait bool           // do not wait for the receipt
-	count  int            // number of pings; 0 means until a signal
+	peer   compat.Options  // of the peer to run, without what options adds
+	dht    dht.Options     // of the peer, if the prefix is set
+	box    mailbox.Options // of the peer, if the directory is set
+	as     string          // the kind of DATA
+	wait   time.Duration   // time limit for a first link, and again for the receipt
+	noWait bool            // do not wait for the receipt
+	keep   time.Duration   // time for which mailboxes may keep the message; 0 means not at all
+	count  int             // number of pings; 0 means until a signal
 	json   bool
 
 	scenario string      // of sim
@@ -56,6 +62,12 @@ func (f *flags) set() *flag.FlagSet {
 	f.wait = sendTimeout
 	set.Var((*wait)(&f.wait), "timeout", "send, ping, trace: the time limit for a first link, and again for the receipt or each answer,\na `duration` such as 10s or 1m")
 	set.BoolVar(&f.noWait, "no-wait", false, "send: end once the message is written, and do not wait for its receipt")
+	set.Var((*keeping)(&f.keep), "keep", "send: have a mailbox near the receiver keep the message for this time, a `duration` from 1s\nto 720h, if the receiver is offline (default: not at all)")
+	set.StringVar(&f.box.Dir, "mailbox", "", "be a mailbox: keep messages for peers near this one that are offline in this `directory`,\nif their senders ask for it; without --key its file key has the identity")
+	set.Var((*size)(&f.box.MaxBytes), "mailbox-size", "the most `bytes` of all messages in the mailbox, such as 512M (default 256M)")
+	set.Var((*size)(&f.box.MaxSender), "mailbox-sender", "the most `bytes` of one sender's messages (default 8M)")
+	set.Var((*size)(&f.box.MaxReceiver), "mailbox-receiver", "the most `bytes` of the messages for one receiver (default 8M)")
+	set.Var((*keeping)(&f.box.MaxAge), "mailbox-age", "the longest time for which a message is kept, a `duration` from 1s to 720h (default 168h)")
 	set.IntVar(&f.count, "n", 0, "ping: the `number` of pings (default: one a second until a signal)")
 	set.BoolVar(&o.NoTrace, "no-trace", false, "tell the traces of others nothing but this peer's id, which their paths have")
 	set.StringVar(&f.dht.Prefix, "dht", "", "join the kad-dht of this protocol `prefix`: "+dht.Prefix+" for the network of this program,\nor the prefix of another network (default: none)")
@@ -99,6 +111,54 @@ func (w *wait) Set(s string) error {
 	*w = wait(d)
 	return nil
 }
+
+// A keeping is a flag for the time for which a message is kept.
+type keeping time.Duration
+
+func (k *keeping) String() string {
+	if *k == 0 { // the help says what that means
+		return ""
+	}
+	return time.Duration(*k).String()
+}
+
+func (k *keeping) Set(s string) error {
+	d, err := parseKeep(s)
+	*k = keeping(d)
+	return err
+}
+
+// parseKeep returns the time for which a message is kept.
+func parseKeep(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < time.Second || d > kept.MaxTime {
+		return 0, fmt.Errorf("want a duration such as 1h, from 1s to %v", kept.MaxTime)
+	}
+	return d, nil
+}
+
+// A size is a flag for a number of bytes.
+type size int64
+
+func (z *size) String() string {
+	if *z == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(*z), 10)
+}
+
+func (z *size) Set(s string) error {
+	digits := strings.TrimRight(s, "KMG")
+	shift, known := map[string]int{"": 0, "K": 10, "M": 20, "G": 30}[s[len(digits):]]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || !known || n < 1 || n > mostBytes>>shift {
+		return errors.New("want a number of bytes, 1 or more, such as 65536 or 512M, with K, M or G for the powers of 1,024")
+	}
+	*z = size(n << shift)
+	return nil
+}
+
+const mostBytes = 1 << 50 // more than any disk has
 
 // iceServers is a flag for STUN and TURN servers. Each is a URL, followed for TURN by a user
 // name and a password.
@@ -212,6 +272,18 @@ func (p *program) options() (compat.Options, error) {
 		o.DHT = &d
 	case len(d.Bootstraps) > 0 || d.Closed:
 		return o, wrongUsage("--dht-bootstrap and --dht-closed: want --dht as well, such as --dht %s", dht.Prefix)
+	}
+	switch box := p.flags.box; {
+	case box.Dir != "":
+		o.Mailbox = &box
+		if o.KeyFile == "" { // another id after a restart would be another place in the network
+			if err := os.MkdirAll(box.Dir, 0o700); err != nil {
+				return o, wrongUsage("--mailbox: %w", err)
+			}
+			o.KeyFile = filepath.Join(box.Dir, "key")
+		}
+	case box != mailbox.Options{}:
+		return o, wrongUsage("--mailbox-size, --mailbox-sender, --mailbox-receiver and --mailbox-age: want --mailbox as well")
 	}
 	level := slog.LevelWarn // such as a limit that is reached
 	if p.flags.verbose {

@@ -21,13 +21,14 @@ import (
 //	{"event":"message","from":"<40 hex>","data":…,"proved":false}                     no data means undefined
 //	{"event":"peers","peers":["<40 hex>",…]}
 //	{"event":"receipt","tag":…,"id":"<40 hex>","ms":84,"hops":4,"proved":true,"handed":false}
+//	{"event":"receipt",…,"kept":"2026-01-02T15:04:05Z","keeper":"<40 hex>"}           not delivered, but kept by a mailbox
 //	{"event":"error","tag":…,"status":4,"error":"…"}                                  see errorEvent
 //	{"event":"dropped","count":1}
 //
 // Input, one object a line. An invalid line is answered with an error event:
 //
 //	{"send":{"to":"<40 hex>","data":…}}   {"connect":"<40 hex>"}   {"disconnect":"<40 hex>"}   {"peers":true}
-//	{"send":{"to":"<40 hex>","data":…,"tag":…,"reliable":true}}
+//	{"send":{"to":"<40 hex>","data":…,"tag":…,"reliable":true,"keep":"1h"}}           see --keep; may be left out
 //
 // A tag is any JSON value. It comes back in the receipt or the error of the message. Each message
 // with "reliable" is answered by one of the two.
@@ -85,10 +86,16 @@ type receiptEvent struct {
 	Hops   int             `json:"hops"`
 	Proved bool            `json:"proved"`
 	Handed bool            `json:"handed"`
+	Kept   string          `json:"kept,omitempty"`
+	Keeper *protocol.ID    `json:"keeper,omitempty"`
 }
 
 func newReceiptEvent(tag json.RawMessage, to protocol.ID, r protocol.Receipt) receiptEvent {
-	return receiptEvent{"receipt", tag, to, milliseconds(r.Took), r.Hops, r.Proved, r.Handed}
+	e := receiptEvent{Event: "receipt", Tag: tag, ID: to, MS: milliseconds(r.Took), Hops: r.Hops, Proved: r.Proved, Handed: r.Handed}
+	if r.IsKept() {
+		e.Kept, e.Keeper = keptUntil(r), &r.Keeper
+	}
+	return e
 }
 
 // milliseconds rounds up, since no message takes no time.

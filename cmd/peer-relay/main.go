@@ -16,11 +16,11 @@ import (
 
 // Exit statuses.
 const (
-	exitOK      = 0
+	exitOK      = 0 // also when a mailbox keeps the message
 	exitFailure = 1 // any other failure, such as messages that were not sent
 	exitUsage   = 2 // a flag, an argument, a URL, a key file, an id or the data is invalid
 	exitInUse   = 3 // another program has the port
-	exitNoPeer  = 4 // send, ping, trace: no peer has the id, or none answered in time
+	exitNoPeer  = 4 // send, ping, trace: no peer has the id, or none answered in time; send with --keep: no mailbox keeps the message
 	exitUnknown = 5 // send: no receipt came in time, so the message may have arrived; ping, trace: no answer
 )
 
@@ -42,7 +42,10 @@ All are dialled, each until it answers. --dht PREFIX --dht-bootstrap MULTIADDR c
 
 send waits for a first link, and then for the receipt: for --timeout each, 10 s if it is
 not given. It prints how long the message took and over how many relays. With --no-wait it
-ends once the message is written, and does not say whether it arrived.
+ends once the message is written, and does not say whether it arrived. With --keep 1h a
+mailbox, a relay with --mailbox DIR, keeps the message for that time if the receiver is
+offline, and hands it over when they are linked again. Then send prints until when it is
+kept, and by which peer.
 
 ping prints a line for each answer, with the round trip, and a summary at the end. trace
 prints a line for each peer on the way: its number, its id, the kind of the link by which
@@ -56,8 +59,8 @@ with the defaults of this program. The same flags lead to the same output.
 Flags:
 %s
 Exit status: 0 after SIGINT, SIGTERM or the end of standard input (with --json), when send
-has delivered, and when a ping or trace was answered; 1 failure, such as messages that were
-not sent; 2 an invalid flag, argument, URL, id or key file, or data that is not what --as
+has delivered or a mailbox keeps the message, and when a ping or trace was answered; 1 failure,
+such as messages that were not sent; 2 an invalid flag, argument, URL, id or key file, or data that is not what --as
 says; 3 the port is in use, in TCP or in UDP; 4 send, ping, trace: no peer has the id, or
 none answered in time; 5 send: no receipt came in time, so the message may have arrived;
 5 ping, trace: no answer came in time. A second signal ends the program at once.

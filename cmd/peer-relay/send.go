@@ -8,6 +8,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/compat"
 	"github.com/peer-relay/peer-relay/protocol"
+	"github.com/peer-relay/peer-relay/protocol/kept"
 )
 
 // send sends one message and waits for its receipt: peer-relay send ID [DATA|-]. With --no-wait it
@@ -24,6 +25,9 @@ func (p *program) send(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if p.flags.keep != 0 && p.flags.noWait {
+		return wrongUsage("send: --keep and --no-wait: a message that is kept has a receipt, which send awaits")
+	}
 	return p.join(ctx, "send", "the message was not sent", func(peer *compat.PeerRelay, e *events) error {
 		if p.flags.noWait {
 			return sendError(peer.Send(to, data))
@@ -36,6 +40,9 @@ func (p *program) send(ctx context.Context, args []string) error {
 func (p *program) target(command, arg string) (to protocol.ID, err error) {
 	if !p.flags.joins() {
 		return to, wrongUsage("%s: want --bootstrap, or --dht with --dht-bootstrap, to join a network", command)
+	}
+	if p.flags.box.Dir != "" {
+		return to, wrongUsage("%s: --mailbox is for a peer that stays, such as a relay", command)
 	}
 	if to, err = protocol.ParseID(arg); err != nil {
 		return to, exitError{exitUsage, err}
@@ -106,7 +113,7 @@ func (p *program) awaitLink(ctx context.Context, command, undone string, linked 
 
 // sendReliable sends a message, waits for its receipt and prints it. e is nil without --json.
 func (p *program) sendReliable(ctx context.Context, peer *compat.PeerRelay, e *events, to protocol.ID, data any) error {
-	wait, err := peer.StartReliable(to, data)
+	wait, err := start(peer, to, data, p.flags.keep)
 	if err != nil {
 		return sendError(err)
 	}
@@ -120,6 +127,14 @@ func (p *program) sendReliable(ctx context.Context, peer *compat.PeerRelay, e *e
 		fmt.Fprintln(p.stdout, receiptText(r))
 	}
 	return nil
+}
+
+// start begins to send a message that mailboxes may keep for a time, or not at all if that is 0.
+func start(peer *compat.PeerRelay, to protocol.ID, data any, keep time.Duration) (waitFunc, error) {
+	if keep == 0 {
+		return peer.StartReliable(to, data)
+	}
+	return peer.StartKept(to, data, keep)
 }
 
 // sendError returns the error of a message that was refused at once: its data is invalid or too
@@ -144,15 +159,29 @@ func awaitReceipt(ctx context.Context, wait waitFunc, to protocol.ID, most time.
 	case err == nil:
 		return r, nil
 	case errors.Is(err, protocol.ErrNoRoute):
-		return r, exitError{exitNoPeer, fmt.Errorf("send: no peer has the id %v", to)}
+		return r, exitError{exitNoPeer, fmt.Errorf("send: no peer has the id %v%s", to, refusal(err))}
 	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
 		return r, exitError{exitUnknown, fmt.Errorf("send: no receipt from %v within %v: the message may have arrived", to, most)}
 	}
 	return r, exitError{exitUnknown, fmt.Errorf("send: interrupted before the receipt from %v came: the message may have arrived", to)}
 }
 
+// refusal returns why a mailbox does not keep a message, as words that begin with a comma, "" if none
+// has refused it.
+func refusal(err error) string {
+	for _, why := range []error{kept.ErrQuota, kept.ErrFull, kept.ErrRefused} {
+		if errors.Is(err, why) {
+			return ", and " + why.Error()
+		}
+	}
+	return ""
+}
+
 // receiptText returns a receipt as words.
 func receiptText(r protocol.Receipt) string {
+	if r.IsKept() {
+		return fmt.Sprintf("kept until %s by %v: the receiver is offline", keptUntil(r), r.Keeper)
+	}
 	took := fmt.Sprintf("%d ms", milliseconds(r.Took))
 	if r.Handed {
 		return "handed to its relay in " + took + ": the receiver is a legacy peer, which confirms nothing"
@@ -163,6 +192,9 @@ func receiptText(r protocol.Receipt) string {
 	}
 	return text
 }
+
+// keptUntil returns the end of the time for which a message is kept.
+func keptUntil(r protocol.Receipt) string { return r.Kept.UTC().Format(time.RFC3339) }
 
 // over returns the way of a message as words that begin with a space, "" if it is not known.
 func over(r protocol.Receipt) string {

@@ -79,6 +79,7 @@ func runs() []run {
 		{"pages", "4 Go peers, 3 pages on js-libp2p and 3 of the npm package: each writes to each, in -n networks", 5, pages, unused},
 		{"dht", "100 hosts in 10 processes share a kad-dht: -n newcomers of each kind connect to any id; stale and forged records; a DHT of others", 100, dht, unused},
 		{"overlay", "up to -n production cores in virtual time: delivery, hops, links, talk, repair", 1000, overlay, unused},
+		{"mailbox", "1,000 messages for a receiver that is off for 60 s, ours and npm, with the mailbox killed meanwhile, and a mailbox on a full disk; -n times", 3, mailbox, unused},
 		{"mutations", "take the safeguards of the code out one by one: a test must fail each time", 1, mutations, unused},
 		{"soak", "-n processes on hosts of their own for a time (-for) are killed, stopped, moved and closed, one each second: reach, loss, duplicates, memory, races (-race)", 40, soak, unused},
 		{"processes", "200 nodes in 20 processes: -n messages between random pairs, then without the bootstrap's process, then without a fifth of the processes", 10_000, processes, unused},

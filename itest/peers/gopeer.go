@@ -127,6 +127,7 @@ func (p *GoPeer) line(line []byte) {
 		Peers []protocol.ID
 
 		Proved, Handed bool
+		Kept           string
 		Tag            json.RawMessage
 		Status         int
 	}
@@ -149,10 +150,10 @@ func (p *GoPeer) line(line []byte) {
 		}
 	case "message":
 		p.events.Add(Event{Kind: EventMessage, Node: e.From, Data: e.Data, Proved: e.Proved})
+	case "receipt":
+		p.events.Add(Event{Kind: EventReceipt, Node: e.ID, Tag: e.Tag, Proved: e.Proved, Handed: e.Handed, Kept: e.Kept != ""})
 	case "error":
 		p.events.Add(Event{Kind: EventError, Data: e.Error, Tag: e.Tag, Status: e.Status})
-	case "receipt":
-		p.events.Add(Event{Kind: EventReceipt, Node: e.ID, Tag: e.Tag, Proved: e.Proved, Handed: e.Handed})
 	default:
 		p.events.Add(Event{Kind: EventKind(e.Event), Node: e.ID})
 	}

@@ -57,12 +57,13 @@ type Event struct {
 	// of an EventReceipt. Only our binary reports it.
 	Proved bool
 
-	// Handed, of an EventReceipt, reports that the receiver makes no receipts. Tag is that of the
-	// message of an EventReceipt or EventError, and Status is what the error says of it: 4 that no
-	// peer has the id, 5 that it is unknown whether it arrived.
-	Handed bool
-	Tag    json.RawMessage
-	Status int
+	// Handed and Kept, of an EventReceipt, report that the receiver makes no receipts, and that a
+	// mailbox keeps the message. Tag is that of the message of an EventReceipt or EventError, and
+	// Status is what the error says of it: 4 that no peer has the id, 5 that it is unknown whether it
+	// arrived.
+	Handed, Kept bool
+	Tag          json.RawMessage
+	Status       int
 
 	// Path is the path of an EventMessage, its origin first. Only pages report it.
 	Path []protocol.ID
@@ -86,8 +87,8 @@ const (
 	EventPeer       EventKind = "peer"       // a link is up
 	EventDisconnect EventKind = "disconnect" // a link is gone
 	EventMessage    EventKind = "message"    // a user message came
+	EventReceipt    EventKind = "receipt"    // a reliable message to a peer has a receipt
 	EventError      EventKind = "error"      // the peer reports an error
-	EventReceipt    EventKind = "receipt"    // a reliable message arrived
 )
 
 // Undefined is JavaScript's undefined: a user message without data.

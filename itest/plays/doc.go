@@ -15,6 +15,7 @@
 //	crowd.go         many peers of two kinds do the same; letters.go counts what arrives
 //	simultaneous.go  two peers dial each other at the same instant
 //	gone.go          a linked process is killed
+//	mailbox.go       messages are kept for a receiver that is off
 //	hostile.go       a node under siege; hostilities.go lists the attacks
 //	dht.go           hosts in several processes share a kad-dht; forged.go and stale.go are
 //	                 records that are wrong or old, shareddht.go is a DHT of other hosts

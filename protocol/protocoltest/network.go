@@ -74,11 +74,17 @@ func Infos(a, b protocol.ID, value uint64) (atA, atB protocol.LinkInfo) {
 
 // Link opens a native link from a to b. Both routers serve it until it ends.
 func (n *Network) Link(a, b *protocol.Router) (atA, atB *End) {
-	x, y := Infos(a.ID(), b.ID(), n.value.Add(1))
-	atA, atB = Pipe(x, y, n.pipe)
+	atA, atB = n.pipeBetween(a, b)
 	n.Serve(a, atA)
 	n.Serve(b, atB)
 	return atA, atB
+}
+
+// pipeBetween returns the two ends of a native link that a opens to b.
+func (n *Network) pipeBetween(a, b *protocol.Router) (atA, atB *End) {
+	x, y := Infos(a.ID(), b.ID(), n.value.Add(1))
+	x.Features, y.Features = b.Features(), a.Features()
+	return Pipe(x, y, n.pipe)
 }
 
 // Serve has a router serve a link until it ends. The end of the test waits for it.
@@ -126,8 +132,7 @@ func (d dialer) Dial(_ context.Context, r *protocol.Router, c protocol.Contact) 
 	if to == nil {
 		return nil, errNoPeer
 	}
-	x, y := Infos(r.ID(), id, d.n.value.Add(1))
-	atR, atTo := Pipe(x, y, d.n.pipe)
+	atR, atTo := d.n.pipeBetween(r, to)
 	d.n.Serve(to, atTo)
 	return atR, nil
 }

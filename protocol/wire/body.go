@@ -54,6 +54,7 @@ const (
 	FlagNotice                    // the origin wants to know when there is no route
 	FlagClosest                   // the peer without a strictly nearer link takes the message
 	FlagTrace                     // with KindPing: the peers on the way report
+	FlagKeep                      // peers may keep the message until Expiry, while its receiver has no link
 )
 
 // A Body is the part of a message that no relay may change. Its fields must not be set

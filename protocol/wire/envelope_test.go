@@ -196,7 +196,8 @@ func TestSchemaNumbers(t *testing.T) {
 		"Limits.max_frame": 1, "Nack.seq": 1, "Nack.reason": 2, "Nack.frame": 3, "Bye.reason": 1,
 		"Neighbours.reset": 1, "Neighbours.named": 2, "Neighbours.gone": 3, "Neighbours.lost": 4,
 		"Answer.ws": 1, "Answer.wrtc": 2, "Receipt.e2e": 1, "Receipt.hash": 2, "Receipt.nonce": 3,
-		"Receipt.hops": 4, "Receipt.handed": 5, "Receipt.path": 6, "Notice.e2e": 1, "Notice.nonce": 2, "Notice.silent": 3,
+		"Receipt.hops": 4, "Receipt.handed": 5, "Receipt.path": 6, "Receipt.kept": 7,
+		"Notice.e2e": 1, "Notice.nonce": 2, "Notice.silent": 3, "Notice.refusal": 4,
 		"Report.e2e": 1, "Report.nonce": 2, "Report.hops": 3, "Report.link": 4, "Report.agent": 5,
 		"LINK_KIND_NONE": 0, "LINK_KIND_NATIVE": 1, "LINK_KIND_WEBSOCKET": 2, "LINK_KIND_WEBRTC": 3,
 		"NACK_REASON_NONE": 0, "NACK_REASON_NO_ROUTE": 1, "NACK_REASON_BUSY": 2, "NACK_REASON_TOO_BIG": 3,
@@ -213,7 +214,8 @@ func TestSchemaNumbers(t *testing.T) {
 		"FORM_NONE": int(FormNone), "FORM_JSON": int(FormJSON), "FORM_RAW": int(FormRaw),
 		"FORM_WHOLE_JSON": int(FormWholeJSON), "FORM_SEALED": int(FormSealed),
 		"FLAG_NONE": 0, "FLAG_RECEIPT": int(FlagReceipt), "FLAG_NOTICE": int(FlagNotice),
-		"FLAG_CLOSEST": int(FlagClosest), "FLAG_TRACE": int(FlagTrace),
+		"FLAG_CLOSEST": int(FlagClosest), "FLAG_TRACE": int(FlagTrace), "FLAG_KEEP": int(FlagKeep),
+		"REFUSAL_NONE": int(RefusalNone), "REFUSAL_QUOTA": int(RefusalQuota), "REFUSAL_FULL": int(RefusalFull), "REFUSAL_OTHER": int(RefusalOther),
 	}
 	if !reflect.DeepEqual(have, want) {
 		for name := range want {

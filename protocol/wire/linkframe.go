@@ -49,9 +49,10 @@ const (
 const (
 	FeatureCustody    = "custody"
 	FeatureNeighbours = "neighbours"
+	FeatureMailbox    = "mailbox" // of a peer that keeps messages
 )
 
-// Features returns the names of the features that this version has.
+// Features returns the names of the features that every peer of this version has.
 func Features() []string { return []string{FeatureCustody, FeatureNeighbours} }
 
 // A ByeReason is why a link ends.

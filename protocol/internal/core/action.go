@@ -24,6 +24,9 @@ const (
 	PeerDown                           // Peer is no longer linked
 	Receipted                          // the reliable message Index has a Receipt, or ended with Err; Hops are of a traced ping
 	Measure                            // report the figures of Link's transport with Measured
+	Keep                               // store Frame; report with Kept
+	Fetch                              // read what is kept for Peer after Number; report with Fetched
+	Discard                            // remove the message Number that is kept for Peer
 )
 
 // An Action is something that the shell is to do. Its type determines which fields are set.
@@ -35,6 +38,7 @@ type Action struct {
 	Proved  bool
 	Contact wire.Contact
 	Index   int
+	Number  uint64
 	Reason  wire.ByeReason
 	Err     error
 	Peer    wire.ID

@@ -50,10 +50,11 @@ type Core struct {
 	own         map[uint64]own // by hash
 	unsent      Unsent
 	troubles    map[uint64]*trouble // messages that did not take their first way, by hash
-	refusal     wire.NackReason     // why the message that is being processed goes back; 0 means that it does not
-	owing       []*link             // links with messages to acknowledge
-	entrusted   int                 // bytes of the messages that are not acknowledged, on all links
-	lastDown    *link               // the link of the last LinkDown
+	mailbox     mailbox
+	refusal     wire.NackReason // why the message that is being processed goes back; 0 means that it does not
+	owing       []*link         // links with messages to acknowledge
+	entrusted   int             // bytes of the messages that are not acknowledged, on all links
+	lastDown    *link           // the link of the last LinkDown
 	stats       journal.Stats
 	actions     []Action
 	events      []journal.Event
@@ -83,6 +84,7 @@ type CoreConfig struct {
 	NoOverlay bool
 	NoTrace   bool   // do not report to the origins of traced pings
 	Agent     string // name and version of the program, for reports
+	Mailbox   bool   // keep messages for peers that are offline
 }
 
 // A waiting message waits for a link.
@@ -106,6 +108,7 @@ func NewCore(cfg CoreConfig) *Core {
 		expected:  make(map[wire.ID]expectation),
 		own:       make(map[uint64]own),
 		troubles:  make(map[uint64]*trouble),
+		mailbox:   newMailbox(),
 		view:      view{pace: usualTrip / 2},
 	}
 	c.overlay = overlay.New(host{c}, overlay.Config{Self: cfg.Self, Role: cfg.Role, Rand: c.rng, Bootstraps: cfg.Bootstraps, Manual: cfg.NoOverlay})
@@ -271,6 +274,7 @@ func (c *Core) Tick(now time.Duration) {
 	c.transit.done.Expire(now)
 	c.delivered.Expire(now)
 	c.confirmed.Expire(now)
+	c.mailbox.had.Expire(now)
 	if len(c.waiting) > 0 {
 		c.wakeBy(c.waiting[0].since + waitAge)
 	}
@@ -281,6 +285,7 @@ func (c *Core) Tick(now time.Duration) {
 	c.expireHeld()
 	c.expireTroubles()
 	c.tickBook()
+	c.tickHandovers()
 	c.tickPeers()
 	for i := len(c.claims) - 1; i >= 0; i-- {
 		if i < len(c.claims) && !c.claims[i].granted {

@@ -72,6 +72,7 @@ type script struct {
 	reliable map[int]*wire.Frame // the reliable messages, by index
 	nonces   map[string][][]byte // nonces of their copies, by end-to-end id
 	last     *wire.Frame         // the last delivered message
+	keeping  []*wire.Frame       // the messages that are being stored, oldest first
 }
 
 // abbreviated returns the id with these first digits.
@@ -137,7 +138,8 @@ func (s *script) run(event string, w []string) {
 	number, _ := strconv.Atoi(first)
 	h := LinkHandle(number)
 	switch event {
-	case "self": // ID [leaf] [boots=N] [overlay] [greets] [signs] [hidden]
+	case "self": // ID [leaf] [boots=N] [overlay] [greets] [signs] [hidden] [mailbox]
+		s.keeping = nil
 		s.now, s.greets, s.tokens = 0, has(w, "greets"), make(map[wire.ID][]byte)
 		s.queued = make(map[LinkHandle][]*wire.Frame)
 		s.figures = make(map[LinkHandle]wire.Progress)
@@ -145,6 +147,7 @@ func (s *script) run(event string, w []string) {
 		s.c = newTestCore(abbreviated(first), func(cfg *CoreConfig) {
 			cfg.Bootstraps, cfg.NoOverlay = argInt(w, "boots", 0), !has(w, "overlay")
 			cfg.Agent, cfg.NoTrace = "peer/1", has(w, "hidden")
+			cfg.Mailbox = has(w, "mailbox")
 			if has(w, "leaf") {
 				cfg.Role = wire.RoleLeaf
 			}
@@ -158,7 +161,7 @@ func (s *script) run(event string, w []string) {
 		url, _ := arg(w, "url")
 		record, _ := arg(w, "record")
 		s.c.SetContact(wire.Contact{ID: s.c.self, URL: url, Record: []byte(record), WebRTC: has(w, "webrtc")})
-	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [rtt=MS] [keeps] [names] [boot=N] [sought]
+	case "link": // HANDLE ID native|ws|webrtc [proved] [dialed] [direct] [leaf] [opener=O] [value=N] [rtt=MS] [keeps] [names] [mailbox] [boot=N] [sought]
 		cause := Inbound()
 		switch boot := argInt(w, "boot", -1); {
 		case boot >= 0:
@@ -325,8 +328,12 @@ func (s *script) run(event string, w []string) {
 		if err != nil {
 			s.out = append(s.out, fmt.Sprintf("error: %v", err))
 		}
-	case "reliable": // INDEX TO [TEXT]
-		f, err := s.c.NewFrame(Outgoing{To: abbreviated(w[1]), Form: wire.FormJSON, Flags: wire.FlagReceipt | wire.FlagNotice, Payload: []byte(strings.Join(w[2:], " "))}, s.c.Draw())
+	case "reliable", "keep": // INDEX TO [TEXT]: with keep, it may be kept until 1000
+		m := Outgoing{To: abbreviated(w[1]), Form: wire.FormJSON, Flags: wire.FlagReceipt | wire.FlagNotice, Payload: []byte(strings.Join(w[2:], " "))}
+		if event == "keep" {
+			m.Flags, m.Expiry, m.Sign = m.Flags|wire.FlagKeep, 1000, true
+		}
+		f, err := s.c.NewFrame(m, s.c.Draw())
 		if err == nil {
 			s.reliable[number] = f
 			err = s.c.SendReliable(s.now, number, f, sha256.Sum256(f.Body.Raw()))
@@ -351,7 +358,25 @@ func (s *script) run(event string, w []string) {
 		s.out = append(s.out, fmt.Sprintf("hops %d:%s", number, showHops(s.c.Hops(number))))
 	case "endreliable": // INDEX
 		s.c.EndReliable(number)
-	case "receipt", "notice", "report": // HANDLE FROM>TO INDEX [attempt=N] [handed] [silent] [wrong] [way=A,B] [place=N] [by=ID] [path=A,B]: about copy N of that reliable message
+	case "stored": // [until=N] [refusal=N]: of the oldest message that is being stored
+		if len(s.keeping) == 0 {
+			s.out = append(s.out, "nothing is being stored")
+			return
+		}
+		f := s.keeping[0]
+		s.keeping = s.keeping[1:]
+		r := wire.ReceiptFor(f, false)
+		r.Kept = uint64(argInt(w, "until", 1000))
+		s.c.Kept(s.now, f, r, wire.Refusal(argInt(w, "refusal", 0)))
+	case "fetched": // ID after=N [more] [number=N FROM>TO …]: what is kept for the peer after a number, see frame
+		var letters []Letter
+		if number := argInt(w, "number", 0); number > 0 {
+			f := s.frame(w[slices.IndexFunc(w, func(x string) bool { return strings.Contains(x, ">") }):])
+			letters = append(letters, Letter{Number: uint64(number), Body: f.Body, Sig: f.Sig, Nonce: f.Nonce, Hash: sha256.Sum256(f.Body.Raw())})
+			s.reliable[number], s.nonces[string(f.Body.E2E)] = f, [][]byte{f.Nonce}
+		}
+		s.c.Fetched(s.now, abbreviated(first), uint64(argInt(w, "after", 0)), letters, has(w, "more"))
+	case "receipt", "notice", "report": // HANDLE FROM>TO INDEX [attempt=N] [handed] [kept=N] [refusal=N] [silent] [wrong] [way=A,B] [place=N] [by=ID] [path=A,B]: about copy N of that reliable message
 		s.c.Receive(s.now, h, s.word(event, w[1:]))
 	case "confirm": // the application has the last message
 		s.c.Confirm(s.now, s.last, wire.ReceiptFor(s.last, false))

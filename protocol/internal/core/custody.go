@@ -170,6 +170,15 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 	if !slices.Contains(t.tried, tried) {
 		t.tried = append(t.tried, tried)
 	}
+	if !t.unsure && f.IsKept() {
+		switch id := c.mailboxFor(f); {
+		case id == c.self:
+			return c.store(f)
+		case f.InPath(id) && c.giveBack(f, wire.NackNoRoute): // it keeps the message when that comes back
+			t.back = true
+			return true
+		}
+	}
 	spent, busy := f.Hop.TxLeft() <= 0, false
 	if !spent {
 		next := c.choose(f.Body.To, hopQuery{frame: f, prev: c.before(f), tried: t.tried})
@@ -182,6 +191,7 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 	switch {
 	case a.late && f.Body.To == tried: // the link to the receiver keeps it
 		return false
+	case !spent && !busy && !t.unsure && c.lodge(f, nil, t.tried):
 	case c.giveBack(f, nackOf(busy || t.unsure)):
 		t.back = true
 	case a.late:

@@ -17,6 +17,8 @@
 //	│ custody.go  those that are not acknowledged  │
 //	│ reliable.go those whose receipt is awaited   │
 //	│ probe.go    pings, and reports for traces    │
+//	│ mailbox.go  those kept for peers offline,    │
+//	│ handover.go and handed over to them          │
 //	└──────┬───────────────────────────────────────┘
 //	       │ host.go: a clock, the links, and operations on them
 //	   package overlay, the control plane: which links to have

@@ -48,7 +48,12 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	if c.holds(f, next) && c.hold(f, relayed) {
 		return nil
 	}
-	if prev != nil && direct == nil && (next.first == nil && !next.busy || next.detour) && c.answersFor(f) {
+	end := next.first == nil && !next.busy
+	answers := prev != nil && direct == nil && (end || next.detour) && c.answersFor(f)
+	if (end || answers) && c.lodge(f, prev, nil) {
+		return nil
+	}
+	if answers && !f.IsKept() { // another peer may be linked with a mailbox
 		c.transit.lose(c.hash(f))
 		c.lost(f)
 		return nil
@@ -72,6 +77,9 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 	if next.first == nil {
 		c.transit.lose(c.hash(f))
+		if !next.busy && c.lodge(f, nil, nil) {
+			return nil
+		}
 		if relayed && c.giveBack(f, nackOf(next.busy)) {
 			return nil
 		}

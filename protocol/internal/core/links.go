@@ -20,6 +20,7 @@ type link struct {
 	overlay.Link       // what the overlay knows too
 	why          error // why it ended; nil means an orderly end
 	vouched      bool  // the peer signed the signals that made the link
+	mailbox      bool  // the peer keeps messages
 
 	queuedFrames int // frames passed to the shell and not yet written
 	queuedBytes  int // bytes of these
@@ -103,6 +104,7 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 	l.keeps = l.Native() && slices.Contains(info.Features, wire.FeatureCustody)
 	l.news = rate.Full(now, heardBurst)
 	l.names = l.Native() && slices.Contains(info.Features, wire.FeatureNeighbours)
+	l.mailbox = l.Native() && slices.Contains(info.Features, wire.FeatureMailbox)
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.HandshakeProved(info.ID)
 	if holder == nil {
 		for _, x := range c.order {
@@ -163,6 +165,9 @@ func (c *Core) makeUsable(l *link) {
 	}
 	c.endExpected(l.ID)
 	c.sendWaiting()
+	if !known {
+		c.handOverTo(l.ID)
+	}
 }
 
 // end asks the shell to close l. The core still accepts frames from l, and sends none to it.
@@ -204,6 +209,7 @@ func byeError(reason wire.ByeReason) error {
 func (c *Core) leaveTable(l *link) {
 	l.Named = 0
 	if c.table.Remove(l.ID, l) {
+		delete(c.mailbox.handovers, l.ID)
 		c.changedLinks()
 		c.do(Action{Type: PeerDown, Peer: l.ID, Link: l.Handle})
 		c.noteLink(journal.LinkDown, l.ID, l.why)

@@ -64,6 +64,17 @@ const (
 	tellBytes  = 8 << 10                // bytes a minute to one link
 )
 
+// Limits of a mailbox.
+const (
+	nearMailbox  = 8               // relays among which a mailbox must be one of the nearest to the receiver
+	maxTaking    = 2048            // messages that are being stored
+	takingBytes  = 16 << 20        // bytes of their frames
+	handFirst    = 2 * time.Second // wait for the receipt of a message that was kept, doubles
+	handTries    = 6               // tries over one link
+	keepAge      = 24 * time.Hour  // age of an entry of the table of messages that may have been kept
+	keepAgeBytes = 4 << 20         // bytes of that table
+)
+
 // Limits of the tables.
 const (
 	seenAge      = 60 * time.Second  // age of an entry of the transit table

@@ -42,6 +42,7 @@ func (c *Core) message(l *link, f *wire.Frame) {
 		return
 	}
 	c.learned.Learn(c.now, b.From, l.ID)
+	c.seeReceipt(l, f)
 	switch {
 	case len(f.Targets) > 0:
 		c.drop(journal.DropUnsupported, f)
@@ -99,6 +100,7 @@ func (c *Core) deliver(l *link, f *wire.Frame) {
 var (
 	ofProved = []byte("proved")
 	ofSigned = []byte("signed")
+	ofKept   = []byte("kept")
 )
 
 // delivery adds a message for this peer to the delivery table. It reports whether the origin
@@ -106,7 +108,8 @@ var (
 // its end-to-end id, since a relay may change the rest of the frame. It is delivered even if a
 // copy without a proof arrived earlier, since any relay can strip a signature. One that came
 // straight and is not signed is not: that copy may be another attempt, which took another way. A
-// message that is not proved is identified by its end-to-end id or nonce, and its bytes.
+// message that is not proved is identified by its end-to-end id or nonce, and its bytes. One that
+// mailboxes may keep is remembered for longer.
 //
 // A signed body has an end-to-end id. A body of an older peer may have none. Then only the
 // nonce distinguishes two equal messages, and the nonce is not signed, so only the first of
@@ -138,6 +141,9 @@ func (c *Core) delivery(l *link, f *wire.Frame, signed, straight bool) (proved, 
 		if !again {
 			c.noteDelivery(l, h)
 		}
+	}
+	if signed && f.IsKept() { // it may come again when a mailbox hands it over
+		again = !c.mailbox.had.Add(c.now, c.cfg.Hash(b.From[:], id, nil, ofKept)) || again
 	}
 	if !again {
 		c.noteDelivery(l, content)

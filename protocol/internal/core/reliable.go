@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
+	"github.com/peer-relay/peer-relay/protocol/internal/overlay"
 	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -151,6 +152,7 @@ func (c *Core) Handed(now time.Duration, h LinkHandle, f *wire.Frame, r wire.Rec
 		c.receipt(r, receipts.Source{From: c.self})
 	default:
 		c.confirmed.Add(now, c.receiptKey(f))
+		c.handedOver(l, f.Body.E2E)
 		if l := c.before(f); l == nil || l.confirms.Take(now, receiptBurst, receiptRate) {
 			c.confirm(f, r)
 		}
@@ -189,21 +191,33 @@ func (c *Core) Confirm(now time.Duration, f *wire.Frame, r wire.Receipt) {
 	c.now = now
 	if f.Body.From != c.self && f.Wants(wire.FlagReceipt) {
 		c.confirmed.Add(now, c.receiptKey(f))
+		if f.IsKept() {
+			c.mailbox.had.Add(now, c.receiptKey(f))
+		}
 		c.confirm(f, r)
 	}
 }
 
-// confirm sends the receipt of a message.
+// confirm sends the receipt of a message. A mailbox that may have kept the message is to see it.
 func (c *Core) confirm(f *wire.Frame, r wire.Receipt) {
-	c.send(nil, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: f.ReversePath()})
+	var by *overlay.Link
+	if l := c.before(f); l != nil && l.mailbox && f.IsKept() && r.Kept == 0 {
+		by = &l.Link
+	}
+	c.send(by, Outgoing{To: f.Body.From, Kind: wire.KindReceipt, Form: wire.FormRaw, Payload: wire.AppendReceipt(nil, r), Route: f.ReversePath()})
 }
 
 // confirmAgain sends the receipt of a message of which another attempt has arrived, or of a ping.
 func (c *Core) confirmAgain(l *link, f *wire.Frame) {
-	if f.Wants(wire.FlagReceipt) && c.confirmed.Has(c.now, c.receiptKey(f)) && l.confirms.Take(c.now, receiptBurst, receiptRate) {
+	if f.Wants(wire.FlagReceipt) && c.wasConfirmed(f) && l.confirms.Take(c.now, receiptBurst, receiptRate) {
 		c.report(l, f)
 		c.confirm(f, wire.ReceiptFor(f, false))
 	}
+}
+
+// wasConfirmed reports whether the application has a message.
+func (c *Core) wasConfirmed(f *wire.Frame) bool {
+	return c.confirmed.Has(c.now, c.receiptKey(f)) || f.IsKept() && c.mailbox.had.Has(c.now, c.receiptKey(f))
 }
 
 // onReceipt processes a message of KindReceipt.
@@ -237,9 +251,12 @@ func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
 }
 
 // lost drops a message for which there is no route, and tells its origin.
-func (c *Core) lost(f *wire.Frame) {
+func (c *Core) lost(f *wire.Frame) { c.lostFor(f, wire.RefusalNone) }
+
+// lostFor is lost for a message that this peer was to keep, and why it does not.
+func (c *Core) lostFor(f *wire.Frame, why wire.Refusal) {
 	c.drop(journal.DropNoRoute, f)
-	n := wire.Notice{E2E: f.Body.E2E, Nonce: f.Nonce}
+	n := wire.Notice{E2E: f.Body.E2E, Nonce: f.Nonce, Refusal: why}
 	switch {
 	case !f.Wants(wire.FlagNotice):
 	case f.Body.From == c.self:
@@ -257,15 +274,15 @@ func (c *Core) notify(f *wire.Frame, n wire.Notice) {
 }
 
 // tellsOf reports whether the origin of a message is told that the peer of a link, its receiver, does not
-// answer.
+// answer. A message that may be kept goes to a mailbox if the link turns out to be dead.
 func (c *Core) tellsOf(l *link, f *wire.Frame) bool {
-	return f.Wants(wire.FlagNotice) && f.Body.To == l.ID && l.Doubted
+	return f.Wants(wire.FlagNotice) && !f.IsKept() && f.Body.To == l.ID && l.Doubted
 }
 
 // unanswered tells the origin of a message that its receiver does not answer. The receiver may only be
 // paused, so the message stays with its link.
 func (c *Core) unanswered(f *wire.Frame) {
-	if f.Wants(wire.FlagNotice) && f.Body.From != c.self {
+	if f.Wants(wire.FlagNotice) && !f.IsKept() && f.Body.From != c.self {
 		c.notify(f, wire.Notice{E2E: f.Body.E2E, Nonce: f.Nonce, Silent: true})
 	}
 }
@@ -298,7 +315,7 @@ func (c *Core) onNotice(f *wire.Frame) {
 func (c *Core) noRoute(n wire.Notice) bool {
 	s, over := c.book.NoRoute(c.now, n, c.table.Len())
 	if over {
-		c.receipted(s, Receipt{}, ErrNoRoute)
+		c.receipted(s, Receipt{}, noRouteError(s.Refusal()))
 	}
 	c.wakeBook()
 	return s != nil

@@ -67,7 +67,7 @@ func (s *script) info(w []string) wire.LinkInfo {
 	}
 	i.Opener, _ = arg(w, "opener")
 	i.Value = uint64(argInt(w, "value", 0))
-	for word, feature := range map[string]string{"keeps": wire.FeatureCustody, "names": wire.FeatureNeighbours} {
+	for word, feature := range map[string]string{"keeps": wire.FeatureCustody, "names": wire.FeatureNeighbours, "mailbox": wire.FeatureMailbox} {
 		if has(w, word) {
 			i.Features = append(i.Features, feature)
 		}
@@ -77,7 +77,7 @@ func (s *script) info(w []string) wire.LinkInfo {
 }
 
 // frame returns a message: FROM>TO [path=A,B] [hops=N] [nonce=N] [text=T] [hop=TX/DETOURS] [attempt=N]
-// [route=A,B] [e2e=T] [receipt] [notice] [traced] [by=ID] [tampered] [stripped]
+// [route=A,B] [e2e=T] [receipt] [notice] [traced] [keep=EXPIRY] [by=ID] [tampered] [stripped]
 // [kind=find|found|offer|answer|signal|receipt|notice|ping|report|other]
 // [closest] [target=ID] [ids=A,B] [token=T] [record=T] [url=U] [wrtc] [no] [bytes]. The key of
 // by signs. The default path is the origin's id. The default token is that of our last offer,
@@ -98,6 +98,9 @@ func (s *script) frame(w []string) *wire.Frame {
 	}
 	if has(w, "notice") {
 		b.Flags |= wire.FlagNotice
+	}
+	if b.Expiry = uint64(argInt(w, "keep", 0)); b.Expiry != 0 {
+		b.Flags |= wire.FlagKeep | wire.FlagReceipt | wire.FlagNotice
 	}
 	if has(w, "traced") {
 		b.Flags |= wire.FlagTrace
@@ -208,10 +211,10 @@ func (s *script) word(kind string, w []string) *wire.Frame {
 		hash[0]++
 	}
 	nonce := s.nonces[string(of.Body.E2E)][argInt(w, "attempt", 0)]
-	payload := wire.AppendReceipt(nil, wire.Receipt{E2E: of.Body.E2E, Hash: hash, Nonce: nonce, Hops: 2, Handed: has(w, "handed"), Path: argIDs(w, "way")})
+	payload := wire.AppendReceipt(nil, wire.Receipt{E2E: of.Body.E2E, Hash: hash, Nonce: nonce, Hops: 2, Handed: has(w, "handed"), Path: argIDs(w, "way"), Kept: uint64(argInt(w, "kept", 0))})
 	switch kind {
 	case "notice":
-		payload = wire.AppendNotice(nil, wire.Notice{E2E: of.Body.E2E, Nonce: nonce, Silent: has(w, "silent")})
+		payload = wire.AppendNotice(nil, wire.Notice{E2E: of.Body.E2E, Nonce: nonce, Silent: has(w, "silent"), Refusal: wire.Refusal(argInt(w, "refusal", 0))})
 	case "report":
 		payload = wire.AppendReport(nil, wire.Report{E2E: of.Body.E2E, Nonce: nonce, Hops: argInt(w, "place", 1), Link: "native", Agent: "x/1"})
 	}

@@ -18,6 +18,7 @@ type Outgoing struct {
 	Kind    wire.Kind
 	Form    wire.Form
 	Flags   wire.Flags
+	Expiry  uint64 // with FlagKeep, in Unix milliseconds
 	Payload []byte
 	Extra   []byte
 	Record  []byte
@@ -34,7 +35,7 @@ func (c *Core) NewFrame(m Outgoing, d Draw) (*wire.Frame, error) {
 			return nil, err
 		}
 	}
-	body := wire.Body{To: m.To, From: c.self, Kind: m.Kind, Form: m.Form, Flags: m.Flags, Extra: m.Extra,
+	body := wire.Body{To: m.To, From: c.self, Kind: m.Kind, Form: m.Form, Flags: m.Flags, Expiry: m.Expiry, Extra: m.Extra,
 		Record: m.Record, Token: m.Token, Payload: m.Payload}
 	if m.Flags&wire.FlagReceipt != 0 {
 		body.E2E = d.e2e[:]

@@ -73,7 +73,14 @@ func (s *script) show(a Action) string {
 		if a.Err != nil {
 			return fmt.Sprintf("receipted %d: error: %v%s", a.Index, a.Err, showHops(a.Hops))
 		}
-		return fmt.Sprintf("receipted %d: %+v%s", a.Index, a.Receipt, showHops(a.Hops))
+		return fmt.Sprintf("receipted %d: %s%s", a.Index, showReceipt(a.Receipt), showHops(a.Hops))
+	case Keep:
+		s.keeping = append(s.keeping, a.Frame)
+		return fmt.Sprintf("store %s of %s for %s", a.Frame.Body.Payload, shortID(a.Frame.Body.From), shortID(a.Frame.Body.To))
+	case Fetch:
+		return fmt.Sprintf("fetch for %s after %d", shortID(a.Peer), a.Number)
+	case Discard:
+		return fmt.Sprintf("discard %d for %s", a.Number, shortID(a.Peer))
 	case Deliver:
 		s.last = a.Frame
 		proved := ""
@@ -179,6 +186,9 @@ func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
 		if len(r.Path) > 0 {
 			line += " way=" + showIDs(r.Path)
 		}
+		if r.Kept > 0 {
+			line += fmt.Sprintf(" kept=%d", r.Kept)
+		}
 	case wire.KindReport:
 		r, err := wire.ParseReport(b.Payload)
 		line += fmt.Sprintf(" of %s hops=%d link=%s agent=%s %v", bytes.TrimSpace(r.E2E), r.Hops, r.Link, r.Agent, err)
@@ -191,6 +201,9 @@ func (s *script) showFrame(h LinkHandle, f *wire.Frame) string {
 		line += fmt.Sprintf(" of %s nonce=%s %v", bytes.TrimSpace(n.E2E), n.Nonce, err)
 		if n.Silent {
 			line += " silent"
+		}
+		if n.Refusal != 0 {
+			line += fmt.Sprintf(" refusal=%d", n.Refusal)
 		}
 	default:
 		line += " " + string(b.Payload)
@@ -211,6 +224,13 @@ func showIDs(ids []wire.ID) string {
 		s = append(s, shortID(id))
 	}
 	return strings.Join(s, ",")
+}
+
+func showReceipt(r Receipt) string {
+	if r.IsKept() {
+		return fmt.Sprintf("kept until %d by %s Hops:%d Took:%v", r.Kept.UnixMilli(), shortID(r.Keeper), r.Hops, r.Took)
+	}
+	return fmt.Sprintf("{Proved:%v Handed:%v Hops:%d Took:%v}", r.Proved, r.Handed, r.Hops, r.Took)
 }
 
 // showHops shows the peers on the way of a traced ping.

@@ -153,6 +153,9 @@ func (c *Core) resend(f *wire.Frame, from wire.ID) {
 			return
 		}
 	}
+	if f.Body.To == from && c.lodge(f, nil, nil) {
+		return
+	}
 	if !c.giveBack(f, wire.NackBusy) {
 		c.drop(journal.DropLinkEnded, f)
 	}

@@ -93,6 +93,9 @@ type Stats struct {
 	BadSignatures uint64
 	LinksOpened   uint64
 	LinksRefused  uint64
+	Kept          uint64
+	KeepRefused   uint64
+	HandedOver    uint64
 	EventsMissed  uint64 // counted by the shell
 	Dropped       Drops
 }

@@ -19,15 +19,21 @@ const (
 	probed   = 800 * time.Millisecond // wait after one of these
 	settling = 500 * time.Millisecond // least age of a message for which there is no route: its receiver may just be joining
 	grace    = time.Second            // wait for a better receipt than one that any peer could have made
+	keptWait = 2 * time.Second        // wait for a better receipt than that of a mailbox: a further attempt may reach the receiver in it
 )
 
-// A Receipt says that a message arrived.
+// A Receipt says that a message arrived, or that a mailbox keeps it.
 type Receipt struct {
 	Proved bool          // the receiver's key has signed it, or it came straight from the receiver's proved link
 	Handed bool          // a peer in front of a legacy receiver says that it handed the message on
 	Hops   int           // links over which the message came; 0 means unknown
 	Took   time.Duration // time to the receipt from the first attempt; of a ping, from the attempt that arrived
+	Kept   time.Time     // the receiver is offline, and Keeper keeps the message until then; the zero Time means that it arrived
+	Keeper wire.ID       // a mailbox, which has proved its id
 }
+
+// IsKept reports whether the message has not arrived, and is kept.
+func (r *Receipt) IsKept() bool { return r.Keeper != (wire.ID{}) }
 
 // A Send is a message whose receipt is awaited.
 type Send struct {
@@ -42,10 +48,18 @@ type Send struct {
 	ways  []way
 	none  bool     // a peer had no route, and a second one is to be found
 	probe int      // attempts since for that
-	weak  *Receipt // a receipt that any peer could have made, or one of a traced ping
+	weak  *Receipt // a receipt that any peer could have made, one of a mailbox, or one of a traced ping
 	good  bool     // no other one can be better than weak
 	until time.Duration
+
+	refusal wire.Refusal // why a mailbox did not keep the message
 }
+
+// open reports whether further attempts are made: no peer has said that the message has arrived.
+func (s *Send) open() bool { return s.weak == nil || s.weak.IsKept() }
+
+// Refusal returns why a mailbox did not keep the message.
+func (s *Send) Refusal() wire.Refusal { return s.refusal }
 
 // A way is one copy of a message, by its first link.
 type way struct {
@@ -99,7 +113,7 @@ func (b *Book) find(e2e []byte) *Send {
 func (b *Book) Next() (at time.Duration, ok bool) {
 	for _, s := range b.sends {
 		next := s.due
-		if s.weak != nil {
+		if s.weak != nil && (!s.open() || s.until < next) {
 			next = s.until
 		}
 		if !ok || next < at {
@@ -116,7 +130,7 @@ func (b *Book) Due(now time.Duration) (again, done []*Send) {
 		switch {
 		case s.weak != nil && now >= s.until:
 			done = append(done, s)
-		case s.weak == nil && now >= s.due:
+		case s.open() && now >= s.due:
 			again = append(again, s)
 		}
 	}
@@ -208,8 +222,11 @@ type Source struct {
 // can be better than. Reports of a traced ping are awaited after that.
 func (b *Book) Receipt(now time.Duration, r wire.Receipt, from Source) (s *Send, ends *Receipt, good bool) {
 	s = b.find(r.E2E)
-	if s == nil || r.Hash != s.hash || r.Handed == (from.From == s.Frame.Body.To) {
+	if s == nil || r.Hash != s.hash || (r.Handed || r.Kept != 0) == (from.From == s.Frame.Body.To) {
 		return nil, nil, false
+	}
+	if r.Kept != 0 {
+		return b.kept(now, s, r, from), nil, false
 	}
 	got := &Receipt{Proved: from.Proved && !r.Handed, Handed: r.Handed, Hops: r.Hops, Took: now - s.begun}
 	if w := s.way(r.Nonce); w != nil && s.Frame.Body.Kind == wire.KindPing {
@@ -219,10 +236,10 @@ func (b *Book) Receipt(now time.Duration, r wire.Receipt, from Source) (s *Send,
 	if good && !s.Frame.IsTraced() {
 		return s, got, true
 	}
-	if s.weak == nil {
+	if s.open() {
 		s.until = now + grace
 	}
-	if s.weak == nil || good || s.weak.Handed && !got.Handed && !s.good {
+	if s.open() || good || s.weak.Handed && !got.Handed && !s.good {
 		s.weak = got
 		s.Trace.Answer(r, s.Frame.Body.To)
 	}
@@ -230,6 +247,22 @@ func (b *Book) Receipt(now time.Duration, r wire.Receipt, from Source) (s *Send,
 		s.good, s.until = true, now+probe.Grace(got.Took)
 	}
 	return s, s.settled(), good
+}
+
+// kept processes a receipt of a mailbox. It returns the message, nil if the receipt does not count. Any
+// peer may promise to keep a message, so the wait for the receiver goes on for a while.
+func (b *Book) kept(now time.Duration, s *Send, r wire.Receipt, from Source) *Send {
+	if !from.Proved || r.Kept > s.Frame.Body.Expiry { // which is 0 if the message is not to be kept
+		return nil
+	}
+	if w := s.way(r.Nonce); w != nil {
+		w.none = true // the receiver is gone: the link does not lose what it brings
+	}
+	if s.weak == nil {
+		s.weak = &Receipt{Hops: r.Hops, Took: now - s.begun, Kept: time.UnixMilli(int64(r.Kept)), Keeper: from.From}
+		s.until = now + keptWait
+	}
+	return s
 }
 
 // settled returns the receipt of a traced ping about which no more can come, nil if there is none.
@@ -276,7 +309,10 @@ func (b *Book) NoRoute(now time.Duration, n wire.Notice, links int) (s *Send, ov
 	if !known {
 		return nil, false
 	}
-	if s.good { // it has arrived
+	if n.Refusal != wire.RefusalNone && s.Frame.IsKept() {
+		s.refusal = n.Refusal
+	}
+	if s.good || s.weak != nil && s.weak.IsKept() { // it has arrived, or is kept
 		return s, false
 	}
 	none := s.firsts(func(w way) bool { return w.none })
