@@ -109,7 +109,7 @@ func scenarioList() []byte {
 	return b.Bytes()
 }
 
-// table returns the figures of a scenario in columns.
+// table returns the figures of a scenario in columns, with their targets.
 func table(s sim.Scenario, r sim.Result) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s: %s\n%d peers, seed %d, %v of virtual time\n", s.Name, s.What, r.Peers, r.Seed, r.Virtual.Round(time.Millisecond))
@@ -118,7 +118,8 @@ func table(s sim.Scenario, r sim.Result) []byte {
 		names, values = max(names, utf8.RuneCountInString(f.Name)), max(values, utf8.RuneCountInString(f.String()))
 	}
 	for _, f := range r.Figures {
-		fmt.Fprintf(&b, "  %-*s  %*s  of %d\n", names, f.Name, values, f, f.Of)
+		line := fmt.Sprintf("  %-*s  %*s  of %-8d  %s", names, f.Name, values, f, f.Of, f.Verdict())
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	b.WriteByte('\n')
 	return b.Bytes()
