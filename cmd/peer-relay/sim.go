@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -16,7 +17,8 @@ import (
 
 const (
 	progressEvery = 2 * time.Second // time between two lines about the progress of sim
-	maxSimPeers   = 100_000         // some 200 kB of memory each
+	maxSimPeers   = 100_000         // some 250 kB of memory each
+	simMemory     = 3500 << 20      // bytes from which on memory is freed more often
 )
 
 // simulate runs scenarios of the simulator: peer-relay sim. Its standard output
@@ -36,6 +38,7 @@ func (p *program) simulate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(simMemory))
 	var results []sim.Result
 	for _, s := range scenarios {
 		r, err := p.play(ctx, s)

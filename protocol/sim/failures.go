@@ -51,7 +51,7 @@ func killed(percent int) func(*trial) {
 			}
 			return t.plain()
 		}
-		ms := t.stream(22*t.o.Peers, 11*time.Second, each)
+		ms := t.stream(t.each(22), 11*time.Second, each)
 		whole.wait(start + lateRetry + 15*time.Second)
 		for _, after := range []time.Duration{0, 3 * time.Second, 10 * time.Second} {
 			sent := ms.between(start+after, start+after+time.Second)
@@ -198,7 +198,7 @@ func partition(t *trial) {
 	for _, after := range []time.Duration{0, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute} {
 		t.begin("healed")
 		t.w.Run(healed + after)
-		ms := t.stream(5*t.o.Peers, 2*time.Second, func(int) *mail { return t.either(even, odd) })
+		ms := t.stream(t.each(5), 2*time.Second, func(int) *mail { return t.either(even, odd) })
 		t.wait(late)
 		t.share(fmt.Sprintf("across, sent %v after it was healed, delivered", after), ms.arrived().where(inTime), ms)
 	}
@@ -221,7 +221,7 @@ func offline(t *trial) {
 func (t *trial) absent(name string, to func() wire.ID) {
 	t.begin("messages to %s", name)
 	carried := t.w.carried
-	ms := t.stream(t.o.Peers, 5*time.Second, func(int) *mail { return t.w.postReliable(t.pick(), to()) })
+	ms := t.stream(t.each(1), 5*time.Second, func(int) *mail { return t.w.postReliable(t.pick(), to()) })
 	t.wait(lateRetry)
 	t.w.endReliable()
 	told := ms.noRoute()

@@ -26,11 +26,11 @@ func droppers(percent int) func(*trial) {
 		}
 		t.bound("honest pairs with a way over honest peers", 100*t.oracle(honest).connected(), "%", t.o.Peers)
 		t.begin("plain messages")
-		ms := t.stream(5*t.o.Peers, 10*time.Second, func(int) *mail { return t.plain(honest) })
+		ms := t.stream(t.each(5), 10*time.Second, func(int) *mail { return t.plain(honest) })
 		t.wait(late)
 		t.share("plain, delivered", ms.arrived(), ms)
 		t.begin("reliable messages")
-		ms = t.stream(5*t.o.Peers, 10*time.Second, func(int) *mail { return t.reliable(honest) })
+		ms = t.stream(t.each(5), 10*time.Second, func(int) *mail { return t.reliable(honest) })
 		t.wait(lateRetry)
 		t.w.endReliable()
 		t.share(sureDelivered, ms.arrived(), ms)
@@ -41,7 +41,7 @@ func droppers(percent int) func(*trial) {
 		t.wait(lateRetry)
 		t.w.endReliable()
 		t.begin("plain messages again")
-		ms = t.stream(5*t.o.Peers, 10*time.Second, func(int) *mail { return t.plain(honest) })
+		ms = t.stream(t.each(5), 10*time.Second, func(int) *mail { return t.plain(honest) })
 		t.wait(late)
 		t.share(plainLearnt, ms.arrived(), ms)
 	}
@@ -67,7 +67,7 @@ func eclipse(n int) func(*trial) {
 		toVictim := func(int) *mail {
 			return t.w.postReliable(t.pick(honest, func(p *Peer) bool { return p != victim }), victim.ID)
 		}
-		ms := t.stream(2*t.o.Peers, time.Minute, toVictim)
+		ms := t.stream(t.each(2), time.Minute, toVictim)
 		t.wait(time.Minute)
 		t.share(victimGot, ms.arrived(), ms)
 		t.share("reliable, to the victim, confirmed", ms.confirmed(), ms)

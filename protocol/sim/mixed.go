@@ -31,7 +31,7 @@ func legacy(percent int) func(*trial) {
 		for _, from := range kinds {
 			for _, to := range kinds {
 				t.begin("%s to %s", from.name, to.name)
-				ms := t.stream(5*t.o.Peers, 20*time.Second, func(int) *mail {
+				ms := t.stream(t.each(5), 20*time.Second, func(int) *mail {
 					return t.between(from.is, to.is)
 				})
 				t.wait(late)

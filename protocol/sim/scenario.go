@@ -13,6 +13,9 @@ import (
 // neighbours, so that nothing is routed.
 const MinPeers = 20
 
+// mostSenders bounds the messages in a very large network.
+const mostSenders = 2000
+
 // A Scenario is an experiment in a network of its own.
 type Scenario struct {
 	Name string // one word
@@ -158,6 +161,10 @@ func (t *trial) bound(name string, value float64, unit string, of int) {
 func (t *trial) share(name string, counted, of mails) {
 	t.figure(name, 100*float64(len(counted))/float64(max(len(of), 1)), "%", len(of))
 }
+
+// each returns the number of messages if every peer sends so many. In a very large network only some of the
+// peers do.
+func (t *trial) each(messages int) int { return messages * min(t.o.Peers, mostSenders) }
 
 // stream sends n messages evenly over a time, each by a call of send, which may return nil.
 func (t *trial) stream(n int, over time.Duration, send func(i int) *mail) (ms mails) {

@@ -16,7 +16,7 @@ import (
 func TestScenarios(t *testing.T) {
 	names := make(map[string]bool)
 	scenarios := Scenarios()
-	if manyPeers < 1000 {
+	if manyPeers < 500 {
 		scenarios = scenarios[:5] // each runs on one goroutine, where the race detector finds nothing more
 	}
 	for _, s := range scenarios {

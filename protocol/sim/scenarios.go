@@ -56,7 +56,7 @@ func stable(t *trial) {
 	t.settled(1, time.Minute)
 	t.begin("messages")
 	carried := t.w.carried
-	ms := t.stream(10*t.o.Peers, 20*time.Second, func(int) *mail { return t.plain() })
+	ms := t.stream(t.each(10), 20*time.Second, func(int) *mail { return t.plain() })
 	t.wait(late)
 	got := ms.arrived()
 	t.share(delivered, got, ms)
@@ -90,7 +90,7 @@ func links(t *trial) {
 func stretch(t *trial) {
 	t.settled(1, time.Minute)
 	t.begin("messages")
-	ms := t.stream(10*t.o.Peers, 20*time.Second, func(int) *mail { return t.plain() })
+	ms := t.stream(t.each(10), 20*time.Second, func(int) *mail { return t.plain() })
 	t.wait(late)
 	got := ms.arrived()
 	vs := got.values(func(m *mail) float64 { return float64(m.took) / float64(t.w.latency(m.from, m.to)) })
@@ -142,7 +142,7 @@ func flash(t *trial) {
 	last := t.w.now
 	t.begin("messages")
 	t.w.Run(last + 3*time.Second)
-	ms := t.stream(5*t.o.Peers, time.Second, func(int) *mail { return t.plain() })
+	ms := t.stream(t.each(5), time.Second, func(int) *mail { return t.plain() })
 	t.w.Run(last + 10*time.Second)
 	_, most := t.w.Links()
 	whole := t.w.whole()
@@ -166,7 +166,7 @@ func leaves(t *trial) {
 	t.begin("rest")
 	t.wait(time.Minute)
 	t.begin("messages")
-	ms := t.stream(10*t.o.Peers, 20*time.Second, func(int) *mail { return t.plain() })
+	ms := t.stream(t.each(10), 20*time.Second, func(int) *mail { return t.plain() })
 	t.wait(late)
 	t.share(delivered, ms.arrived(), ms)
 	t.figure("hops, mean", mean(ms.arrived().values(hopsOf)), "", len(ms.arrived()))
