@@ -9,7 +9,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// What npm peer-relay does.
+// Numbers of npm peer-relay.
 const (
 	jsBucket  = 20   // channels, and candidates, that share a number of bits with the peer
 	jsFound   = 20   // candidates in a foundPeers

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// TestLegacyModel holds the model of a legacy peer to what was measured with npm peer-relay itself: of
-// the messages in a network of 100 such peers with one bootstrap, 31 to 48 % arrive, and each takes 26
-// to 43 copies.
+// TestLegacyModel holds the model of a legacy peer to what was measured with npm peer-relay itself: in a
+// network of 100 such peers with one bootstrap 31 to 48 % of the messages arrive, and each of them
+// takes 26 to 43 copies.
 func TestLegacyModel(t *testing.T) {
 	sent, got := 0, 0
 	copies := uint64(0)

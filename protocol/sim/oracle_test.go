@@ -9,7 +9,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// TestOracle checks the ways in a network of four peers, and a fifth that is alone. The fast way from
+// TestOracle checks the ways in a network of four peers, and a fifth that has no link. The fast way from
 // the first peer leads by one whose id is farther from the target's, so no greedy way takes it.
 func TestOracle(t *testing.T) {
 	const start, away, between, target = 0, 1, 2, 3

@@ -162,8 +162,8 @@ func (t *trial) share(name string, counted, of mails) {
 	t.figure(name, 100*float64(len(counted))/float64(max(len(of), 1)), "%", len(of))
 }
 
-// each returns the number of messages if every peer sends so many. In a very large network only some of the
-// peers do.
+// each returns the number of messages if each peer sends some. In a very large network there are only as
+// many as of mostSenders peers.
 func (t *trial) each(messages int) int { return messages * min(t.o.Peers, mostSenders) }
 
 // stream sends n messages evenly over a time, each by a call of send, which may return nil.
