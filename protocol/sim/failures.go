@@ -53,6 +53,7 @@ func killed(percent int) func(*trial) {
 		}
 		ms := t.stream(t.each(22), 11*time.Second, each)
 		whole.wait(start + lateRetry + 15*time.Second)
+		t.w.Run(start + lateRetry + 15*time.Second)
 		for _, after := range []time.Duration{0, 3 * time.Second, 10 * time.Second} {
 			sent := ms.between(start+after, start+after+time.Second)
 			plain, reliable := sent.plain(), sent.reliable()
@@ -91,13 +92,12 @@ func (w *watch) look() {
 	}
 }
 
-// wait runs the world until a time.
+// wait runs the world until all tables are full, and at most until a time.
 func (w *watch) wait(until time.Duration) {
 	for w.t.w.now < until && w.whole == 0 && w.t.ctx.Err() == nil {
-		w.t.w.Run(min(until, max(w.next, w.t.w.now+time.Millisecond)))
+		w.t.w.Run(min(until, max(w.next, w.t.w.now)))
 		w.look()
 	}
-	w.t.w.Run(max(until, w.t.w.now))
 }
 
 // after returns the time until all tables were full, and wholeLimit if they never were.

@@ -63,15 +63,15 @@ func (t *Table[T]) find(slot uint32, id wire.ID) (i int, found bool) {
 	return i, false
 }
 
-// slot returns the slot of a link, a free one if it has none.
-func (t *Table[T]) slot(via T) uint32 {
+// slot returns the slot of a link, and whether it had one before.
+func (t *Table[T]) slot(via T) (slot uint32, known bool) {
 	if slot, known := t.slots[via]; known {
-		return slot
+		return slot, true
 	}
 	if t.slots == nil {
 		t.slots = make(map[T]uint32)
 	}
-	slot := uint32(len(t.vias))
+	slot = uint32(len(t.vias))
 	if last := len(t.free) - 1; last >= 0 {
 		slot, t.free = t.free[last], t.free[:last]
 		t.vias[slot] = via
@@ -79,20 +79,22 @@ func (t *Table[T]) slot(via T) uint32 {
 		t.vias = append(t.vias, via)
 	}
 	t.slots[via] = slot
-	return slot
+	return slot, false
 }
 
 // Put adds neighbours of a linked peer that have different ids, or changes their times. It returns the
 // number of the new ones.
 func (t *Table[T]) Put(via T, named []wire.Neighbour) (added int) {
-	slot := t.slot(via)
-	var fresh []entry
+	slot, known := t.slot(via)
+	fresh := make([]entry, 0, len(named))
 	for _, n := range named {
-		if i, found := t.find(slot, n.ID); found {
-			t.entries[i].time = n.Time
-		} else {
-			fresh = append(fresh, entry{n.ID, n.Time, slot})
+		if known {
+			if i, found := t.find(slot, n.ID); found {
+				t.entries[i].time = n.Time
+				continue
+			}
 		}
+		fresh = append(fresh, entry{n.ID, n.Time, slot})
 	}
 	slices.SortFunc(fresh, func(a, b entry) int { return a.id.Compare(b.id) })
 	fresh = slices.CompactFunc(fresh, func(a, b entry) bool { return a.id == b.id })
