@@ -131,6 +131,9 @@ func (t *Table[T]) Drop(via T) {
 		return
 	}
 	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool { return e.slot == slot })
+	if cap(t.entries) > 2*len(t.entries) {
+		t.entries = slices.Clone(t.entries) // a peer that has joined soon has half of its links
+	}
 	var none T
 	t.vias[slot] = none
 	delete(t.slots, via)
