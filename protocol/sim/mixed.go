@@ -20,7 +20,7 @@ func legacy(percent int) func(*trial) {
 			} else {
 				t.w.Add(wire.RolePeer)
 			}
-			t.wait(10 * time.Millisecond)
+			t.wait(t.gap())
 		}
 		t.begin("rest")
 		t.wait(2 * time.Minute)

@@ -13,8 +13,11 @@ import (
 // neighbours, so that nothing is routed.
 const MinPeers = 20
 
-// mostSenders bounds the messages in a very large network.
-const mostSenders = 2000
+const (
+	mostSenders = 2000 // bounds the messages in a very large network
+	joinGap     = 10 * time.Millisecond
+	joinMost    = 20 * time.Second // until all peers have joined
+)
 
 // A Scenario is an experiment in a network of its own.
 type Scenario struct {
@@ -137,11 +140,15 @@ func (t *trial) settled(bootstraps int, rest time.Duration) {
 	t.begin("%d peers join", t.o.Peers)
 	for range t.o.Peers {
 		t.w.Add(wire.RolePeer)
-		t.wait(10 * time.Millisecond)
+		t.wait(t.gap())
 	}
 	t.begin("rest")
 	t.wait(rest)
 }
+
+// gap returns the time between two peers that join. While peers join, all others tell their links of new
+// ones. So a very large network, which would take minutes to join, joins faster.
+func (t *trial) gap() time.Duration { return min(joinGap, joinMost/time.Duration(t.o.Peers)) }
 
 func (t *trial) wait(d time.Duration) { t.w.Run(t.w.now + d) }
 

@@ -161,7 +161,7 @@ func leaves(t *trial) {
 			role = wire.RolePeer
 		}
 		t.w.Add(role)
-		t.wait(10 * time.Millisecond)
+		t.wait(t.gap())
 	}
 	t.begin("rest")
 	t.wait(time.Minute)
