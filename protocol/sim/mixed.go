@@ -40,7 +40,8 @@ func legacy(percent int) func(*trial) {
 		}
 		t.bound("pairs with a way over links that are not deaf", 100*t.oracle(nil).connected(), "%", t.o.Peers)
 		t.figure(twice, float64(t.w.twice), "", len(t.sent))
-		t.figure("links of a legacy peer, mean", mean(t.w.channels()), "", t.o.Peers)
+		channels := t.w.channels()
+		t.figure("links of a legacy peer, mean", mean(channels), "", len(channels))
 	}
 }
 
