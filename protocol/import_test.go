@@ -40,7 +40,7 @@ var walls = map[string][]string{
 	"protocol/packet":              {"protocol/wire"},
 	"protocol":                     {"protocol/wire", "protocol/kept", "protocol/internal/core", "protocol/internal/journal", "protocol/internal/probe", "protocol/packet"},
 	"protocol/ula":                 {"protocol/wire", "protocol/packet"},
-	"protocol/sim":                 {"protocol/wire", "protocol/internal/core", "protocol/internal/journal"},
+	"protocol/sim":                 {"protocol/wire", "protocol/internal/core", "protocol/internal/idtable"},
 	"protocol/protocoltest":        {"protocol/wire", "protocol"},
 
 	"node":          {"protocol/...", "node/..."},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -16,7 +17,8 @@ import (
 
 const (
 	progressEvery = 2 * time.Second // time between two lines about the progress of sim
-	maxSimPeers   = 100_000         // some 200 kB of memory each
+	maxSimPeers   = 100_000         // some 250 kB of memory each
+	simMemory     = 3500 << 20      // bytes from which on memory is freed more often
 )
 
 // simulate runs scenarios of the simulator: peer-relay sim. Its standard output
@@ -36,6 +38,7 @@ func (p *program) simulate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(simMemory))
 	var results []sim.Result
 	for _, s := range scenarios {
 		r, err := p.play(ctx, s)
@@ -109,7 +112,7 @@ func scenarioList() []byte {
 	return b.Bytes()
 }
 
-// table returns the figures of a scenario in columns.
+// table returns the figures of a scenario in columns, with their targets.
 func table(s sim.Scenario, r sim.Result) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s: %s\n%d peers, seed %d, %v of virtual time\n", s.Name, s.What, r.Peers, r.Seed, r.Virtual.Round(time.Millisecond))
@@ -118,7 +121,8 @@ func table(s sim.Scenario, r sim.Result) []byte {
 		names, values = max(names, utf8.RuneCountInString(f.Name)), max(values, utf8.RuneCountInString(f.String()))
 	}
 	for _, f := range r.Figures {
-		fmt.Fprintf(&b, "  %-*s  %*s  of %d\n", names, f.Name, values, f, f.Of)
+		line := fmt.Sprintf("  %-*s  %*s  of %-8d  %s", names, f.Name, values, f, f.Of, f.Verdict())
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	b.WriteByte('\n')
 	return b.Bytes()

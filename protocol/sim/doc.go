@@ -10,7 +10,11 @@
 // Hash returns a hash over all actions of all cores.
 //
 // Scenarios returns experiments: killed peers, churn, droppers, a partition and others. Each runs in
-// a World of its own and returns a Result with figures, as command peer-relay sim prints them.
+// a World of its own and returns a Result with figures, as command peer-relay sim prints them. A figure
+// can have a target. Beside one that is hard to reach stands a bound: what an oracle that knows all
+// links finds to be the best over them.
+//
+// AddLegacy adds a model of a peer of npm peer-relay, with that package's faults.
 //
 // The peers are points on a plane. A link has a latency of 20 to 200 ms, and a dial takes four
 // times as long. Bandwidth and computing time are not modelled. Keys are not real: a signature

@@ -22,7 +22,6 @@ const (
 // An event is one thing that happens to a peer.
 type event struct {
 	at    time.Duration
-	seq   uint64 // order of events at the same time
 	kind  eventKind
 	peer  *Peer
 	end   *end
@@ -31,11 +30,26 @@ type event struct {
 	id    wire.ID    // the peer whose dial failed
 }
 
-// An eventQueue is a heap. Events at the same time keep the order in which they were pushed.
+// An eventQueue is a heap, each of whose places has up to heapArity below it. Events at the same time keep
+// the order in which they were pushed. The heap has only what orders the events, since it is moved often.
 type eventQueue struct {
-	heap []event
-	seq  uint64
+	heap   []place
+	events []event
+	free   []int32 // indices of events that are not used
+	seq    uint64
 }
+
+// heapArity is the number of places below a place: with more than two, fewer cache lines are read.
+const heapArity = 4
+
+// A place is an event's place in the queue.
+type place struct {
+	at    time.Duration
+	seq   uint64 // order of events at the same time
+	index int32  // of the event
+}
+
+func (a place) before(b place) bool { return a.at < b.at || a.at == b.at && a.seq < b.seq }
 
 // next returns the time of the first event.
 func (q *eventQueue) next() time.Duration {
@@ -45,43 +59,67 @@ func (q *eventQueue) next() time.Duration {
 	return q.heap[0].at
 }
 
-func (q *eventQueue) before(i, j int) bool {
-	a, b := &q.heap[i], &q.heap[j]
-	return a.at < b.at || a.at == b.at && a.seq < b.seq
-}
-
 func (w *World) push(e event) { w.events.push(e) }
 
 func (q *eventQueue) push(e event) {
 	q.seq++
-	e.seq = q.seq
-	q.heap = append(q.heap, e)
-	for i := len(q.heap) - 1; i > 0; {
-		up := (i - 1) / 2
-		if !q.before(i, up) {
-			return
+	p := place{e.at, q.seq, q.store(e)}
+	q.heap = append(q.heap, p)
+	i := len(q.heap) - 1
+	for ; i > 0; i = (i - 1) / heapArity {
+		up := q.heap[(i-1)/heapArity]
+		if !p.before(up) {
+			break
 		}
-		q.heap[i], q.heap[up] = q.heap[up], q.heap[i]
-		i = up
+		q.heap[i] = up
 	}
+	q.heap[i] = p
+}
+
+// store keeps an event, and returns its index.
+func (q *eventQueue) store(e event) int32 {
+	if last := len(q.free) - 1; last >= 0 {
+		i := q.free[last]
+		q.free, q.events[i] = q.free[:last], e
+		return i
+	}
+	q.events = append(q.events, e)
+	return int32(len(q.events) - 1)
 }
 
 func (q *eventQueue) pop() event {
-	first := q.heap[0]
+	index := q.heap[0].index
+	e := q.events[index]
+	q.events[index] = event{}
+	q.free = append(q.free, index)
 	last := len(q.heap) - 1
-	q.heap[0], q.heap[last] = q.heap[last], event{}
+	p := q.heap[last]
 	q.heap = q.heap[:last]
-	for i := 0; ; {
-		least := i
-		for _, down := range []int{2*i + 1, 2*i + 2} {
-			if down < last && q.before(down, least) {
+	if last > 0 {
+		q.sink(p)
+	}
+	return e
+}
+
+// sink puts a place at the top of the heap, and moves it down to where it belongs.
+func (q *eventQueue) sink(p place) {
+	i := 0
+	for {
+		first := i*heapArity + 1
+		if first >= len(q.heap) {
+			break
+		}
+		least := first
+		for down := first + 1; down < min(first+heapArity, len(q.heap)); down++ {
+			if q.heap[down].before(q.heap[least]) {
 				least = down
 			}
 		}
-		if least == i {
-			return first
+		if !q.heap[least].before(p) {
+			break
 		}
-		q.heap[i], q.heap[least] = q.heap[least], q.heap[i]
+		q.heap[i] = q.heap[least]
 		i = least
 	}
+	q.heap[i] = p
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"time"
 
@@ -27,7 +28,7 @@ func (w *World) SendReliable(from *Peer, to wire.ID) (*Outcome, error) {
 // postReliable sends a reliable user message.
 func (w *World) postReliable(from *Peer, to wire.ID) *mail {
 	m := &mail{from: from, to: w.byID[to], at: w.now, outcome: new(Outcome)}
-	f := w.write(m, to, wire.FlagReceipt|wire.FlagNotice)
+	f := w.write(m, to, wire.FlagReceipt|wire.FlagNotice, fmt.Appendf(nil, "%d", w.rng.Uint64()))
 	if m.err != nil {
 		return m
 	}
@@ -148,7 +149,7 @@ func (w *World) Corrupt(share float64) {
 // swallow drops a message that arrived at an end, and acknowledges it.
 func (w *World) swallow(e *end) {
 	e.swallowed++
-	w.transmit(e, wire.NewAck(e.taken))
+	w.send(e, wire.NewAck(e.taken))
 }
 
 // dropsMessage reports whether a peer drops a message.

@@ -3,8 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
-	"math"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -13,6 +12,12 @@ import (
 // MinPeers is the smallest network that the scenarios run in. In a smaller one all peers are
 // neighbours, so that nothing is routed.
 const MinPeers = 20
+
+const (
+	mostSenders = 2000 // bounds the messages in a very large network
+	joinGap     = 10 * time.Millisecond
+	joinMost    = 20 * time.Second // until all peers have joined
+)
 
 // A Scenario is an experiment in a network of its own.
 type Scenario struct {
@@ -41,25 +46,6 @@ type Progress struct {
 	Scenario, Step string
 	Now            time.Duration // virtual time
 	Peers          int           // that were added
-}
-
-// A Figure is a measured value.
-type Figure struct {
-	Name  string  `json:"name"`
-	Value float64 `json:"value"`
-	Unit  string  `json:"unit,omitempty"`
-	Of    int     `json:"of,omitempty"` // measurements that led to it, such as messages
-}
-
-// String returns the value and its unit. A share is rounded down, so that 100 % means all.
-func (f Figure) String() string {
-	switch f.Unit {
-	case "%":
-		return strconv.FormatFloat(math.Floor(f.Value*100+1e-6)/100, 'f', 2, 64) + " %"
-	case "":
-		return strconv.FormatFloat(math.Round(f.Value*100)/100, 'f', -1, 64)
-	}
-	return strconv.FormatFloat(f.Value, 'f', 2, 64) + " " + f.Unit
 }
 
 // A Result is what a scenario has measured.
@@ -114,10 +100,11 @@ type trial struct {
 }
 
 // open makes a new network, without peers. A trial may need several, one after the other.
-func (t *trial) open(bootstraps int) {
+func (t *trial) open(cfg Config) {
 	t.close()
 	t.sent = nil
-	t.w = New(Config{Seed: t.o.Seed, Bootstraps: bootstraps})
+	cfg.Seed = t.o.Seed
+	t.w = New(cfg)
 	t.w.pause = func() bool {
 		t.tell()
 		return t.ctx.Err() == nil
@@ -149,27 +136,42 @@ func (t *trial) begin(format string, args ...any) {
 
 // settled makes a new network in which all peers have joined and then rested for a time.
 func (t *trial) settled(bootstraps int, rest time.Duration) {
-	t.open(bootstraps)
+	t.open(Config{Bootstraps: bootstraps})
 	t.begin("%d peers join", t.o.Peers)
 	for range t.o.Peers {
 		t.w.Add(wire.RolePeer)
-		t.wait(10 * time.Millisecond)
+		t.wait(t.gap())
 	}
 	t.begin("rest")
 	t.wait(rest)
 }
 
+// gap returns the time between two peers that join. While peers join, all others tell their links of new
+// ones. So a very large network, which would take minutes to join, joins faster.
+func (t *trial) gap() time.Duration { return min(joinGap, joinMost/time.Duration(t.o.Peers)) }
+
 func (t *trial) wait(d time.Duration) { t.w.Run(t.w.now + d) }
 
 // figure adds a figure to the result.
 func (t *trial) figure(name string, value float64, unit string, of int) {
-	t.result.Figures = append(t.result.Figures, Figure{Name: name, Value: value, Unit: unit, Of: of})
+	f := Figure{Name: name, Value: value, Unit: unit, Of: of}
+	f.Target = aim(t.result.Scenario, t.o.Peers, f)
+	t.result.Figures = append(t.result.Figures, f)
+}
+
+// bound adds a figure of an oracle to the result.
+func (t *trial) bound(name string, value float64, unit string, of int) {
+	t.result.Figures = append(t.result.Figures, Figure{Name: name, Value: value, Unit: unit, Of: of, Bound: true})
 }
 
 // share adds a figure: how many of the messages are among the counted ones.
 func (t *trial) share(name string, counted, of mails) {
 	t.figure(name, 100*float64(len(counted))/float64(max(len(of), 1)), "%", len(of))
 }
+
+// each returns the number of messages if each peer sends some. In a very large network there are only as
+// many as of mostSenders peers.
+func (t *trial) each(messages int) int { return messages * min(t.o.Peers, mostSenders) }
 
 // stream sends n messages evenly over a time, each by a call of send, which may return nil.
 func (t *trial) stream(n int, over time.Duration, send func(i int) *mail) (ms mails) {
@@ -187,17 +189,22 @@ func (t *trial) stream(n int, over time.Duration, send func(i int) *mail) (ms ma
 	return ms
 }
 
+// luckyTries is the number of random peers that are looked at before all are.
+const luckyTries = 20
+
 // pick returns a random living peer that passes all tests, and nil if there is none.
 func (t *trial) pick(tests ...func(*Peer) bool) *Peer {
-	var fit []*Peer
-next:
-	for _, p := range t.w.peers {
-		for _, ok := range tests {
-			if !ok(p) {
-				continue next
-			}
+	fits := func(p *Peer) bool {
+		return !slices.ContainsFunc(tests, func(ok func(*Peer) bool) bool { return !ok(p) })
+	}
+	for range luckyTries {
+		if p := t.w.living[t.w.rng.IntN(len(t.w.living))]; fits(p) {
+			return p
 		}
-		if p.Alive {
+	}
+	var fit []*Peer
+	for _, p := range t.w.living {
+		if fits(p) {
 			fit = append(fit, p)
 		}
 	}
@@ -209,17 +216,31 @@ next:
 
 // plain sends a message between two random peers that pass the tests.
 func (t *trial) plain(tests ...func(*Peer) bool) *mail {
-	return t.pair(tests, func(from, to *Peer) *mail { return t.w.post(from, to) })
+	return t.pair(tests, tests, t.w.post)
 }
 
 // reliable sends a reliable message between two random peers that pass the tests.
 func (t *trial) reliable(tests ...func(*Peer) bool) *mail {
-	return t.pair(tests, func(from, to *Peer) *mail { return t.w.postReliable(from, to.ID) })
+	return t.pair(tests, tests, func(from, to *Peer) *mail { return t.w.postReliable(from, to.ID) })
 }
 
-func (t *trial) pair(tests []func(*Peer) bool, send func(from, to *Peer) *mail) *mail {
-	from := t.pick(tests...)
-	to := t.pick(append(tests[:len(tests):len(tests)], func(p *Peer) bool { return p != from })...)
+// between sends a message from a random peer that passes one test to one that passes the other.
+func (t *trial) between(is, other func(*Peer) bool) *mail {
+	return t.pair([]func(*Peer) bool{is}, []func(*Peer) bool{other}, t.w.post)
+}
+
+// either is between, in a random direction.
+func (t *trial) either(is, other func(*Peer) bool) *mail {
+	if t.w.rng.IntN(2) == 0 {
+		is, other = other, is
+	}
+	return t.between(is, other)
+}
+
+// pair sends a message between two random peers that pass the tests. It returns nil if there are none.
+func (t *trial) pair(is, other []func(*Peer) bool, send func(from, to *Peer) *mail) *mail {
+	from := t.pick(is...)
+	to := t.pick(append(other[:len(other):len(other)], func(p *Peer) bool { return p != from })...)
 	if from == nil || to == nil {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 )
@@ -15,7 +16,7 @@ import (
 func TestScenarios(t *testing.T) {
 	names := make(map[string]bool)
 	scenarios := Scenarios()
-	if manyPeers < 1000 {
+	if manyPeers < 500 {
 		scenarios = scenarios[:5] // each runs on one goroutine, where the race detector finds nothing more
 	}
 	for _, s := range scenarios {
@@ -53,6 +54,11 @@ func runScenario(t *testing.T, s Scenario, seed uint64) []byte {
 	}
 	if len(r.Figures) == 0 || len(steps) < 2 || r.Virtual < 10*time.Second {
 		t.Errorf("result %+v, steps %v", r, steps)
+	}
+	for _, g := range goals {
+		if g.scenario == s.Name && !slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Name == g.figure }) {
+			t.Errorf("no figure %q, which has a target", g.figure)
+		}
 	}
 	for _, f := range r.Figures {
 		if f.Unit == "%" && (f.Value < 0 || f.Value > 100) || f.Value < 0 || f.Name == "" {
@@ -106,6 +112,35 @@ func TestPicture(t *testing.T) {
 	}
 	if len(all.Charts) != 2 || all.Charts[0].Title[0] != "stable, 40 peers, seed 0" || !bytes.Contains(b, []byte(`d="M0.0 0.0L160.0 50.0L640.0 0.0"`)) {
 		t.Errorf("picture\n%s", b)
+	}
+}
+
+// TestTargets checks that figures get the targets of their scenario and size, and the verdict.
+func TestTargets(t *testing.T) {
+	for _, test := range []struct {
+		scenario string
+		peers    int
+		f        Figure
+		want     string
+	}{
+		{"stable", 1000, Figure{Name: meanHops, Value: 2.5, Of: 1}, "target ≤ 2.5: met"},
+		{"stable", 1000, Figure{Name: meanHops, Value: 2.51, Of: 1}, "target ≤ 2.5: missed"},
+		{"stable", 100, Figure{Name: meanHops, Value: 9, Of: 1}, ""},
+		{"stable", 20, Figure{Name: delivered, Value: 100, Unit: "%", Of: 1}, "target ≥ 100.00 %: met"},
+		{"stable", 20, Figure{Name: delivered, Value: 99.999, Unit: "%", Of: 1}, "target ≥ 100.00 %: missed"},
+		{"stable", 20, Figure{Name: twice}, "target ≤ 0: missed"}, // of no message
+		{"links", 20, Figure{Name: delivered, Of: 1}, ""},
+	} {
+		test.f.Target = aim(test.scenario, test.peers, test.f)
+		if got := test.f.Verdict(); got != test.want {
+			t.Errorf("%s, %d peers, %+v: %q, want %q", test.scenario, test.peers, test.f, got, test.want)
+		}
+	}
+	scenarios := Scenarios()
+	for _, g := range goals {
+		if !slices.ContainsFunc(scenarios, func(s Scenario) bool { return s.Name == g.scenario }) {
+			t.Errorf("a target of %q, which is no scenario", g.scenario)
+		}
 	}
 }
 

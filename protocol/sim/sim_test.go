@@ -2,6 +2,8 @@ package sim
 
 import (
 	"flag"
+	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -12,6 +14,33 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var peers = flag.Int("peers", manyPeers, "number of peers in the large networks")
+
+// TestEventQueue checks that events come in the order of their times, and those of one time in the order
+// in which they were pushed.
+func TestEventQueue(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var q eventQueue
+	pushed := 0
+	push := func() {
+		q.push(event{at: time.Duration(rng.IntN(50)), end: &end{value: uint64(pushed)}})
+		pushed++
+	}
+	for range 1000 {
+		push()
+	}
+	var last event
+	for n := 0; len(q.heap) > 0; n++ {
+		at := q.next()
+		e := q.pop()
+		if e.at != at || n > 0 && (e.at < last.at || e.at == last.at && e.end.value <= last.end.value) {
+			t.Fatalf("event %d of %v after event %d of %v", e.end.value, e.at, last.end.value, last.at)
+		}
+		last = e
+	}
+	if pushed != 1000 || q.next() != math.MaxInt64 || len(q.free) != len(q.events) {
+		t.Errorf("%d events left, %d of %d places free", len(q.heap), len(q.free), len(q.events))
+	}
+}
 
 // TestDeterminism checks that equal seeds lead to equal transcripts, and that different seeds lead to
 // different ones.

@@ -21,7 +21,7 @@ func (w *World) full(p *Peer) bool {
 			links[e.other.peer] = true
 		}
 	}
-	near := w.nearest(p, fullNear)
+	near := w.near.Closest(p.ID, fullNear, func(q *Peer) bool { return q != p && q.role != wire.RoleLeaf })
 	for _, q := range near {
 		if !links[q] {
 			return false
@@ -30,15 +30,13 @@ func (w *World) full(p *Peer) bool {
 	if len(near) < fullNear {
 		return true
 	}
+	depth := p.ID.CommonPrefixLen(near[fullNear-1].ID)
 	var missing [wire.IDBits]int // links, by bucket
-	depth := p.ID.CommonPrefixLen(near[len(near)-1].ID)
-	for _, q := range w.peers {
-		if b := p.ID.CommonPrefixLen(q.ID); q.Alive && b < depth && q.Index >= w.cfg.Bootstraps {
-			missing[b] = min(missing[b]+1, fullBucket)
-		}
+	for b := range depth {
+		missing[b] = w.wantedOf(w.near.Bucket(p.ID, b))
 	}
 	for q := range links {
-		if b := p.ID.CommonPrefixLen(q.ID); q.Alive && b < depth && q.Index >= w.cfg.Bootstraps {
+		if b := p.ID.CommonPrefixLen(q.ID); q.Alive && b < depth && !w.isBootstrap(q) {
 			missing[b]--
 		}
 	}
@@ -50,29 +48,38 @@ func (w *World) full(p *Peer) bool {
 	return true
 }
 
-// nearest returns the n living peers nearest to a peer, the nearest first.
-func (w *World) nearest(p *Peer, n int) []*Peer {
-	near := make([]*Peer, 0, n+1)
-	for _, q := range w.peers {
-		if !q.Alive || q == p || q.role == wire.RoleLeaf || len(near) == n && !p.ID.Closer(q.ID, near[n-1].ID) {
-			continue
+// wantedOf returns how many links a peer wants to those of a bucket.
+func (w *World) wantedOf(bucket []*Peer) (n int) {
+	for _, q := range bucket {
+		if !w.isBootstrap(q) {
+			n++
 		}
-		near = append(near, q)
-		for i := len(near) - 1; i > 0 && p.ID.Closer(near[i].ID, near[i-1].ID); i-- {
-			near[i], near[i-1] = near[i-1], near[i]
+		if n == fullBucket {
+			break
 		}
-		near = near[:min(len(near), n)]
 	}
-	return near
+	return n
 }
+
+func (w *World) isBootstrap(p *Peer) bool { return p.Index < w.cfg.Bootstraps }
 
 // whole returns the share of the living peers whose table is full.
 func (w *World) whole() float64 {
-	n, alive := 0, w.Living()
-	for _, p := range alive {
+	n := 0
+	for _, p := range w.living {
 		if w.full(p) {
 			n++
 		}
 	}
-	return float64(n) / float64(max(len(alive), 1))
+	return float64(n) / float64(max(len(w.living), 1))
+}
+
+// isWhole reports whether the tables of all living peers are full.
+func (w *World) isWhole() bool {
+	for _, p := range w.living {
+		if !w.full(p) {
+			return false
+		}
+	}
+	return true
 }

@@ -2,14 +2,12 @@ package sim
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
-	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 )
 
-// note adds an action to the hash of the transcript.
-func (w *World) note(p *Peer, a core.Action) {
+// note adds an action to the hash of the transcript. It returns the bytes of its frame, if it has one.
+func (w *World) note(p *Peer, a *core.Action) (frame []byte) {
 	b := w.line[:0]
 	for _, v := range []uint64{uint64(w.now), uint64(p.Index), uint64(a.Type), uint64(a.Link), uint64(a.Index), uint64(a.Reason)} {
 		b = binary.LittleEndian.AppendUint64(b, v)
@@ -24,23 +22,13 @@ func (w *World) note(p *Peer, a core.Action) {
 		b = append(b, a.Err.Error()...)
 	}
 	if a.Frame != nil {
-		raw, err := a.Frame.AppendTo(nil)
-		if err != nil {
-			panic(fmt.Sprintf("sim: a core sent a frame that cannot be written: %v", err))
-		}
-		b = append(b, raw...)
+		frame = encode(make([]byte, 0, a.Frame.Size()+frameHead), a.Frame)
+		b = append(b, frame...)
 	}
 	w.hash.Write(b)
 	w.line = b
+	return frame
 }
 
-// noteEvent adds an event of a peer's core to the hash.
-func (w *World) noteEvent(p *Peer, e journal.Event) {
-	b := w.line[:0]
-	for _, v := range []uint64{uint64(w.now), uint64(p.Index), uint64(e.Type), uint64(e.Kind), uint64(e.Reason)} {
-		b = binary.LittleEndian.AppendUint64(b, v)
-	}
-	b = append(append(b, e.Digest[:]...), e.Peer[:]...)
-	w.hash.Write(append(append(b, e.From[:]...), e.To[:]...))
-	w.line = b
-}
+// frameHead is the length of the length prefix of most frames.
+const frameHead = 3

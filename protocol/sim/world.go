@@ -1,16 +1,18 @@
 package sim
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"hash"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/internal/idtable"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -34,6 +36,9 @@ type Config struct {
 
 	// NoCustody leaves custody out.
 	NoCustody bool
+
+	// Legacy has the peers listen for legacy peers too, and tell all peers so.
+	Legacy bool
 }
 
 // A World is a network of peers in virtual time. Only one goroutine may use it.
@@ -43,11 +48,14 @@ type World struct {
 	rng      *rand.Rand
 	events   eventQueue
 	peers    []*Peer
+	living   []*Peer              // in the order in which they were added
+	near     idtable.Table[*Peer] // the living peers
 	byID     map[wire.ID]*Peer
 	value    uint64
 	lastSend int
 	hash     hash.Hash
 	line     []byte
+	later    []core.Action
 
 	sent     map[string]*mail // user messages in flight, by payload
 	received []Receipt
@@ -69,7 +77,7 @@ type Receipt struct {
 // A Peer is a core and its place on the plane.
 type Peer struct {
 	Index int
-	Core  *core.Core
+	Core  *core.Core // nil if it is a legacy peer
 	ID    wire.ID
 	Alive bool
 
@@ -81,7 +89,12 @@ type Peer struct {
 	wake       time.Duration    // time of the queued tick; 0 means none
 	sends      map[int]*Outcome // reliable messages in flight
 	drops      bool             // it drops what is not for it
+	js         *jsPeer          // nil if it has a core
+	claims     []*claim         // connections of legacy peers that the core was asked about, by index
 }
+
+// legacy reports whether a peer is one of npm peer-relay.
+func (p *Peer) legacy() bool { return p.js != nil }
 
 // An end is one end of a link.
 type end struct {
@@ -109,7 +122,7 @@ func New(cfg Config) *World {
 // Now returns the virtual time.
 func (w *World) Now() time.Duration { return w.now }
 
-// Hash returns the hash over all actions and events of all cores so far.
+// Hash returns the hash over all actions of all cores so far.
 func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(nil)) }
 
 // Add adds a peer. No peer can dial a leaf.
@@ -119,12 +132,7 @@ func (w *World) Add(role wire.Role) *Peer {
 
 // add adds a peer with a random id that grind has changed.
 func (w *World) add(role wire.Role, grind func(*wire.ID)) *Peer {
-	p := &Peer{
-		Index: len(w.peers), Alive: true, born: w.now, died: never, role: role, place: NewPlace(len(w.peers), w.rng),
-		ends: make(map[core.LinkHandle]*end), sends: make(map[int]*Outcome),
-	}
-	p.ID = w.randomID()
-	grind(&p.ID)
+	p := w.settleIn(role, grind)
 	key := w.rng.Uint64()
 	p.Core = core.NewCore(core.CoreConfig{
 		Self: p.ID, Role: role, Rand: rand.NewPCG(w.rng.Uint64(), w.rng.Uint64()),
@@ -134,14 +142,30 @@ func (w *World) add(role wire.Role, grind func(*wire.ID)) *Peer {
 		Sign:       func([]byte) ([]byte, error) { return append(make([]byte, 44), p.ID[:]...), nil },
 		Verify:     verify,
 	})
-	p.Core.Trace(true)
-	w.peers = append(w.peers, p)
-	w.byID[p.ID] = p
 	if role != wire.RoleLeaf {
-		p.Core.SetContact(wire.Contact{ID: p.ID, Record: p.ID[:]})
+		c := wire.Contact{ID: p.ID, Record: p.ID[:]}
+		if w.cfg.Legacy {
+			c.URL = p.url()
+		}
+		p.Core.SetContact(c)
 	}
 	p.Core.Tick(w.now)
 	w.settle(p)
+	return p
+}
+
+// settleIn adds a peer that does nothing yet, at a random place.
+func (w *World) settleIn(role wire.Role, grind func(*wire.ID)) *Peer {
+	p := &Peer{
+		Index: len(w.peers), Alive: true, born: w.now, died: never, role: role, place: NewPlace(len(w.peers), w.rng),
+		ends: make(map[core.LinkHandle]*end), sends: make(map[int]*Outcome),
+	}
+	p.ID = w.randomID()
+	grind(&p.ID)
+	w.peers = append(w.peers, p)
+	w.living = append(w.living, p)
+	w.near.Put(p.ID, p)
+	w.byID[p.ID] = p
 	return p
 }
 
@@ -174,7 +198,12 @@ func (w *World) Cut(side func(*Peer) bool) { w.side = side }
 func (w *World) apart(a, b *Peer) bool { return w.side != nil && w.side(a) != w.side(b) }
 
 // Kill stops a peer without a bye to its neighbours.
-func (w *World) Kill(p *Peer) { p.Alive, p.died = false, w.now }
+func (w *World) Kill(p *Peer) {
+	p.Alive, p.died = false, w.now
+	i, _ := slices.BinarySearchFunc(w.living, p.Index, func(q *Peer, index int) int { return cmp.Compare(q.Index, index) })
+	w.living = slices.Delete(w.living, i, i+1)
+	w.near.Remove(p.ID, p)
+}
 
 // Send sends a user message.
 func (w *World) Send(from, to *Peer) error { return w.post(from, to).err }
@@ -182,18 +211,21 @@ func (w *World) Send(from, to *Peer) error { return w.post(from, to).err }
 // post sends a user message.
 func (w *World) post(from, to *Peer) *mail {
 	m := &mail{from: from, to: to, at: w.now}
-	f := w.write(m, to.ID, 0)
-	if m.err != nil {
+	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
+	if from.legacy() {
+		w.sent[string(payload)] = m
+		from.js.send(wire.Body{To: to.ID, Kind: wire.KindUser, Form: wire.FormJSON, Payload: payload})
 		return m
 	}
-	m.err = from.Core.Send(w.now, f, core.OwnMessage)
-	w.settle(from)
+	if f := w.write(m, to.ID, 0, payload); m.err == nil {
+		m.err = from.Core.Send(w.now, f, core.OwnMessage)
+		w.settle(from)
+	}
 	return m
 }
 
 // write returns a new user message to an id, which is looked for where it arrives.
-func (w *World) write(m *mail, to wire.ID, flags wire.Flags) *wire.Frame {
-	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
+func (w *World) write(m *mail, to wire.ID, flags wire.Flags, payload []byte) *wire.Frame {
 	var f *wire.Frame
 	f, m.err = m.from.Core.NewFrame(core.Outgoing{To: to, Form: wire.FormJSON, Flags: flags, Payload: payload}, m.from.Core.Draw())
 	if m.err == nil {
@@ -232,227 +264,7 @@ func (w *World) Run(until time.Duration) {
 	w.now = until
 }
 
-// --- events
-
-func (w *World) do(e event) {
-	p := e.peer
-	if !p.Alive {
-		return
-	}
-	switch e.kind {
-	case tick:
-		if p.wake == e.at { // otherwise an earlier tick replaced it
-			p.wake = 0
-			p.Core.Tick(w.now)
-		}
-	case arrive:
-		if e.end.down || w.apart(p, e.end.other.peer) {
-			return
-		}
-		f, err := wire.ParseFrame(e.frame)
-		if err != nil {
-			panic(fmt.Sprintf("sim: a core sent a frame that no core reads: %v", err))
-		}
-		e.end.byeSeen = e.end.byeSeen || f.Type == wire.FrameBye
-		if p.dropsMessage(f) {
-			w.swallow(e.end)
-			return
-		}
-		if f.Type == wire.FrameMessage {
-			e.end.taken++
-		}
-		p.Core.Receive(w.now, e.end.handle, f)
-	case accept:
-		if opener := e.end.other.peer; !opener.Alive || w.apart(p, opener) {
-			w.push(event{at: w.now + deadDial, kind: failed, peer: opener, cause: e.cause, id: p.ID})
-			return
-		}
-		took := w.latency(p, e.end.other.peer)
-		w.push(event{at: w.now + took, kind: linked, peer: e.end.other.peer, end: e.end.other, cause: e.cause})
-		e.end.due = w.now + took // its frames must not arrive before the other end is up
-		w.up(e.end, core.Inbound())
-	case linked:
-		w.up(e.end, e.cause)
-	case failed:
-		if index, ok := e.cause.OfBootstrap(); ok {
-			p.Core.BootstrapFailed(w.now, index)
-		} else {
-			p.Core.DialFailed(w.now, e.id)
-		}
-	case silence:
-		e.end.byeSent, e.end.byeSeen = true, true
-	}
-	w.settle(p)
-	if e.end != nil {
-		w.finish(e.end)
-	}
-}
-
-// up passes a core its end of a new link.
-func (w *World) up(e *end, cause core.Cause) {
-	e.peer.handles++
-	e.handle = e.peer.handles
-	e.peer.ends[e.handle] = e
-	opener := e.peer
-	if !e.opened {
-		opener = e.other.peer
-	}
-	info := wire.LinkInfo{
-		ID: e.other.peer.ID, Kind: wire.LinkNative, Proved: true, Dialed: e.opened,
-		Opener: string(opener.ID[:]), Value: e.value, Role: e.other.peer.role,
-		RTT: 2 * w.latency(e.peer, e.other.peer),
-	}
-	if !w.cfg.NoCustody {
-		info.Features = wire.Features()
-	}
-	if err := e.peer.Core.LinkUp(w.now, e.handle, info, cause); err != nil {
-		e.byeSent = true
-		w.transmit(e, wire.NewBye(wire.ByeNormal))
-		e.down = true
-		delete(e.peer.ends, e.handle)
-	}
-}
-
-// finish takes an end down that has sent a bye and received one.
-func (w *World) finish(e *end) {
-	if e.down || !e.byeSent || !e.byeSeen {
-		return
-	}
-	e.down = true
-	delete(e.peer.ends, e.handle)
-	e.peer.Core.LinkDown(w.now, e.handle, nil)
-	e.peer.Core.Returned(w.now, e.other.peer.ID, nil)
-	w.settle(e.peer)
-}
-
-// settle performs the actions of a core and schedules its next tick.
-func (w *World) settle(p *Peer) {
-	var drafts []*core.Draft
-	var delivered []*wire.Frame
-	var measured []core.LinkHandle
-	for _, a := range p.Core.Actions() {
-		w.note(p, a)
-		switch a.Type {
-		case core.Transmit:
-			if e := p.ends[a.Link]; e != nil && !e.byeSent {
-				w.transmit(e, a.Frame)
-			}
-			if a.Frame.Type != wire.FrameAck {
-				p.Core.Written(w.now, a.Link, 1, a.Frame.Size())
-			}
-		case core.CloseLink:
-			if e := p.ends[a.Link]; e != nil && !e.byeSent {
-				e.byeSent = true
-				w.transmit(e, wire.NewBye(a.Reason))
-				w.push(event{at: w.now + byeTime, kind: silence, peer: p, end: e})
-			}
-		case core.Deliver:
-			w.deliver(p, a.Frame)
-			delivered = append(delivered, a.Frame)
-		case core.Receipted:
-			w.receipted(p, a)
-		case core.Measure:
-			measured = append(measured, a.Link)
-		case core.Compose:
-			drafts = append(drafts, a.Draft)
-		case core.Dial:
-			w.dial(p, w.byID[wire.ID(a.Contact.Record)], core.Sought())
-		case core.DialBootstrap:
-			var to *Peer
-			if a.Index < len(w.peers) {
-				to = w.peers[a.Index]
-			}
-			w.dial(p, to, core.Bootstrap(a.Index))
-		}
-	}
-	for _, e := range p.Core.Events() {
-		w.noteEvent(p, e)
-	}
-	for _, h := range measured {
-		p.Core.Measured(w.now, h, wire.Progress{})
-	}
-	for _, f := range delivered {
-		p.Core.Confirm(w.now, f, wire.ReceiptFor(f, false))
-	}
-	if len(drafts)+len(measured)+len(delivered) > 0 {
-		for _, d := range drafts {
-			p.Core.Compose(d)
-			p.Core.Composed(w.now, d)
-		}
-		w.settle(p)
-		return
-	}
-	if next := max(p.Core.NextWake(), w.now+time.Millisecond); p.wake == 0 || next < p.wake {
-		p.wake = next
-		w.push(event{at: next, kind: tick, peer: p})
-	}
-}
-
-func (w *World) deliver(p *Peer, f *wire.Frame) {
-	payload := string(f.Body.Payload)
-	m := w.sent[payload]
-	if m == nil {
-		w.twice++
-		return
-	}
-	delete(w.sent, payload)
-	m.arrived, m.took, m.hops = true, w.now-m.at, f.PathLen()
-	w.received = append(w.received, Receipt{From: w.byID[f.Body.From], To: p, Hops: m.hops, Took: m.took})
-}
-
-// transmit sends a frame, which arrives after the latency of the link.
-func (w *World) transmit(e *end, f *wire.Frame) {
-	if f.Type == wire.FrameAck && e.swallowed > 0 {
-		f = wire.NewAck(f.Num + e.swallowed)
-	}
-	b, err := f.AppendTo(nil)
-	if err != nil {
-		panic(fmt.Sprintf("sim: a core sent a frame that cannot be written: %v", err))
-	}
-	if f.Type == wire.FramePing || f.Type == wire.FramePong {
-		w.pings++
-	}
-	w.bytes += uint64(len(b))
-	if f.Type == wire.FrameMessage && !f.Body.Kind.IsControl() {
-		w.carried++
-	}
-	if w.apart(e.peer, e.other.peer) {
-		return
-	}
-	_, n := binary.Uvarint(b)
-	e.due = max(e.due, w.now+w.latency(e.peer, e.other.peer))
-	w.push(event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other, frame: bytes.Clone(b[n:])})
-}
-
-// dial starts a dial. The link is up, or the dial fails, some time later.
-func (w *World) dial(p, to *Peer, cause core.Cause) {
-	if to == nil || !to.Alive || to == p {
-		w.push(event{at: w.now + deadDial, kind: failed, peer: p, cause: cause, id: idOf(to)})
-		return
-	}
-	w.value++
-	value := mix(w.value, nil)
-	a, b := &end{peer: p, opened: true, value: value}, &end{peer: to, value: value}
-	a.other, b.other = b, a
-	w.push(event{at: w.now + (dialTime-1)*w.latency(p, to), kind: accept, peer: to, end: b, cause: cause})
-}
-
-func idOf(p *Peer) (id wire.ID) {
-	if p != nil {
-		id = p.ID
-	}
-	return id
-}
-
 func (w *World) latency(a, b *Peer) time.Duration { return a.place.Latency(b.place) }
 
 // Living returns the peers that were not killed.
-func (w *World) Living() []*Peer {
-	var alive []*Peer
-	for _, p := range w.peers {
-		if p.Alive {
-			alive = append(alive, p)
-		}
-	}
-	return alive
-}
+func (w *World) Living() []*Peer { return slices.Clone(w.living) }

@@ -165,8 +165,8 @@ func (s fieldSet) has(n protowire.Number) bool { return s&(1<<uint(n)) != 0 }
 // eachField calls each for every known field of an inner message. The known fields have
 // the numbers up to last, and those in repeated may occur more than once.
 func eachField(b []byte, last protowire.Number, repeated fieldSet, each func(*field) error) (seen fieldSet, err error) {
+	var f field // one for all, since each makes it escape
 	for len(b) > 0 {
-		var f field
 		if f, b, err = nextField(b); err != nil {
 			return seen, err
 		}

@@ -64,12 +64,16 @@ func NewNeighbours(n Neighbours) (*Frame, error) {
 	return f, nil
 }
 
-func (n *Neighbours) encode() (b []byte) {
+func (n *Neighbours) encode() []byte {
+	b := make([]byte, 0, 2+len(n.Named)*namedSize+(len(n.Gone)+len(n.Lost))*(namedSize-1))
 	if n.Reset {
 		b = appendUint(b, 1, 1)
 	}
+	var entry [IDSize + 1]byte
 	for _, p := range n.Named {
-		b = appendBytes(b, 2, append(p.ID[:len(p.ID):len(p.ID)], byte(p.Time)))
+		copy(entry[:], p.ID[:])
+		entry[IDSize] = byte(p.Time)
+		b = appendBytes(b, 2, entry[:])
 	}
 	for _, id := range n.Gone {
 		b = appendBytes(b, 3, id[:])
@@ -79,6 +83,9 @@ func (n *Neighbours) encode() (b []byte) {
 	}
 	return b
 }
+
+// namedSize is the length of an encoded Neighbour, with tag and length.
+const namedSize = 2 + IDSize + 1
 
 func parseNeighbours(f *field) (*Neighbours, error) {
 	b, err := f.sized(0, MaxFrame)
@@ -98,6 +105,9 @@ func parseNeighbours(f *field) (*Neighbours, error) {
 			}
 		case 2:
 			var entry []byte
+			if n.Named == nil {
+				n.Named = make([]Neighbour, 0, min(len(b)/namedSize, MaxNamed))
+			}
 			if entry, err = f.sized(IDSize+1, IDSize+1); err == nil {
 				n.Named = append(n.Named, Neighbour{ID(entry[:IDSize]), TimeCode(entry[IDSize])})
 			}

@@ -10,10 +10,20 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A Table holds the neighbours of linked peers by id. T is a link, of which an entry takes 32 bytes.
-// The zero value is empty. It has no limit.
+// A Table holds the neighbours of linked peers by id. T is a link. The zero value is empty. It has no
+// limit. An entry takes 28 bytes. It has no pointer, so that the collector does not read the tables.
 type Table[T comparable] struct {
-	entries []Entry[T] // in the order of the ids
+	entries []entry      // in the order of the ids
+	vias    []T          // by slot
+	slots   map[T]uint32 // of those that have named a neighbour since the last Drop
+	free    []uint32     // slots that are not used
+}
+
+// An entry is an Entry with the slot of its link.
+type entry struct {
+	id   wire.ID
+	time wire.TimeCode
+	slot uint32
 }
 
 // An Entry is a neighbour of a linked peer.
@@ -25,64 +35,89 @@ type Entry[T comparable] struct {
 
 // Has reports whether a linked peer has named a neighbour.
 func (t *Table[T]) Has(via T, id wire.ID) bool {
-	_, found := t.find(via, id)
-	return found
+	slot, known := t.slots[via]
+	_, found := t.find(slot, id)
+	return known && found
 }
 
 // Names reports whether any linked peer has named a neighbour.
 func (t *Table[T]) Names(id wire.ID) bool {
 	i := t.search(id)
-	return i < len(t.entries) && t.entries[i].ID == id
+	return i < len(t.entries) && t.entries[i].id == id
 }
 
 // Len returns the number of entries.
 func (t *Table[T]) Len() int { return len(t.entries) }
 
 func (t *Table[T]) search(id wire.ID) int {
-	return sort.Search(len(t.entries), func(i int) bool { return t.entries[i].ID.Compare(id) >= 0 })
+	return sort.Search(len(t.entries), func(i int) bool { return t.entries[i].id.Compare(id) >= 0 })
 }
 
 // find returns the index of the entry of a neighbour and a link, or where it belongs.
-func (t *Table[T]) find(via T, id wire.ID) (i int, found bool) {
-	for i = t.search(id); i < len(t.entries) && t.entries[i].ID == id; i++ {
-		if t.entries[i].Via == via {
+func (t *Table[T]) find(slot uint32, id wire.ID) (i int, found bool) {
+	for i = t.search(id); i < len(t.entries) && t.entries[i].id == id; i++ {
+		if t.entries[i].slot == slot {
 			return i, true
 		}
 	}
 	return i, false
 }
 
+// slot returns the slot of a link, and whether it had one before.
+func (t *Table[T]) slot(via T) (slot uint32, known bool) {
+	if slot, known := t.slots[via]; known {
+		return slot, true
+	}
+	if t.slots == nil {
+		t.slots = make(map[T]uint32)
+	}
+	slot = uint32(len(t.vias))
+	if last := len(t.free) - 1; last >= 0 {
+		slot, t.free = t.free[last], t.free[:last]
+		t.vias[slot] = via
+	} else {
+		t.vias = append(t.vias, via)
+	}
+	t.slots[via] = slot
+	return slot, false
+}
+
 // Put adds neighbours of a linked peer that have different ids, or changes their times. It returns the
 // number of the new ones.
 func (t *Table[T]) Put(via T, named []wire.Neighbour) (added int) {
-	var fresh []Entry[T]
+	slot, known := t.slot(via)
+	fresh := make([]entry, 0, len(named))
 	for _, n := range named {
-		if i, found := t.find(via, n.ID); found {
-			t.entries[i].Time = n.Time
-		} else {
-			fresh = append(fresh, Entry[T]{n.ID, n.Time, via})
+		if known {
+			if i, found := t.find(slot, n.ID); found {
+				t.entries[i].time = n.Time
+				continue
+			}
 		}
+		fresh = append(fresh, entry{n.ID, n.Time, slot})
 	}
-	slices.SortFunc(fresh, func(a, b Entry[T]) int { return a.ID.Compare(b.ID) })
-	fresh = slices.CompactFunc(fresh, func(a, b Entry[T]) bool { return a.ID == b.ID })
-	// Merge from the end, so that each entry moves once.
+	slices.SortFunc(fresh, func(a, b entry) int { return a.id.Compare(b.id) })
+	fresh = slices.CompactFunc(fresh, func(a, b entry) bool { return a.id == b.id })
+	// Merge from the end, so that each entry moves once, together with those up to the next fresh one.
 	at := len(t.entries)
 	t.entries = slices.Grow(t.entries, len(fresh))[:at+len(fresh)]
-	for left := len(fresh); left > 0; {
-		if at > 0 && t.entries[at-1].ID.Compare(fresh[left-1].ID) > 0 {
-			at--
-			t.entries[at+left] = t.entries[at]
-		} else {
-			left--
-			t.entries[at+left] = fresh[left]
-		}
+	for left := len(fresh); left > 0; left-- {
+		f := fresh[left-1]
+		from := sort.Search(at, func(i int) bool { return t.entries[i].id.Compare(f.id) > 0 })
+		copy(t.entries[from+left:], t.entries[from:at])
+		t.entries[from+left-1] = f
+		at = from
 	}
 	return len(fresh)
 }
 
 // Remove removes a neighbour of a linked peer, and reports whether it was there.
 func (t *Table[T]) Remove(via T, id wire.ID) bool {
-	i, found := t.find(via, id)
+	slot, known := t.slots[via]
+	if !known {
+		return false
+	}
+	i, found := t.find(slot, id)
 	if found {
 		t.entries = slices.Delete(t.entries, i, i+1)
 	}
@@ -91,28 +126,39 @@ func (t *Table[T]) Remove(via T, id wire.ID) bool {
 
 // Drop removes all neighbours of a linked peer.
 func (t *Table[T]) Drop(via T) {
-	t.entries = slices.DeleteFunc(t.entries, func(e Entry[T]) bool { return e.Via == via })
+	slot, known := t.slots[via]
+	if !known {
+		return
+	}
+	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool { return e.slot == slot })
+	if cap(t.entries) > 2*len(t.entries) {
+		t.entries = slices.Clone(t.entries) // a peer that has joined soon has half of its links
+	}
+	var none T
+	t.vias[slot] = none
+	delete(t.slots, via)
+	t.free = append(t.free, slot)
 }
 
 // Nearest visits the entries, those nearest to target first, until visit returns false.
 func (t *Table[T]) Nearest(target wire.ID, visit func(Entry[T]) bool) {
-	walk(t.entries, target, visit)
+	walk(t.entries, target, func(e *entry) bool { return visit(Entry[T]{e.id, e.time, t.vias[e.slot]}) })
 }
 
 // walk visits entries that share all bits in which not all of them differ. Those that share the
 // next bit with the target are nearer.
-func walk[T comparable](es []Entry[T], target wire.ID, visit func(Entry[T]) bool) bool {
+func walk(es []entry, target wire.ID, visit func(*entry) bool) bool {
 	for len(es) > 0 {
-		bit := es[0].ID.CommonPrefixLen(es[len(es)-1].ID)
+		bit := es[0].id.CommonPrefixLen(es[len(es)-1].id)
 		if bit == wire.IDBits { // all have one id
-			for _, e := range es {
-				if !visit(e) {
+			for i := range es {
+				if !visit(&es[i]) {
 					return false
 				}
 			}
 			return true
 		}
-		split := sort.Search(len(es), func(i int) bool { return es[i].ID.Bit(bit) == 1 })
+		split := sort.Search(len(es), func(i int) bool { return es[i].id.Bit(bit) == 1 })
 		near, far := es[:split], es[split:]
 		if target.Bit(bit) == 1 {
 			near, far = far, near
