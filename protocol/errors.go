@@ -23,8 +23,7 @@ var (
 	// ErrQueueFull means that every queue for a message is full.
 	ErrQueueFull = core.ErrQueueFull
 
-	// ErrNoRoute means that no peer has an id, as several peers near it say, or that the one that has it
-	// does not answer any of them.
+	// ErrNoRoute means that no peer has an id, as several peers near it say.
 	ErrNoRoute = core.ErrNoRoute
 
 	// ErrSelf means that the peer at the other end is this one.
@@ -42,7 +41,8 @@ var (
 	// ErrMute means that a legacy link brought no message.
 	ErrMute = core.ErrMute
 
-	// ErrSilent means that the peer at the other end did not answer a ping.
+	// ErrSilent means that the peer at the other end did not answer a ping. A reliable message ends with
+	// it if the receiver answers none of the peers that are linked with it.
 	ErrSilent = core.ErrSilent
 
 	// ErrUnwanted means that neither peer needs the link.

@@ -35,9 +35,9 @@ type outcome struct {
 // gets one of them. A message for which there is no link yet waits.
 //
 // The error is ErrNoRoute if no peer has the id: if peers behind two of this peer's links say so, or
-// behind the only one. Two of them may also say that the receiver does not answer them. If it is only
-// paused, it may get the message later. The error is that of the context if no receipt arrives before
-// its end: the message may have arrived. It is ErrQueueFull if more than 1,024 messages, or 16 MiB of
+// behind the only one. It is ErrSilent if some of these say that they are linked with the receiver,
+// which does not answer them: it may have died just now. If it is only paused, it may get the message
+// later. The error is that of the context if no receipt arrives before its end: the message may have arrived. It is ErrQueueFull if more than 1,024 messages, or 16 MiB of
 // them, wait for their receipts. A receiver from before this feature sends none.
 // JSON that JSON.stringify would write in another way may cross an npm peer as another text, for
 // which no receipt counts.

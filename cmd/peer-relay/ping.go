@@ -79,6 +79,8 @@ func (p *program) pingError(ctx context.Context, command string, to protocol.ID,
 		return nil
 	case errors.Is(err, protocol.ErrNoRoute):
 		return exitError{exitNoPeer, fmt.Errorf("%s: no peer has the id %v", command, to)}
+	case errors.Is(err, protocol.ErrSilent):
+		return exitError{exitUnknown, fmt.Errorf("%s: %v does not answer the peers that are linked with it", command, to)}
 	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
 		return exitError{exitUnknown, fmt.Errorf("%s: no answer from %v within %v: it may be gone, or answer no pings", command, to, p.flags.wait)}
 	case ctx.Err() != nil:

@@ -160,6 +160,8 @@ func awaitReceipt(ctx context.Context, wait waitFunc, to protocol.ID, most time.
 		return r, nil
 	case errors.Is(err, protocol.ErrNoRoute):
 		return r, exitError{exitNoPeer, fmt.Errorf("send: no peer has the id %v%s", to, refusal(err))}
+	case errors.Is(err, protocol.ErrSilent):
+		return r, exitError{exitUnknown, fmt.Errorf("send: %v does not answer the peers that are linked with it: it may get the message later", to)}
 	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
 		return r, exitError{exitUnknown, fmt.Errorf("send: no receipt from %v within %v: the message may have arrived", to, most)}
 	}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/overlay"
 )
@@ -19,4 +20,6 @@ var (
 	ErrUnwanted     = errors.New("peer-relay: the link is not needed")
 	ErrDisconnected = errors.New("peer-relay: disconnected")
 	ErrOffences     = errors.New("peer-relay: too many malformed frames")
+
+	errUnanswered = fmt.Errorf("%w: the receiver does not answer those that are linked with it", ErrSilent)
 )

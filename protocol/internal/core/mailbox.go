@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
+	"github.com/peer-relay/peer-relay/protocol/internal/receipts"
 	"github.com/peer-relay/peer-relay/protocol/internal/seen"
 	"github.com/peer-relay/peer-relay/protocol/kept"
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -122,14 +123,17 @@ func (c *Core) Kept(now time.Duration, f *wire.Frame, r wire.Receipt, why wire.R
 	}
 }
 
-// noRouteError returns the error of a message for which there is no route, and which a mailbox refused.
-func noRouteError(why wire.Refusal) error {
-	switch why {
-	case wire.RefusalNone:
+// noRouteError returns the error of a message for which there is no route, and which a mailbox may
+// have refused.
+func noRouteError(s *receipts.Send) error {
+	switch why := s.Refusal(); {
+	case s.Silent():
+		return errUnanswered
+	case why == wire.RefusalNone:
 		return ErrNoRoute
-	case wire.RefusalQuota:
+	case why == wire.RefusalQuota:
 		return fmt.Errorf("%w, and %w", ErrNoRoute, kept.ErrQuota)
-	case wire.RefusalFull:
+	case why == wire.RefusalFull:
 		return fmt.Errorf("%w, and %w", ErrNoRoute, kept.ErrFull)
 	}
 	return fmt.Errorf("%w, and %w", ErrNoRoute, kept.ErrRefused)

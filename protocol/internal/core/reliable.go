@@ -315,7 +315,7 @@ func (c *Core) onNotice(f *wire.Frame) {
 func (c *Core) noRoute(n wire.Notice) bool {
 	s, over := c.book.NoRoute(c.now, n, c.table.Len())
 	if over {
-		c.receipted(s, Receipt{}, noRouteError(s.Refusal()))
+		c.receipted(s, Receipt{}, noRouteError(s))
 	}
 	c.wakeBook()
 	return s != nil

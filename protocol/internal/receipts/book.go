@@ -53,10 +53,15 @@ type Send struct {
 	until time.Duration
 
 	refusal wire.Refusal // why a mailbox did not keep the message
+	silent  bool         // the receiver exists, and does not answer the peers that are linked with it
 }
 
 // open reports whether further attempts are made: no peer has said that the message has arrived.
 func (s *Send) open() bool { return s.weak == nil || s.weak.IsKept() }
+
+// Silent reports whether NoRoute ended the wait since the receiver does not answer, and not since no
+// peer has the id.
+func (s *Send) Silent() bool { return s.silent }
 
 // Refusal returns why a mailbox did not keep the message.
 func (s *Send) Refusal() wire.Refusal { return s.refusal }
@@ -318,6 +323,7 @@ func (b *Book) NoRoute(now time.Duration, n wire.Notice, links int) (s *Send, ov
 	none := s.firsts(func(w way) bool { return w.none })
 	all := s.firsts(func(w way) bool { return w.none || w.silent })
 	enough, due := none >= min(2, links) || all >= 2, now
+	s.silent = none < min(2, links)
 	if enough {
 		due = max(now, s.begun+settling)
 	}
