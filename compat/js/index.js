@@ -193,8 +193,8 @@ export class PeerRelay extends Emitter {
    *   receiver is a peer of the npm package, which makes no receipts, and the peer in front of it says that
    *   it handed the message on. `hops`: the links over which the message came, 0 if that is not
    *   told. `ms`: the time from the first attempt to the receipt
-   * @throws an error with the `code` ERR_NO_ROUTE if no peer has the id; ERR_TIMEOUT if no receipt came in time,
-   *   though the message may have arrived; ERR_BUSY if too many messages wait; ERR_CLOSED if the peer is destroyed
+   * @throws an error with the `code` ERR_NO_ROUTE if no peer has the id; ERR_SILENT if the receiver does not
+   *   answer the peers that are linked with it; ERR_TIMEOUT if no receipt came in time, though the message may have arrived; ERR_BUSY if too many messages wait; ERR_CLOSED if the peer is destroyed
    */
   async sendReliable (id, data, { signal, timeout } = {}) {
     const to = asId(id)

@@ -125,9 +125,11 @@ export class Receipts {
     for (const way of ways) way[silent ? 'silent' : 'none'] = true
     const firsts = test => new Set(send.ways.filter(test).map(({ first }) => first)).size
     const age = Date.now() - send.startedAt
-    const enough = firsts(({ none }) => none) >= Math.min(2, this.#firstLinks(send).length) || firsts(({ none, silent }) => none || silent) >= 2
+    const nowhere = firsts(({ none }) => none) >= Math.min(2, this.#firstLinks(send).length)
+    const enough = nowhere || firsts(({ none, silent }) => none || silent) >= 2
     if (age >= SETTLED && enough) {
-      send.reject(failure('ERR_NO_ROUTE', `no peer has the id ${toHex(send.message.body.to)}`))
+      const to = toHex(send.message.body.to)
+      send.reject(nowhere ? failure('ERR_NO_ROUTE', `no peer has the id ${to}`) : failure('ERR_SILENT', `${to} does not answer the peers that are linked with it`))
     } else if (send.weak === undefined && !send.noticed) {
       send.noticed = true
       this.#schedule(send, Math.max(0, Math.min(send.dueAt - Date.now(), SETTLED - age)))

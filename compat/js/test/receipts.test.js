@@ -201,7 +201,7 @@ test('that the receiver is silent must be said behind two links', async t => {
       await notice(a, { silent: true })
       assert.equal(outcome.settled, false)
       await notice(b, { silent })
-      assert.equal(outcome.error.code, 'ERR_NO_ROUTE')
+      assert.equal(outcome.error.code, 'ERR_SILENT')
     })
   }
 })
