@@ -322,7 +322,7 @@ func (p *crowdProcess) kill() error {
 	return p.process.Kill()
 }
 
-// Ended returns the processes that ended although nobody had ended them, with what they said.
+// Ended returns the processes that ended by themselves, with what they said.
 func (c *Crowd) Ended() (ended []error) {
 	for _, p := range c.processes {
 		select {
