@@ -21,7 +21,7 @@ const (
 	agreeWorlds    = 5                      // simulated networks, each with a seed of its own
 	agreeGap       = 100 * time.Millisecond // from one simulated peer to the next
 	agreeRest      = time.Minute
-	agreeKilled    = 5    // one in so many is killed
+	agreeKilled    = 5    // one in five is killed
 	agreeWithin    = 0.05 // of the simulated figure
 
 	// As sim.World.Exchange has it.

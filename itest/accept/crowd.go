@@ -47,7 +47,10 @@ func crowd(ctx context.Context, opts options, r *report) error {
 				return fmt.Errorf("%s: %w", phase.name, err)
 			}
 		}
-		t.none("all", "delivered twice", c.Twice())
+		for _, kind := range []string{"go", "npm"} {
+			plain, _ := c.Twice(kind)
+			t.none("all", "delivered twice to "+kind, plain)
+		}
 		return t.err()
 	})
 }

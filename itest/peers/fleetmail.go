@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -34,6 +35,7 @@ type FleetOutcome struct {
 	N       int
 	Receipt protocol.Receipt
 	Err     string
+	NoRoute bool // Err says that no peer has the id
 }
 
 // FleetNews are what came of letters since the last question.
@@ -100,7 +102,7 @@ func (p *fleetPost) sendReliable(from *node.Node, l FleetLetter, payload []byte)
 	o := FleetOutcome{N: l.N}
 	var err error
 	if o.Receipt, err = from.SendReliable(ctx, l.To, payload); err != nil {
-		o.Err = err.Error()
+		o.Err, o.NoRoute = err.Error(), errors.Is(err, protocol.ErrNoRoute)
 	}
 	p.told(o)
 }

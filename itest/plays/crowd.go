@@ -322,7 +322,7 @@ func (p *crowdProcess) kill() error {
 	return p.process.Kill()
 }
 
-// Ended returns the processes that ended although nobody had ended them, with what they said.
+// Ended returns the processes that ended by themselves, with what they said.
 func (c *Crowd) Ended() (ended []error) {
 	for _, p := range c.processes {
 		select {
@@ -350,8 +350,13 @@ func (c *Crowd) Errors() (all []error) {
 	return all
 }
 
-// Twice returns the number of letters that arrived again, and once more, in all exchanges.
-func (c *Crowd) Twice() int { return c.post.tally(0, c.post.size(), anyLetter).Twice }
+// Twice returns how often plain and reliable letters to peers of a kind arrived again, in all exchanges.
+func (c *Crowd) Twice(kind string) (plain, reliable int) {
+	count := func(sure bool) int {
+		return c.post.tally(0, c.post.size(), func(l NetLetter) bool { return l.Reliable == sure && c.kindOf(l.To) == kind }).Twice
+	}
+	return count(false), count(true)
+}
 
 // Close ends all processes.
 func (c *Crowd) Close() error {

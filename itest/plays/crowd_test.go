@@ -28,8 +28,10 @@ func TestCrowd(t *testing.T) {
 		}
 		harness.Must(t, c.KillFirst())
 	}
-	if n := c.Twice(); n > 0 {
-		t.Errorf("%d messages came twice", n)
+	for _, kind := range []string{"go", "npm"} {
+		if plain, reliable := c.Twice(kind); plain+reliable > 0 {
+			t.Errorf("to %s: %d plain and %d reliable messages came twice", kind, plain, reliable)
+		}
 	}
 	for _, err := range c.Ended() {
 		t.Error(err)

@@ -221,6 +221,8 @@ func (n *Fleets) note(first int, news peers.FleetNews) {
 
 func outcomeOf(o peers.FleetOutcome) string {
 	switch {
+	case o.NoRoute:
+		return NoPeer
 	case o.Err != "":
 		return o.Err
 	case o.Receipt.Proved:
