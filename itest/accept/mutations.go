@@ -127,7 +127,7 @@ var safeguards = []mutation{
 	{name: "notices from behind two first links", file: "protocol/internal/receipts/book.go", test: "TestNoRoute",
 		old: "!slices.Contains(ids, w.first)", new: "true"},
 	{name: "the silence of a receiver only as two links say it", file: "protocol/internal/receipts/book.go", test: "TestSilent",
-		old: "all >= 2)", new: "all >= min(2, links))"},
+		old: "|| all >= 2, now", new: "|| all >= min(2, links), now"},
 	{name: "one more attempt for each notice, not for each repetition", file: "protocol/internal/receipts/book.go", test: "TestNoRoute",
 		old: "	if news {\n", new: "	if true {\n"},
 	{name: "one count of a copy without a receipt", file: "protocol/internal/receipts/book.go", test: "TestLate",
