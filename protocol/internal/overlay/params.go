@@ -27,10 +27,12 @@ const (
 
 // Ways that differ in time.
 const (
-	alike       = 4           // difference of the codes of two times up to which they are taken for equal
-	closerEvery = time.Second // least interval at which links are sought in place of slower ones
-	mostCloser  = 4           // of these, at once
-	closerShare = 5           // divisor: such a link must be faster by a fifth at least
+	alike       = 4               // difference of the codes of two times up to which they are taken for equal
+	closerEvery = time.Second     // least interval at which links are sought in place of slower ones
+	mostCloser  = 4               // of these, at once
+	youngShare  = 5               // divisor: such a link must be faster by a fifth at least in youngTime
+	closerShare = 3               // the same later
+	youngTime   = 2 * time.Minute // time after the first link, and after many links were lost at once
 )
 
 // Times.

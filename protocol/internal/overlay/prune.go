@@ -159,13 +159,17 @@ func (o *Overlay) improve(deficit bool) {
 // appendCloser appends the peers of a bucket that seem to be much nearer in time than its links.
 func (o *Overlay) appendCloser(all []guess, b int) []guess {
 	fastest := o.fastest(b)
+	share := time.Duration(closerShare)
+	if o.host.Now()-o.started < youngTime {
+		share = youngShare
+	}
 	o.guesses(b, func(g guess) {
 		now, time := fastest[subSlot(o.self, g.id, bucketLinks)], g.time()
 		cand := o.cands.Get(g.id)
 		if cand != nil && cand.Trip != 0 { // it was linked, so no guess is needed
 			time = cand.Trip
 		}
-		if g.saves = now - time; g.saves > now/closerShare && !o.linked(g.id) && !o.isBootstrap(g.id) &&
+		if g.saves = now - time; g.saves > now/share && !o.linked(g.id) && !o.isBootstrap(g.id) &&
 			(cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0) {
 			all = append(all, g)
 		}
