@@ -327,8 +327,10 @@ func (c *Core) beside(ch *choice, to wire.ID, takes func(*link) bool) {
 // closer returns the best link that is strictly nearer to the target than this peer. If that
 // is a legacy peer, it also returns a second link: no peer beyond it takes custody, so one
 // copy is not enough. It returns no leaf, which would drop the message. Native links go before
-// legacy ones, unless the legacy one is more than maxLegacyBits nearer. Another attempt takes one of
-// the two nearest native links at random, since the first one may have died at the nearest.
+// legacy ones, unless the legacy one is more than maxLegacyBits nearer. A native link that is only a way
+// by a neighbour of its peer is no better than a legacy one that is nearer by itself: both get a copy.
+// Another attempt takes one of the two nearest native links at random, since the first one may have died
+// at the nearest.
 func (c *Core) closer(f *wire.Frame, takes func(*link) bool) (first, second *link) {
 	to, again := f.Body.To, f.Hop.Attempt() > 0
 	const native, legacy, kinds = 0, 1, 2
@@ -364,12 +366,12 @@ func (c *Core) closer(f *wire.Frame, takes func(*link) bool) (first, second *lin
 			first = other
 		}
 	}
-	if l := best[legacy][0]; first == nil || l != nil && nearerBits(to, l.ID, first.ID) > maxLegacyBits {
-		if l != nil {
-			first = l
-		}
-	}
-	if first == nil || first.Extended {
+	switch l := best[legacy][0]; {
+	case l != nil && (first == nil || nearerBits(to, l.ID, first.ID) > maxLegacyBits):
+		first = l
+	case l != nil && nearest == nil: // the neighbour that makes the native link a way may be gone
+		return first, l
+	default:
 		return first, nil
 	}
 	for _, l := range []*link{best[native][0], best[legacy][0], best[legacy][1]} {
