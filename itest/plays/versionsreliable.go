@@ -67,12 +67,12 @@ func (v *versions) judgeReliable(ctx context.Context, report *VersionsReport) er
 			return e.Kind == peers.EventMessage && e.Node == s.from.ID() && string(e.Data) == s.text
 		})
 		came := len(s.to.arrivals(s.from, s.text))
-		honest := []string{Handed, Unknown}
+		honest := []string{Proved, Unknown} // relays of other builds lose some requests for receipts
 		switch {
+		case s.to.maker == npm:
+			honest = []string{Handed, Unknown}
 		case s.to.maker == newBuild && v.chain.Name == string(newBuild):
 			honest = []string{Proved}
-		case s.to.maker == newBuild:
-			honest = []string{Proved, Unknown} // relays of other builds lose some requests for receipts
 		}
 		repeated := came > 1 && (s.to.maker != npm || s.told != Unknown)
 		if err != nil || repeated || !slices.Contains(honest, s.told) {
