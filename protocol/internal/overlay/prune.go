@@ -77,9 +77,9 @@ func (o *Overlay) noteShed(id wire.ID) {
 	o.shed[id] = o.host.Now()
 }
 
-// wanted reports whether a link is near, or needed in its bucket. A link is needed while the
-// bucket has few others, or if it is the fastest in its part of the bucket. A
-// bootstrap serves all peers, so its link is needed only while the bucket has too few others.
+// wanted reports whether a link is near, or needed in its bucket. A link is needed while the bucket has
+// few others, or if it is the fastest in its part of the bucket. A bootstrap serves all peers, so its
+// link is needed only while the bucket has too few others.
 func (o *Overlay) wanted(l *Link) bool {
 	if o.isNear(l.ID) {
 		return true
