@@ -48,12 +48,11 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	if c.holds(f, next) && c.hold(f, relayed) {
 		return nil
 	}
-	end := next.first == nil && !next.busy
-	answers := prev != nil && direct == nil && (end || next.detour) && c.answersFor(f)
-	if (end || answers) && c.lodge(f, prev, nil) {
+	end := next.first == nil && !next.busy || next.detour
+	if (end || c.settles(f, next)) && direct == nil && (prev != nil || !next.detour) && c.lodge(f, prev, nil) {
 		return nil
 	}
-	if answers && !f.IsKept() { // another peer may be linked with a mailbox
+	if end && direct == nil && prev != nil && !f.IsKept() && c.answersFor(f) { // of those that may be kept, another peer may know a mailbox
 		c.transit.lose(c.hash(f))
 		c.lost(f)
 		return nil

@@ -55,6 +55,13 @@ func (c *Core) lodge(f *wire.Frame, prev *link, tried []wire.ID) bool {
 	return true
 }
 
+// settles reports whether this peer is to keep a further attempt although a way is known: one by which
+// messages of the receiver came, or that a neighbour names. The receiver has not been there lately, since
+// the first attempt took such a way.
+func (c *Core) settles(f *wire.Frame, next choice) bool {
+	return f.Hop.Attempt() > 0 && f.IsKept() && next.first != nil && !f.Body.To.Closer(next.first.ID, c.self) && c.mailboxFor(f) == c.self
+}
+
 // mailboxFor returns the mailbox among this peer and its links that is to keep a message: the nearest
 // to the receiver, if it is near enough to be linked with that one. The zero ID means that there is
 // none.
