@@ -20,16 +20,16 @@ type CrowdKind struct {
 	Name string
 
 	// open starts a process with some peers that know one of the addresses, or none.
-	open func(ctx context.Context, name string, bootstrap CrowdAddr) (*crowdProcess, error)
+	open func(ctx context.Context, name string, bootstrap crowdAddr) (*crowdProcess, error)
 	each int // peers in a process
 }
 
-// A CrowdAddr is where a peer can be reached: by a ws:// URL, and by a multiaddr if it is ours. The
+// A crowdAddr is where a peer can be reached: by a ws:// URL, and by a multiaddr if it is ours. The
 // zero value is nowhere.
-type CrowdAddr struct{ URL, Multiaddr string }
+type crowdAddr struct{ URL, Multiaddr string }
 
 // list returns one of the two, or nothing.
-func (a CrowdAddr) list(multiaddr bool) []string {
+func (a crowdAddr) list(multiaddr bool) []string {
 	switch {
 	case multiaddr && a.Multiaddr != "":
 		return []string{a.Multiaddr}
@@ -61,7 +61,7 @@ type crowdMember struct {
 // GoKind is a binary of ours, in a process for each peer. Every other one joins by a multiaddr.
 func GoKind(name, binary string) CrowdKind {
 	joined := 0
-	return CrowdKind{Name: name, each: 1, open: func(ctx context.Context, name string, bootstrap CrowdAddr) (*crowdProcess, error) {
+	return CrowdKind{Name: name, each: 1, open: func(ctx context.Context, name string, bootstrap crowdAddr) (*crowdProcess, error) {
 		joined++
 		p, err := peers.StartGo(ctx, binary, peers.Spec{Name: name, Listen: true, Bootstrap: bootstrap.list(joined%2 == 0)}, "--no-webrtc", "--no-webrtc-direct")
 		if err != nil {
@@ -73,7 +73,7 @@ func GoKind(name, binary string) CrowdKind {
 
 // NPMKind is the npm package, with some peers in each Node process.
 func NPMKind(each int) CrowdKind {
-	return CrowdKind{Name: "npm", each: each, open: func(ctx context.Context, name string, bootstrap CrowdAddr) (*crowdProcess, error) {
+	return CrowdKind{Name: "npm", each: each, open: func(ctx context.Context, name string, bootstrap crowdAddr) (*crowdProcess, error) {
 		d, err := peers.StartDriver(ctx)
 		if err != nil {
 			return nil, err
@@ -113,7 +113,7 @@ func OpenCrowd(ctx context.Context, each int, kinds ...CrowdKind) (c *Crowd, err
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	var first CrowdAddr
+	var first crowdAddr
 	counts := make([]int, len(kinds))
 	for more := true; more; {
 		more = false
