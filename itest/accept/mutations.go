@@ -217,7 +217,7 @@ var safeguards = []mutation{
 	{name: "a word about what a silent receiver has not got", file: corePackage + "/alive.go", test: "TestTranscripts",
 		old: "if e.Frame.Body.To == l.ID {", new: "if false {"},
 	{name: "no word of a missing route beside a late link", file: corePackage + "/forward.go", test: "TestTranscripts",
-		old: "prev != nil && direct == nil &&", new: "prev != nil &&"},
+		old: "end && direct == nil && prev != nil", new: "end && prev != nil"},
 	{name: "neighbours only of a peer that names them", file: corePackage + "/ahead.go", test: "TestTranscripts",
 		old: "	if !l.names {\n		c.drop", new: "	if false {\n		c.drop"},
 	{name: "a bound on the neighbours of one peer", file: corePackage + "/ahead.go", test: "TestNeighboursAreBounded",
