@@ -81,7 +81,7 @@ func (n *Node) openStream(ctx context.Context, r *protocol.Router, s network.Str
 
 // idleConn is the time for which a connection without a stream is kept after a link over it has
 // ended: the two peers may need another one soon.
-const idleConn = 30 * time.Second
+const idleConn = 10 * time.Second
 
 // leave closes a connection over which a link was, once it is idle. A caller's host does so itself,
 // by rules of its own.
