@@ -164,8 +164,8 @@
 // A message for a peer whose own link does not answer visits two other peers at most, and stays with
 // the link. Otherwise each message for a peer that has just died would visit all peers that are near it.
 // If the peer does not answer a ping either, the origin of a reliable message is told. Two such words, over
-// different first links, count as one that no peer has the id: a peer that has died is not worth a wait
-// of 23 s. The message of a peer that was only paused may arrive nevertheless.
+// different first links, end its wait with [ErrSilent]: a peer that has died is not worth a wait of 23 s.
+// The message for a peer that was only paused may arrive nevertheless.
 //
 // A link is pinged if nothing arrived for 20 s, or 3 s over WebRTC, or if a message of an
 // application was sent and nothing arrived for 1 s. If there is no answer for 1 s more, the link

@@ -80,15 +80,21 @@ func sendKept(t *testing.T, from *protocol.Router, to protocol.ID) (protocol.Rec
 	return from.SendKept(ctx, to, protocol.FormJSON, []byte(`"hi"`), time.Hour)
 }
 
+// besideMailbox returns a network of a peer and a mailbox that are linked, and what the mailbox keeps.
+func besideMailbox(t *testing.T) (n *protocoltest.Network, store *memory, from, box *protocol.Router) {
+	n = protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
+	store = new(memory)
+	from, box = n.Router(keyed(1)), n.Router(mailbox(2, store))
+	n.Link(from, box)
+	time.Sleep(time.Second)
+	return n, store, from, box
+}
+
 // A message for a peer that is offline is kept, and handed over once when that one has a link. The
 // mailbox may have been started again, and the sender may be gone.
 func TestSendKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
-		store := new(memory)
-		from, box := n.Router(keyed(1)), n.Router(mailbox(2, store))
-		n.Link(from, box)
-		time.Sleep(time.Second)
+		n, store, from, box := besideMailbox(t)
 		to := keyed(3)
 		for range 3 {
 			begun := time.Now()
@@ -144,11 +150,7 @@ func TestSendKeptToALinkedPeer(t *testing.T) {
 // Why a message is not kept is told to its sender.
 func TestSendKeptThatIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: latency})
-		store := new(memory)
-		from, box := n.Router(keyed(1)), n.Router(mailbox(2, store))
-		n.Link(from, box)
-		time.Sleep(time.Second)
+		_, store, from, box := besideMailbox(t)
 		for refuses, want := range map[error]error{kept.ErrQuota: kept.ErrQuota, kept.ErrFull: kept.ErrFull, errors.New("any"): kept.ErrRefused} {
 			store.refuses = refuses
 			if r, err := sendKept(t, from, protocol.ID{9}); !errors.Is(err, want) || !errors.Is(err, protocol.ErrNoRoute) {

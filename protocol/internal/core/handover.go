@@ -111,7 +111,7 @@ func (c *Core) tickHandovers() {
 		if h == nil {
 			continue
 		}
-		silent := l.Native() && !slices.Contains(l.Features, wire.FeatureCustody) // it is too old to send receipts
+		silent := l.Native() && !l.keeps // it is too old to send receipts
 		h.out = slices.DeleteFunc(h.out, func(p posted) bool {
 			over := c.now >= p.due && p.tries > 0 && silent
 			if over {

@@ -40,6 +40,11 @@ type link struct {
 	deliveredFrom time.Duration
 }
 
+// knows reports whether the peer has named a feature of native links.
+func (l *link) knows(feature string) bool {
+	return l.Native() && slices.Contains(l.Features, feature)
+}
+
 // ask reports whether the peer may ask one more question, and counts it.
 func (l *link) ask(now time.Duration) bool { return l.asks.Take(now, askBurst, askRate) }
 
@@ -101,10 +106,10 @@ func (c *Core) LinkUp(now time.Duration, h LinkHandle, info wire.LinkInfo, cause
 		}
 	}
 	l := &link{Link: c.overlay.NewLink(h, info), pulse: newPulse(now, info.RTT), asks: rate.Full(now, askBurst), confirms: rate.Full(now, receiptBurst), traces: rate.Full(now, traceBurst)}
-	l.keeps = l.Native() && slices.Contains(info.Features, wire.FeatureCustody)
+	l.keeps = l.knows(wire.FeatureCustody)
 	l.news = rate.Full(now, heardBurst)
-	l.names = l.Native() && slices.Contains(info.Features, wire.FeatureNeighbours)
-	l.mailbox = l.Native() && slices.Contains(info.Features, wire.FeatureMailbox)
+	l.names = l.knows(wire.FeatureNeighbours)
+	l.mailbox = l.knows(wire.FeatureMailbox)
 	l.vouched = info.Kind == wire.LinkWebRTC && c.overlay.HandshakeProved(info.ID)
 	if holder == nil {
 		for _, x := range c.order {

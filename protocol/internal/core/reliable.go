@@ -274,15 +274,19 @@ func (c *Core) notify(f *wire.Frame, n wire.Notice) {
 }
 
 // tellsOf reports whether the origin of a message is told that the peer of a link, its receiver, does not
-// answer. A message that may be kept goes to a mailbox if the link turns out to be dead.
+// answer.
 func (c *Core) tellsOf(l *link, f *wire.Frame) bool {
-	return f.Wants(wire.FlagNotice) && !f.IsKept() && f.Body.To == l.ID && l.Doubted
+	return wantsSilence(f) && f.Body.To == l.ID && l.Doubted
 }
+
+// wantsSilence reports whether the origin of a message is told if its receiver does not answer. A message
+// that may be kept goes to a mailbox if the link turns out to be dead.
+func wantsSilence(f *wire.Frame) bool { return f.Wants(wire.FlagNotice) && !f.IsKept() }
 
 // unanswered tells the origin of a message that its receiver does not answer. The receiver may only be
 // paused, so the message stays with its link.
 func (c *Core) unanswered(f *wire.Frame) {
-	if f.Wants(wire.FlagNotice) && !f.IsKept() && f.Body.From != c.self {
+	if wantsSilence(f) && f.Body.From != c.self {
 		c.notify(f, wire.Notice{E2E: f.Body.E2E, Nonce: f.Nonce, Silent: true})
 	}
 }
