@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/itest/plays"
 )
 
@@ -59,10 +60,5 @@ func pace(got plays.Tally) string {
 // rest waits while a network comes to rest, and shows that.
 func rest(ctx context.Context, opts options, d time.Duration) error {
 	opts.log.Printf("rest for %v", d)
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return peers.Sleep(ctx, d)
 }

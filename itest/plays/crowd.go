@@ -252,7 +252,7 @@ func (c *Crowd) Exchange(ctx context.Context, rng *rand.Rand, letters int, over,
 	}
 	sending.Wait()
 	for !c.post.complete(first) && ctx.Err() == nil {
-		sleep(ctx, newsEvery)
+		peers.Sleep(ctx, newsEvery)
 	}
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
@@ -271,7 +271,7 @@ func (c *Crowd) Exchange(ctx context.Context, rng *rand.Rand, letters int, over,
 // run has a member send letters, each at its time.
 func (c *Crowd) run(ctx context.Context, m *crowdMember, start time.Time, errands []errand) (err error) {
 	for _, e := range errands {
-		if sleep(ctx, time.Until(start.Add(e.after))) != nil {
+		if peers.Sleep(ctx, time.Until(start.Add(e.after))) != nil {
 			return nil // the letters that are left count as lost
 		}
 		data := c.data(e.n)

@@ -177,7 +177,7 @@ func (n *Fleets) fleetOf(host int) int { return host / n.spec.Hosts }
 func (n *Fleets) collect(ctx context.Context, first int, most time.Duration) error {
 	end := time.Now().Add(most)
 	for !n.post.complete(first) && time.Now().Before(end) {
-		if err := sleep(ctx, newsEvery); err != nil {
+		if err := peers.Sleep(ctx, newsEvery); err != nil {
 			return err
 		}
 		if err := n.news(ctx); err != nil {

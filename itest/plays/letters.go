@@ -1,7 +1,6 @@
 package plays
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -176,14 +175,4 @@ func anyLetter(NetLetter) bool { return true }
 func twoOf(rng *rand.Rand, list []int) (from, to int) {
 	at := rng.IntN(len(list))
 	return list[at], list[(at+1+rng.IntN(len(list)-1))%len(list)]
-}
-
-// sleep waits for a time.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

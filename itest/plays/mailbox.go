@@ -62,7 +62,7 @@ func (o Offline) Play(ctx context.Context) (report OfflineReport, err error) {
 	if err := box.Kill(); err != nil {
 		return report, err
 	}
-	if err := pause(ctx, o.Off/2); err != nil {
+	if err := peers.Sleep(ctx, o.Off/2); err != nil {
 		return report, err
 	}
 	id := box.ID()
@@ -72,7 +72,7 @@ func (o Offline) Play(ctx context.Context) (report OfflineReport, err error) {
 	if box.ID() != id {
 		return report, fmt.Errorf("itest: the mailbox %v came back as %v", id, box.ID())
 	}
-	if err := pause(ctx, o.Off/2); err != nil {
+	if err := peers.Sleep(ctx, o.Off/2); err != nil {
 		return report, err
 	}
 	begun := time.Now()
@@ -87,7 +87,7 @@ func (o Offline) Play(ctx context.Context) (report OfflineReport, err error) {
 	if err := waitEmpty(ctx, func() (*peers.Status, error) { return peers.FetchStatus(ctx, box.URL()) }); err != nil {
 		return report, err
 	}
-	if err := pause(ctx, linger); err != nil {
+	if err := peers.Sleep(ctx, linger); err != nil {
 		return report, err
 	}
 	return report, once(events, numbers(o.Messages))
@@ -201,15 +201,6 @@ func numbers(n int) (texts []string) {
 		texts = append(texts, strconv.Itoa(i))
 	}
 	return texts
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // A FullDiskReport says how many messages a mailbox kept on a small disk, and how many it refused.

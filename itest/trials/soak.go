@@ -294,13 +294,3 @@ func (c *SoakCount) add(more SoakCount) {
 	c.Sent += more.Sent
 	c.Arrived += more.Arrived
 }
-
-// wait waits.
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

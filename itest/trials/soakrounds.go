@@ -106,7 +106,7 @@ func (s *soaker) play(ctx context.Context, p *soakProc, kind Disturbance, pause 
 			if err := p.peer.Kill(); err != nil {
 				return err
 			}
-			if err := wait(ctx, pause/4); err != nil {
+			if err := peers.Sleep(ctx, pause/4); err != nil {
 				return err
 			}
 			return s.start(ctx, p)
@@ -114,7 +114,7 @@ func (s *soaker) play(ctx context.Context, p *soakProc, kind Disturbance, pause 
 			s.expectEnd(p)
 			s.watch(ctx, p, kind, label+", while it is away")
 			s.end(ctx, p, pause%2 == 0)
-			if err := wait(ctx, pause/4); err != nil {
+			if err := peers.Sleep(ctx, pause/4); err != nil {
 				return err
 			}
 			return s.start(ctx, p)
@@ -148,7 +148,7 @@ func (s *soaker) stop(ctx context.Context, p *soakProc, kind Disturbance, pause 
 		return err
 	}
 	s.watch(ctx, p, kind, label+", while it is away")
-	err := wait(ctx, pause)
+	err := peers.Sleep(ctx, pause)
 	s.mu.Lock()
 	p.out = false
 	s.mu.Unlock()
@@ -178,7 +178,7 @@ func (s *soaker) quiet(ctx context.Context, round int) error {
 		clear(to)
 	}
 	s.mu.Unlock()
-	if err := wait(ctx, s.spec.Quiet); err != nil {
+	if err := peers.Sleep(ctx, s.spec.Quiet); err != nil {
 		return err
 	}
 	s.mu.Lock()

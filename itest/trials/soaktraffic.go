@@ -29,7 +29,7 @@ func byeText(n int) string { return fmt.Sprintf("%s %d %d", byeKind, n, time.Now
 func (s *soaker) talk(ctx context.Context, p *soakProc) {
 	defer s.running.Done()
 	// They do not all begin at once.
-	if wait(ctx, s.spec.Talk*time.Duration(p.n)/time.Duration(len(s.procs))) != nil {
+	if peers.Sleep(ctx, s.spec.Talk*time.Duration(p.n)/time.Duration(len(s.procs))) != nil {
 		return
 	}
 	tick := time.NewTicker(s.spec.Talk)

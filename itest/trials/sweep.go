@@ -262,7 +262,7 @@ func deliver(ctx context.Context, from, to *peers.GoPeer, n, size int, every, la
 		if err := from.Write("send", map[string]any{"to": to.ID(), "data": text}); err != nil {
 			return 0, err
 		}
-		if err := wait(ctx, every); err != nil {
+		if err := peers.Sleep(ctx, every); err != nil {
 			return 0, err
 		}
 	}

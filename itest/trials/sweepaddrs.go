@@ -145,7 +145,7 @@ func addressSituations() []Situation {
 		if err != nil {
 			return "", err
 		}
-		if err := wait(ctx, 40*time.Second); err != nil {
+		if err := peers.Sleep(ctx, 40*time.Second); err != nil {
 			return "", err
 		}
 		if err := steps(late, ctx, "addr add 10.77.0.9/24 dev eth0"); err != nil {
@@ -226,7 +226,7 @@ func addressSituations() []Situation {
 		if err := steps(router, ctx, "link set eth1 down"); err != nil {
 			return "", err
 		}
-		if err := wait(ctx, 50*time.Second); err != nil {
+		if err := peers.Sleep(ctx, 50*time.Second); err != nil {
 			return "", err
 		}
 		if err := steps(router, ctx, "link set eth1 up"); err != nil {
@@ -257,7 +257,7 @@ func addressSituations() []Situation {
 			}()
 			again := make(chan error, 1)
 			go func() { // ends after its wait
-				again <- errors.Join(wait(ctx, 5*time.Second), nat.Rebind())
+				again <- errors.Join(peers.Sleep(ctx, 5*time.Second), nat.Rebind())
 			}()
 			out, err := deliver(ctx, inside, outside, n, 100, 50*time.Millisecond, late)
 			got := <-in
@@ -311,7 +311,7 @@ func addressSituations() []Situation {
 			if err := change(ctx, at); err != nil {
 				return "", err
 			}
-			if err := wait(ctx, off); err != nil {
+			if err := peers.Sleep(ctx, off); err != nil {
 				return "", err
 			}
 			for _, file := range files {

@@ -29,7 +29,7 @@ func lineSituations() []Situation {
 				if err := t.a.Write("send", map[string]any{"to": t.b.ID(), "data": "lost"}); err != nil {
 					return "", err
 				}
-				if err := wait(ctx, time.Second); err != nil {
+				if err := peers.Sleep(ctx, time.Second); err != nil {
 					return "", err
 				}
 			}
@@ -64,7 +64,7 @@ func lineSituations() []Situation {
 			if err := t.atA.Plug(ctx, false); err != nil {
 				return err
 			}
-			if err := wait(ctx, 20*time.Second); err != nil {
+			if err := peers.Sleep(ctx, 20*time.Second); err != nil {
 				return err
 			}
 			return t.atA.Plug(ctx, true)
@@ -100,7 +100,7 @@ func lineSituations() []Situation {
 				return "", err
 			}
 			defer t.atRelay.IP(ctx, "neigh", "del", "10.77.0.2", "dev", "eth0")
-			if err := wait(ctx, time.Second); err != nil {
+			if err := peers.Sleep(ctx, time.Second); err != nil {
 				return "", err
 			}
 			took, err := meet(ctx, t.a, t.b, 10*time.Second)
@@ -205,7 +205,7 @@ func lineSituations() []Situation {
 		if err := apart("add"); err != nil {
 			return "", err
 		}
-		if err := wait(ctx, 40*time.Second); err != nil {
+		if err := peers.Sleep(ctx, 40*time.Second); err != nil {
 			return "", err
 		}
 		if _, err := meet(ctx, all[1], all[3], time.Second); err != nil {
@@ -267,7 +267,7 @@ func (s *site) shaped(ctx context.Context, n, size int, bucket ...string) (strin
 	done := make(chan struct{})
 	go func() { // ends with talking; awaited below
 		defer close(done)
-		for wait(talking, 500*time.Millisecond) == nil {
+		for peers.Sleep(talking, 500*time.Millisecond) == nil {
 			t.b.Write("send", map[string]any{"to": t.a.ID(), "data": "talk"}) // an error ends the process and the test
 		}
 	}()

@@ -25,7 +25,7 @@ func processSituations() []Situation {
 			if err := of(t).Process().Pause(); err != nil {
 				return "", err
 			}
-			if err := errors.Join(wait(ctx, d), meanwhile(ctx, t)); err != nil {
+			if err := errors.Join(peers.Sleep(ctx, d), meanwhile(ctx, t)); err != nil {
 				return "", err
 			}
 			if err := of(t).Process().Resume(); err != nil {
@@ -60,7 +60,7 @@ func processSituations() []Situation {
 			return "", err
 		}
 		// Nothing says goodbye: the host is off the network first.
-		if err := errors.Join(t.atRelay.Plug(ctx, false), wait(ctx, 20*time.Second)); err != nil {
+		if err := errors.Join(t.atRelay.Plug(ctx, false), peers.Sleep(ctx, 20*time.Second)); err != nil {
 			return "", err
 		}
 		if _, err := s.replace(ctx, t, "relay"); err != nil {
@@ -135,7 +135,7 @@ func processSituations() []Situation {
 				return "", err
 			}
 		}
-		if err := wait(ctx, 3*time.Second); err != nil {
+		if err := peers.Sleep(ctx, 3*time.Second); err != nil {
 			return "", err
 		}
 		wrong := second.Events().Count(peers.IsText(t.a.ID(), "for the first"))
@@ -162,7 +162,7 @@ func processSituations() []Situation {
 		if _, err := meet(ctx, t.a, t.b, startTime); err != nil {
 			return "", fmt.Errorf("without the bootstrap: %w", err)
 		}
-		if err := errors.Join(t.atA.Plug(ctx, false), wait(ctx, 20*time.Second), t.atA.Plug(ctx, true)); err != nil {
+		if err := errors.Join(t.atA.Plug(ctx, false), peers.Sleep(ctx, 20*time.Second), t.atA.Plug(ctx, true)); err != nil {
 			return "", err
 		}
 		took, err := meet(ctx, t.a, t.b, 10*time.Second)
@@ -184,7 +184,7 @@ func processSituations() []Situation {
 		if err != nil {
 			return "", err
 		}
-		if err := wait(ctx, time.Minute); err != nil {
+		if err := peers.Sleep(ctx, time.Minute); err != nil {
 			return "", err
 		}
 		if _, err := s.start(ctx, hosts[0], "relay", true, nil, "--no-webrtc"); err != nil {
@@ -220,7 +220,7 @@ func processSituations() []Situation {
 			conns = append(conns, conn)
 		}
 		// Those that are refused and ask nothing are closed after a second, one after the other.
-		if err := wait(ctx, 7*time.Second); err != nil {
+		if err := peers.Sleep(ctx, 7*time.Second); err != nil {
 			return "", err
 		}
 		asking, cancel := context.WithTimeout(ctx, 10*time.Second)
