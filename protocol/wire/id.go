@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/bits"
@@ -61,11 +62,28 @@ func (id *ID) UnmarshalText(text []byte) error {
 }
 
 // Compare returns -1, 0 or 1: the order of two ids as big-endian numbers.
-func (id ID) Compare(other ID) int { return bytes.Compare(id[:], other[:]) }
+func (id ID) Compare(other ID) int {
+	a, b := id.head(), other.head()
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return bytes.Compare(id[headSize:], other[headSize:])
+}
+
+const headSize = 8
+
+// head returns the first headSize bytes of the id, in which most ids differ, as a number.
+func (id *ID) head() uint64 { return binary.BigEndian.Uint64(id[:headSize]) }
 
 // Closer reports whether a is strictly nearer to id than b is.
 func (id ID) Closer(a, b ID) bool {
-	for i := range id {
+	if x, y := id.head()^a.head(), id.head()^b.head(); x != y {
+		return x < y
+	}
+	for i := headSize; i < len(id); i++ {
 		if x, y := id[i]^a[i], id[i]^b[i]; x != y {
 			return x < y
 		}
@@ -76,7 +94,10 @@ func (id ID) Closer(a, b ID) bool {
 // CommonPrefixLen returns the number of leading bits that id and other share. It is the
 // index of other's bucket, and IDBits if the two are equal.
 func (id ID) CommonPrefixLen(other ID) int {
-	for i := range id {
+	if x := id.head() ^ other.head(); x != 0 {
+		return bits.LeadingZeros64(x)
+	}
+	for i := headSize; i < len(id); i++ {
 		if x := id[i] ^ other[i]; x != 0 {
 			return i*8 + bits.LeadingZeros8(x)
 		}

@@ -15,11 +15,12 @@ import (
 
 // A view is what this peer tells its links of its own, and what it knows of theirs.
 type view struct {
-	list   lookahead.List         // of this peer
-	ahead  lookahead.Table[*link] // of the linked peers
-	tellAt time.Duration          // when the list is looked at next; 0 means that nothing has changed
-	size   int                    // bits in which the network's peers differ: the logarithm of its size
-	pace   time.Duration          // mean time of a message over one of this peer's links
+	list    lookahead.List         // of this peer
+	ahead   lookahead.Table[*link] // of the linked peers
+	tellAt  time.Duration          // when the list is looked at next; 0 means that nothing has changed
+	silence bool                   // a link does not answer, or one had stopped to since the list was made
+	size    int                    // bits in which the network's peers differ: the logarithm of its size
+	pace    time.Duration          // mean time of a message over one of this peer's links
 }
 
 // A listener is what a linked peer was told, and has told.
@@ -38,16 +39,16 @@ func (c *Core) tellBy(at time.Duration) {
 	if c.tellAt == 0 || at < c.tellAt {
 		c.tellAt = at
 	}
-	c.wakeBy(c.tellAt)
+	c.tickBy(c.tellAt)
 }
 
 // tickPeers tells the links what has changed.
 func (c *Core) tickPeers() {
 	if c.tellAt == 0 || c.now < c.tellAt {
-		if slices.ContainsFunc(c.order, func(l *link) bool { return l.Usable && l.Answers() != l.listed }) {
+		if c.silence && slices.ContainsFunc(c.order, func(l *link) bool { return l.Usable && l.Answers() != l.listed }) {
 			c.changedLinks()
 		} else if c.tellAt != 0 {
-			c.wakeBy(c.tellAt)
+			c.tickBy(c.tellAt)
 		}
 		return
 	}
@@ -61,7 +62,9 @@ func (c *Core) tickPeers() {
 // relist brings the list up to date.
 func (c *Core) relist() {
 	var trips, native time.Duration
+	c.silence = false
 	for _, l := range c.order {
+		c.silence = c.silence || !l.Answers()
 		was := l.listed
 		if l.listed = l.Usable && l.Answers(); was && !l.listed && !l.Ended {
 			c.overlay.Silent(&l.Link)

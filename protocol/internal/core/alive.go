@@ -208,7 +208,7 @@ func (c *Core) doubt(l *link) {
 	if l.Doubted {
 		return
 	}
-	l.Doubted = true
+	l.Doubted, c.silence = true, true
 	for _, e := range l.ledger.All() {
 		if e.Frame.Body.To == l.ID {
 			c.unanswered(e.Frame)
@@ -218,6 +218,18 @@ func (c *Core) doubt(l *link) {
 
 // progressed notes that the data in front of a ping moves.
 func (l *link) progressed(now time.Duration) { l.moved, l.Doubted = now, false }
+
+// tickLinks does the work of the links that is due.
+func (c *Core) tickLinks(late bool) {
+	if c.now < c.linksAt && !late {
+		c.tickBy(c.linksAt)
+		return
+	}
+	c.linksAt = math.MaxInt64
+	for _, l := range c.order {
+		c.tickLink(l, late)
+	}
+}
 
 // tickLink does the work of a link that is due. late means that this process has not run for a
 // while, so the peers had no chance to be heard.

@@ -60,6 +60,7 @@ type Core struct {
 	events      []journal.Event
 	tracing     bool
 	nextWake    time.Duration
+	linksAt     time.Duration // when a link may be due
 
 	view
 
@@ -129,11 +130,14 @@ func (c *Core) do(a Action) { c.actions = append(c.actions, a) }
 // NextWake returns the time at which Tick is due.
 func (c *Core) NextWake() time.Duration { return c.nextWake }
 
+// wakeBy has Tick called by a time at which a link may be due.
 func (c *Core) wakeBy(at time.Duration) {
-	if at < c.nextWake {
-		c.nextWake = at
-	}
+	c.linksAt = min(c.linksAt, at)
+	c.tickBy(at)
 }
+
+// tickBy has Tick called by a time at which no link is due, so that Tick need not look at all of them.
+func (c *Core) tickBy(at time.Duration) { c.nextWake = min(c.nextWake, at) }
 
 // Stats returns a copy of the counters.
 func (c *Core) Stats() journal.Stats {
@@ -263,7 +267,10 @@ func (c *Core) SetContact(contact wire.Contact) { c.overlay.SetContact(contact) 
 func (c *Core) Tick(now time.Duration) {
 	late := c.nextWake != 0 && now-c.nextWake >= tickLate
 	c.now = now
-	c.nextWake = math.MaxInt64 // until the tick of the overlay, which always sets a time
+	c.nextWake = math.MaxInt64                               // until the tick of the overlay, which always sets a time
+	if len(c.actions) == 0 && cap(c.actions) > keptActions { // they were many once, and hold frames
+		c.actions = nil
+	}
 	for len(c.waiting) > 0 && now-c.waiting[0].since >= waitAge {
 		w := c.waiting[0]
 		c.drop(journal.DropExpired, w.frame)
@@ -276,11 +283,9 @@ func (c *Core) Tick(now time.Duration) {
 	c.confirmed.Expire(now)
 	c.mailbox.had.Expire(now)
 	if len(c.waiting) > 0 {
-		c.wakeBy(c.waiting[0].since + waitAge)
+		c.tickBy(c.waiting[0].since + waitAge)
 	}
-	for _, l := range c.order {
-		c.tickLink(l, late)
-	}
+	c.tickLinks(late)
 	c.expireStandIns()
 	c.expireHeld()
 	c.expireTroubles()

@@ -96,7 +96,7 @@ func (c *Core) measuredCustody(l *link, p wire.Progress) {
 			c.wakeBy(l.ackBy())
 			return
 		}
-		l.Late = true
+		l.Late, c.silence = true, true
 		c.ping(l)
 		c.handOver(l)
 	}

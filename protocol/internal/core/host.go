@@ -14,7 +14,7 @@ import (
 type host struct{ c *Core }
 
 func (h host) Now() time.Duration      { return h.c.now }
-func (h host) WakeBy(at time.Duration) { h.c.wakeBy(at) }
+func (h host) WakeBy(at time.Duration) { h.c.tickBy(at) }
 
 // --- the links
 

@@ -183,7 +183,7 @@ func (c *Core) endFor(l *link, reason wire.ByeReason, why error) {
 		return
 	}
 	c.tell(l) // nothing follows the bye
-	l.Ended, l.why = true, why
+	l.Ended, l.why, c.silence = true, why, true
 	l.Gone = reason == wire.ByeSilent
 	l.Replaced = reason == wire.ByeDuplicate
 	c.do(Action{Type: CloseLink, Link: l.Handle, Reason: reason, Err: why})
@@ -215,7 +215,11 @@ func (c *Core) leaveTable(l *link) {
 	l.Named = 0
 	if c.table.Remove(l.ID, l) {
 		delete(c.mailbox.handovers, l.ID)
-		c.changedLinks()
+		if l.why == ErrUnwanted { // both peers live, so this is no news that messages depend on
+			c.tellBy(c.now + tellUnneeded)
+		} else {
+			c.changedLinks()
+		}
 		c.do(Action{Type: PeerDown, Peer: l.ID, Link: l.Handle})
 		c.noteLink(journal.LinkDown, l.ID, l.why)
 	}

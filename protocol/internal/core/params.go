@@ -51,17 +51,21 @@ const (
 	glareTime      = overlay.DialExpiry     // age up to which a link may have crossed a dial of the other end
 )
 
+// keptActions is the number of actions for which there is room between two ticks.
+const keptActions = 16
+
 // Limits of lookahead.
 const (
-	mostNamed  = 64                     // links that a peer names
-	mostAhead  = 24                     // neighbours' links that are considered for a message
-	bitsAHop   = 4                      // bits by which two ends of a hop differ in their nearness to a receiver, on average
-	usualTrip  = 100 * time.Millisecond // round trip time of a link of which nothing is known
-	tellSoon   = 50 * time.Millisecond  // delay of news, so that what happens together is told together
-	tellEvery  = time.Second            // least time between two frames to one link
-	heardBurst = 16                     // frames of one link that are taken at once
-	heardRate  = 2                      // frames of one link a second after those
-	tellBytes  = 8 << 10                // bytes a minute to one link
+	mostNamed    = 64                     // links that a peer names
+	mostAhead    = 24                     // neighbours' links that are considered for a message
+	bitsAHop     = 4                      // bits by which two ends of a hop differ in their nearness to a receiver, on average
+	usualTrip    = 100 * time.Millisecond // round trip time of a link of which nothing is known
+	tellSoon     = 50 * time.Millisecond  // delay of news, so that what happens together is told together
+	tellEvery    = time.Second            // least time between two frames to one link
+	tellUnneeded = 5 * time.Second        // delay of the news that a link that neither peer needs was ended
+	heardBurst   = 16                     // frames of one link that are taken at once
+	heardRate    = 2                      // frames of one link a second after those
+	tellBytes    = 8 << 10                // bytes a minute to one link
 )
 
 // Limits of a mailbox.

@@ -100,7 +100,10 @@ func (t *Table[T]) Put(via T, named []wire.Neighbour) (added int) {
 	fresh = slices.CompactFunc(fresh, func(a, b entry) bool { return a.id == b.id })
 	// Merge from the end, so that each entry moves once, together with those up to the next fresh one.
 	at := len(t.entries)
-	t.entries = slices.Grow(t.entries, len(fresh))[:at+len(fresh)]
+	if cap(t.entries) < at+len(fresh) { // a peer has thousands of entries, so they grow by little
+		t.entries = append(make([]entry, 0, at+len(fresh)+at/8), t.entries...)
+	}
+	t.entries = t.entries[:at+len(fresh)]
 	for left := len(fresh); left > 0; left-- {
 		f := fresh[left-1]
 		from := sort.Search(at, func(i int) bool { return t.entries[i].id.Compare(f.id) > 0 })

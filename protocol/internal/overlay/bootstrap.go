@@ -124,7 +124,7 @@ func (o *Overlay) bootstrapRefused(index int) {
 	case b.refusals <= bootQuick:
 		wait = tickSoon
 	case now-b.refused < bootRefused:
-		wait = b.wait(now)
+		wait = bootFirst
 	}
 	b.dialing = false
 	b.next = now + o.jitter(wait)
