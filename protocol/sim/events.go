@@ -17,6 +17,7 @@ const (
 	linked                   // a link is up at the dialling peer
 	failed                   // a dial failed
 	silence                  // no bye arrived for byeTime
+	reset                    // the other end's machine says that its process is gone
 )
 
 // An event is one thing that happens to a peer.

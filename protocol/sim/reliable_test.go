@@ -6,8 +6,8 @@ import (
 )
 
 // TestReliable checks that senders of reliable messages are told the truth in time: in a quiet
-// network, for ids without a peer, after a fifth of the peers was killed, and among peers that drop
-// what they acknowledge.
+// network, for ids without a peer, after peers crashed, after a fifth of the peers was killed, and among
+// peers that drop what they acknowledge.
 func TestReliable(t *testing.T) {
 	w := Join(Config{Seed: 1, Bootstraps: 1}, *peers/5, 50*time.Millisecond)
 	w.Run(w.Now() + 30*time.Second)
@@ -34,6 +34,12 @@ func TestReliable(t *testing.T) {
 	if none.NoRoute != none.Sent || none.Copies > 16*none.Sent {
 		t.Errorf("ids without a peer: %d of %d senders were told, with %d copies", none.NoRoute, none.Sent, none.Copies)
 	}
+	for i, p := range w.Living() {
+		if i%8 == 1 {
+			w.Crash(p)
+		}
+	}
+	all("1 in 8 crashed", 2000, 1, 5*time.Second)
 	w.KillShare(5)
 	all("1 in 5 killed", 2000, 1, 5*time.Second)
 	w.Run(w.Now() + time.Minute)

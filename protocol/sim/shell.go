@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
@@ -36,6 +37,8 @@ func (w *World) do(e event) {
 		w.dialFailed(p, e.id, e.cause)
 	case silence:
 		e.end.byeSent, e.end.byeSeen = true, true
+	case reset:
+		w.lose(e.end, io.ErrUnexpectedEOF)
 	}
 	w.settle(p)
 	if e.end != nil {
@@ -156,12 +159,20 @@ func (w *World) finish(e *end) {
 	if e.down || !e.byeSent || !e.byeSeen {
 		return
 	}
+	w.lose(e, nil)
+}
+
+// lose takes an end down.
+func (w *World) lose(e *end, why error) {
+	if e.down {
+		return
+	}
 	e.down = true
 	delete(e.peer.ends, e.handle)
 	if e.peer.legacy() {
 		return
 	}
-	e.peer.Core.LinkDown(w.now, e.handle, nil)
+	e.peer.Core.LinkDown(w.now, e.handle, why)
 	e.peer.Core.Returned(w.now, e.other.peer.ID, nil)
 	w.settle(e.peer)
 }

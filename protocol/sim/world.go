@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -203,6 +204,16 @@ func (w *World) Kill(p *Peer) {
 	i, _ := slices.BinarySearchFunc(w.living, p.Index, func(q *Peer, index int) int { return cmp.Compare(q.Index, index) })
 	w.living = slices.Delete(w.living, i, i+1)
 	w.near.Remove(p.ID, p)
+}
+
+// Crash kills a peer whose machine runs on, so that its neighbours' links end at once.
+func (w *World) Crash(p *Peer) {
+	w.Kill(p)
+	for _, handle := range slices.Sorted(maps.Keys(p.ends)) {
+		e := p.ends[handle]
+		e.due = max(e.due, w.now+w.latency(p, e.other.peer))
+		w.push(event{at: e.due, kind: reset, peer: e.other.peer, end: e.other})
+	}
 }
 
 // Send sends a user message.

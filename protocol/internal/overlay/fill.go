@@ -290,8 +290,12 @@ func (o *Overlay) isNear(id wire.ID) bool {
 }
 
 // Surrounds reports whether this peer has all its near links, and an id is nearer than the farthest
-// of them.
+// of them. After a near peer died, it does not know for a while: the farthest one may be a new one, and
+// peers that are nearer may not be linked yet.
 func (o *Overlay) Surrounds(id wire.ID) bool {
+	if o.host.Now() < o.diedUntil && id != o.died {
+		return false
+	}
 	near := o.host.Closest(o.self, nearLinks, o.neighbourly)
 	return !o.leaf() && len(near) == nearLinks && o.self.Closer(id, near[nearLinks-1].ID)
 }

@@ -44,6 +44,9 @@ type Overlay struct {
 	shed       map[wire.ID]time.Duration // when links were ended that only the other ends needed
 	lastCloser time.Duration             // when a link was last sought in place of a slower one
 
+	died      wire.ID       // the near peer that was lost last
+	diedUntil time.Duration // until when others may be as near, and not linked yet
+
 	lossFrom time.Duration // when the count of lost links began
 	lost     int           // links lost since
 	lostOf   int           // links at that time
@@ -123,7 +126,7 @@ func (o *Overlay) LinkDown(l *Link) {
 		}
 		o.bootstrapDown(l)
 		if l.Gone && l.Usable && !l.lost {
-			o.countLoss()
+			o.countLoss(l)
 		}
 	}
 	o.soon()
@@ -133,7 +136,7 @@ func (o *Overlay) LinkDown(l *Link) {
 func (o *Overlay) Silent(l *Link) {
 	if !l.lost {
 		l.lost = true
-		o.countLoss()
+		o.countLoss(l)
 		o.soon()
 	}
 }
@@ -141,9 +144,12 @@ func (o *Overlay) Silent(l *Link) {
 // Answering processes a link that answers again.
 func (o *Overlay) Answering(l *Link) { l.lost = false }
 
-// countLoss counts a lost link. If many links are lost at once, the bootstraps are dialled
+// countLoss counts a lost link, and notes that of a near peer. If many links are lost at once, the bootstraps are dialled
 // soon, since the network may be partitioned.
-func (o *Overlay) countLoss() {
+func (o *Overlay) countLoss(l *Link) {
+	if o.isNear(l.ID) {
+		o.died, o.diedUntil = l.ID, o.host.Now()+nearRepair
+	}
 	if o.host.Now()-o.lossFrom > lossTime {
 		o.lossFrom, o.lost, o.lostOf = o.host.Now(), 0, o.host.LinkCount()+1
 	}

@@ -68,6 +68,7 @@ const (
 	bootLinger   = 5 * time.Second        // least age of a bootstrap's link that is pruned while no links are missing
 	bootExpiry   = 60 * time.Second       // wait for the outcome of a dial
 	rebootEvery  = 300 * time.Second      // mean interval of visits to a bootstrap, longer in a large network
+	nearRepair   = 3 * time.Second        // time in which a near peer that died is replaced
 	lossTime     = 30 * time.Second       // time in which lost links are counted
 	lossShare    = 3                      // divisor: losing more than a third of the links is an emergency
 )
