@@ -56,7 +56,7 @@ func (h host) Closest(target wire.ID, n int, keep func(*overlay.Link) bool) (out
 
 func (h host) Named(near wire.ID, visit func(overlay.Neighbour) bool) {
 	h.c.ahead.Nearest(near, func(e lookahead.Entry[*link]) bool {
-		return visit(overlay.Neighbour{ID: e.ID, By: e.Via.ID, Here: e.Via.Trip, There: e.Time.Duration()})
+		return visit(overlay.Neighbour{ID: e.ID, By: &e.Via.Link, There: e.Time.Duration()})
 	})
 }
 

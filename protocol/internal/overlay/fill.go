@@ -73,7 +73,7 @@ func (o *Overlay) fill() (deficit bool) {
 	}
 	seek := o.seeker()
 	o.fillWanted(seek)
-	o.learn(o.self, o.nearCount(), o.isNear)
+	o.learn(o.self, o.nearCount(), o.nearBound())
 	near := o.near()
 	for _, n := range near {
 		if !o.linked(n.id) {
@@ -272,6 +272,16 @@ func (o *Overlay) hopeful(h *handshake) bool {
 // another leaf, since a leaf does not relay.
 func (o *Overlay) neighbourly(l *Link) bool {
 	return l.Answers() && (o.leaf() || l.Role != wire.RoleLeaf)
+}
+
+// nearBound returns isNear for many ids, as long as the links stay the same.
+func (o *Overlay) nearBound() func(wire.ID) bool {
+	near := o.host.Closest(o.self, o.nearCount(), o.neighbourly)
+	if len(near) < o.nearCount() {
+		return func(wire.ID) bool { return true }
+	}
+	farthest := near[len(near)-1].ID
+	return func(id wire.ID) bool { return !o.self.Closer(farthest, id) }
 }
 
 // isNear reports whether fewer than nearCount links are nearer than id.

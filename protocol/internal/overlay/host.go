@@ -43,8 +43,9 @@ type Host interface {
 
 // A Neighbour is a peer that a linked peer is linked with.
 type Neighbour struct {
-	ID, By      wire.ID       // the neighbour, and the linked peer that has named it
-	Here, There time.Duration // round trip times from this peer to By, and from there to the neighbour; 0 means unknown
+	ID    wire.ID
+	By    *Link         // the link of the peer that names it
+	There time.Duration // round trip time between the two peers; 0 means unknown
 }
 
 // A Message is a control message to be sent.

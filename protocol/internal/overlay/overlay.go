@@ -405,7 +405,7 @@ func (o *Overlay) learn(near wire.ID, most int, fit func(wire.ID) bool) {
 		last = n.ID
 		if !o.linked(n.ID) {
 			seen++
-			o.cands.Learn(o.host.Now(), n.ID, n.By)
+			o.cands.Learn(o.host.Now(), n.ID, n.By.ID)
 		}
 		return seen < most
 	})

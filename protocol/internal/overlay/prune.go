@@ -169,7 +169,7 @@ func (o *Overlay) appendCloser(all []guess, b int) []guess {
 		if cand != nil && cand.Trip != 0 { // it was linked, so no guess is needed
 			time = cand.Trip
 		}
-		if g.saves = now - time; g.saves > now/share && !o.linked(g.id) && !o.isBootstrap(g.id) &&
+		if g.saves = now - time; g.saves > now/share && !o.isBootstrap(g.id) &&
 			(cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0) {
 			all = append(all, g)
 		}
@@ -198,11 +198,12 @@ type guess struct {
 
 func (g guess) time() time.Duration { return (g.least + g.most) / 2 }
 
-// guesses visits the peers of a bucket that linked peers have named, once each.
+// guesses visits the peers of a bucket that linked peers have named and that are not linked, once each.
 func (o *Overlay) guesses(b int, visit func(guess)) {
 	var g guess
+	var linked bool // with g
 	flush := func() {
-		if g.most > 0 {
+		if g.most > 0 && !linked {
 			visit(g)
 		}
 	}
@@ -212,13 +213,14 @@ func (o *Overlay) guesses(b int, visit func(guess)) {
 		}
 		if n.ID != g.id {
 			flush()
-			g = guess{id: n.ID, by: n.By}
+			g, linked = guess{id: n.ID}, o.linked(n.ID)
 		}
-		if n.Here > 0 && n.There > 0 {
-			g.least = max(g.least, (n.Here - n.There).Abs())
-			if far := n.Here + n.There; g.most == 0 || far < g.most {
-				g.most, g.by = far, n.By
-			}
+		if linked || n.There == 0 || n.By.Trip == 0 {
+			return true
+		}
+		g.least = max(g.least, (n.By.Trip - n.There).Abs())
+		if far := n.By.Trip + n.There; g.most == 0 || far < g.most {
+			g.most, g.by = far, n.By.ID
 		}
 		return true
 	})
