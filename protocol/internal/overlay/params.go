@@ -27,12 +27,12 @@ const (
 
 // Ways that differ in time.
 const (
-	alike       = 4               // difference of the codes of two times up to which they are taken for equal
-	closerEvery = time.Second     // least interval at which links are sought in place of slower ones
-	mostCloser  = 4               // of these, at once
-	youngShare  = 5               // divisor: such a link must be faster by a fifth at least in youngTime
-	closerShare = 3               // the same later
-	youngTime   = 2 * time.Minute // time after the first link, and after many links were lost at once
+	alike       = 4           // difference of the codes of two times up to which they are taken for equal
+	closerEvery = time.Second // least interval at which links are sought in place of slower ones
+	mostCloser  = 4           // of these, at once
+	youngShare  = 5           // divisor: such a link must be faster by a fifth at least in youngTime
+	closerShare = 3           // the same later
+	youngTime   = time.Minute // time after the first link, and after many links were lost at once
 )
 
 // Times.
@@ -44,7 +44,7 @@ const (
 	candBackoff   = 8 * time.Second   // first back-off after a failed handshake, doubles
 	refuseBackoff = 60 * time.Second  // first back-off after a refusal, doubles
 	candFresh     = 60 * time.Second  // age of a candidate's last mention that weighs as much as a failure
-	pruneAge      = 60 * time.Second  // least age of a link that is pruned
+	pruneAge      = 40 * time.Second  // least age of a link that is pruned
 	crowdAge      = 5 * time.Second   // the same for one of very many
 	shedAgain     = 10 * time.Minute  // time after which such a link is ended again that the other end has opened again
 	findBackoff   = 2 * time.Second   // first interval of questions for a bucket, doubles to 512 s
