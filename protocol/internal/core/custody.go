@@ -209,6 +209,14 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 	return true
 }
 
+// nackReason returns the reason with which a message goes back.
+func (c *Core) nackReason(f *wire.Frame, why wire.NackReason) wire.NackReason {
+	if why == wire.NackNoRoute && c.mayLeadOn(f) {
+		return wire.NackBusy
+	}
+	return why
+}
+
 // nackOf returns the reason of a message that goes back, for which there may be a route.
 func nackOf(unsure bool) wire.NackReason {
 	if unsure {
@@ -238,7 +246,7 @@ func (c *Core) giveBack(f *wire.Frame, why wire.NackReason) bool {
 		return false
 	}
 	c.note(journal.MessageReturned, f, prev.ID, journal.DropNoRoute)
-	c.nack(prev, wire.Nack{Reason: why, Frame: f.Returned()})
+	c.nack(prev, wire.Nack{Reason: c.nackReason(f, why), Frame: f.Returned()})
 	return true
 }
 
@@ -301,7 +309,7 @@ func (c *Core) sendBack(l *link, f *wire.Frame, reason journal.DropReason) bool 
 	if !l.keeps || f.IsSearch() || f.Hop.NacksLeft() <= 0 {
 		return false
 	}
-	c.refusal = max(nackReasons[reason], wire.NackNoRoute)
+	c.refusal = c.nackReason(f, max(nackReasons[reason], wire.NackNoRoute))
 	c.note(journal.MessageReturned, f, l.ID, reason)
 	return true
 }

@@ -21,6 +21,7 @@ type link struct {
 	why          error // why it ended; nil means an orderly end
 	vouched      bool  // the peer signed the signals that made the link
 	mailbox      bool  // the peer keeps messages
+	passes       bool  // it has brought messages of others than its peer
 
 	queuedFrames int // frames passed to the shell and not yet written
 	queuedBytes  int // bytes of these

@@ -42,6 +42,7 @@ func (c *Core) message(l *link, f *wire.Frame) {
 		return
 	}
 	c.learned.Learn(c.now, b.From, l.ID)
+	l.passes = l.passes || b.From != l.ID
 	c.seeReceipt(l, f)
 	switch {
 	case len(f.Targets) > 0:

@@ -259,6 +259,7 @@ func (c *Core) lostFor(f *wire.Frame, why wire.Refusal) {
 	n := wire.Notice{E2E: f.Body.E2E, Nonce: f.Nonce, Refusal: why}
 	switch {
 	case !f.Wants(wire.FlagNotice):
+	case why == wire.RefusalNone && c.mayLeadOn(f):
 	case f.Body.From == c.self:
 		c.noRoute(n)
 	default:
@@ -296,12 +297,21 @@ func (c *Core) unanswered(f *wire.Frame) {
 // one of them has no other link: the other one may have the message.
 func (c *Core) knows(l *link) bool { return l.Extended || c.table.Len() > 1 }
 
+// mayLeadOn reports whether the receiver of a message may be behind a legacy peer that relays and has not had
+// the message, as far as its path tells. Such a peer may be linked with others that know none of this peer's
+// neighbours. It never tells that it has no route. A message that may be kept goes to a mailbox all the same.
+func (c *Core) mayLeadOn(f *wire.Frame) bool {
+	return !f.IsKept() && slices.ContainsFunc(c.table.All(), func(l *link) bool {
+		return !l.Extended && (l.passes || l.Dialed) && l.open() && !f.InPath(l.ID)
+	})
+}
+
 // answersFor reports whether this peer is among the nearest to the receiver of a first attempt and
 // would be linked with it, so that the origin is told at once that no peer has the id. Another peer
 // would only send the message back here. But a receiver that is just joining may be linked with
 // another peer only, which further attempts may find.
 func (c *Core) answersFor(f *wire.Frame) bool {
-	return f.Hop.Attempt() == 0 && f.Wants(wire.FlagNotice) && c.overlay.Surrounds(f.Body.To)
+	return f.Hop.Attempt() == 0 && f.Wants(wire.FlagNotice) && c.overlay.Surrounds(f.Body.To) && !c.mayLeadOn(f)
 }
 
 // onNotice processes a message of KindNotice.
