@@ -293,9 +293,12 @@ func (c *Core) unanswered(f *wire.Frame) {
 }
 
 // knows reports whether this peer may say that there is no route for a message that came over a link.
-// A legacy peer passes a message to two of its peers, near the receiver or not. So it means nothing that
-// one of them has no other link: the other one may have the message.
-func (c *Core) knows(l *link) bool { return l.Extended || c.table.Len() > 1 }
+// A peer without custody passes a message to two of its peers, near the receiver or not. So it means nothing
+// that one of them has no route: the other one may have the message. A peer that knows the extensions and is
+// only linked as a legacy peer is asking for itself, unless it is the relay that this peer depends on.
+func (c *Core) knows(l *link) bool {
+	return l.keeps || l.Extended && !l.Native() && (c.table.Len() > 1 || !l.Dialed)
+}
 
 // mayLeadOn reports whether the receiver of a message may be behind a legacy peer that relays and has not had
 // the message, as far as its path tells. Such a peer may be linked with others that know none of this peer's

@@ -76,7 +76,7 @@ func (s *script) info(w []string) wire.LinkInfo {
 	return i
 }
 
-// frame returns a message: FROM>TO [path=A,B] [hops=N] [nonce=N] [text=T] [hop=TX/DETOURS] [attempt=N]
+// frame returns a message: FROM>TO [path=A,B] [hops=N] [nonce=N] [text=T] [hop=TX/DETOURS[/NACKS]] [attempt=N]
 // [route=A,B] [e2e=T] [receipt] [notice] [traced] [keep=EXPIRY] [by=ID] [tampered] [stripped]
 // [kind=find|found|offer|answer|signal|receipt|notice|ping|report|other]
 // [closest] [target=ID] [ids=A,B] [token=T] [record=T] [url=U] [wrtc] [no] [bytes]. The key of
@@ -178,10 +178,15 @@ func (s *script) frame(w []string) *wire.Frame {
 	m.Nonce = []byte(nonce)
 	m.Hop = m.Hop.WithAttempt(argInt(w, "attempt", 0))
 	if v, ok := arg(w, "hop"); ok {
-		tx, detours, _ := strings.Cut(v, "/")
-		a, _ := strconv.Atoi(tx)
-		d, _ := strconv.Atoi(detours)
-		m.Hop = m.Hop.WithTx(a).WithDetours(d)
+		parts := strings.Split(v, "/") // transmissions, detours, and if given NACKs
+		budget := make([]int, len(parts))
+		for i, part := range parts {
+			budget[i], _ = strconv.Atoi(part)
+		}
+		m.Hop = m.Hop.WithTx(budget[0]).WithDetours(budget[1])
+		if len(budget) > 2 {
+			m.Hop = m.Hop.WithNacks(budget[2])
+		}
 	}
 	if signed {
 		m.Sig = b.Key
