@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -142,24 +143,22 @@ func TestReceiptAcrossJS(t *testing.T) {
 	}
 }
 
-// TestNoticeAcrossJS checks that a sender is told by a peer behind a JS peer that no peer has an id.
-func TestNoticeAcrossJS(t *testing.T) {
+// TestNoNoticeAcrossJS checks that no peer behind a JS peer tells a sender that no peer has an id: the JS
+// peer may have passed the message to another one too.
+func TestNoNoticeAcrossJS(t *testing.T) {
 	b := newBridge(t)
 	for i, from := range b.ends {
 		near := b.ends[1-i].ID() // the message goes as far as there
 		near[len(near)-1] ^= 1
-		if got, err := from.SendReliable(testContext(t), near, protocol.FormRaw, nil); !errors.Is(err, protocol.ErrNoRoute) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		got, err := from.SendReliable(ctx, near, protocol.FormRaw, nil)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
-	notices := b.js.of(dataPR)
-	if len(notices) < 2 {
-		t.Errorf("%d notices went by the JS peer, want 2", len(notices))
-	}
-	for _, text := range notices {
-		if f := parse(t, text); f.Body.Kind != wire.KindNotice || !f.Verify(protocoltest.Verify) {
-			t.Errorf("%s is no signed notice", text)
-		}
+	for _, text := range b.js.of(dataPR) {
+		t.Errorf("by the JS peer came %s", text)
 	}
 }
 
