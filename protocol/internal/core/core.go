@@ -267,8 +267,10 @@ func (c *Core) SetContact(contact wire.Contact) { c.overlay.SetContact(contact) 
 func (c *Core) Tick(now time.Duration) {
 	late := c.nextWake != 0 && now-c.nextWake >= tickLate
 	c.now = now
-	c.nextWake = math.MaxInt64                               // until the tick of the overlay, which always sets a time
-	if len(c.actions) == 0 && cap(c.actions) > keptActions { // they were many once, and hold frames
+	c.nextWake = math.MaxInt64 // until the tick of the overlay, which always sets a time
+
+	// They were many once, and hold frames.
+	if len(c.actions) == 0 && cap(c.actions) > keptActions {
 		c.actions = nil
 	}
 	for len(c.waiting) > 0 && now-c.waiting[0].since >= waitAge {

@@ -144,8 +144,8 @@ func (o *Overlay) Silent(l *Link) {
 // Answering processes a link that answers again.
 func (o *Overlay) Answering(l *Link) { l.lost = false }
 
-// countLoss counts a lost link, and notes that of a near peer. If many links are lost at once, the bootstraps are dialled
-// soon, since the network may be partitioned.
+// countLoss counts a lost link, and notes that of a near peer. If many links are lost at once, the
+// bootstraps are dialled soon, since the network may be partitioned.
 func (o *Overlay) countLoss(l *Link) {
 	if o.isNear(l.ID) {
 		o.died, o.diedUntil = l.ID, o.host.Now()+nearRepair

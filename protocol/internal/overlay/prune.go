@@ -203,7 +203,7 @@ func (o *Overlay) guesses(b int, visit func(guess)) {
 	var g guess
 	var linked bool // with g
 	flush := func() {
-		if g.most > 0 && !linked {
+		if g.most > 0 {
 			visit(g)
 		}
 	}
