@@ -291,7 +291,7 @@ func FullDisk(ctx context.Context, binary string) (report FullDiskReport, err er
 	}
 	answers, err := sender.Events().WaitN(ctx, floods+1, isAnswer)
 	if err == nil && !answers[floods].Kept {
-		err = errors.New("itest: nothing is kept once the disk has room again")
+		err = fmt.Errorf("itest: nothing is kept once the disk has room again: %+v", answers[floods])
 	}
 	return report, err
 }

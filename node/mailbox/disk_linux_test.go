@@ -13,7 +13,7 @@ import (
 )
 
 // onDisk runs a test with a small disk, which only its goroutine sees.
-func onDisk(t *testing.T, test func(t *testing.T, dir string)) {
+func onDisk(t *testing.T, size string, test func(t *testing.T, dir string)) {
 	dir := t.TempDir()
 	done := make(chan error, 1)
 	var passed bool
@@ -21,7 +21,7 @@ func onDisk(t *testing.T, test func(t *testing.T, dir string)) {
 		runtime.LockOSThread()
 		err := syscall.Unshare(syscall.CLONE_NEWNS | syscall.CLONE_FS)
 		if err == nil {
-			err = errors.Join(syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""), syscall.Mount("none", dir, "tmpfs", 0, "size=2m"))
+			err = errors.Join(syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""), syscall.Mount("none", dir, "tmpfs", 0, "size="+size))
 		}
 		if err == nil {
 			test(t, dir)
@@ -57,7 +57,7 @@ func fill(t *testing.T, name string) {
 
 // On a full disk a message is refused, those before it stay, and can be removed.
 func TestFullDisk(t *testing.T) {
-	onDisk(t, func(t *testing.T, dir string) {
+	onDisk(t, "2m", func(t *testing.T, dir string) {
 		o := Options{Dir: filepath.Join(dir, "box")}
 		s, err := Open(o)
 		if err != nil {
@@ -105,6 +105,47 @@ func TestFullDisk(t *testing.T) {
 		s.Close()
 		if s, err = Open(o); err != nil || s.Stats().Messages != 76 {
 			t.Errorf("opened again: %v, %+v", err, s.Stats())
+		}
+	})
+}
+
+// Once a full disk was emptied, messages are kept again, although the file has taken the room of the reserve.
+func TestEmptiedDisk(t *testing.T) {
+	onDisk(t, "8m", func(t *testing.T, dir string) {
+		s, err := Open(Options{Dir: filepath.Join(dir, "box")})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer s.Close()
+		var some, rest []uint64
+		for i := 0; ; i++ {
+			m := message(1, 2, i, 1000)
+			if err := s.Keep([]*kept.Message{m})[0]; errors.Is(err, kept.ErrFull) {
+				break
+			} else if err != nil {
+				t.Error(err)
+				return
+			}
+			if i%4 == 0 {
+				some = append(some, m.Number)
+			} else {
+				rest = append(rest, m.Number)
+			}
+		}
+		fill(t, filepath.Join(dir, "fill"))
+		if err := s.Remove(protocol.ID{2}, some); err != nil {
+			t.Error(err)
+		}
+		fill(t, filepath.Join(dir, "fill again"))
+		if err := s.Remove(protocol.ID{2}, rest); err != nil {
+			t.Error(err)
+		}
+		if err := s.reserve(); err == nil {
+			t.Error("the reserve was not needed")
+		}
+		if err := s.Keep([]*kept.Message{message(1, 2, 1, 100_000)})[0]; err != nil {
+			t.Errorf("once all are removed: %v", err)
 		}
 	})
 }

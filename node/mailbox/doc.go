@@ -19,7 +19,7 @@
 // A message that cannot be written is refused, and those before it stay whole: the file is changed by
 // writing its free parts, and one page at last. To remove a message a few pages are written as well.
 // If the disk has no room even for these, the reserve is removed first. Nothing is kept until it can be
-// written again.
+// written again, or the file has as much room in it.
 //
 // # Threats
 //

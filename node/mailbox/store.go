@@ -228,6 +228,9 @@ func (s *Store) write(records ...record) error {
 		return nil
 	}
 	err := s.reserve()
+	if isFull(err) && s.free() >= reserveBytes+spare*sizeOf(records) {
+		err = nil // the file took the room of the reserve, and has it free now
+	}
 	if err == nil {
 		err = s.db.Update(func(tx *bolt.Tx) error {
 			for _, r := range records {
@@ -304,6 +307,9 @@ func (s *Store) remove(keys [][]byte) error {
 	if isFull(err) && os.Remove(s.reserveName()) == nil {
 		err = erase()
 	}
+	if half := len(keys) / 2; isFull(err) && half > 0 { // fewer stand on fewer pages, and free these for the next ones
+		return errors.Join(s.remove(keys[:half]), s.remove(keys[half:]))
+	}
 	if err != nil {
 		return fmt.Errorf("mailbox: remove messages: %w", err)
 	}
@@ -334,7 +340,20 @@ func (s *Store) expire(now time.Time) {
 	s.remove(s.index.over(now))
 }
 
-const reserveBytes = 1 << 20
+const (
+	reserveBytes = 1 << 20
+	spare        = 4 // a write needs up to so many times the bytes of its messages: pages are not full, and several are written again
+)
+
+// free returns the bytes of the file that are free.
+func (s *Store) free() int64 { return int64(s.db.Stats().FreePageN) * int64(s.db.Info().PageSize) }
+
+func sizeOf(records []record) (n int64) {
+	for _, r := range records {
+		n += r.size()
+	}
+	return n
+}
 
 func (s *Store) reserveName() string { return filepath.Join(s.opts.Dir, "reserve") }
 
