@@ -342,7 +342,7 @@ func (s *Store) expire(now time.Time) {
 
 const (
 	reserveBytes = 1 << 20
-	spare        = 4 // a write needs up to so many times the bytes of its messages: pages are not full, and several are written again
+	spare        = 4 // a write needs up to that many times the bytes of its messages: pages are not full, and several are written again
 )
 
 // free returns the bytes of the file that are free.
