@@ -156,10 +156,9 @@ func (w *World) info(e *end) wire.LinkInfo {
 
 // finish takes an end down that has sent a bye and received one.
 func (w *World) finish(e *end) {
-	if e.down || !e.byeSent || !e.byeSeen {
-		return
+	if e.byeSent && e.byeSeen {
+		w.lose(e, nil)
 	}
-	w.lose(e, nil)
 }
 
 // lose takes an end down.

@@ -285,19 +285,7 @@ func (o *Overlay) nearBound() func(wire.ID) bool {
 }
 
 // isNear reports whether fewer than nearCount links are nearer than id.
-func (o *Overlay) isNear(id wire.ID) bool {
-	nearer := 0
-	o.host.Nearest(o.self, func(l *Link) bool {
-		if !o.self.Closer(l.ID, id) {
-			return false
-		}
-		if o.neighbourly(l) {
-			nearer++
-		}
-		return nearer < o.nearCount()
-	})
-	return nearer < o.nearCount()
-}
+func (o *Overlay) isNear(id wire.ID) bool { return o.nearBound()(id) }
 
 // Surrounds reports whether this peer has all its near links, and an id is nearer than the farthest
 // of them. After a near peer died, it does not know for a while: the farthest one may be a new one, and
