@@ -115,7 +115,7 @@ func (r *Router) awaitArrival(s *served, err error) int {
 			return doubted
 		case err != nil, !isTelling(p), answered && time.Since(begun) >= byeTime:
 			return 0
-		case doubtful == 0 || left <= 0:
+		case doubtful == 0 || s.failed || left <= 0:
 			return doubtful
 		}
 		time.Sleep(min(confirmEvery, left))

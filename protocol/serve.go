@@ -35,6 +35,7 @@ type served struct {
 	own       bool          // some of unflushed are of this peer
 	handed    []*wire.Frame // those of unflushed that are for a legacy peer, and want a receipt
 	left      []*wire.Frame // frames that were taken from the queue, and that the link did not take
+	failed    bool          // the link took no more frames, and was closed
 }
 
 // Claim asks whether a legacy connection may become a link. It must be called after the peer
@@ -283,13 +284,13 @@ func (r *Router) write(h core.LinkHandle, s *served) {
 		frames, closed = s.queue.take(frames)
 		for len(frames) > 0 {
 			if !r.writeAll(h, s, frames) {
-				s.link.Close()
+				s.fail()
 				return
 			}
 			frames, closed = s.queue.take(frames)
 		}
 		if r.flush(h, s) != nil {
-			s.link.Close()
+			s.fail()
 			return
 		}
 		if closed {
@@ -297,6 +298,12 @@ func (r *Router) write(h core.LinkHandle, s *served) {
 			return
 		}
 	}
+}
+
+// fail closes a link that takes no more frames.
+func (s *served) fail() {
+	s.failed = true
+	s.link.Close()
 }
 
 const progress = 64 << 10 // bytes that are written between two reports to the core, and between two flushes

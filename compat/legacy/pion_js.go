@@ -17,3 +17,7 @@ func detach(*webrtc.DataChannel) (datachannel.ReadWriteCloserDeadliner, error) {
 }
 
 func (*rtcConn) answered() (answers uint64, fresh bool) { return 0, false }
+
+func inFlight(_ *webrtc.PeerConnection, channel *webrtc.DataChannel) uint64 {
+	return channel.BufferedAmount()
+}

@@ -82,3 +82,8 @@ func (c *rtcConn) answered() (answers uint64, fresh bool) {
 	stats, _ := c.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
 	return stats.ResponsesReceived, stats.CurrentRoundTripTime < iceDisconnected.Seconds()
 }
+
+// inFlight returns the number of bytes of a connection that its peer has not acknowledged.
+func inFlight(pc *webrtc.PeerConnection, _ *webrtc.DataChannel) uint64 {
+	return uint64(pc.SCTP().BufferedAmount())
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -30,6 +31,8 @@ const (
 	channelLow  = 256 << 10
 	// drainTimeout is the time limit of waiting for the next acknowledgement of the last messages.
 	drainTimeout = time.Second
+	// drainEvery is the time between two looks at what is in flight.
+	drainEvery = 20 * time.Millisecond
 	// lingerTime is the time for which a channel to a JS peer stays open after the last
 	// message, since the peer may answer it and expects an open channel.
 	lingerTime = 200 * time.Millisecond
@@ -49,6 +52,7 @@ type rtcLink struct {
 	small []byte // owned by the reader
 
 	written  atomic.Uint64 // bytes of the messages that were written
+	acked    atomic.Uint64 // bytes of them that the peer had acknowledged at the last look
 	received atomic.Uint64 // bytes of the messages that came
 	unproved atomic.Bool   // it is not the first link of its connection, and brought no message yet
 
@@ -57,7 +61,7 @@ type rtcLink struct {
 
 	mu      sync.Mutex
 	byed    bool   // a bye was written
-	acked   bool   // the peer's system has all that was written before the bye
+	drained bool   // the peer's system has all that was written before the bye
 	read    bool   // a call of ReadFrame waits for a message
 	why     error  // why the link was cut; nil means that it was not
 	release func() // releases the claim
@@ -220,7 +224,7 @@ func (l *rtcLink) ended() (*wire.Frame, error) {
 	err := l.conn.why()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil && err != io.EOF && !l.acked {
+	if err != nil && err != io.EOF && !l.drained {
 		return nil, fmt.Errorf("read from %s: %w", l.info.Addr, err)
 	}
 	switch {
@@ -298,13 +302,38 @@ func (l *rtcLink) writeText(appendText func([]byte) ([]byte, error)) error {
 	})
 }
 
-// Progress implements protocol.ProgressReporter. SCTP counts the bytes that the peer has not
-// acknowledged.
+// Progress implements protocol.ProgressReporter. If the peer has ended the connection, its last
+// acknowledgement may be lost, so what has arrived is unknown.
 func (l *rtcLink) Progress() protocol.Progress {
+	p := protocol.Progress{Received: l.received.Load()}
 	written := l.written.Load()
-	pending := min(l.channel.BufferedAmount(), written)
-	acked := written - pending
-	return protocol.Progress{Received: l.received.Load(), Known: true, Acked: acked, Pending: pending, Moves: acked}
+	pending, err := l.inFlight()
+	if err == nil {
+		raise(&l.acked, written-min(pending, written))
+	} else if !errors.Is(err, net.ErrClosed) {
+		return p
+	}
+	p.Known, p.Acked = true, l.acked.Load()
+	p.Pending, p.Moves = written-min(p.Acked, written), p.Acked
+	return p
+}
+
+// raise makes a counter at least n.
+func raise(counter *atomic.Uint64, n uint64) {
+	for {
+		old := counter.Load()
+		if n <= old || counter.CompareAndSwap(old, n) {
+			return
+		}
+	}
+}
+
+// inFlight returns the number of bytes that the peer has not acknowledged, or why the connection
+// has ended. It is the number of the connection, which has one channel: once the peer has reset
+// its side of the channel, pion's number for the channel stays as it is.
+func (l *rtcLink) inFlight() (bytes uint64, err error) {
+	bytes = inFlight(l.conn.pc, l.channel)
+	return bytes, l.conn.why() // after the number, which is 0 for a connection that has ended
 }
 
 // errStalled means that a peer reads nothing.
@@ -312,11 +341,16 @@ var errStalled = errors.New("the peer reads no messages")
 
 // await waits until at most most bytes are in flight.
 func (l *rtcLink) await(most uint64, patience time.Duration) error {
-	timer := time.NewTimer(patience)
+	timer, look := time.NewTimer(patience), time.NewTicker(drainEvery)
 	defer timer.Stop()
-	for l.channel.BufferedAmount() > most {
+	defer look.Stop()
+	for {
+		if bytes, err := l.inFlight(); err != nil || bytes <= most {
+			return err
+		}
 		select {
 		case <-l.conn.low:
+		case <-look.C: // there is no token once the peer has reset its side
 		case <-l.conn.ended:
 			return l.conn.why()
 		case <-l.gone:
@@ -325,15 +359,14 @@ func (l *rtcLink) await(most uint64, patience time.Duration) error {
 			return errStalled
 		}
 	}
-	return nil
 }
 
 // drain waits until nothing is in flight, as long as the peer acknowledges something.
 func (l *rtcLink) drain() error {
 	for {
-		before := l.channel.BufferedAmount()
+		before, _ := l.inFlight()
 		err := l.await(0, drainTimeout)
-		if err != errStalled || l.channel.BufferedAmount() >= before {
+		if now, _ := l.inFlight(); err != errStalled || now >= before {
 			return err
 		}
 	}
@@ -351,11 +384,12 @@ func (l *rtcLink) writeBye(reason wire.ByeReason) error {
 		}
 	}
 	l.channel.SetBufferedAmountLowThreshold(0)
-	if err := l.drain(); err != nil {
+	err := l.drain()
+	if err != nil && err != errStalled {
 		return err
 	}
 	l.mu.Lock()
-	l.acked = true
+	l.drained = err == nil // else the router decides how long it waits
 	l.mu.Unlock()
 	if js {
 		linger := time.NewTimer(lingerTime)

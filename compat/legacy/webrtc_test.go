@@ -401,6 +401,27 @@ func TestWebRTCCloses(t *testing.T) {
 	}
 }
 
+// TestWebRTCPeerResets checks that a link knows what has arrived at a peer that closes its channel
+// before it has acknowledged the last message.
+func TestWebRTCPeerResets(t *testing.T) {
+	p := newRTCPair(t, nil)
+	p.Connect(p.js.ID())
+	channel, l := wait(t, "channel", p.js.opened), wait(t, "dialled link", p.links)
+	wait(t, "link", p.ups)
+	until(t, "the first acknowledgements", func() bool { now := l.Progress(); return now.Acked > 0 && now.Pending == 0 })
+	if err := p.Send(p.js.ID(), wire.FormJSON, []byte(`"last"`)); err != nil {
+		t.Fatal(err)
+	}
+	p.js.read(`"data":"last"`)
+	if err := channel.Close(); err != nil { // the acknowledgement follows within 200 ms
+		t.Fatal(err)
+	}
+	until(t, "the acknowledgement", func() bool { return l.Progress().Pending == 0 })
+	if err := p.Close(); err != nil {
+		t.Errorf("close after all has arrived: %v", err)
+	}
+}
+
 // TestWebRTCUnanswered checks that an unanswered offer has no other effect: messages take the
 // relay while it is pending and after it, and its end is final.
 func TestWebRTCUnanswered(t *testing.T) {
