@@ -52,7 +52,7 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	if (end || c.settles(f, next)) && direct == nil && (prev != nil || !next.detour) && c.lodge(f, prev, nil) {
 		return nil
 	}
-	if end && direct == nil && prev != nil && !f.IsKept() && c.answersFor(f) { // of those that may be kept, another peer may know a mailbox
+	if direct == nil && prev != nil && !f.IsKept() && c.answersFor(f, end) { // of those that may be kept, another peer may know a mailbox
 		c.transit.lose(c.hash(f))
 		c.lost(f)
 		return nil
@@ -357,8 +357,11 @@ func (c *Core) closer(f *wire.Frame, takes func(*link) bool) (first, second *lin
 		best[native] = [2]*link{ways[0].link, ways[1].link}
 	}
 	first = best[native][0]
-	if other := best[native][1]; again && c.rng.IntN(2) == 1 {
-		// The neighbours of the quickest one may be made up.
+	switch other := best[native][1]; {
+	case !again:
+	case nearest != nil && isProbe(f): // by few hops
+		first = nearest
+	case c.rng.IntN(2) == 1: // the neighbours of the quickest one may be made up
 		if nearest != nil && nearest != first {
 			first = nearest
 		} else if other != nil {

@@ -48,6 +48,7 @@ const (
 	muteAfter      = 5 * time.Second        // least wait for the first message of a legacy link
 	replaceTime    = 2 * time.Second        // least wait for the better of two links, which is up at the other end; more over a long line
 	pairTime       = 5 * time.Second        // age up to which a link may be one of two that the other end opened at once
+	joiningTime    = 5 * time.Second        // age up to which the peer of a link may have just joined
 	glareTime      = overlay.DialExpiry     // age up to which a link may have crossed a dial of the other end
 )
 

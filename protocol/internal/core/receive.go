@@ -173,17 +173,27 @@ func (c *Core) isLast(f *wire.Frame) bool {
 
 // nearer returns the next link for a search, which from sent for the peer nearest to an id.
 // It is the nearest link to a peer that is strictly nearer than this one and understands
-// searches. It returns nil if there is none.
+// searches. It returns nil if there is none. A peer whose link is young may be joining, and know few
+// others: it is the next one only if there is no older one, and if this peer does not know the
+// neighbours of that id itself.
 func (c *Core) nearer(to, from wire.ID, inPath func(wire.ID) bool) (next *link) {
+	var young *link
 	c.table.Nearest(to, func(l *link) bool {
 		if !to.Closer(l.ID, c.self) {
 			return false
 		}
-		if l.Extended && l.Role != wire.RoleLeaf && l.Answers() && l.ID != from && !inPath(l.ID) {
+		switch {
+		case !l.Extended || l.Role == wire.RoleLeaf || !l.Answers() || l.ID == from || inPath(l.ID):
+		case c.now-l.Since >= joiningTime:
 			next = l
+		case young == nil:
+			young = l
 		}
 		return next == nil
 	})
+	if next == nil && young != nil && !c.overlay.Encloses(to) {
+		next = young
+	}
 	return next
 }
 

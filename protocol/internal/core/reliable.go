@@ -90,7 +90,7 @@ func (c *Core) retry(s *receipts.Send) {
 			return
 		}
 		if s.Copies() == 1 {
-			f.Hop = f.Hop.WithNacks(0).WithDetours(1) // a peer that looks further need not look everywhere
+			f.Hop = f.Hop.WithNacks(0).WithDetours(1) // a probe
 		}
 		c.stats.Retries++
 		if l.keeps {
@@ -309,12 +309,26 @@ func (c *Core) mayLeadOn(f *wire.Frame) bool {
 	})
 }
 
-// answersFor reports whether this peer is among the nearest to the receiver of a first attempt and
-// would be linked with it, so that the origin is told at once that no peer has the id. Another peer
-// would only send the message back here. But a receiver that is just joining may be linked with
-// another peer only, which further attempts may find.
-func (c *Core) answersFor(f *wire.Frame) bool {
-	return f.Hop.Attempt() == 0 && f.Wants(wire.FlagNotice) && c.overlay.Surrounds(f.Body.To) && !c.mayLeadOn(f)
+// isProbe reports whether a message is an attempt that is to find a second peer without a route. It does
+// not look everywhere: it goes to the nearest peer by few hops, and from there to one more.
+func isProbe(f *wire.Frame) bool { return f.Hop.Attempt() > 0 && f.Hop.NacksLeft() == 0 }
+
+// answersFor reports whether this peer is among the nearest to the receiver of a message and would be linked
+// with it, so that the origin is told at once that no peer has the id. end means that no link is nearer.
+// That is the end of a first attempt: another peer would only send it back here. But a receiver that is
+// just joining may be linked with another peer only, which further attempts may find. A probe ends at the
+// first such peer that has heard nothing of the receiver: the nearest one is likely to have answered already.
+func (c *Core) answersFor(f *wire.Frame, end bool) bool {
+	if first := f.Hop.Attempt() == 0; first != end || !first && (!isProbe(f) || f.Hop.DetoursLeft() == 0 || c.hasHeard(f.Body.To)) {
+		return false
+	}
+	return f.Wants(wire.FlagNotice) && c.overlay.Surrounds(f.Body.To) && !c.mayLeadOn(f)
+}
+
+// hasHeard reports whether a peer has sent a message by this one lately, or is named by a link.
+func (c *Core) hasHeard(id wire.ID) bool {
+	_, ok := c.learned.Via(c.now, id)
+	return ok || c.ahead.Names(id)
 }
 
 // onNotice processes a message of KindNotice.

@@ -287,15 +287,25 @@ func (o *Overlay) nearBound() func(wire.ID) bool {
 // isNear reports whether fewer than nearCount links are nearer than id.
 func (o *Overlay) isNear(id wire.ID) bool { return o.nearBound()(id) }
 
-// Surrounds reports whether this peer has all its near links, and an id is nearer than the farthest
-// of them. After a near peer died, it does not know for a while: the farthest one may be a new one, and
-// peers that are nearer may not be linked yet.
+// Encloses reports whether this peer has all its near links, and an id is nearer than the farthest of
+// them.
+func (o *Overlay) Encloses(id wire.ID) bool {
+	near := o.host.Closest(o.self, nearLinks, o.neighbourly)
+	return !o.leaf() && len(near) == nearLinks && o.self.Closer(id, near[nearLinks-1].ID)
+}
+
+// Surrounds reports whether this peer would be linked with a peer of that id. After a near peer died,
+// it does not know for a while: the farthest near link may be a new one, and peers that are nearer may
+// not be linked yet. Nor is it linked at once with a peer that joins.
 func (o *Overlay) Surrounds(id wire.ID) bool {
 	if o.host.Now() < o.diedUntil && id != o.died {
 		return false
 	}
-	near := o.host.Closest(o.self, nearLinks, o.neighbourly)
-	return !o.leaf() && len(near) == nearLinks && o.self.Closer(id, near[nearLinks-1].ID)
+	h, cand := o.handshake(id), o.cands.Get(id)
+	if h != nil && !h.mine || cand != nil && cand.Fails == 0 && cand.Source != id && (h != nil || o.host.Now()-cand.Heard < nearRepair) {
+		return false
+	}
+	return o.Encloses(id)
 }
 
 // attach seeks links from this leaf to the nearest relays.

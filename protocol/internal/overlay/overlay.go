@@ -280,7 +280,13 @@ func (o *Overlay) wakeTick(at time.Duration) {
 }
 
 // soon schedules the next tick shortly after a change.
-func (o *Overlay) soon() { o.wakeTick(o.host.Now() + o.jitter(tickSoon)) }
+func (o *Overlay) soon() {
+	delay := tickSoon
+	if o.filling() {
+		delay = tickJoining
+	}
+	o.wakeTick(o.host.Now() + o.jitter(delay))
+}
 
 // Tick does the work that is due, and has the host call it again in time.
 func (o *Overlay) Tick() {

@@ -27,12 +27,12 @@ const (
 
 // Ways that differ in time.
 const (
-	alike       = 4           // difference of the codes of two times up to which they are taken for equal
-	closerEvery = time.Second // least interval at which links are sought in place of slower ones
-	mostCloser  = 4           // of these, at once
-	youngShare  = 5           // divisor: such a link must be faster by a fifth at least in youngTime
-	closerShare = 3           // the same later
-	youngTime   = time.Minute // time after the first link, and after many links were lost at once
+	alike       = 4                // difference of the codes of two times up to which they are taken for equal
+	closerEvery = time.Second      // least interval at which links are sought in place of slower ones
+	mostCloser  = 4                // of these, at once
+	youngShare  = 5                // divisor: such a link must be faster by a fifth at least in youngTime
+	closerShare = 3                // the same later
+	youngTime   = 75 * time.Second // time after the first link, and after many links were lost at once
 )
 
 // Times.
@@ -54,6 +54,7 @@ const (
 	firstRouted   = 10 * time.Second  // mean delay of the first such search after the first link
 
 	tickSoon     = 100 * time.Millisecond // mean delay of a tick after a change
+	tickJoining  = 40 * time.Millisecond  // the same in fillingTime
 	tickFilling  = 500 * time.Millisecond // mean interval of ticks in fillingTime while links are missing
 	tickDeficit  = 4 * time.Second        // mean interval of ticks after fillingTime while links are missing
 	tickIdle     = 15 * time.Second       // longest interval of ticks
@@ -68,7 +69,7 @@ const (
 	bootLinger   = 5 * time.Second        // least age of a bootstrap's link that is pruned while no links are missing
 	bootExpiry   = 60 * time.Second       // wait for the outcome of a dial
 	rebootEvery  = 300 * time.Second      // mean interval of visits to a bootstrap, longer in a large network
-	nearRepair   = 3 * time.Second        // time in which a near peer that died is replaced
+	nearRepair   = 3 * time.Second        // time in which a near peer that died is replaced, and one that joins is linked
 	lossTime     = 30 * time.Second       // time in which lost links are counted
 	lossShare    = 3                      // divisor: losing more than a third of the links is an emergency
 )

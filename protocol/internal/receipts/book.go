@@ -16,7 +16,7 @@ const (
 	retryMin = time.Second            // wait for the receipt of the first attempt, doubles
 	retryMax = 4 * time.Second        // longest wait
 	maxProbe = 2                      // attempts in a row that only are to find a second peer without a route
-	probed   = 800 * time.Millisecond // wait after one of these
+	probed   = 600 * time.Millisecond // wait after one of these
 	settling = 500 * time.Millisecond // least age of a message for which there is no route: its receiver may just be joining
 	grace    = time.Second            // wait for a better receipt than one that any peer could have made
 	keptWait = 2 * time.Second        // wait for a better receipt than that of a mailbox: a further attempt may reach the receiver in it
