@@ -209,7 +209,7 @@ var safeguards = []mutation{
 	{name: "no word for a receiver that makes receipts itself", file: corePackage + "/reliable.go", test: "TestTranscripts",
 		old: "case l == nil || l.Extended || l.ID != f.Body.To ||", new: "case l == nil || l.ID != f.Body.To ||"},
 	{name: "an answer before a link is made again", file: "compat/legacy/rtcconn.go", test: "TestWebRTCOldPackets",
-		old: "return fresh && answers > c.answers", new: "return answers >= c.answers"},
+		old: "return fresh && answers > c.answers", new: "_ = fresh\n\treturn answers >= c.answers"},
 	{name: "connections whose socket does not tell its address", file: "node/network.go", test: "TestConnectionsFromALostAddressAreMadeAgain",
 		old: "return e.own[c]", new: "return netip.Addr{}"},
 	{name: "the way that proved an id, beside a link that claims it", file: corePackage + "/forward.go", test: "TestTranscripts",
