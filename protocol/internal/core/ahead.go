@@ -21,6 +21,9 @@ type view struct {
 	silence bool                   // a link does not answer, or one had stopped to since the list was made
 	size    int                    // bits in which the network's peers differ: the logarithm of its size
 	pace    time.Duration          // mean time of a message over one of this peer's links
+
+	goneFrom  time.Duration // when the count of lost neighbours began
+	goneCount int           // neighbours that linked peers have lost since
 }
 
 // A listener is what a linked peer was told, and has told.
@@ -164,11 +167,37 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 	// That a peer is lost is a hint: it makes this peer ping it. A peer that was heard just now is
 	// not pinged.
 	for _, id := range n.Lost {
-		if x := c.table.Get(id); c.unnamed(l, id) && x != nil && x != l && x.Answers() && !x.pinged && c.now-x.heard >= doubtAfter {
-			c.ping(x)
+		if !c.unnamed(l, id) {
+			continue
+		}
+		c.countLost()
+		if x := c.table.Get(id); x != nil && x != l {
+			c.askIfSilent(x)
 		}
 	}
 	c.overlay.Named(named)
+}
+
+// countLost counts a neighbour that was lost. If many are lost at once, this peer's links may be too,
+// also those that nobody uses and nobody else knows: all are asked.
+func (c *Core) countLost() {
+	if c.now-c.goneFrom > manyLostIn {
+		c.goneFrom, c.goneCount = c.now, 0
+	}
+	if c.goneCount++; c.goneCount < leastLost || c.goneCount*manyLostShare < c.ahead.Len() {
+		return
+	}
+	c.goneCount = 0
+	for _, l := range c.order {
+		c.askIfSilent(l)
+	}
+}
+
+// askIfSilent pings a link that was not heard just now.
+func (c *Core) askIfSilent(l *link) {
+	if l.Usable && l.Answers() && !l.pinged && c.now-l.heard >= doubtAfter {
+		c.ping(l)
+	}
 }
 
 // unnamed removes a neighbour of a linked peer, and reports whether the peer had named it.

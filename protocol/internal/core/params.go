@@ -67,6 +67,10 @@ const (
 	heardBurst   = 16                     // frames of one link that are taken at once
 	heardRate    = 2                      // frames of one link a second after those
 	tellBytes    = 8 << 10                // bytes a minute to one link
+
+	manyLostIn    = 5 * time.Second // time in which lost neighbours are counted
+	manyLostShare = 32              // divisor: more than this part of the neighbours are many
+	leastLost     = 8               // least number that is many
 )
 
 // Limits of a mailbox.
