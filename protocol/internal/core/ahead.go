@@ -22,8 +22,8 @@ type view struct {
 	size    int                    // bits in which the network's peers differ: the logarithm of its size
 	pace    time.Duration          // mean time of a message over one of this peer's links
 
-	goneFrom  time.Duration // when the count of lost neighbours began
-	goneCount int           // neighbours that linked peers have lost since
+	lossFrom time.Duration // when the count of lost neighbours began
+	losses   int           // neighbours that linked peers have lost since
 }
 
 // A listener is what a linked peer was told, and has told.
@@ -178,16 +178,16 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 	c.overlay.Named(named)
 }
 
-// countLost counts a neighbour that was lost. If many are lost at once, this peer's links may be too,
-// also those that nobody uses and nobody else knows: all are asked.
+// countLost counts a neighbour that was lost. If many are lost at once, so may this peer's links be, and
+// idle ones that no linked peer has too: all are asked.
 func (c *Core) countLost() {
-	if c.now-c.goneFrom > manyLostIn {
-		c.goneFrom, c.goneCount = c.now, 0
+	if c.now-c.lossFrom > manyLostIn {
+		c.lossFrom, c.losses = c.now, 0
 	}
-	if c.goneCount++; c.goneCount < leastLost || c.goneCount*manyLostShare < c.ahead.Len() {
+	if c.losses++; c.losses < leastLost || c.losses*manyLostShare < c.ahead.Len() {
 		return
 	}
-	c.goneCount = 0
+	c.losses = 0
 	for _, l := range c.order {
 		c.askIfSilent(l)
 	}
