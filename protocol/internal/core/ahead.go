@@ -178,8 +178,8 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 	c.overlay.Named(named)
 }
 
-// countLost counts a neighbour that was lost. If many are lost at once, so may this peer's links be, and
-// idle ones that no linked peer has too: all are asked.
+// countLost counts a neighbour that was lost. If many are lost at once, this peer's links may be lost too,
+// even idle ones, of which no other peer tells it: all are asked.
 func (c *Core) countLost() {
 	if c.now-c.lossFrom > manyLostIn {
 		c.lossFrom, c.losses = c.now, 0
