@@ -181,7 +181,7 @@ func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.tab
 // chooseWith is choose for a caller that knows the link to the receiver, or that there is none.
 func (c *Core) chooseWith(direct *link, to wire.ID, q hopQuery) choice {
 	if direct == nil || !direct.Answers() {
-		if ch := c.chooseFrom(direct, to, q, c.trusted); ch.first != nil && !ch.far {
+		if ch := c.chooseFrom(direct, to, q, (*link).trusted); ch.first != nil && !ch.far {
 			return c.withReceiver(ch, direct, q)
 		}
 	}

@@ -110,20 +110,20 @@ func (c *Core) firstLinks(s *receipts.Send) []*link {
 		return l.open() && (l.Role != wire.RoleLeaf || l.ID == to) && !c.full(l, s.Frame.Size())
 	}
 	all := c.table.Closest(to, c.table.Len(), usable)
-	slices.SortStableFunc(all, func(a, b *link) int { return c.rank(s, a) - c.rank(s, b) })
+	slices.SortStableFunc(all, func(a, b *link) int { return rank(s, a) - rank(s, b) })
 	if n := s.Copies(); n == 1 || len(all) <= n {
 		return all[:min(n, len(all))]
 	}
-	fresh := slices.DeleteFunc(slices.Clone(all[1:]), func(l *link) bool { return c.rank(s, l) > c.rank(s, all[1]) })
+	fresh := slices.DeleteFunc(slices.Clone(all[1:]), func(l *link) bool { return rank(s, l) > rank(s, all[1]) })
 	return []*link{all[0], fresh[c.rng.IntN(len(fresh))]}
 }
 
 // rank orders the first links of an attempt.
-func (c *Core) rank(s *receipts.Send, l *link) int {
+func rank(s *receipts.Send, l *link) int {
 	switch {
 	case l.Answers() && l.ID == s.Frame.Body.To:
 		return 0
-	case l.Answers() && !l.did.Loses(c.now) && !s.Used(l.ID):
+	case l.Answers() && !l.did.Loses() && !s.Used(l.ID):
 		return 1
 	case l.Answers() && !s.Used(l.ID):
 		return 2
@@ -182,7 +182,7 @@ func (c *Core) handedAgain(l *link, f *wire.Frame) {
 // credit changes the credit of the first link of a message, unless that leads to the receiver.
 func (c *Core) credit(s *receipts.Send, first wire.ID, sent, back int) {
 	if l := c.table.Get(first); l != nil && first != s.Frame.Body.To {
-		l.did.Add(c.now, sent, back)
+		l.did.Add(sent, back)
 	}
 }
 

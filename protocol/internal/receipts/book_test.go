@@ -131,26 +131,24 @@ func TestLate(t *testing.T) {
 }
 
 func TestCredit(t *testing.T) {
-	const lost = time.Minute
 	for _, c := range []struct {
-		sent, back  int
-		soon, later bool // whether it loses
-	}{{0, 0, false, false}, {1, 0, true, false}, {2, 0, true, true}, {2, 1, false, false}, {3, 1, false, false}, {5, 1, false, false},
-		{6, 1, true, true}, {6, 2, false, false}, {7, 2, true, true}} {
+		sent, back int
+		loses      bool
+	}{{0, 0, false}, {1, 0, false}, {2, 0, true}, {3, 1, false}, {5, 1, false}, {6, 1, true}, {6, 2, false}, {7, 2, true}} {
 		var credit Credit
-		credit.Add(lost, c.sent, c.back)
-		if soon, later := credit.Loses(lost+time.Second), credit.Loses(lost+creditDoubt); soon != c.soon || later != c.later {
-			t.Errorf("%d of %d: %v, later %v", c.back, c.sent, soon, later)
+		credit.Add(c.sent, c.back)
+		if credit.Loses() != c.loses {
+			t.Errorf("%d of %d: %v", c.back, c.sent, credit.Loses())
 		}
 	}
 	var credit Credit
 	for range 10 * creditWindow {
-		credit.Add(0, 1, 1)
+		credit.Add(1, 1)
 	}
 	for range creditWindow {
-		credit.Add(0, 1, 0)
+		credit.Add(1, 0)
 	}
-	if !credit.Loses(0) {
+	if !credit.Loses() {
 		t.Error("what was long ago still counts")
 	}
 }
