@@ -389,7 +389,7 @@ func (l *rtcLink) writeBye(reason wire.ByeReason) error {
 		return err
 	}
 	l.mu.Lock()
-	l.drained = err == nil // else the router decides how long it waits
+	l.drained = err == nil // if not, the router decides how long it waits
 	l.mu.Unlock()
 	if js {
 		linger := time.NewTimer(lingerTime)
