@@ -251,6 +251,7 @@ func (c *Core) tickLink(l *link, late bool) {
 		}
 		c.wakeBy(l.Since + l.muteLimit())
 	}
+	l.did.Expire(c.now)
 	c.tickCustody(l)
 	switch {
 	case l.pinged && c.now >= l.checkAt:

@@ -59,9 +59,6 @@ func (c *Core) wakeBook() {
 func (c *Core) tickBook() {
 	again, done := c.book.Due(c.now)
 	for _, s := range again {
-		for _, first := range s.Late() {
-			c.credit(s, first, 1, 0)
-		}
 		c.retry(s)
 	}
 	for _, s := range done {
@@ -179,10 +176,21 @@ func (c *Core) handedAgain(l *link, f *wire.Frame) {
 	}
 }
 
-// credit changes the credit of the first link of a message, unless that leads to the receiver.
-func (c *Core) credit(s *receipts.Send, first wire.ID, sent, back int) {
+// judge gives the first links of a message, but for one to the receiver, credit for what they did with it.
+func (c *Core) judge(s *receipts.Send, nonce []byte) {
+	brought, lost, ok := s.Ways(c.now, nonce)
+	if !ok {
+		return
+	}
+	c.credit(s, brought, true)
+	for _, first := range lost {
+		c.credit(s, first, false)
+	}
+}
+
+func (c *Core) credit(s *receipts.Send, first wire.ID, back bool) {
 	if l := c.table.Get(first); l != nil && first != s.Frame.Body.To {
-		l.did.Add(sent, back)
+		l.did.Add(c.now, back)
 	}
 }
 
@@ -237,11 +245,7 @@ func (c *Core) onReceipt(l *link, f *wire.Frame, proved bool) {
 func (c *Core) receipt(r wire.Receipt, from receipts.Source) bool {
 	s, ends, good := c.book.Receipt(c.now, r, from)
 	if good {
-		if first, late, ok := s.First(r.Nonce); ok && late {
-			c.credit(s, first, 0, 1)
-		} else if ok {
-			c.credit(s, first, 1, 1)
-		}
+		c.judge(s, r.Nonce)
 	}
 	if ends != nil {
 		c.receipted(s, *ends, nil)

@@ -73,7 +73,6 @@ type way struct {
 	at     time.Duration
 	none   bool // a peer on it had no route
 	silent bool // a peer on it is linked with the receiver, which does not answer
-	late   bool // no receipt came in time
 }
 
 // A Book holds the messages in the order in which they were sent. Its zero value is empty.
@@ -142,17 +141,6 @@ func (b *Book) Due(now time.Duration) (again, done []*Send) {
 	return again, done
 }
 
-// Late returns the first links of the copies about which nothing has been heard in time, once for each.
-func (s *Send) Late() (firsts []wire.ID) {
-	for i := range s.ways {
-		if w := &s.ways[i]; !w.none && !w.silent && !w.late {
-			w.late = true
-			firsts = append(firsts, w.first)
-		}
-	}
-	return firsts
-}
-
 // Weak returns the receipt that Due found good enough.
 func (s *Send) Weak() Receipt { return *s.weak }
 
@@ -207,12 +195,20 @@ func (s *Send) way(nonce []byte) *way {
 	return &s.ways[i]
 }
 
-// First returns the peer of the first link of an attempt, and whether Late has named it.
-func (s *Send) First(nonce []byte) (first wire.ID, late, ok bool) {
-	if w := s.way(nonce); w != nil {
-		return w.first, w.late, true
+// Ways returns the first link of the copy whose receipt came, and those that lost a copy: they had it
+// before, and in good time, and nothing was heard of it. That a receipt came shows that the receiver was
+// not at fault. ok is false if there is no such copy.
+func (s *Send) Ways(now time.Duration, nonce []byte) (brought wire.ID, lost []wire.ID, ok bool) {
+	won := s.way(nonce)
+	if won == nil {
+		return wire.ID{}, nil, false
 	}
-	return wire.ID{}, false, false
+	for _, w := range s.ways {
+		if w.at < won.at && now-w.at >= retryMin && w.nonce != won.nonce && w.first != won.first && !w.none && !w.silent {
+			lost = append(lost, w.first)
+		}
+	}
+	return won.first, lost, true
 }
 
 // A Source is where a receipt came from.

@@ -3,6 +3,7 @@ package receipts
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 	"testing"
 	"time"
 
@@ -112,44 +113,80 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// A link counts for a copy once: as late if nothing was heard of it in time.
-func TestLate(t *testing.T) {
-	b, s, r := begin(t)
-	s.Went(0, []byte("2"), relays[1])
-	s.Went(0, []byte("3"), relays[2])
-	b.NoRoute(time.Second, wire.Notice{E2E: e2e, Nonce: []byte("2")}, 5)
-	b.NoRoute(time.Second, wire.Notice{E2E: e2e, Nonce: []byte("3"), Silent: true}, 5)
-	if first, late, ok := s.First(r.Nonce); !ok || late || first != relays[0] {
-		t.Errorf("the first copy: %v, late %v, %v", first.Short(), late, ok)
-	}
-	if got := s.Late(); len(got) != 1 || got[0] != relays[0] {
-		t.Errorf("%d links are late", len(got))
-	}
-	if _, late, _ := s.First(r.Nonce); !late || len(s.Late()) != 0 {
-		t.Error("a link is late twice")
-	}
-}
-
 func TestCredit(t *testing.T) {
 	for _, c := range []struct {
 		sent, back int
 		loses      bool
-	}{{0, 0, false}, {1, 0, false}, {2, 0, true}, {3, 1, false}, {5, 1, false}, {6, 1, true}, {6, 2, false}, {7, 2, true}} {
-		var credit Credit
-		credit.Add(c.sent, c.back)
-		if credit.Loses() != c.loses {
+	}{{0, 0, false}, {1, 0, true}, {1, 1, false}, {3, 1, false}, {5, 1, false}, {6, 1, true}, {6, 2, false}, {7, 2, true}} {
+		if credit := credited(c.sent, c.back); credit.Loses() != c.loses {
 			t.Errorf("%d of %d: %v", c.back, c.sent, credit.Loses())
 		}
 	}
-	var credit Credit
-	for range 10 * creditWindow {
-		credit.Add(1, 1)
-	}
+	credit := credited(10*creditWindow, 10*creditWindow)
 	for range creditWindow {
-		credit.Add(1, 0)
+		credit.Add(0, false)
 	}
 	if !credit.Loses() {
 		t.Error("what was long ago still counts")
+	}
+}
+
+// credited returns the credit of a link that brought the receipts of the last of its messages.
+func credited(sent, back int) (c Credit) {
+	for i := range sent {
+		c.Add(0, i >= sent-back)
+	}
+	return c
+}
+
+func TestCreditExpires(t *testing.T) {
+	var credit Credit
+	credit.Add(time.Hour, false)
+	credit.Expire(time.Hour + creditAge - 1)
+	if !credit.Loses() {
+		t.Error("the link has another chance too soon")
+	}
+	credit.Expire(time.Hour + creditAge)
+	if credit.Loses() {
+		t.Error("the link has no other chance")
+	}
+	credit.Add(2*time.Hour, false)
+	credit.Expire(2*time.Hour + 1)
+	if !credit.Loses() {
+		t.Error("the time without a count is part of its age")
+	}
+}
+
+// What is said of the first links when a receipt comes.
+func TestWays(t *testing.T) {
+	const again = retryMin // when the later copies were sent
+	for name, c := range map[string]struct {
+		change  func(*Send)
+		at      time.Duration
+		nonce   string
+		brought wire.ID
+		lost    []wire.ID
+	}{
+		"a later copy is first":           {nil, again + time.Second/2, "2", relays[1], relays[:1]},
+		"the first copy is late":          {nil, again + time.Second/2, "1", relays[0], nil},
+		"both later copies were in time":  {nil, again + 2*time.Second, "3", relays[2], relays[:1]},
+		"of no copy":                      {nil, again + time.Second/2, "4", wire.ID{}, nil},
+		"the next copy came early":        {func(s *Send) { s.ways[0].at = again / 2 }, again + time.Second/4, "2", relays[1], nil},
+		"the first copy found no route":   {func(s *Send) { s.ways[0].none = true }, again + time.Second/2, "2", relays[1], nil},
+		"it found a silent link":          {func(s *Send) { s.ways[0].silent = true }, again + time.Second/2, "2", relays[1], nil},
+		"it took the same link":           {func(s *Send) { s.ways[0].first = relays[1] }, again + time.Second/2, "2", relays[1], nil},
+		"the copy went a second way then": {func(s *Send) { s.ways[0].nonce = "2" }, again + time.Second/2, "2", relays[0], nil},
+	} {
+		_, s, _ := begin(t)
+		s.Went(again, []byte("2"), relays[1])
+		s.Went(again, []byte("3"), relays[2])
+		if c.change != nil {
+			c.change(s)
+		}
+		brought, lost, ok := s.Ways(c.at, []byte(c.nonce))
+		if brought != c.brought || !slices.Equal(lost, c.lost) || ok != (c.brought != wire.ID{}) {
+			t.Errorf("%s: %v brought it, %v lost it, %v", name, brought, lost, ok)
+		}
 	}
 }
 
