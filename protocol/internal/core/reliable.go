@@ -72,7 +72,7 @@ func (c *Core) receipted(s *receipts.Send, r Receipt, err error) {
 	c.book.End(s.Index)
 }
 
-// retry sends two more copies of a message over first links that it has not taken. Each has a
+// retry sends more copies of a message over first links that it has not taken. Each has a
 // nonce of its own: legacy peers suppress a message by its nonce, and so do peers that have it.
 func (c *Core) retry(s *receipts.Send) {
 	links := c.firstLinks(s)
@@ -86,8 +86,8 @@ func (c *Core) retry(s *receipts.Send) {
 			c.drop(journal.DropTooBig, s.Frame)
 			return
 		}
-		if s.Copies() == 1 {
-			f.Hop = f.Hop.WithNacks(0).WithDetours(1) // a probe
+		if s.Probes() {
+			f.Hop = f.Hop.WithNacks(0).WithDetours(1)
 		}
 		c.stats.Retries++
 		if l.keeps {
@@ -98,9 +98,9 @@ func (c *Core) retry(s *receipts.Send) {
 	s.Attempted(c.now)
 }
 
-// firstLinks returns up to two links for another attempt: that to the receiver, those that no
-// attempt has taken, nearest to the receiver first, and then any. The second one is far from the
-// first, so that the two copies meet late.
+// firstLinks returns the links for another attempt: that to the receiver, those that no attempt has taken,
+// nearest to the receiver first, and then any. All but the first are far from it, so that the copies meet
+// late.
 func (c *Core) firstLinks(s *receipts.Send) []*link {
 	to := s.Frame.Body.To
 	usable := func(l *link) bool {
@@ -108,11 +108,17 @@ func (c *Core) firstLinks(s *receipts.Send) []*link {
 	}
 	all := c.table.Closest(to, c.table.Len(), usable)
 	slices.SortStableFunc(all, func(a, b *link) int { return rank(s, a) - rank(s, b) })
-	if n := s.Copies(); n == 1 || len(all) <= n {
+	n := s.Copies(c.now)
+	if n == 1 || len(all) <= n {
 		return all[:min(n, len(all))]
 	}
 	fresh := slices.DeleteFunc(slices.Clone(all[1:]), func(l *link) bool { return rank(s, l) > rank(s, all[1]) })
-	return []*link{all[0], fresh[c.rng.IntN(len(fresh))]}
+	links := all[:1:1]
+	for len(links) < n && len(fresh) > 0 {
+		i := c.rng.IntN(len(fresh))
+		links, fresh = append(links, fresh[i]), slices.Delete(fresh, i, i+1)
+	}
+	return links
 }
 
 // rank orders the first links of an attempt.
@@ -176,7 +182,7 @@ func (c *Core) handedAgain(l *link, f *wire.Frame) {
 	}
 }
 
-// judge gives the first links of a message, but for one to the receiver, credit for what they did with it.
+// judge counts what the first links of a message did with it, but for one to the receiver.
 func (c *Core) judge(s *receipts.Send, nonce []byte) {
 	brought, lost, ok := s.Ways(c.now, nonce)
 	if !ok {

@@ -16,11 +16,15 @@ const (
 	retryMin = time.Second            // wait for the receipt of the first attempt, doubles
 	retryMax = 4 * time.Second        // longest wait
 	maxProbe = 2                      // attempts in a row that only are to find a second peer without a route
-	probed   = 600 * time.Millisecond // wait after one of these
+	probed   = 500 * time.Millisecond // wait after one of these
 	settling = 500 * time.Millisecond // least age of a message for which there is no route: its receiver may just be joining
 	grace    = time.Second            // wait for a better receipt than one that any peer could have made
 	keptWait = 2 * time.Second        // wait for a better receipt than that of a mailbox: a further attempt may reach the receiver in it
 )
+
+// probeAges are the ages of a message from which an attempt that only is to find a second peer without a
+// route has one more copy.
+var probeAges = [...]time.Duration{700 * time.Millisecond, time.Second}
 
 // A Receipt says that a message arrived, or that a mailbox keeps it.
 type Receipt struct {
@@ -155,13 +159,22 @@ func (s *Send) Attempted(now time.Duration) {
 	}
 }
 
-// Copies returns the number of copies that the next attempt is to have: one if it only is to find a
-// second peer without a route.
-func (s *Send) Copies() int {
-	if s.none {
-		return 1
+// Probes reports whether the next attempt only is to find a second peer without a route.
+func (s *Send) Probes() bool { return s.none }
+
+// Copies returns the number of copies that the next attempt is to have. A probe has one, and more if the first
+// word of a missing route took long: the fastest of several makes up for that.
+func (s *Send) Copies(now time.Duration) int {
+	if !s.none {
+		return 2
 	}
-	return 2
+	n := 1
+	for _, age := range probeAges {
+		if now-s.begun >= age {
+			n++
+		}
+	}
+	return n
 }
 
 // Postpone notes that no attempt could be made.

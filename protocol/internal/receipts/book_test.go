@@ -157,7 +157,7 @@ func TestCreditExpires(t *testing.T) {
 	}
 }
 
-// What is said of the first links when a receipt comes.
+// A receipt shows which link brought its message, and which ones lost a copy.
 func TestWays(t *testing.T) {
 	const again = retryMin // when the later copies were sent
 	for name, c := range map[string]struct {
@@ -196,8 +196,13 @@ func TestNoRoute(t *testing.T) {
 	if got, _ := b.NoRoute(settling, notice("2"), 5); got != nil {
 		t.Error("a notice for an attempt that was not made is believed")
 	}
-	if got, over := b.NoRoute(100*time.Millisecond, notice("1"), 5); got != s || over || s.Copies() != 1 {
-		t.Errorf("the first notice: over %v, %d copies", over, s.Copies())
+	if got, over := b.NoRoute(100*time.Millisecond, notice("1"), 5); got != s || over || !s.Probes() {
+		t.Errorf("the first notice: over %v, a probe %v", over, s.Probes())
+	}
+	for i, age := range probeAges {
+		if before, n := s.Copies(age-1), s.Copies(age); before != i+1 || n != i+2 {
+			t.Errorf("a probe has %d copies before %v, then %d", before, age, n)
+		}
 	}
 	if at, _ := b.Next(); at != 100*time.Millisecond {
 		t.Errorf("the next attempt is due at %v", at)
@@ -212,8 +217,8 @@ func TestNoRoute(t *testing.T) {
 		t.Error("two notices from behind one link are enough")
 	}
 	s.Attempted(time.Second)
-	if s.Copies() != 2 {
-		t.Errorf("%d copies after two attempts without an answer", s.Copies())
+	if s.Probes() || s.Copies(0) != 2 {
+		t.Errorf("%d copies after two attempts without an answer", s.Copies(0))
 	}
 	s.Went(time.Second, []byte("3"), relays[1])
 	if _, over := b.NoRoute(time.Second, notice("3"), 5); !over {
@@ -238,8 +243,8 @@ func TestSilent(t *testing.T) {
 		return wire.Notice{E2E: e2e, Nonce: []byte(nonce), Silent: silent}
 	}
 	b, s, _ := begin(t)
-	if got, over := b.NoRoute(time.Second, notice("1", true), 1); got != s || over || s.Copies() != 1 {
-		t.Errorf("the first notice: over %v, %d copies", over, s.Copies())
+	if got, over := b.NoRoute(time.Second, notice("1", true), 1); got != s || over || !s.Probes() {
+		t.Errorf("the first notice: over %v, a probe %v", over, s.Probes())
 	}
 	s.Attempted(time.Second)
 	s.Went(time.Second, []byte("2"), relays[1])
