@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/peer-relay/peer-relay/protocol/wire"
+	"github.com/peer-relay/peer-relay/protocol/internal/core"
 )
 
 // DefaultLinger is the value of Options.Linger that 0 means.
@@ -151,18 +151,20 @@ func (r *Router) signalMoved() {
 
 // endLinks says bye on all links, and closes those that do not end in time.
 func (r *Router) endLinks(ctx context.Context) {
+	r.enter(func(c *core.Core, now time.Duration) {
+		r.closed = true
+		r.stopping = make(chan struct{})
+		if len(r.served) == 0 {
+			close(r.stopping)
+		}
+		c.Stop(now, ErrClosed) // ends the links under the same lock, so none ends without its bye
+	})
 	r.mu.Lock()
-	r.closed = true
-	r.stopping = make(chan struct{})
 	for _, s := range r.served {
-		r.endLink(s, wire.ByeShutdown, ErrClosed)
 		if s.patience != nil {
 			s.patience.Reset(byeTime)
 			s.until, s.stall = r.until, byeTime
 		}
-	}
-	if len(r.served) == 0 {
-		close(r.stopping)
 	}
 	r.mu.Unlock()
 

@@ -427,6 +427,26 @@ func TestCloseOverABusyConnection(t *testing.T) {
 	}
 }
 
+// A peer that closes acknowledges the messages that it has just received, so they are not sent again.
+func TestCloseAcknowledges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
+		var got atomic.Int64
+		a, b := n.Router(quiet(1)), n.Router(counted(2, &got))
+		n.Link(a, b)
+		synctest.Wait()
+		sendAll(t, a, b.ID(), 3, 1)
+		synctest.Wait()
+		if c := closed(t, b); c != (closing{}) || got.Load() != 3 {
+			t.Errorf("%d of 3 arrived, Close: %+v", got.Load(), c)
+		}
+		synctest.Wait()
+		if d := a.Stats().Dropped; d.Total() > 0 {
+			t.Errorf("the sender dropped %v", d)
+		}
+	})
+}
+
 // The queue of a link that ended goes on over the next one.
 func TestUnwrittenGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -90,6 +90,19 @@ func (c *Core) Sent(f *wire.Frame) (first bool) {
 	return ok
 }
 
+// Stop ends all links, since this peer stops. Nothing is sent after it: a message that is not
+// acknowledged stays with its link. The links stay in the table until each has ended.
+func (c *Core) Stop(now time.Duration, why error) {
+	c.now = now
+	for _, l := range c.order {
+		if !l.Ended {
+			c.tell(l) // nothing follows the bye
+			l.Ended, l.why = true, why
+			c.do(Action{Type: CloseLink, Link: l.Handle, Reason: wire.ByeShutdown, Err: why})
+		}
+	}
+}
+
 // Waits reports whether a message of the application waits for a link, or in the queue of one.
 func (c *Core) Waits() bool { return len(c.own) > 0 }
 
