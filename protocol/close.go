@@ -21,9 +21,11 @@ type UnsentError struct {
 	Messages  int
 	Datagrams int
 
-	// Unconfirmed is the number of messages and datagrams that a link took in the last ten
-	// seconds, if its other end did not answer the bye in time. They may have arrived. Those are
-	// not counted of which the transport reports that they have, nor those of a connection that
+	// Unconfirmed is the number of messages and datagrams that a link took, if its other end did
+	// not answer the bye in time. They may have arrived. On a native link, only those count that
+	// the other end has not acknowledged and that went no other way; a message for the other end
+	// itself counts in any case. On other links, those of the last ten seconds count. Those are not
+	// counted of which the transport reports that they have arrived, nor those of a connection that
 	// the other end closed.
 	Unconfirmed int
 }
@@ -68,9 +70,9 @@ func count(n int, what string) string {
 //     dial or handshake in progress.
 //  2. It sends a bye on every link, after the messages that are queued, and waits for the
 //     answers. A link whose queue does not move for 1 s is closed, and also one whose other end
-//     does not answer the bye for 1 s. If the link took messages of the application in the last
-//     ten seconds, and the transport does not report that all has arrived, it has the rest of
-//     Linger. The queued messages of others are sent within the same times, and are not counted.
+//     does not answer the bye for 1 s. If it took messages of the application that may not have
+//     arrived, as UnsentError says, it has the rest of Linger. The queued messages of others are
+//     sent within the same times, and are not counted.
 //  3. It closes the links, and ends all goroutines of the router.
 //  4. It waits up to 10 s for the handlers of what has arrived. If one runs longer, no other
 //     handler is called after it.

@@ -2,7 +2,9 @@ package protocol_test
 
 import (
 	"errors"
+	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -284,7 +286,7 @@ func TestCloseOverASlowLine(t *testing.T) {
 			synctest.Wait()
 			arrived := int(got.Load())
 			if named := c.unsent.Messages + c.unsent.Unconfirmed; test.all && (arrived != messages || named != 0) ||
-				arrived+named < messages || c.unsent.Messages > messages-arrived || c.took > protocol.DefaultLinger+time.Second {
+				arrived+named < messages || named > messages || c.unsent.Messages > messages-arrived || c.took > protocol.DefaultLinger+time.Second {
 				t.Errorf("%s: %d of %d arrived, Close took %v and says %+v", test.name, arrived, messages, c.took, c.unsent)
 			}
 			if !test.all && c.unsent == (protocol.UnsentError{}) {
@@ -425,6 +427,107 @@ func TestCloseOverABusyConnection(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A deafLink reads nothing more after deafen, and is not closed by that.
+type deafLink struct {
+	protocol.Link
+	deaf  atomic.Bool
+	ended chan struct{}
+	once  sync.Once
+}
+
+func (l *deafLink) ReadFrame() (*wire.Frame, error) {
+	f, err := l.Link.ReadFrame()
+	if l.deaf.Load() {
+		<-l.ended
+		return nil, net.ErrClosed
+	}
+	return f, err
+}
+
+func (l *deafLink) Close() error {
+	l.once.Do(func() { close(l.ended) })
+	return l.Link.Close()
+}
+
+// linkDeaf opens a link from a to b that b can stop to read. It is quicker than what is not known.
+func linkDeaf(n *protocoltest.Network, a, b *protocol.Router) *deafLink {
+	atA, atB := protocoltest.Infos(a.ID(), b.ID(), 1)
+	atA.RTT, atB.RTT = 20*time.Millisecond, 20*time.Millisecond
+	mine, theirs := protocoltest.Pipe(atA, atB, protocoltest.PipeOptions{Latency: 10 * time.Millisecond})
+	l := &deafLink{Link: theirs, ended: make(chan struct{})}
+	n.Serve(a, mine)
+	n.Serve(b, l)
+	return l
+}
+
+// A message for a stalled receiver may not have arrived, although a relay took a copy.
+func TestCloseNamesWhatAStalledReceiverHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: 10 * time.Millisecond})
+		var got atomic.Int64
+		from, relay, to := n.Router(quiet(1)), n.Router(quiet(3)), n.Router(counted(2, &got))
+		straight, beside := linkDeaf(n, from, to), linkDeaf(n, relay, to)
+		n.Link(from, relay)
+		time.Sleep(time.Second)
+		straight.deaf.Store(true)
+		beside.deaf.Store(true)
+		sendAll(t, from, to.ID(), 3, 64)
+		want := closing{protocol.UnsentError{Unconfirmed: 3}, protocol.DefaultLinger}
+		if c := closed(t, from); c != want || got.Load() != 0 {
+			t.Errorf("%d arrived, Close: %+v, want %+v", got.Load(), c, want)
+		}
+	})
+}
+
+// A message that was acknowledged is not doubted, also if the bye is not answered.
+func TestCloseBelievesAcknowledgements(t *testing.T) {
+	const sent = 3
+	for unacked, want := range []closing{{took: time.Second}, {protocol.UnsentError{Unconfirmed: 1}, protocol.DefaultLinger}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := must(protocol.NewRouter(quiet(1)))
+			theirs, _ := lone(t, r, protocol.LinkInfo{ID: protocol.ID{2}, Kind: protocol.LinkNative, Features: wire.Features()})
+			defer theirs.Close()
+			go func() { // ends with the link
+				for count := 0; count < sent+1-unacked; { // with the greeting of the overlay
+					f, err := theirs.ReadFrame()
+					if err != nil {
+						return
+					}
+					if f.Type == wire.FrameMessage {
+						count++
+						theirs.WriteFrame(wire.NewAck(uint64(count)))
+						theirs.Flush()
+					}
+				}
+			}()
+			synctest.Wait()
+			sendAll(t, r, protocol.ID{2}, sent, 1)
+			if c := closed(t, r); c != want {
+				t.Errorf("%d of %d not acknowledged: %+v, want %+v", unacked, sent, c, want)
+			}
+		})
+	}
+}
+
+// A datagram whose sender sends it again is not waited for.
+func TestCloseLeavesRepeatables(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := must(protocol.NewRouter(quiet(1)))
+		theirs, _ := lone(t, r, protocol.LinkInfo{ID: protocol.ID{2}, Kind: protocol.LinkNative, Features: wire.Features()})
+		defer theirs.Close()
+		synctest.Wait()
+		c := must(r.ListenPacket(0))
+		c.SetResends(true)
+		if _, err := c.WriteTo([]byte("x"), packet.Addr{ID: protocol.ID{2}, Port: 7}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if c, want := closed(t, r), (closing{took: time.Second}); c != want {
+			t.Errorf("Close: %+v, want %+v", c, want)
+		}
+	})
 }
 
 // A peer that closes acknowledges the messages that it has just received, so they are not sent again.

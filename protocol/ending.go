@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"math"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -71,8 +72,15 @@ func (r *Router) cutLink(s *served) {
 	}
 }
 
-// taken returns the number of messages of the application that a link took lately; r.mu is held.
-func (r *Router) taken(s *served) int { return s.recent.sum(r.recently(r.now())) }
+// taken returns the number of messages of the application that a link took and that its other end
+// may not have read; r.mu is held. The other end of a link with custody says what it has read. Of
+// other links all count that they took lately.
+func (r *Router) taken(s *served) int {
+	if s.keeps {
+		return r.core.Unacked(s.handle, math.MaxUint64)
+	}
+	return s.recent.sum(r.recently(r.now()))
+}
 
 // progress returns the figures of the link's transport, the zero Progress if it has none.
 func (s *served) progress() (p Progress) {
@@ -125,10 +133,14 @@ func (r *Router) awaitArrival(s *served, err error) int {
 // doubtful returns the number of messages of the application that may lie in the transport with
 // these figures; r.mu is held.
 func (r *Router) doubtful(s *served, p Progress) int {
-	if isTelling(p) {
-		return s.recent.within(r.recently(r.now()), p.Pending-min(p.Pending, byeSize))
+	if !isTelling(p) {
+		return r.taken(s)
 	}
-	return r.taken(s)
+	bytes := p.Pending - min(p.Pending, byeSize)
+	if s.keeps {
+		return r.core.Unacked(s.handle, bytes)
+	}
+	return s.recent.within(r.recently(r.now()), bytes)
 }
 
 // recently returns the time for which the recent messages are counted. It stands still while the

@@ -15,6 +15,8 @@ import (
 type served struct {
 	link     Link
 	info     LinkInfo
+	handle   core.LinkHandle
+	keeps    bool // it has custody
 	queue    *queue
 	reason   error         // why the link ends
 	closing  bool          // a bye was queued
@@ -27,7 +29,7 @@ type served struct {
 	stall    time.Duration // time in which it must move; over a slow line TCP may repeat a packet after more than ten seconds
 	patience *time.Timer   // closes a link that ends and does not move
 	last     Progress      // of the transport when patience was last over
-	recent   recent        // messages of the application that the link took lately
+	recent   recent        // messages of the application that the link took lately, if it has no custody
 
 	// Owned by the writer, and by Serve after its end.
 	unflushed []*wire.Frame // messages that were written since the last flush
@@ -122,6 +124,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		if err = c.LinkUp(now, h, s.info, cause); err != nil {
 			delete(r.served, h)
 		}
+		s.handle, s.keeps = h, c.Keeps(h)
 	})
 	log := r.log.With("peer", s.info.ID.Short(), "kind", s.info.Kind, "addr", s.info.Addr)
 	if err != nil {
@@ -374,7 +377,7 @@ func (r *Router) flush(h core.LinkHandle, s *served) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, f := range taken {
-		if f.Body.From == r.id && r.core.Sent(f) {
+		if f.Body.From == r.id && r.core.Sent(f) && !s.keeps {
 			s.recent.add(r.recently(r.now()), f.Size())
 		}
 	}

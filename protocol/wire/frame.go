@@ -51,6 +51,10 @@ type Frame struct {
 	*Message     // nil unless Type is FrameMessage
 	Hop      Hop // budgets of a message; zero if it arrived without them
 
+	// Tracked is for the peer that is the origin of a message, and is not written: the end of the
+	// peer names the message if it may be lost. A Copy is tracked as well.
+	Tracked bool
+
 	noHop     bool                         // the message arrived without hop, and is forwarded without it
 	relayed   bool                         // Relay was called: entry is written after the message
 	entry     [pathEntry]byte              // this peer's entry of the path
@@ -67,7 +71,7 @@ func (f *Frame) Relay(id ID) {
 // Copy returns a second frame of the same message, which can have other budgets. The first one may
 // be written at the same time.
 func (f *Frame) Copy() *Frame {
-	return &Frame{Type: f.Type, Message: f.Message, Hop: f.Hop, noHop: f.noHop, relayed: f.relayed, entry: f.entry}
+	return &Frame{Type: f.Type, Message: f.Message, Hop: f.Hop, Tracked: f.Tracked, noHop: f.noHop, relayed: f.relayed, entry: f.entry}
 }
 
 // PathLen returns the number of peers in the path, the origin included.

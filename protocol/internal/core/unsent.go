@@ -1,8 +1,10 @@
 package core
 
 import (
+	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/custody"
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -44,6 +46,7 @@ type own struct {
 // follow adds a message that is about to be sent.
 func (c *Core) follow(f *wire.Frame, kind OwnKind) {
 	if kind != OwnRepeatable {
+		f.Tracked = true
 		c.own[c.hash(f)] = own{kind: kind}
 	}
 }
@@ -88,6 +91,42 @@ func (c *Core) Sent(f *wire.Frame) (first bool) {
 	key, _, ok := c.following(f)
 	delete(c.own, key)
 	return ok
+}
+
+// Keeps reports whether a link has custody.
+func (c *Core) Keeps(h LinkHandle) bool {
+	l := c.byHandle[h]
+	return l != nil && l.keeps
+}
+
+// Unacked returns the number of messages of the application for which a link with custody is the
+// only hope: its peer has not acknowledged them, and they did not go another way. It counts those of
+// the last bytes of the link, without those that Unsent counts.
+func (c *Core) Unacked(h LinkHandle, bytes uint64) (n int) {
+	l := c.byHandle[h]
+	if l == nil {
+		return 0
+	}
+	for _, e := range slices.Backward(l.ledger.All()) {
+		if bytes == 0 {
+			break
+		}
+		if c.isTaken(e) {
+			n++
+		}
+		bytes -= min(bytes, uint64(e.Frame.Size()))
+	}
+	return n
+}
+
+// isTaken reports whether an entry of a ledger is a message of the application that a link has taken.
+// One for the peer of its link counts also if it went another way, which is only a detour.
+func (c *Core) isTaken(e custody.Entry) bool {
+	if !e.Frame.Tracked {
+		return false
+	}
+	_, _, waits := c.following(e.Frame)
+	return !waits
 }
 
 // Stop ends all links, since this peer stops. Nothing is sent after it: a message that is not
