@@ -12,6 +12,9 @@ import (
 // DefaultLinger is the value of Options.Linger that 0 means.
 const DefaultLinger = 10 * time.Second
 
+// ackTime is the longest wait of Close for acknowledgements before the byes.
+const ackTime = DefaultLinger / 2
+
 // An UnsentError is the error of Close when messages of the application may be lost, although
 // Send returned no error.
 type UnsentError struct {
@@ -26,7 +29,8 @@ type UnsentError struct {
 	// the other end has not acknowledged and that went no other way; a message for the other end
 	// itself counts in any case. On other links, those of the last ten seconds count. Those are not
 	// counted of which the transport reports that they have arrived, nor those of a connection that
-	// the other end closed.
+	// the other end closed. A message that came back from its other ways while the router closed is
+	// counted, whether the bye was answered or not.
 	Unconfirmed int
 }
 
@@ -67,7 +71,10 @@ func count(n int, what string) string {
 //  1. From the start on Send returns ErrClosed, and the sockets are closed. Close waits until a
 //     link has taken each message that waits for a first link or in a queue, for at most
 //     Options.Linger. It does not wait if no link can come: there is none, no bootstrap, and no
-//     dial or handshake in progress.
+//     dial or handshake in progress. If another relay is linked, Close also waits until the other
+//     ends of native links have acknowledged the messages: a round trip and 20 ms, most often. A
+//     message that is not acknowledged in time takes another way, and is waited for again, for at
+//     most 5 s and half of what is left of Linger.
 //  2. It sends a bye on every link, after the messages that are queued, and waits for the
 //     answers. A link whose queue does not move for 1 s is closed, and also one whose other end
 //     does not answer the bye for 1 s. If it took messages of the application that may not have
@@ -98,12 +105,14 @@ func (r *Router) Shutdown(ctx context.Context) error {
 		return r.closeErr
 	}
 	r.closing, r.closingAt = true, r.now()
+	givenUp := r.core.GivenUp()
 	r.until, _ = ctx.Deadline()
 	r.ending.Store(true)
 	r.sockets.Close(ErrClosed)
 	r.mu.Unlock()
 
 	r.awaitSent(ctx)
+	r.awaitAcks(ctx)
 	r.endLinks(ctx)
 	r.inbox.close()
 	if r.links != nil {
@@ -113,7 +122,7 @@ func (r *Router) Shutdown(ctx context.Context) error {
 	r.closeErr = r.awaitHandlers()
 	r.mu.Lock()
 	unsent := r.core.Unsent()
-	e := &UnsentError{Messages: unsent.Messages, Datagrams: unsent.Datagrams, Unconfirmed: r.unconfirmed}
+	e := &UnsentError{Messages: unsent.Messages, Datagrams: unsent.Datagrams, Unconfirmed: r.unconfirmed + r.core.GivenUp() - givenUp}
 	r.mu.Unlock()
 	if *e != (UnsentError{}) {
 		r.closeErr = errors.Join(e, r.closeErr)
@@ -143,7 +152,32 @@ func (r *Router) awaitSent(ctx context.Context) {
 	}
 }
 
-// signalMoved lets awaitSent look again.
+// awaitAcks lets custody do its work for the messages that links have just taken: the peer of a link
+// acknowledges them, and otherwise they take another way. After the byes there would be none. A line
+// that is only slow may need longer, and carries the bye behind the messages.
+func (r *Router) awaitAcks(ctx context.Context) {
+	most := ackTime
+	if end, ok := ctx.Deadline(); ok {
+		most = min(most, time.Until(end)/2) // the byes need the rest
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	for {
+		r.mu.Lock()
+		waits := r.core.AwaitsAcks()
+		r.mu.Unlock()
+		if !waits {
+			return
+		}
+		select {
+		case <-r.moved:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// signalMoved lets awaitSent and awaitAcks look again.
 func (r *Router) signalMoved() {
 	select {
 	case r.moved <- struct{}{}:

@@ -462,6 +462,60 @@ func linkDeaf(n *protocoltest.Network, a, b *protocol.Router) *deafLink {
 	return l
 }
 
+// Close waits for acknowledgements only if there is another relay that could bring the messages.
+func TestCloseAwaitsAcknowledgements(t *testing.T) {
+	const trip, delay = 20 * time.Millisecond, 20 * time.Millisecond
+	for others, want := range []time.Duration{trip, trip + delay + trip, trip + delay + trip} {
+		synctest.Test(t, func(t *testing.T) {
+			n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: trip / 2})
+			a, b := n.Router(quiet(1)), n.Router(quiet(2))
+			n.Link(a, b)
+			for i := range others {
+				n.Link(a, n.Router(quiet(byte(3+i))))
+			}
+			time.Sleep(time.Second)
+			sendAll(t, a, b.ID(), 20, 64)
+			if c := closed(t, a); c != (closing{took: want}) {
+				t.Errorf("with %d others Close took %v and says %+v, want %v", others, c.took, c.unsent, want)
+			}
+		})
+	}
+}
+
+// A message that a stalled relay took just before Close goes another way, as at any other time.
+func TestCloseHandsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const messages = 20
+		f, near := newDeafFork(t)
+		f.linkNear()
+		near.deaf.Store(true)
+		before := f.from.Stats().Copies
+		sendAll(t, f.from, f.to.ID(), messages, 64)
+		if c := closed(t, f.from); c.unsent != (protocol.UnsentError{}) || c.took > protocol.DefaultLinger/4 {
+			t.Errorf("Close took %v, and says %+v", c.took, c.unsent)
+		}
+		if n := f.from.Stats().Copies - before; n != 2*messages {
+			t.Errorf("%d copies were sent of %d messages, want one to each relay", n, messages)
+		}
+		f.check(t, messages)
+	})
+}
+
+// A message that the other relay returns may not have arrived, although that one has acknowledged it.
+func TestCloseNamesWhatCameBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, near := newDeafFork(t)
+		f.linkNear()
+		f.farTo.Break()
+		synctest.Wait()
+		near.deaf.Store(true)
+		sendAll(t, f.from, f.to.ID(), 3, 64)
+		if c := closed(t, f.from); c.unsent != (protocol.UnsentError{Unconfirmed: 3}) || c.took > protocol.DefaultLinger/4 {
+			t.Errorf("Close took %v, and says %+v", c.took, c.unsent)
+		}
+	})
+}
+
 // A message for a stalled receiver may not have arrived, although a relay took a copy.
 func TestCloseNamesWhatAStalledReceiverHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

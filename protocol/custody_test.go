@@ -9,25 +9,37 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/protocoltest"
 )
 
-// A fork is a sender, two relays, and a receiver. The sender takes the near relay first.
+// A fork is a sender, two relays, and a receiver.
 type fork struct {
 	n                   *protocoltest.Network
 	from, near, far, to *protocol.Router
 	toNear, nearTo      *protocoltest.End // the ends of the links from the sender to the near relay, and from there to the receiver
+	farTo               *protocoltest.End // the end of the link from the far relay to the receiver
 	got                 diary
 }
 
 // newFork links all but the near relay and the receiver.
 func newFork(t *testing.T) *fork {
+	return forkBy(t, func(f *fork) { f.toNear, _ = f.n.Link(f.from, f.near) })
+}
+
+// newDeafFork is newFork with a link that the near relay can stop to read. The sender takes it first if
+// both relays have a link to the receiver.
+func newDeafFork(t *testing.T) (f *fork, near *deafLink) {
+	f = forkBy(t, func(f *fork) { near = linkDeaf(f.n, f.from, f.near) })
+	return f, near
+}
+
+func forkBy(t *testing.T, linkNear func(*fork)) *fork {
 	f := &fork{n: protocoltest.NewNetwork(t, protocoltest.PipeOptions{Latency: 10 * time.Millisecond})}
 	f.from, f.to = f.n.Router(quiet(1)), f.n.Router(f.got.options(quiet(2)))
 	f.near, f.far = f.n.Router(quiet(3)), f.n.Router(quiet(4))
 	if f.to.ID().Closer(f.far.ID(), f.near.ID()) {
 		f.near, f.far = f.far, f.near
 	}
-	f.toNear, _ = f.n.Link(f.from, f.near)
+	linkNear(f)
 	f.n.Link(f.from, f.far)
-	f.n.Link(f.far, f.to)
+	f.farTo, _ = f.n.Link(f.far, f.to)
 	time.Sleep(time.Second)
 	return f
 }

@@ -49,6 +49,7 @@ type Core struct {
 	heldSize    int
 	own         map[uint64]own // by hash
 	unsent      Unsent
+	givenUp     int
 	troubles    map[uint64]*trouble // messages that did not take their first way, by hash
 	mailbox     mailbox
 	refusal     wire.NackReason // why the message that is being processed goes back; 0 means that it does not

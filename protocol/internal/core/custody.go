@@ -167,6 +167,7 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 		t = new(trouble)
 	}
 	t.stays, t.unsure = t.stays || a.late && f.Body.To == tried, t.unsure || a.late || a.unsure
+	t.late = t.late || a.late
 	if !slices.Contains(t.tried, tried) {
 		t.tried = append(t.tried, tried)
 	}
@@ -197,6 +198,19 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 	case a.late:
 		return false
 	case t.stays: // the link to the receiver has it
+	default:
+		c.giveUp(f, t, spent, busy)
+	}
+	return true
+}
+
+// giveUp drops a message that has no way left, since its budget is spent, its ways are busy, or it has
+// tried all.
+func (c *Core) giveUp(f *wire.Frame, t *trouble, spent, busy bool) {
+	if t.late && f.Tracked {
+		c.givenUp++
+	}
+	switch {
 	case spent:
 		c.drop(journal.DropBudget, f)
 	case busy:
@@ -206,7 +220,6 @@ func (c *Core) again(sent *wire.Frame, tried wire.ID, a attempt) bool {
 	default:
 		c.lost(f)
 	}
-	return true
 }
 
 // nackReason returns the reason with which a message goes back.
@@ -393,6 +406,7 @@ func (c *Core) expireTroubles() {
 type trouble struct {
 	tried  []wire.ID
 	stays  bool // it is with the late link to its receiver as well
+	late   bool // a late link had it: that peer may have taken it
 	unsure bool // see attempt
 	back   bool // it went back to the peer that it came from
 	until  time.Duration

@@ -129,6 +129,24 @@ func (c *Core) isTaken(e custody.Entry) bool {
 	return !waits
 }
 
+// GivenUp returns the number of messages of the application that a link took and did not acknowledge
+// in time, and for which no other way was left. They may have arrived.
+func (c *Core) GivenUp() int { return c.givenUp }
+
+// AwaitsAcks reports whether messages of the application may still take another way: a link has
+// taken them, its peer has not acknowledged them, and another relay is linked. When the link is late,
+// they have gone that way if there is one.
+func (c *Core) AwaitsAcks() bool {
+	return slices.ContainsFunc(c.order, func(l *link) bool {
+		return (l.Ended || !l.Late) && c.relayBeside(l) && slices.ContainsFunc(l.ledger.All(), c.isTaken)
+	})
+}
+
+// relayBeside reports whether a relay is linked other than the peer of a link.
+func (c *Core) relayBeside(l *link) bool {
+	return slices.ContainsFunc(c.table.All(), func(x *link) bool { return !x.Ended && x.ID != l.ID && x.Role != wire.RoleLeaf })
+}
+
 // Stop ends all links, since this peer stops. Nothing is sent after it: a message that is not
 // acknowledged stays with its link. The links stay in the table until each has ended.
 func (c *Core) Stop(now time.Duration, why error) {
