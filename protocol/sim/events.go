@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"math"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
@@ -11,13 +10,14 @@ import (
 type eventKind uint8
 
 const (
-	tick    eventKind = iota // the core's Tick is due
+	wake    eventKind = iota // the core's Tick may be due
 	arrive                   // frame arrives at end
 	accept                   // a link is up at the dialled peer
 	linked                   // a link is up at the dialling peer
 	failed                   // a dial failed
 	silence                  // no bye arrived for byeTime
 	reset                    // the other end's machine says that its process is gone
+	post                     // a scenario sends a message
 )
 
 // An event is one thing that happens to a peer.
@@ -29,15 +29,19 @@ type event struct {
 	frame []byte
 	cause core.Cause // cause of the dialled link
 	id    wire.ID    // the peer whose dial failed
+	mail  *mail      // the message that a scenario sends
+
+	from, seq uint32 // index of the peer that caused the event, and how many it had caused before
 }
 
-// An eventQueue is a heap, each of whose places has up to heapArity below it. Events at the same time keep
-// the order in which they were pushed. The heap has only what orders the events, since it is moved often.
+// An eventQueue is a heap, each of whose places has up to heapArity below it. Events at the same time are
+// in the order of the peers that caused them, and those of one peer in the order in which it did. So
+// their order does not depend on that in which they were pushed. The heap has only what orders the
+// events, since it is moved often.
 type eventQueue struct {
 	heap   []place
 	events []event
 	free   []int32 // indices of events that are not used
-	seq    uint64
 }
 
 // heapArity is the number of places below a place: with more than two, fewer cache lines are read.
@@ -46,25 +50,22 @@ const heapArity = 4
 // A place is an event's place in the queue.
 type place struct {
 	at    time.Duration
-	seq   uint64 // order of events at the same time
+	order uint64 // of events at the same time
 	index int32  // of the event
 }
 
-func (a place) before(b place) bool { return a.at < b.at || a.at == b.at && a.seq < b.seq }
+func (a place) before(b place) bool { return a.at < b.at || a.at == b.at && a.order < b.order }
 
 // next returns the time of the first event.
 func (q *eventQueue) next() time.Duration {
 	if len(q.heap) == 0 {
-		return math.MaxInt64
+		return never
 	}
 	return q.heap[0].at
 }
 
-func (w *World) push(e event) { w.events.push(e) }
-
 func (q *eventQueue) push(e event) {
-	q.seq++
-	p := place{e.at, q.seq, q.store(e)}
+	p := place{e.at, uint64(e.from)<<32 | uint64(e.seq), q.store(e)}
 	q.heap = append(q.heap, p)
 	i := len(q.heap) - 1
 	for ; i > 0; i = (i - 1) / heapArity {

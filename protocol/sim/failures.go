@@ -64,7 +64,7 @@ func killed(percent int) func(*trial) {
 		sure := ms.reliable()
 		t.share("reliable, confirmed", sure.confirmed(), sure)
 		t.figure(falseNoRoutes, float64(len(sure.noRoute())), "", len(sure))
-		t.figure(twice, float64(t.w.twice), "", len(ms))
+		t.figure(twice, float64(t.w.total().twice), "", len(ms))
 		whole.wait(start + wholeLimit)
 		t.figure(wholeAfter, whole.after().Seconds(), "s", len(t.w.living))
 		t.figure("full tables at the end", 100*t.w.whole(), "%", len(t.w.living))
@@ -148,8 +148,8 @@ func churn(t *trial) {
 		turn()
 		t.wait(step)
 	}
-	old := func(p *Peer) bool { return t.w.now-p.born > time.Minute }
-	present := func(p *Peer) bool { return t.w.now-p.born >= 2*time.Second }
+	old := func(p *Peer) bool { return t.at-p.born > time.Minute }
+	present := func(p *Peer) bool { return t.at-p.born >= 2*time.Second }
 	young := func(p *Peer) bool { return present(p) && !old(p) }
 	var between, fresh, sure mails
 	const steps = int(5 * time.Minute / step)
@@ -174,7 +174,7 @@ func churn(t *trial) {
 	t.share(churnYoung, fresh.arrived().where(inTime), fresh)
 	t.share("reliable, between peers 2 s old or older, delivered", certain.arrived(), certain)
 	t.figure(falseNoRoutes, float64(len(wrong)), "", len(sure))
-	t.figure(twice, float64(t.w.twice), "", len(t.sent))
+	t.figure(twice, float64(t.w.total().twice), "", len(t.sent))
 }
 
 // keep adds a message to ms, unless it is nil, and returns it.
@@ -220,8 +220,8 @@ func offline(t *trial) {
 // absent sends reliable messages to ids that do not answer.
 func (t *trial) absent(name string, to func() wire.ID) {
 	t.begin("messages to %s", name)
-	carried := t.w.carried
-	ms := t.stream(t.each(1), 5*time.Second, func(int) *mail { return t.w.postReliable(t.pick(), to()) })
+	carried := t.w.total().carried
+	ms := t.stream(t.each(1), 5*time.Second, func(int) *mail { return t.w.postReliable(t.at, t.pick(), to()) })
 	t.wait(lateRetry)
 	t.w.endReliable()
 	told := ms.noRoute()
@@ -231,5 +231,5 @@ func (t *trial) absent(name string, to func() wire.ID) {
 	t.share(name+toldInTime, told.where(inTime), ms)
 	t.figure(name+": time until it is told, p50", quantile(times, 0.5), "s", len(told))
 	t.figure(name+": time until it is told, p99", quantile(times, 0.99), "s", len(told))
-	t.figure(name+transmissions, float64(t.w.carried-carried)/float64(max(len(ms), 1)), "", len(ms))
+	t.figure(name+transmissions, float64(t.w.total().carried-carried)/float64(max(len(ms), 1)), "", len(ms))
 }

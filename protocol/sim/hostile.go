@@ -57,7 +57,7 @@ func eclipse(n int) func(*trial) {
 		victim := t.pick(func(p *Peer) bool { return !t.w.isBootstrap(p) })
 		t.begin("%d attackers join", n)
 		for range n {
-			p := t.w.add(wire.RolePeer, func(id *wire.ID) { copy(id[:5], victim.ID[:]) })
+			p := t.w.add(t.w.now, wire.RolePeer, func(id *wire.ID) { copy(id[:5], victim.ID[:]) })
 			p.drops = true
 			t.wait(100 * time.Millisecond)
 		}
@@ -65,7 +65,7 @@ func eclipse(n int) func(*trial) {
 		t.begin("messages to the victim")
 		t.bound("honest pairs with a way over honest peers", 100*t.oracle(honest).connected(), "%", t.o.Peers)
 		toVictim := func(int) *mail {
-			return t.w.postReliable(t.pick(honest, func(p *Peer) bool { return p != victim }), victim.ID)
+			return t.w.postReliable(t.at, t.pick(honest, func(p *Peer) bool { return p != victim }), victim.ID)
 		}
 		ms := t.stream(t.each(2), time.Minute, toVictim)
 		t.wait(time.Minute)

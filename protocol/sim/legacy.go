@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"math/rand/v2"
 	"strconv"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
@@ -24,8 +25,9 @@ const (
 // tried again. It does not lose a message that it sends before its first channel is open: no scenario
 // sends one. On the links of legacy peers the frames are those of native links, and stand for JSON.
 type jsPeer struct {
-	w        *World
+	lane     *lane // of self
 	self     *Peer
+	rng      *rand.Rand
 	channels jsTable[*end]
 	known    jsTable[wire.ID] // its candidates, itself among them
 	pending  map[wire.ID]bool
@@ -35,13 +37,13 @@ type jsPeer struct {
 
 // AddLegacy adds a peer of npm peer-relay, which dials all bootstraps.
 func (w *World) AddLegacy() *Peer {
-	p := w.settleIn(wire.RolePeer, func(*wire.ID) {})
+	p := w.settleIn(w.now, wire.RolePeer, func(*wire.ID) {})
 	p.js = &jsPeer{
-		w: w, self: p, channels: jsTable[*end]{self: p.ID}, known: jsTable[wire.ID]{self: p.ID},
+		lane: p.lane, self: p, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 0)), channels: jsTable[*end]{self: p.ID}, known: jsTable[wire.ID]{self: p.ID},
 		pending: make(map[wire.ID]bool), touched: make(map[string]bool), paths: make(map[wire.ID]wire.ID),
 	}
 	for i := range w.cfg.Bootstraps {
-		w.dial(p, w.bootstrap(i), core.Sought())
+		p.lane.dial(p, p.lane.bootstrap(i), core.Sought())
 	}
 	return p
 }
@@ -85,7 +87,7 @@ func (t *jsTable[T]) remove(id wire.ID) {
 // send sends a new message.
 func (j *jsPeer) send(b wire.Body) {
 	b.From = j.self.ID
-	nonce := strconv.AppendUint(nil, j.w.rng.Uint64N(jsNonces), 10)
+	nonce := strconv.AppendUint(nil, j.rng.Uint64N(jsNonces), 10)
 	f, err := wire.EncodeMessageFrame(wire.MessageFields{Hop: wire.NewHop(), Nonce: nonce, Body: b, Path: []wire.ID{j.self.ID}})
 	if err != nil {
 		panic("sim: a message of a legacy peer: " + err.Error())
@@ -108,7 +110,7 @@ func (j *jsPeer) pass(f *wire.Frame, paths map[wire.ID]wire.ID) {
 		}
 	}
 	for _, e := range next {
-		if j.w.send(e, f); e.other.peer.ID == to {
+		if j.lane.send(e, f); e.other.peer.ID == to {
 			return
 		}
 	}
@@ -118,7 +120,7 @@ func (j *jsPeer) pass(f *wire.Frame, paths map[wire.ID]wire.ID) {
 func (j *jsPeer) receive(e *end, f *wire.Frame) {
 	switch f.Type {
 	case wire.FramePing:
-		j.w.send(e, wire.NewPong(f.Num))
+		j.lane.send(e, wire.NewPong(f.Num))
 	case wire.FrameBye:
 		j.destroy(e)
 	case wire.FrameMessage:
@@ -154,7 +156,7 @@ func (j *jsPeer) deliver(f *wire.Frame) {
 	b := &f.Body
 	switch b.Kind {
 	case wire.KindUser:
-		j.w.deliver(j.self, f)
+		j.lane.deliver(j.self, f)
 	case wire.KindFind:
 		found := j.known.Closest(wire.ID(b.Payload), jsFound, nil)
 		j.send(wire.Body{To: b.From, Kind: wire.KindFound, Form: wire.FormRaw, Payload: wire.AppendFound(nil, found)})
@@ -205,8 +207,8 @@ func (j *jsPeer) answered(b *wire.Body) {
 	if err != nil {
 		panic("sim: an answer for a legacy peer: " + err.Error())
 	}
-	if to := j.w.peerAt(a.WS); to != nil {
-		j.w.dial(j.self, to, core.Sought())
+	if to := j.lane.w.peerAt(a.WS); to != nil {
+		j.lane.dial(j.self, to, core.Sought())
 	}
 }
 
@@ -214,7 +216,7 @@ func (j *jsPeer) answered(b *wire.Body) {
 // peer's id is higher, and stays deaf otherwise.
 func (j *jsPeer) connected(e *end) {
 	id := e.other.peer.ID
-	j.w.attach(e)
+	j.self.attach(e)
 	delete(j.pending, id)
 	j.known.add(id, id)
 	if j.channels.Get(id) != nil {
@@ -232,7 +234,7 @@ func (j *jsPeer) destroy(e *end) {
 	if e.handle == 0 || e.byeSent { // it was not open yet, or it is closed
 		return
 	}
-	j.w.bye(e, wire.ByeNormal)
+	j.lane.bye(e, wire.ByeNormal)
 	id := e.other.peer.ID
 	delete(j.pending, id)
 	j.known.remove(id)
@@ -251,24 +253,24 @@ type claim struct {
 }
 
 // claim asks a core whether it takes a legacy peer, whose hello has arrived.
-func (w *World) claim(e *end, cause core.Cause) {
+func (l *lane) claim(e *end, cause core.Cause) {
 	e.peer.claims = append(e.peer.claims, &claim{e, cause})
-	e.peer.Core.Claim(w.now, len(e.peer.claims)-1, w.info(e))
+	e.peer.Core.Claim(l.now, len(e.peer.claims)-1, l.w.info(e))
 }
 
 // granted brings the link up: the legacy peer gets the core's hello.
-func (w *World) granted(c *claim) {
-	w.soonLinked(c.end.other, core.Inbound())
-	w.up(c.end, c.cause)
+func (l *lane) granted(c *claim) {
+	l.soonLinked(c.end.other, core.Inbound())
+	l.up(c.end, c.cause)
 }
 
 // refused closes the connection before the core's hello. The legacy peer never learns of it.
-func (w *World) refused(c *claim, why error) {
+func (l *lane) refused(c *claim, why error) {
 	switch {
 	case !c.end.opened:
 	case errors.Is(why, core.ErrDuplicate):
-		c.end.peer.Core.DialRefused(w.now, c.end.other.peer.ID)
+		c.end.peer.Core.DialRefused(l.now, c.end.other.peer.ID)
 	default:
-		c.end.peer.Core.DialFailed(w.now, c.end.other.peer.ID)
+		c.end.peer.Core.DialFailed(l.now, c.end.other.peer.ID)
 	}
 }

@@ -21,9 +21,9 @@ func TestLegacyModel(t *testing.T) {
 			w.Run(w.Now() + 100*time.Millisecond)
 		}
 		w.Run(w.Now() + 30*time.Second)
-		carried := w.carried
+		carried := w.total().carried
 		e := w.Exchange(1000)
-		sent, got, copies = sent+e.Sent, got+e.Delivered, copies+w.carried-carried
+		sent, got, copies = sent+e.Sent, got+e.Delivered, copies+w.total().carried-carried
 		if e.Twice > 0 {
 			t.Errorf("seed %d: %d messages arrived twice", seed, e.Twice)
 		}
@@ -41,8 +41,8 @@ func TestLegacyCross(t *testing.T) {
 	for seed := range uint64(20) {
 		w := New(Config{Seed: seed})
 		a, b := w.AddLegacy(), w.AddLegacy()
-		w.dial(a, b, core.Sought())
-		w.dial(b, a, core.Sought())
+		a.lane.dial(a, b, core.Sought())
+		b.lane.dial(b, a, core.Sought())
 		w.Run(5 * time.Second)
 		if a.handles != 2 || b.handles != 2 {
 			t.Errorf("seed %d: %d and %d channels were up, want 2", seed, a.handles, b.handles)

@@ -3,17 +3,26 @@ package sim
 import (
 	"slices"
 	"time"
+
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // A mail is a user message that a scenario sent.
 type mail struct {
-	from, to *Peer
-	at       time.Duration // when it was sent
-	err      error         // the core refused it
-	arrived  bool
-	took     time.Duration // until it arrived
-	hops     int
-	outcome  *Outcome // of a reliable one
+	from, to *Peer // to is nil if no peer has the id
+	id       wire.ID
+	payload  []byte
+	at       time.Duration // when it is sent
+
+	// Of the lane of from.
+	err     error    // the core refused it
+	outcome *Outcome // of a reliable one
+	index   int      // the same
+
+	// Of the lane of to.
+	arrived bool
+	took    time.Duration // until it arrived
+	hops    int
 }
 
 // livedFor reports whether both ends of a message still lived that long after it was sent. A

@@ -90,10 +90,10 @@ func (w *World) Talk(during time.Duration) (control, pings float64) {
 		}
 		return n
 	}
-	c, p := count(), w.pings
+	c, p := count(), w.total().pings
 	w.Run(w.Now() + during)
 	each := during.Seconds() * float64(max(len(w.Living()), 1))
-	return float64(count()-c) / each, float64(w.pings-p) / each
+	return float64(count()-c) / each, float64(w.total().pings-p) / each
 }
 
 // Arrival adds a peer and returns the time until it has that many links, at most a minute.

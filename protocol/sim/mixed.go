@@ -39,7 +39,7 @@ func legacy(percent int) func(*trial) {
 			}
 		}
 		t.bound("pairs with a way over links that are not deaf", 100*t.oracle(nil).connected(), "%", t.o.Peers)
-		t.figure(twice, float64(t.w.twice), "", len(t.sent))
+		t.figure(twice, float64(t.w.total().twice), "", len(t.sent))
 		channels := t.w.channels()
 		t.figure("links of a legacy peer, mean", mean(channels), "", len(channels))
 	}

@@ -6,8 +6,10 @@ import (
 	"time"
 )
 
-// maxLatency is the latency between places that are far apart.
-const maxLatency = 200 * time.Millisecond
+const (
+	minLatency = 20 * time.Millisecond  // latency between places that are near each other
+	maxLatency = 200 * time.Millisecond // and between those that are far apart
+)
 
 // A Place is where a peer is: a point of the plane, which is a square of side 1.
 type Place struct {
@@ -24,6 +26,6 @@ func NewPlace(index int, rng *rand.Rand) Place {
 // and has a part that depends on the pair.
 func (a Place) Latency(b Place) time.Duration {
 	own := uint64(a.Index^b.Index)*0x9e3779b97f4a7c15>>60 + uint64(min(a.Index, b.Index))&3
-	ms := 20 + 210*math.Hypot(a.X-b.X, a.Y-b.Y) + 0.7*float64(own)
+	ms := float64(minLatency/time.Millisecond) + 210*math.Hypot(a.X-b.X, a.Y-b.Y) + 0.7*float64(own)
 	return min(time.Duration(ms*float64(time.Millisecond)), maxLatency)
 }

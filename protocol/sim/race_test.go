@@ -2,6 +2,5 @@
 
 package sim
 
-// The race detector makes the simulator ten times slower, and finds nothing in its one
-// goroutine.
+// The race detector makes the simulator ten times slower.
 const manyPeers = 100

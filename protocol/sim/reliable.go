@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"slices"
 	"time"
 
@@ -21,28 +19,23 @@ type Outcome struct {
 // SendReliable sends a user message to an id, which need not be that of a peer, until its receipt
 // arrives.
 func (w *World) SendReliable(from *Peer, to wire.ID) (*Outcome, error) {
-	m := w.postReliable(from, to)
+	m := w.postReliable(w.now, from, to)
 	return m.outcome, m.err
 }
 
-// postReliable sends a reliable user message.
-func (w *World) postReliable(from *Peer, to wire.ID) *mail {
-	m := &mail{from: from, to: w.byID[to], at: w.now, outcome: new(Outcome)}
-	f := w.write(m, to, wire.FlagReceipt|wire.FlagNotice, fmt.Appendf(nil, "%d", w.rng.Uint64()))
-	if m.err != nil {
-		return m
-	}
+// postReliable sends a reliable user message when it is time, which is now or later.
+func (w *World) postReliable(at time.Duration, from *Peer, to wire.ID) *mail {
+	m := w.write(at, from, to)
 	w.lastSend++
-	from.sends[w.lastSend] = m.outcome
-	m.err = from.Core.SendReliable(w.now, w.lastSend, f, sha256.Sum256(f.Body.Raw()))
-	w.settle(from)
+	m.outcome, m.index = new(Outcome), w.lastSend
+	w.mail(m)
 	return m
 }
 
 // receipted ends a reliable message.
-func (w *World) receipted(p *Peer, a core.Action) {
+func (l *lane) receipted(p *Peer, a core.Action) {
 	if o := p.sends[a.Index]; o != nil {
-		*o = Outcome{Ended: true, Receipt: a.Receipt, Err: a.Err, At: w.now}
+		*o = Outcome{Ended: true, Receipt: a.Receipt, Err: a.Err, At: l.now}
 		delete(p.sends, a.Index)
 	}
 }
@@ -147,9 +140,9 @@ func (w *World) Corrupt(share float64) {
 }
 
 // swallow drops a message that arrived at an end, and acknowledges it.
-func (w *World) swallow(e *end) {
+func (l *lane) swallow(e *end) {
 	e.swallowed++
-	w.send(e, wire.NewAck(e.taken))
+	l.send(e, wire.NewAck(e.taken))
 }
 
 // dropsMessage reports whether a peer drops a message.

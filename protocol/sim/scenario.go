@@ -17,6 +17,7 @@ const (
 	mostSenders = 2000 // bounds the messages in a very large network
 	joinGap     = 10 * time.Millisecond
 	joinMost    = 20 * time.Second // until all peers have joined
+	ahead       = minLatency       // time for which a scenario plans what comes
 )
 
 // A Scenario is an experiment in a network of its own.
@@ -39,6 +40,8 @@ type Options struct {
 
 	// Progress, if it is not nil, is called often with what the scenario waits for.
 	Progress func(Progress)
+
+	lanes, workers int // of Config
 }
 
 // Progress says how far a scenario is.
@@ -56,7 +59,7 @@ type Result struct {
 	Virtual  time.Duration `json:"virtual"` // nanoseconds of virtual time in all its networks
 	Figures  []Figure      `json:"figures"`
 
-	// Transcript is the hash over all actions of all cores, in hexadecimal digits.
+	// Transcript is the hash over the actions of each core, in hexadecimal digits.
 	Transcript string `json:"transcript"`
 
 	// Delivery is the share of the messages that arrived, by the second in which they were
@@ -95,7 +98,8 @@ type trial struct {
 	o      Options
 	step   string
 	w      *World
-	sent   mails // of the network, for Delivery
+	at     time.Duration // when the next message of a stream is sent
+	sent   mails         // of the network, for Delivery
 	result Result
 }
 
@@ -103,7 +107,7 @@ type trial struct {
 func (t *trial) open(cfg Config) {
 	t.close()
 	t.sent = nil
-	cfg.Seed = t.o.Seed
+	cfg.Seed, cfg.lanes, cfg.workers = t.o.Seed, t.o.lanes, t.o.workers
 	t.w = New(cfg)
 	t.w.pause = func() bool {
 		t.tell()
@@ -137,13 +141,24 @@ func (t *trial) begin(format string, args ...any) {
 // settled makes a new network in which all peers have joined and then rested for a time.
 func (t *trial) settled(bootstraps int, rest time.Duration) {
 	t.open(Config{Bootstraps: bootstraps})
-	t.begin("%d peers join", t.o.Peers)
-	for range t.o.Peers {
-		t.w.Add(wire.RolePeer)
-		t.wait(t.gap())
-	}
+	t.join(t.gap(), func(int) wire.Role { return wire.RolePeer })
 	t.begin("rest")
 	t.wait(rest)
+}
+
+// join has all peers join, one every gap. They are added ahead of that, so that the world need not stop
+// for each.
+func (t *trial) join(gap time.Duration, role func(i int) wire.Role) {
+	t.begin("%d peers join", t.o.Peers)
+	start := t.w.now
+	for i := range t.o.Peers {
+		at := start + gap*time.Duration(i)
+		if at-t.w.now >= ahead {
+			t.w.Run(at)
+		}
+		t.w.add(at, role(i), func(*wire.ID) {})
+	}
+	t.w.Run(start + gap*time.Duration(t.o.Peers))
 }
 
 // gap returns the time between two peers that join. While peers join, all others tell their links of new
@@ -173,18 +188,22 @@ func (t *trial) share(name string, counted, of mails) {
 // many as of mostSenders peers.
 func (t *trial) each(messages int) int { return messages * min(t.o.Peers, mostSenders) }
 
-// stream sends n messages evenly over a time, each by a call of send, which may return nil.
+// stream sends n messages evenly over a time, each by a call of send, which may return nil. It is called
+// ahead of t.at, when the message is sent.
 func (t *trial) stream(n int, over time.Duration, send func(i int) *mail) (ms mails) {
 	start := t.w.now
 	for i := range n {
 		if t.ctx.Err() != nil {
 			break
 		}
+		if t.at = start + over*time.Duration(i)/time.Duration(n); t.at-t.w.now >= ahead {
+			t.w.Run(t.at)
+		}
 		if m := send(i); m != nil {
 			ms = append(ms, m)
 		}
-		t.w.Run(start + over*time.Duration(i+1)/time.Duration(n))
 	}
+	t.w.Run(start + over)
 	t.sent = append(t.sent, ms...)
 	return ms
 }
@@ -216,18 +235,20 @@ func (t *trial) pick(tests ...func(*Peer) bool) *Peer {
 
 // plain sends a message between two random peers that pass the tests.
 func (t *trial) plain(tests ...func(*Peer) bool) *mail {
-	return t.pair(tests, tests, t.w.post)
+	return t.pair(tests, tests, t.post)
 }
 
 // reliable sends a reliable message between two random peers that pass the tests.
 func (t *trial) reliable(tests ...func(*Peer) bool) *mail {
-	return t.pair(tests, tests, func(from, to *Peer) *mail { return t.w.postReliable(from, to.ID) })
+	return t.pair(tests, tests, func(from, to *Peer) *mail { return t.w.postReliable(t.at, from, to.ID) })
 }
 
 // between sends a message from a random peer that passes one test to one that passes the other.
 func (t *trial) between(is, other func(*Peer) bool) *mail {
-	return t.pair([]func(*Peer) bool{is}, []func(*Peer) bool{other}, t.w.post)
+	return t.pair([]func(*Peer) bool{is}, []func(*Peer) bool{other}, t.post)
 }
+
+func (t *trial) post(from, to *Peer) *mail { return t.w.post(t.at, from, to) }
 
 // either is between, in a random direction.
 func (t *trial) either(is, other func(*Peer) bool) *mail {

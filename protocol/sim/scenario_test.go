@@ -17,7 +17,7 @@ func TestScenarios(t *testing.T) {
 	names := make(map[string]bool)
 	scenarios := Scenarios()
 	if manyPeers < 500 {
-		scenarios = scenarios[:5] // each runs on one goroutine, where the race detector finds nothing more
+		scenarios = scenarios[:5] // all run in the same way, so the race detector finds nothing more in the others
 	}
 	for _, s := range scenarios {
 		t.Run(s.Name, func(t *testing.T) {

@@ -55,7 +55,7 @@ func Scenarios() []Scenario {
 func stable(t *trial) {
 	t.settled(1, time.Minute)
 	t.begin("messages")
-	carried := t.w.carried
+	carried := t.w.total().carried
 	ms := t.stream(t.each(10), 20*time.Second, func(int) *mail { return t.plain() })
 	t.wait(late)
 	got := ms.arrived()
@@ -66,8 +66,8 @@ func stable(t *trial) {
 	t.oracle(nil).hops(t)
 	t.figure("time to delivery, mean", mean(took), "s", len(got))
 	t.figure("time to delivery, p95", quantile(took, 0.95), "s", len(got))
-	t.figure("transmissions a delivered message", float64(t.w.carried-carried)/float64(max(len(got), 1)), "", len(got))
-	t.figure(twice, float64(t.w.twice), "", len(ms))
+	t.figure("transmissions a delivered message", float64(t.w.total().carried-carried)/float64(max(len(got), 1)), "", len(got))
+	t.figure(twice, float64(t.w.total().twice), "", len(ms))
 	average, _ := t.w.Links()
 	t.figure(meanLinks, average, "", t.o.Peers)
 }
@@ -75,7 +75,7 @@ func stable(t *trial) {
 func links(t *trial) {
 	t.settled(1, 2*time.Minute)
 	t.begin("idle")
-	bytes, living := t.w.bytes, float64(len(t.w.living))
+	bytes, living := t.w.total().bytes, float64(len(t.w.living))
 	const idle = 2 * time.Minute
 	control, pings := t.w.Talk(idle)
 	average, most := t.w.Links()
@@ -84,7 +84,7 @@ func links(t *trial) {
 	t.figure("full tables", 100*t.w.whole(), "%", t.o.Peers)
 	t.figure("idle control messages a second and peer", control, "", t.o.Peers)
 	t.figure("idle pings and pongs a second and peer", pings, "", t.o.Peers)
-	t.figure(idleBytes, float64(t.w.bytes-bytes)/idle.Seconds()/living, "", t.o.Peers)
+	t.figure(idleBytes, float64(t.w.total().bytes-bytes)/idle.Seconds()/living, "", t.o.Peers)
 }
 
 func stretch(t *trial) {
@@ -134,11 +134,7 @@ func newcomer(t *trial) {
 
 func flash(t *trial) {
 	t.open(Config{Bootstraps: 1})
-	t.begin("%d peers join", t.o.Peers)
-	for range t.o.Peers {
-		t.w.Add(wire.RolePeer)
-		t.wait(10 * time.Second / time.Duration(t.o.Peers))
-	}
+	t.join(10*time.Second/time.Duration(t.o.Peers), func(int) wire.Role { return wire.RolePeer })
 	last := t.w.now
 	t.begin("messages")
 	t.w.Run(last + 3*time.Second)
@@ -154,15 +150,12 @@ func flash(t *trial) {
 
 func leaves(t *trial) {
 	t.open(Config{Bootstraps: 1})
-	t.begin("%d peers join", t.o.Peers)
-	for i := range t.o.Peers {
-		role := wire.RoleLeaf
+	t.join(t.gap(), func(i int) wire.Role {
 		if i%20 == 0 {
-			role = wire.RolePeer
+			return wire.RolePeer
 		}
-		t.w.Add(role)
-		t.wait(t.gap())
-	}
+		return wire.RoleLeaf
+	})
 	t.begin("rest")
 	t.wait(time.Minute)
 	t.begin("messages")

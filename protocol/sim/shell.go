@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -10,46 +11,40 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A World is the shell of its cores: what a Router is for one core.
+// A lane is the shell of its cores: what a Router is for one core.
 
-func (w *World) do(e event) {
+func (l *lane) do(e event) {
 	p := e.peer
-	if !p.Alive {
-		return
-	}
 	switch e.kind {
-	case tick:
-		if p.wake == e.at { // otherwise an earlier tick replaced it
-			p.wake = 0
-			p.Core.Tick(w.now)
-		}
 	case arrive:
-		w.arrive(e.end, e.frame)
+		l.arrive(e.end, e.frame)
 	case accept:
-		if opener := e.end.other.peer; !opener.Alive || w.apart(p, opener) {
-			w.push(event{at: w.now + deadDial, kind: failed, peer: opener, cause: e.cause, id: p.ID})
+		if opener := e.end.other.peer; !opener.Alive || l.w.apart(p, opener) {
+			l.push(p, event{at: l.now + deadDial, kind: failed, peer: opener, cause: e.cause, id: p.ID})
 			return
 		}
-		w.accept(e.end, e.cause)
+		l.accept(e.end, e.cause)
 	case linked:
-		w.linked(e.end, e.cause)
+		l.linked(e.end, e.cause)
 	case failed:
-		w.dialFailed(p, e.id, e.cause)
+		l.dialFailed(p, e.id, e.cause)
 	case silence:
 		e.end.byeSent, e.end.byeSeen = true, true
 	case reset:
-		w.lose(e.end, io.ErrUnexpectedEOF)
+		l.lose(e.end, io.ErrUnexpectedEOF)
+	case post:
+		l.post(e.mail)
 	}
-	w.settle(p)
+	l.settle(p)
 	if e.end != nil {
-		w.finish(e.end)
+		l.finish(e.end)
 	}
 }
 
 // arrive passes a frame to the peer of an end.
-func (w *World) arrive(e *end, raw []byte) {
+func (l *lane) arrive(e *end, raw []byte) {
 	p := e.peer
-	if e.down || w.apart(p, e.other.peer) {
+	if e.down || l.w.apart(p, e.other.peer) {
 		return
 	}
 	f, err := wire.ParseFrame(raw)
@@ -62,74 +57,74 @@ func (w *World) arrive(e *end, raw []byte) {
 		p.js.receive(e, f)
 		return
 	case p.dropsMessage(f):
-		w.swallow(e)
+		l.swallow(e)
 		return
 	case f.Type == wire.FrameMessage:
 		e.taken++
 	}
-	p.Core.Receive(w.now, e.handle, f)
+	p.Core.Receive(l.now, e.handle, f)
 }
 
 // accept brings a link up at the dialled peer, and soon at the other one.
-func (w *World) accept(e *end, cause core.Cause) {
+func (l *lane) accept(e *end, cause core.Cause) {
 	opener := e.other.peer
 	if opener.legacy() && !e.peer.legacy() {
-		w.claim(e, core.Inbound())
+		l.claim(e, core.Inbound())
 		return
 	}
-	w.soonLinked(e.other, cause)
+	l.soonLinked(e.other, cause)
 	switch {
 	case opener.legacy():
 		e.peer.js.connected(e)
 	case !e.peer.legacy(): // a legacy peer waits for the hello of the other one
-		w.up(e, core.Inbound())
+		l.up(e, core.Inbound())
 	}
 }
 
 // soonLinked has an end come up when the hello of the other end arrives. The frames of the other
 // end must not arrive before.
-func (w *World) soonLinked(e *end, cause core.Cause) {
-	e.other.due = w.now + w.latency(e.peer, e.other.peer)
-	w.push(event{at: e.other.due, kind: linked, peer: e.peer, end: e, cause: cause})
+func (l *lane) soonLinked(e *end, cause core.Cause) {
+	e.other.due = l.now + l.w.latency(e.peer, e.other.peer)
+	l.push(e.other.peer, event{at: e.other.due, kind: linked, peer: e.peer, end: e, cause: cause})
 }
 
 // linked processes the hello of the other end, which is up.
-func (w *World) linked(e *end, cause core.Cause) {
+func (l *lane) linked(e *end, cause core.Cause) {
 	switch {
 	case e.peer.legacy():
 		e.peer.js.connected(e)
 	case e.other.peer.legacy():
-		w.claim(e, cause)
+		l.claim(e, cause)
 	default:
-		w.up(e, cause)
+		l.up(e, cause)
 	}
 }
 
 // dialFailed tells a peer that its dial failed. A legacy peer does not care.
-func (w *World) dialFailed(p *Peer, id wire.ID, cause core.Cause) {
+func (l *lane) dialFailed(p *Peer, id wire.ID, cause core.Cause) {
 	if p.legacy() {
 		return
 	}
 	if index, ok := cause.OfBootstrap(); ok {
-		p.Core.BootstrapFailed(w.now, index)
+		p.Core.BootstrapFailed(l.now, index)
 	} else {
-		p.Core.DialFailed(w.now, id)
+		p.Core.DialFailed(l.now, id)
 	}
 }
 
 // attach adds an end to those of its peer.
-func (w *World) attach(e *end) {
-	e.peer.handles++
-	e.handle = e.peer.handles
-	e.peer.ends[e.handle] = e
+func (p *Peer) attach(e *end) {
+	p.handles++
+	e.handle = p.handles
+	p.ends[e.handle] = e
 }
 
 // up passes a core its end of a new link.
-func (w *World) up(e *end, cause core.Cause) {
-	w.attach(e)
-	if err := e.peer.Core.LinkUp(w.now, e.handle, w.info(e), cause); err != nil {
+func (l *lane) up(e *end, cause core.Cause) {
+	e.peer.attach(e)
+	if err := e.peer.Core.LinkUp(l.now, e.handle, l.w.info(e), cause); err != nil {
 		e.byeSent = true
-		w.send(e, wire.NewBye(wire.ByeNormal))
+		l.send(e, wire.NewBye(wire.ByeNormal))
 		e.down = true
 		delete(e.peer.ends, e.handle)
 	}
@@ -155,14 +150,14 @@ func (w *World) info(e *end) wire.LinkInfo {
 }
 
 // finish takes an end down that has sent a bye and received one.
-func (w *World) finish(e *end) {
+func (l *lane) finish(e *end) {
 	if e.byeSent && e.byeSeen {
-		w.lose(e, nil)
+		l.lose(e, nil)
 	}
 }
 
 // lose takes an end down.
-func (w *World) lose(e *end, why error) {
+func (l *lane) lose(e *end, why error) {
 	if e.down {
 		return
 	}
@@ -171,107 +166,126 @@ func (w *World) lose(e *end, why error) {
 	if e.peer.legacy() {
 		return
 	}
-	e.peer.Core.LinkDown(w.now, e.handle, why)
-	e.peer.Core.Returned(w.now, e.other.peer.ID, nil)
-	w.settle(e.peer)
+	e.peer.Core.LinkDown(l.now, e.handle, why)
+	e.peer.Core.Returned(l.now, e.other.peer.ID, nil)
+	l.settle(e.peer)
 }
 
-// settle performs the actions of a core and schedules its next tick.
-func (w *World) settle(p *Peer) {
+// settle performs the actions of a core and sets the time of its next tick.
+func (l *lane) settle(p *Peer) {
 	if p.legacy() {
 		return
 	}
-	for w.perform(p) {
+	for l.perform(p) {
 	}
-	if next := max(p.Core.NextWake(), w.now+time.Millisecond); p.wake == 0 || next < p.wake {
-		p.wake = next
-		w.push(event{at: next, kind: tick, peer: p})
-	}
+	p.wake = min(p.wake, max(p.Core.NextWake(), l.now+time.Millisecond))
 }
 
 // perform performs the actions of a core. It reports whether it has called the core, which may have
 // more actions then.
-func (w *World) perform(p *Peer) (more bool) {
-	later := w.later[:0] // they call the core, which owns the actions until then
+func (l *lane) perform(p *Peer) (more bool) {
+	later := l.later[:0] // they call the core, which owns the actions until then
 	for _, a := range p.Core.Actions() {
-		raw := w.note(p, &a)
+		raw := l.note(p, &a)
 		switch a.Type {
 		case core.Transmit:
 			if e := p.ends[a.Link]; e != nil && !e.byeSent {
-				w.transmit(e, a.Frame, raw)
+				l.transmit(e, a.Frame, raw)
 			}
 			if a.Frame.Type != wire.FrameAck {
-				p.Core.Written(w.now, a.Link, 1, a.Frame.Size())
+				p.Core.Written(l.now, a.Link, 1, a.Frame.Size())
 			}
 		case core.CloseLink:
 			if e := p.ends[a.Link]; e != nil && !e.byeSent {
-				w.bye(e, a.Reason)
+				l.bye(e, a.Reason)
 			}
 		case core.Receipted:
-			w.receipted(p, a)
+			l.receipted(p, a)
 		case core.Dial:
-			w.dial(p, w.byID[a.Contact.ID], core.Sought())
+			l.dial(p, l.w.byID[a.Contact.ID], core.Sought())
 		case core.DialBootstrap:
-			w.dial(p, w.bootstrap(a.Index), core.Bootstrap(a.Index))
+			l.dial(p, l.bootstrap(a.Index), core.Bootstrap(a.Index))
 		case core.Deliver, core.Measure, core.Compose, core.Granted, core.Refused:
 			later = append(later, a)
 		}
 	}
 	for i := range later {
-		w.answer(p, &later[i])
+		l.answer(p, &later[i])
 	}
 	clear(later)
-	w.later = later
+	l.later = later
 	return len(later) > 0
 }
 
 // answer performs an action that ends with a call of the core.
-func (w *World) answer(p *Peer, a *core.Action) {
+func (l *lane) answer(p *Peer, a *core.Action) {
 	switch a.Type {
 	case core.Deliver:
-		w.deliver(p, a.Frame)
-		p.Core.Confirm(w.now, a.Frame, wire.ReceiptFor(a.Frame, false))
+		l.deliver(p, a.Frame)
+		p.Core.Confirm(l.now, a.Frame, wire.ReceiptFor(a.Frame, false))
 	case core.Measure:
-		p.Core.Measured(w.now, a.Link, wire.Progress{})
+		p.Core.Measured(l.now, a.Link, wire.Progress{})
 	case core.Compose:
 		p.Core.Compose(a.Draft)
-		p.Core.Composed(w.now, a.Draft)
+		p.Core.Composed(l.now, a.Draft)
 	case core.Granted:
-		w.granted(p.claims[a.Index])
+		l.granted(p.claims[a.Index])
 	case core.Refused:
-		w.refused(p.claims[a.Index], a.Err)
+		l.refused(p.claims[a.Index], a.Err)
 	}
 }
 
 // bye ends a link, which is down a while later even if the other end does not answer.
-func (w *World) bye(e *end, reason wire.ByeReason) {
+func (l *lane) bye(e *end, reason wire.ByeReason) {
 	e.byeSent = true
-	w.send(e, wire.NewBye(reason))
-	w.push(event{at: w.now + byeTime, kind: silence, peer: e.peer, end: e})
+	l.send(e, wire.NewBye(reason))
+	l.push(e.peer, event{at: l.now + byeTime, kind: silence, peer: e.peer, end: e})
 }
 
-// bootstrap returns the peer that is a bootstrap, nil if it was not added yet.
-func (w *World) bootstrap(index int) *Peer {
-	if index >= len(w.peers) {
+// bootstrap returns the peer that is a bootstrap, nil if it has not joined yet.
+func (l *lane) bootstrap(index int) *Peer {
+	if index >= len(l.w.peers) || l.w.peers[index].born > l.now {
 		return nil
 	}
-	return w.peers[index]
+	return l.w.peers[index]
 }
 
-func (w *World) deliver(p *Peer, f *wire.Frame) {
-	payload := string(f.Body.Payload)
-	m := w.sent[payload]
-	if m == nil {
-		w.twice++
+// post sends a user message of a scenario.
+func (l *lane) post(m *mail) {
+	from, flags := m.from, wire.Flags(0)
+	if from.legacy() {
+		from.js.send(wire.Body{To: m.id, Kind: wire.KindUser, Form: wire.FormJSON, Payload: m.payload})
 		return
 	}
-	delete(w.sent, payload)
-	m.arrived, m.took, m.hops = true, w.now-m.at, f.PathLen()
-	w.received = append(w.received, Receipt{From: w.byID[f.Body.From], To: p, Hops: m.hops, Took: m.took})
+	if m.outcome != nil {
+		flags = wire.FlagReceipt | wire.FlagNotice
+	}
+	f, err := from.Core.NewFrame(core.Outgoing{To: m.id, Form: wire.FormJSON, Flags: flags, Payload: m.payload}, from.Core.Draw())
+	switch {
+	case err != nil:
+	case m.outcome == nil:
+		err = from.Core.Send(l.now, f, core.OwnMessage)
+	default:
+		from.sends[m.index] = m.outcome
+		err = from.Core.SendReliable(l.now, m.index, f, sha256.Sum256(f.Body.Raw()))
+	}
+	m.err = err
+}
+
+func (l *lane) deliver(p *Peer, f *wire.Frame) {
+	payload := string(f.Body.Payload)
+	m := p.mails[payload]
+	if m == nil {
+		p.twice++
+		return
+	}
+	delete(p.mails, payload)
+	m.arrived, m.took, m.hops = true, l.now-m.at, f.PathLen()
+	l.received = append(l.received, arrival{l.now, Receipt{From: l.w.byID[f.Body.From], To: p, Hops: m.hops, Took: m.took}})
 }
 
 // send encodes a frame and sends it.
-func (w *World) send(e *end, f *wire.Frame) { w.transmit(e, f, encode(nil, f)) }
+func (l *lane) send(e *end, f *wire.Frame) { l.transmit(e, f, encode(nil, f)) }
 
 // encode appends a frame as it is on a native link.
 func encode(b []byte, f *wire.Frame) []byte {
@@ -284,36 +298,35 @@ func encode(b []byte, f *wire.Frame) []byte {
 
 // transmit sends a frame, which arrives after the latency of the link. raw are its bytes, which the
 // caller no longer uses.
-func (w *World) transmit(e *end, f *wire.Frame, raw []byte) {
+func (l *lane) transmit(e *end, f *wire.Frame, raw []byte) {
 	if f.Type == wire.FrameAck && e.swallowed > 0 {
 		raw = encode(nil, wire.NewAck(f.Num+e.swallowed))
 	}
 	if f.Type == wire.FramePing || f.Type == wire.FramePong {
-		w.pings++
+		e.peer.pings++
 	}
-	w.bytes += uint64(len(raw))
+	e.peer.bytes += uint64(len(raw))
 	if f.Type == wire.FrameMessage && !f.Body.Kind.IsControl() {
-		w.carried++
+		e.peer.carried++
 	}
-	if w.apart(e.peer, e.other.peer) {
+	if l.w.apart(e.peer, e.other.peer) {
 		return
 	}
 	_, n := binary.Uvarint(raw)
-	e.due = max(e.due, w.now+w.latency(e.peer, e.other.peer))
-	w.push(event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other, frame: raw[n:]})
+	e.due = max(e.due, l.now+l.w.latency(e.peer, e.other.peer))
+	l.push(e.peer, event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other, frame: raw[n:]})
 }
 
 // dial starts a dial. The link is up, or the dial fails, some time later.
-func (w *World) dial(p, to *Peer, cause core.Cause) {
+func (l *lane) dial(p, to *Peer, cause core.Cause) {
 	if to == nil || !to.Alive || to == p {
-		w.push(event{at: w.now + deadDial, kind: failed, peer: p, cause: cause, id: idOf(to)})
+		l.push(p, event{at: l.now + deadDial, kind: failed, peer: p, cause: cause, id: idOf(to)})
 		return
 	}
-	w.value++
-	value := mix(w.value, nil)
-	a, b := &end{peer: p, opened: true, value: value}, &end{peer: to, value: value}
+	a, b := &end{peer: p, opened: true}, &end{peer: to}
 	a.other, b.other = b, a
-	w.push(event{at: w.now + (dialTime-1)*w.latency(p, to), kind: accept, peer: to, end: b, cause: cause})
+	l.dials = append(l.dials, dialled{l.now, a})
+	l.push(p, event{at: l.now + (dialTime-1)*l.w.latency(p, to), kind: accept, peer: to, end: b, cause: cause})
 }
 
 func idOf(p *Peer) (id wire.ID) {

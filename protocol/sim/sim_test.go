@@ -16,13 +16,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var peers = flag.Int("peers", manyPeers, "number of peers in the large networks")
 
 // TestEventQueue checks that events come in the order of their times, and those of one time in the order
-// in which they were pushed.
+// of the peers that caused them, and in which these did.
 func TestEventQueue(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var q eventQueue
 	pushed := 0
 	push := func() {
-		q.push(event{at: time.Duration(rng.IntN(50)), end: &end{value: uint64(pushed)}})
+		q.push(event{at: time.Duration(rng.IntN(50)), from: rng.Uint32N(5), seq: uint32(pushed)})
 		pushed++
 	}
 	for range 1000 {
@@ -32,8 +32,8 @@ func TestEventQueue(t *testing.T) {
 	for n := 0; len(q.heap) > 0; n++ {
 		at := q.next()
 		e := q.pop()
-		if e.at != at || n > 0 && (e.at < last.at || e.at == last.at && e.end.value <= last.end.value) {
-			t.Fatalf("event %d of %v after event %d of %v", e.end.value, e.at, last.end.value, last.at)
+		if e.at != at || n > 0 && (e.at < last.at || e.at == last.at && (e.from < last.from || e.from == last.from && e.seq <= last.seq)) {
+			t.Fatalf("event %d of peer %d at %v after %d of %d at %v", e.seq, e.from, e.at, last.seq, last.from, last.at)
 		}
 		last = e
 	}

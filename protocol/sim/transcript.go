@@ -6,10 +6,10 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
 )
 
-// note adds an action to the hash of the transcript. It returns the bytes of its frame, if it has one.
-func (w *World) note(p *Peer, a *core.Action) (frame []byte) {
-	b := w.line[:0]
-	for _, v := range []uint64{uint64(w.now), uint64(p.Index), uint64(a.Type), uint64(a.Link), uint64(a.Index), uint64(a.Reason)} {
+// note adds an action to the hash of a peer's transcript. It returns the bytes of its frame, if it has one.
+func (l *lane) note(p *Peer, a *core.Action) (frame []byte) {
+	b := l.line[:0]
+	for _, v := range []uint64{uint64(l.now), uint64(p.Index), uint64(a.Type), uint64(a.Link), uint64(a.Index), uint64(a.Reason)} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	if a.Proved {
@@ -25,8 +25,8 @@ func (w *World) note(p *Peer, a *core.Action) (frame []byte) {
 		frame = encode(make([]byte, 0, a.Frame.Size()+frameHead), a.Frame)
 		b = append(b, frame...)
 	}
-	w.hash.Write(b)
-	w.line = b
+	p.hash.Write(b)
+	l.line = b
 	return frame
 }
 

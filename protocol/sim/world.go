@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"time"
 
@@ -22,8 +23,7 @@ const (
 	deadDial = 10 * time.Second // time until the dial of a dead peer fails
 	byeTime  = time.Second      // wait for the other end's bye
 
-	never       = time.Duration(math.MaxInt64)
-	pauseEvents = 1000 // events after which a world asks again whether to go on
+	never = time.Duration(math.MaxInt64)
 )
 
 // Config is the configuration of a World. The zero value is a world with seed 0 and without
@@ -40,30 +40,26 @@ type Config struct {
 
 	// Legacy has the peers listen for legacy peers too, and tell all peers so.
 	Legacy bool
+
+	// For tests; 0 means the usual number. Nothing depends on them.
+	lanes, workers int
 }
 
-// A World is a network of peers in virtual time. Only one goroutine may use it.
+// A World is a network of peers in virtual time. Only one goroutine may use it. Run has others
+// help it.
 type World struct {
 	cfg      Config
+	workers  int // goroutines that run the lanes
 	now      time.Duration
 	rng      *rand.Rand
-	events   eventQueue
+	lanes    []lane
+	odd      int // which of two boxes the lanes write to
 	peers    []*Peer
 	living   []*Peer              // in the order in which they were added
 	near     idtable.Table[*Peer] // the living peers
 	byID     map[wire.ID]*Peer
 	value    uint64
 	lastSend int
-	hash     hash.Hash
-	line     []byte
-	later    []core.Action
-
-	sent     map[string]*mail // user messages in flight, by payload
-	received []Receipt
-	twice    int
-	pings    uint64           // pings and pongs that were sent
-	carried  uint64           // user messages and copies of them that were sent over a link
-	bytes    uint64           // bytes of all frames that were sent
 	pause    func() (on bool) // asked now and then whether to go on; nil means yes
 	side     func(*Peer) bool // the side of a partition that a peer is on; nil means no partition
 }
@@ -73,6 +69,14 @@ type Receipt struct {
 	From, To *Peer
 	Hops     int
 	Took     time.Duration
+}
+
+// A tally counts what a peer has sent, and got.
+type tally struct {
+	pings   uint64 // pings and pongs that were sent
+	carried uint64 // user messages and copies of them that were sent over a link
+	bytes   uint64 // bytes of all frames that were sent
+	twice   int    // user messages that arrived again
 }
 
 // A Peer is a core and its place on the plane.
@@ -85,13 +89,23 @@ type Peer struct {
 	born, died time.Duration // died is never if it lives
 	role       wire.Role
 	place      Place
-	ends       map[core.LinkHandle]*end
-	handles    core.LinkHandle
-	wake       time.Duration    // time of the queued tick; 0 means none
-	sends      map[int]*Outcome // reliable messages in flight
-	drops      bool             // it drops what is not for it
-	js         *jsPeer          // nil if it has a core
-	claims     []*claim         // connections of legacy peers that the core was asked about, by index
+	drops      bool    // it drops what is not for it
+	js         *jsPeer // nil if it has a core
+	lane       *lane
+
+	// Of its lane.
+	tally
+	ends    map[core.LinkHandle]*end
+	handles core.LinkHandle
+	mails   map[string]*mail // user messages in flight to it, by payload
+	sends   map[int]*Outcome // reliable messages in flight
+	claims  []*claim         // connections of legacy peers that the core was asked about, by index
+	hash    hash.Hash        // over the actions of the core
+	wake    time.Duration    // when the core's tick is due
+	queued  time.Duration    // time of the queued event for that
+	due     []event          // in a window
+	called  bool             // it has a turn in a window
+	caused  uint32           // events
 }
 
 // legacy reports whether a peer is one of npm peer-relay.
@@ -114,26 +128,37 @@ type end struct {
 
 // New returns a World without peers.
 func New(cfg Config) *World {
-	return &World{
-		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), byID: make(map[wire.ID]*Peer),
-		hash: sha256.New(), sent: make(map[string]*mail),
+	lanes := cmp.Or(cfg.lanes, numLanes)
+	w := &World{
+		cfg: cfg, workers: cmp.Or(cfg.workers, runtime.GOMAXPROCS(0)), rng: rand.New(rand.NewPCG(cfg.Seed, 0)),
+		lanes: make([]lane, lanes), byID: make(map[wire.ID]*Peer),
 	}
+	for i := range w.lanes {
+		w.lanes[i] = lane{w: w, index: i, first: never, boxes: [2][][]event{make([][]event, lanes), make([][]event, lanes)}}
+	}
+	return w
 }
 
 // Now returns the virtual time.
 func (w *World) Now() time.Duration { return w.now }
 
-// Hash returns the hash over all actions of all cores so far.
-func (w *World) Hash() [sha256.Size]byte { return [sha256.Size]byte(w.hash.Sum(nil)) }
+// Hash returns the hash over the actions of each core so far.
+func (w *World) Hash() [sha256.Size]byte {
+	all := sha256.New()
+	for _, p := range w.peers {
+		all.Write(p.hash.Sum(nil))
+	}
+	return [sha256.Size]byte(all.Sum(nil))
+}
 
 // Add adds a peer. No peer can dial a leaf.
 func (w *World) Add(role wire.Role) *Peer {
-	return w.add(role, func(*wire.ID) {})
+	return w.add(w.now, role, func(*wire.ID) {})
 }
 
-// add adds a peer with a random id that grind has changed.
-func (w *World) add(role wire.Role, grind func(*wire.ID)) *Peer {
-	p := w.settleIn(role, grind)
+// add adds a peer with a random id that grind has changed. It joins when it is time, now or later.
+func (w *World) add(at time.Duration, role wire.Role, grind func(*wire.ID)) *Peer {
+	p := w.settleIn(at, role, grind)
 	key := w.rng.Uint64()
 	p.Core = core.NewCore(core.CoreConfig{
 		Self: p.ID, Role: role, Rand: rand.NewPCG(w.rng.Uint64(), w.rng.Uint64()),
@@ -150,16 +175,22 @@ func (w *World) add(role wire.Role, grind func(*wire.ID)) *Peer {
 		}
 		p.Core.SetContact(c)
 	}
-	p.Core.Tick(w.now)
-	w.settle(p)
+	p.wake = at
+	if at == w.now {
+		p.wake = never
+		p.Core.Tick(at)
+		p.lane.settle(p)
+	}
+	p.lane.mark(p)
 	return p
 }
 
 // settleIn adds a peer that does nothing yet, at a random place.
-func (w *World) settleIn(role wire.Role, grind func(*wire.ID)) *Peer {
+func (w *World) settleIn(at time.Duration, role wire.Role, grind func(*wire.ID)) *Peer {
 	p := &Peer{
-		Index: len(w.peers), Alive: true, born: w.now, died: never, role: role, place: NewPlace(len(w.peers), w.rng),
-		ends: make(map[core.LinkHandle]*end), sends: make(map[int]*Outcome),
+		Index: len(w.peers), Alive: true, born: at, died: never, role: role, place: NewPlace(len(w.peers), w.rng),
+		lane: &w.lanes[len(w.peers)%len(w.lanes)], ends: make(map[core.LinkHandle]*end), mails: make(map[string]*mail),
+		sends: make(map[int]*Outcome), hash: sha256.New(), wake: never, queued: never,
 	}
 	p.ID = w.randomID()
 	grind(&p.ID)
@@ -193,7 +224,7 @@ func mix(h uint64, b []byte) uint64 {
 }
 
 // Cut partitions the network. All frames and dials between the two sides fail until Cut is
-// called with nil.
+// called with nil. side is called by several goroutines at once.
 func (w *World) Cut(side func(*Peer) bool) { w.side = side }
 
 func (w *World) apart(a, b *Peer) bool { return w.side != nil && w.side(a) != w.side(b) }
@@ -212,37 +243,39 @@ func (w *World) Crash(p *Peer) {
 	for _, handle := range slices.Sorted(maps.Keys(p.ends)) {
 		e := p.ends[handle]
 		e.due = max(e.due, w.now+w.latency(p, e.other.peer))
-		w.push(event{at: e.due, kind: reset, peer: e.other.peer, end: e.other})
+		p.lane.push(p, event{at: e.due, kind: reset, peer: e.other.peer, end: e.other})
 	}
 }
 
 // Send sends a user message.
-func (w *World) Send(from, to *Peer) error { return w.post(from, to).err }
+func (w *World) Send(from, to *Peer) error { return w.post(w.now, from, to).err }
 
-// post sends a user message.
-func (w *World) post(from, to *Peer) *mail {
-	m := &mail{from: from, to: to, at: w.now}
-	payload := fmt.Appendf(nil, "%d", w.rng.Uint64())
-	if from.legacy() {
-		w.sent[string(payload)] = m
-		from.js.send(wire.Body{To: to.ID, Kind: wire.KindUser, Form: wire.FormJSON, Payload: payload})
-		return m
-	}
-	if f := w.write(m, to.ID, 0, payload); m.err == nil {
-		m.err = from.Core.Send(w.now, f, core.OwnMessage)
-		w.settle(from)
-	}
+// post sends a user message when it is time, which is now or later.
+func (w *World) post(at time.Duration, from, to *Peer) *mail {
+	m := w.write(at, from, to.ID)
+	w.mail(m)
 	return m
 }
 
 // write returns a new user message to an id, which is looked for where it arrives.
-func (w *World) write(m *mail, to wire.ID, flags wire.Flags, payload []byte) *wire.Frame {
-	var f *wire.Frame
-	f, m.err = m.from.Core.NewFrame(core.Outgoing{To: to, Form: wire.FormJSON, Flags: flags, Payload: payload}, m.from.Core.Draw())
-	if m.err == nil {
-		w.sent[string(payload)] = m
+func (w *World) write(at time.Duration, from *Peer, to wire.ID) *mail {
+	m := &mail{from: from, to: w.byID[to], id: to, payload: fmt.Appendf(nil, "%d", w.rng.Uint64()), at: at}
+	if m.to != nil {
+		m.to.mails[string(m.payload)] = m
 	}
-	return f
+	return m
+}
+
+// mail sends a message, at once if it is time.
+func (w *World) mail(m *mail) {
+	l := m.from.lane
+	if m.at > w.now {
+		l.push(m.from, event{at: m.at, kind: post, peer: m.from, mail: m})
+		return
+	}
+	l.post(m)
+	l.settle(m.from)
+	l.mark(m.from)
 }
 
 // randomID returns a random id.
@@ -256,23 +289,34 @@ func (w *World) randomID() (id wire.ID) {
 // Receipts returns the messages that arrived since the last call, and the number of repeated
 // deliveries. It forgets the messages that are in flight.
 func (w *World) Receipts() (received []Receipt, twice int) {
-	received, twice = w.received, w.twice
-	w.received, w.twice = nil, 0
-	clear(w.sent)
+	var all []arrival
+	for i := range w.lanes {
+		all = append(all, w.lanes[i].received...)
+		w.lanes[i].received = nil
+	}
+	slices.SortStableFunc(all, func(a, b arrival) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.To.Index, b.To.Index))
+	})
+	for _, a := range all {
+		received = append(received, a.Receipt)
+	}
+	for _, p := range w.peers {
+		twice += p.twice
+		p.twice = 0
+		clear(p.mails)
+	}
 	return received, twice
 }
 
-// Run advances the virtual time and processes all events up to it.
-func (w *World) Run(until time.Duration) {
-	for n := 0; w.events.next() <= until; n++ {
-		if w.pause != nil && n%pauseEvents == 0 && !w.pause() {
-			break
-		}
-		e := w.events.pop()
-		w.now = e.at
-		w.do(e)
+// total returns the sums of what all peers have sent.
+func (w *World) total() (sum tally) {
+	for _, p := range w.peers {
+		sum.pings += p.pings
+		sum.carried += p.carried
+		sum.bytes += p.bytes
+		sum.twice += p.twice
 	}
-	w.now = until
+	return sum
 }
 
 func (w *World) latency(a, b *Peer) time.Duration { return a.place.Latency(b.place) }
