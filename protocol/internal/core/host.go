@@ -44,7 +44,8 @@ func (h host) Nearest(target wire.ID, visit func(*overlay.Link) bool) {
 	h.c.table.Nearest(target, func(l *link) bool { return visit(&l.Link) })
 }
 
-func (h host) Closest(target wire.ID, n int, keep func(*overlay.Link) bool) (out []*overlay.Link) {
+func (h host) Closest(target wire.ID, n int, keep func(*overlay.Link) bool) []*overlay.Link {
+	out := make([]*overlay.Link, 0, min(n, h.LinkCount()))
 	h.Nearest(target, func(l *overlay.Link) bool {
 		if keep == nil || keep(l) {
 			out = append(out, l)

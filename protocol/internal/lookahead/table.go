@@ -11,7 +11,7 @@ import (
 )
 
 // A Table holds the neighbours of linked peers by id. T is a link. The zero value is empty. It has no
-// limit. An entry takes 28 bytes. It has no pointer, so that the collector does not read the tables.
+// limit. An entry takes 24 bytes. It has no pointer, so that the collector does not read the tables.
 type Table[T comparable] struct {
 	entries []entry      // in the order of the ids
 	vias    []T          // by slot
@@ -21,10 +21,18 @@ type Table[T comparable] struct {
 
 // An entry is an Entry with the slot of its link.
 type entry struct {
-	id   wire.ID
-	time wire.TimeCode
-	slot uint32
+	id  wire.ID
+	via uint32 // the slot, and in the lowest timeBits the time
 }
+
+const timeBits = 8 // of a wire.TimeCode; the rest numbers 16 million links
+
+func newEntry(id wire.ID, time wire.TimeCode, slot uint32) entry {
+	return entry{id, slot<<timeBits | uint32(time)}
+}
+
+func (e *entry) slot() uint32        { return e.via >> timeBits }
+func (e *entry) time() wire.TimeCode { return wire.TimeCode(e.via) }
 
 // An Entry is a neighbour of a linked peer.
 type Entry[T comparable] struct {
@@ -56,22 +64,22 @@ func (t *Table[T]) search(id wire.ID) int {
 // find returns the index of the entry of a neighbour and a link, or where it belongs.
 func (t *Table[T]) find(slot uint32, id wire.ID) (i int, found bool) {
 	for i = t.search(id); i < len(t.entries) && t.entries[i].id == id; i++ {
-		if t.entries[i].slot == slot {
+		if t.entries[i].slot() == slot {
 			return i, true
 		}
 	}
 	return i, false
 }
 
-// slot returns the slot of a link, and whether it had one before.
-func (t *Table[T]) slot(via T) (slot uint32, known bool) {
+// slot returns the slot of a link.
+func (t *Table[T]) slot(via T) uint32 {
 	if slot, known := t.slots[via]; known {
-		return slot, true
+		return slot
 	}
 	if t.slots == nil {
 		t.slots = make(map[T]uint32)
 	}
-	slot = uint32(len(t.vias))
+	slot := uint32(len(t.vias))
 	if last := len(t.free) - 1; last >= 0 {
 		slot, t.free = t.free[last], t.free[:last]
 		t.vias[slot] = via
@@ -79,25 +87,28 @@ func (t *Table[T]) slot(via T) (slot uint32, known bool) {
 		t.vias = append(t.vias, via)
 	}
 	t.slots[via] = slot
-	return slot, false
+	return slot
 }
 
 // Put adds neighbours of a linked peer that have different ids, or changes their times. It returns the
 // number of the new ones.
 func (t *Table[T]) Put(via T, named []wire.Neighbour) (added int) {
-	slot, known := t.slot(via)
-	fresh := make([]entry, 0, len(named))
-	for _, n := range named {
-		if known {
-			if i, found := t.find(slot, n.ID); found {
-				t.entries[i].time = n.Time
-				continue
-			}
-		}
-		fresh = append(fresh, entry{n.ID, n.Time, slot})
+	type place struct {
+		entry
+		at int // index of the entry that it goes before
 	}
-	slices.SortFunc(fresh, func(a, b entry) int { return a.id.Compare(b.id) })
-	fresh = slices.CompactFunc(fresh, func(a, b entry) bool { return a.id == b.id })
+	slot := t.slot(via)
+	fresh := make([]place, 0, len(named))
+	for _, n := range named {
+		e := newEntry(n.ID, n.Time, slot)
+		if i, found := t.find(slot, n.ID); found {
+			t.entries[i] = e
+		} else {
+			fresh = append(fresh, place{e, i})
+		}
+	}
+	slices.SortFunc(fresh, func(a, b place) int { return a.id.Compare(b.id) })
+	fresh = slices.CompactFunc(fresh, func(a, b place) bool { return a.id == b.id })
 	// Merge from the end, so that each entry moves once, together with those up to the next fresh one.
 	at := len(t.entries)
 	if cap(t.entries) < at+len(fresh) { // a peer has thousands of entries, so they grow by little
@@ -106,10 +117,9 @@ func (t *Table[T]) Put(via T, named []wire.Neighbour) (added int) {
 	t.entries = t.entries[:at+len(fresh)]
 	for left := len(fresh); left > 0; left-- {
 		f := fresh[left-1]
-		from := sort.Search(at, func(i int) bool { return t.entries[i].id.Compare(f.id) > 0 })
-		copy(t.entries[from+left:], t.entries[from:at])
-		t.entries[from+left-1] = f
-		at = from
+		copy(t.entries[f.at+left:], t.entries[f.at:at])
+		t.entries[f.at+left-1] = f.entry
+		at = f.at
 	}
 	return len(fresh)
 }
@@ -133,8 +143,8 @@ func (t *Table[T]) Drop(via T) {
 	if !known {
 		return
 	}
-	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool { return e.slot == slot })
-	if cap(t.entries) > 2*len(t.entries) {
+	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool { return e.slot() == slot })
+	if cap(t.entries) > len(t.entries)+len(t.entries)/4 {
 		t.entries = slices.Clone(t.entries) // a peer that has joined soon has half of its links
 	}
 	var none T
@@ -145,7 +155,7 @@ func (t *Table[T]) Drop(via T) {
 
 // Nearest visits the entries, those nearest to target first, until visit returns false.
 func (t *Table[T]) Nearest(target wire.ID, visit func(Entry[T]) bool) {
-	walk(t.entries, target, func(e *entry) bool { return visit(Entry[T]{e.id, e.time, t.vias[e.slot]}) })
+	walk(t.entries, target, func(e *entry) bool { return visit(Entry[T]{e.id, e.time(), t.vias[e.slot()]}) })
 }
 
 // walk visits entries that share all bits in which not all of them differ. Those that share the
