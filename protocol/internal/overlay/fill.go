@@ -23,17 +23,19 @@ func (o *Overlay) available(cand *candidates.Candidate) bool {
 
 // Useful reports whether a link to id would be wanted if there were no other candidates: its
 // bucket has too few links, or it is nearer than the farthest near link.
-func (o *Overlay) Useful(id wire.ID) bool {
-	return o.inBucket(o.bucket(id)) < bucketLinks || o.isNear(id)
-}
+func (o *Overlay) Useful(id wire.ID) bool { return o.lacks(o.bucket(id)) || o.isNear(id) }
 
-func (o *Overlay) inBucket(b int) (n int) {
+// lacks reports whether a bucket has too few links.
+func (o *Overlay) lacks(b int) bool {
+	n := 0
 	for l := range o.host.Bucket(b) {
 		if l.counts() {
-			n++
+			if n++; n == bucketLinks {
+				return false
+			}
 		}
 	}
-	return n
+	return true
 }
 
 // --- filling the table
@@ -276,11 +278,18 @@ func (o *Overlay) neighbourly(l *Link) bool {
 
 // nearBound returns isNear for many ids, as long as the links stay the same.
 func (o *Overlay) nearBound() func(wire.ID) bool {
-	near := o.host.Closest(o.self, o.nearCount(), o.neighbourly)
-	if len(near) < o.nearCount() {
+	left := o.nearCount()
+	var farthest wire.ID
+	o.host.Nearest(o.self, func(l *Link) bool {
+		if o.neighbourly(l) {
+			left--
+			farthest = l.ID
+		}
+		return left > 0
+	})
+	if left > 0 {
 		return func(wire.ID) bool { return true }
 	}
-	farthest := near[len(near)-1].ID
 	return func(id wire.ID) bool { return !o.self.Closer(farthest, id) }
 }
 

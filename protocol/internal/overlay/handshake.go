@@ -193,17 +193,25 @@ func (o *Overlay) onFound(f *wire.Frame, proved bool) bool {
 		return true
 	}
 	added := false
-	for _, needed := range []bool{true, false} { // useful candidates get the source's places first
-		for _, id := range ids {
-			if id == o.self || o.linked(id) || o.Useful(id) != needed {
-				continue
-			}
-			fresh := o.cands.Get(id) == nil
-			if o.cands.Learn(o.host.Now(), id, b.From) != nil && fresh && needed {
-				added = true
-				o.findTries[o.bucket(id)] = min(o.findTries[o.bucket(id)], 1)
-			}
+	near := o.nearBound()
+	var others []wire.ID // useful candidates get the source's places first
+	for _, id := range ids {
+		if id == o.self || o.linked(id) {
+			continue
 		}
+		bucket := o.bucket(id)
+		if !o.lacks(bucket) && !near(id) {
+			others = append(others, id)
+			continue
+		}
+		fresh := o.cands.Get(id) == nil
+		if o.cands.Learn(o.host.Now(), id, b.From) != nil && fresh {
+			added = true
+			o.findTries[bucket] = min(o.findTries[bucket], 1)
+		}
+	}
+	for _, id := range others {
+		o.cands.Learn(o.host.Now(), id, b.From)
 	}
 	if added {
 		o.soon()
