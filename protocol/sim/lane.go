@@ -16,11 +16,11 @@ const (
 )
 
 // A lane has some of the peers. The world's time advances by windows, in which all lanes run. A window is
-// no longer than the least latency, so what a peer does in it reaches another one after it at the
-// earliest. So in a window each peer is on its own, and a lane touches only what its peers own. What it
-// sends to those of other lanes waits in a box for the next window.
+// no longer than the least latency, so a frame that a peer sends in it reaches another one after it at
+// the earliest. So in a window each peer is on its own, and a lane touches only what its peers own.
+// Events for the peers of other lanes wait in a box for the next window.
 //
-// Nothing depends on the number of lanes, or on how many of them run at once: the events of a peer
+// Nothing depends on the number of lanes, or on how many of them run concurrently: the events of a peer
 // have an order of their own.
 type lane struct {
 	w     *World

@@ -142,9 +142,9 @@ func (w *World) info(e *end) wire.LinkInfo {
 	if !e.opened {
 		opener = other
 	}
-	info.Kind, info.Proved, info.Opener, info.Value, info.Role = wire.LinkNative, true, string(opener.ID[:]), e.value, other.role
+	info.Kind, info.Proved, info.Opener, info.Value, info.Role = wire.LinkNative, true, opener.name, e.value, other.role
 	if !w.cfg.NoCustody {
-		info.Features = wire.Features()
+		info.Features = w.features
 	}
 	return info
 }

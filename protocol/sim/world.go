@@ -49,7 +49,8 @@ type Config struct {
 // help it.
 type World struct {
 	cfg      Config
-	workers  int // goroutines that run the lanes
+	workers  int      // goroutines that run the lanes
+	features []string // of all peers
 	now      time.Duration
 	rng      *rand.Rand
 	lanes    []lane
@@ -86,6 +87,7 @@ type Peer struct {
 	ID    wire.ID
 	Alive bool
 
+	name       string        // its ID, as the opener of links
 	born, died time.Duration // died is never if it lives
 	role       wire.Role
 	place      Place
@@ -131,7 +133,7 @@ func New(cfg Config) *World {
 	lanes := cmp.Or(cfg.lanes, numLanes)
 	w := &World{
 		cfg: cfg, workers: cmp.Or(cfg.workers, runtime.GOMAXPROCS(0)), rng: rand.New(rand.NewPCG(cfg.Seed, 0)),
-		lanes: make([]lane, lanes), byID: make(map[wire.ID]*Peer),
+		features: wire.Features(), lanes: make([]lane, lanes), byID: make(map[wire.ID]*Peer),
 	}
 	for i := range w.lanes {
 		w.lanes[i] = lane{w: w, index: i, first: never, boxes: [2][][]event{make([][]event, lanes), make([][]event, lanes)}}
@@ -194,6 +196,7 @@ func (w *World) settleIn(at time.Duration, role wire.Role, grind func(*wire.ID))
 	}
 	p.ID = w.randomID()
 	grind(&p.ID)
+	p.name = string(p.ID[:])
 	w.peers = append(w.peers, p)
 	w.living = append(w.living, p)
 	w.near.Put(p.ID, p)
