@@ -93,6 +93,7 @@ func parseNeighbours(f *field) (*Neighbours, error) {
 		return nil, err
 	}
 	n := &Neighbours{}
+	most := min(len(b)/(namedSize-1), MaxNamed) // the frame has no room for more ids: most have one or two
 	_, err = eachField(b, 4, 1<<2|1<<3|1<<4, func(f *field) (err error) {
 		if f.number > 1 && len(n.Named)+len(n.Gone)+len(n.Lost) == MaxNamed {
 			return malformed("more than %d neighbours", MaxNamed)
@@ -112,9 +113,9 @@ func parseNeighbours(f *field) (*Neighbours, error) {
 				n.Named = append(n.Named, Neighbour{ID(entry[:IDSize]), TimeCode(entry[IDSize])})
 			}
 		case 3:
-			n.Gone, err = f.appendID(n.Gone, MaxNamed)
+			n.Gone, err = f.appendID(n.Gone, most)
 		case 4:
-			n.Lost, err = f.appendID(n.Lost, MaxNamed)
+			n.Lost, err = f.appendID(n.Lost, most)
 		}
 		return err
 	})
