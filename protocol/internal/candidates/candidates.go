@@ -35,6 +35,7 @@ type Table struct {
 	self    wire.ID
 	all     map[wire.ID]*Candidate
 	buckets [wire.IDBits][]*Candidate
+	depth   int             // buckets up to the last one that has candidates
 	sources map[wire.ID]int // number of candidates that each source named
 }
 
@@ -54,6 +55,10 @@ func (t *Table) BucketOf(id wire.ID) int { return min(t.self.CommonPrefixLen(id)
 
 // Bucket returns the candidates of a bucket, which the caller must not change.
 func (t *Table) Bucket(i int) []*Candidate { return t.buckets[i] }
+
+// Depth returns the number of buckets up to the last one that has candidates. Most of the others are
+// always empty, and are not worth a look.
+func (t *Table) Depth() int { return t.depth }
 
 // Learn adds a candidate that source named. It returns nil if there is no room.
 func (t *Table) Learn(now time.Duration, id, source wire.ID) *Candidate {
@@ -98,8 +103,9 @@ func (t *Table) add(now time.Duration, id, source wire.ID) *Candidate {
 	if source != id {
 		t.sources[source]++
 	}
-	b := &t.buckets[t.BucketOf(id)]
-	*b = append(*b, c)
+	b := t.BucketOf(id)
+	t.buckets[b] = append(t.buckets[b], c)
+	t.depth = max(t.depth, b+1)
 	return c
 }
 
@@ -117,6 +123,9 @@ func (t *Table) Forget(id wire.ID) {
 	}
 	b := &t.buckets[t.BucketOf(id)]
 	*b = slices.DeleteFunc(*b, func(x *Candidate) bool { return x == c })
+	for t.depth > 0 && len(t.buckets[t.depth-1]) == 0 {
+		t.depth--
+	}
 }
 
 // Failed counts a failure of a candidate, and returns it with the time to back off, which doubles

@@ -28,3 +28,23 @@ func TestWorstOf(t *testing.T) {
 		}
 	}
 }
+
+// TestDepth checks that Depth follows the candidates that are added and forgotten.
+func TestDepth(t *testing.T) {
+	table := New(wire.ID{})
+	ids := []wire.ID{{0x80}, {0: 0, 1: 0x10}, {0x40}} // of the buckets 0, 11 and 1
+	for i, want := range []int{1, 12, 12} {
+		table.Learn(0, ids[i], ids[i])
+		if table.Depth() != want {
+			t.Errorf("depth %d with %d candidates, want %d", table.Depth(), i+1, want)
+		}
+	}
+	for _, test := range []struct {
+		id   wire.ID
+		want int
+	}{{ids[0], 12}, {ids[1], 2}, {ids[2], 0}} {
+		if table.Forget(test.id); table.Depth() != test.want {
+			t.Errorf("depth %d without %v, want %d", table.Depth(), test.id.Short(), test.want)
+		}
+	}
+}

@@ -109,7 +109,7 @@ func (o *Overlay) fillWanted(seek func(wire.ID) bool) {
 	if !o.connected() {
 		return
 	}
-	for i := range wire.IDBits {
+	for i := range o.cands.Depth() {
 		for _, cand := range o.cands.Bucket(i) {
 			if cand.Wanted && o.available(cand) && !seek(cand.ID) {
 				return
@@ -240,7 +240,7 @@ func (o *Overlay) near() []neighbour {
 		}
 	}
 	var failed []neighbour // they do not keep others from being sought
-	for i := wire.IDBits - 1; i >= 0; i-- {
+	for i := o.cands.Depth() - 1; i >= 0; i-- {
 		if linked == n && i < o.bucket(all[n-1].id) {
 			break // all candidates from here on are farther than n links
 		}
@@ -330,7 +330,7 @@ func (o *Overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit boo
 			relays++ // the peer may be a relay
 		}
 	}
-	for i := wire.IDBits - 1; i >= 0; i-- {
+	for i := o.cands.Depth() - 1; i >= 0; i-- {
 		for _, cand := range o.cands.Bucket(i) {
 			if relays >= leafRelays || o.host.LinkCount()+len(o.pending) >= leafCap {
 				return deficit

@@ -20,7 +20,7 @@ func (o *Overlay) prune(deficit bool) {
 		most = shedPerTick
 		o.wakeTick(o.host.Now() + time.Second)
 	}
-	for _, l := range slices.Collect(o.host.Links()) {
+	for _, l := range slices.AppendSeq(make([]*Link, 0, o.host.LinkCount()), o.host.Links()) {
 		if pruned >= most {
 			return
 		}
@@ -208,10 +208,10 @@ func (o *Overlay) guesses(b int, visit func(guess)) {
 		}
 	}
 	o.host.Named(o.self.FlipBit(b), func(n Neighbour) bool {
-		if o.bucket(n.ID) != b {
-			return false
-		}
 		if n.ID != g.id {
+			if o.bucket(n.ID) != b {
+				return false
+			}
 			flush()
 			g, linked = guess{id: n.ID}, o.linked(n.ID)
 		}
