@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,16 +30,10 @@ type lane struct {
 	boxes    [2][][]event  // for each lane, those of World.odd; the lanes empty the others
 	first    time.Duration // the earliest event in the boxes that were filled last
 	turns    []*Peer       // peers with something to do in the window
-	dials    []dialled     // since their values were set
+	end      time.Duration // of the last window
 	received []arrival
 	line     []byte
 	later    []core.Action
-}
-
-// A dialled link has no value yet.
-type dialled struct {
-	at  time.Duration
-	end *end // of the peer that dials
 }
 
 // An arrival is a receipt with its time.
@@ -98,7 +90,6 @@ func (w *World) next() time.Duration {
 
 // window processes the events before a time. If there are many, other goroutines help, which end with it.
 func (w *World) window(end time.Duration) {
-	w.setValues()
 	w.odd = 1 - w.odd
 	turns := 0
 	for i := range w.lanes {
@@ -121,23 +112,6 @@ func (w *World) window(end time.Duration) {
 	helpers.Wait()
 }
 
-// setValues sets the values of the links that were dialled, in the order of the dials.
-func (w *World) setValues() {
-	var all []dialled
-	for i := range w.lanes {
-		all = append(all, w.lanes[i].dials...)
-		w.lanes[i].dials = w.lanes[i].dials[:0]
-	}
-	slices.SortStableFunc(all, func(a, b dialled) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.end.peer.Index, b.end.peer.Index))
-	})
-	for _, d := range all {
-		w.value++
-		d.end.value = mix(w.value, nil)
-		d.end.other.value = d.end.value
-	}
-}
-
 // run processes the events of a lane before a time, peer by peer: what one has in memory is used again
 // before that of others takes its place in the processor's cache.
 func (l *lane) run(end time.Duration) {
@@ -152,6 +126,9 @@ func (l *lane) run(end time.Duration) {
 	l.turns = l.turns[:0]
 	for l.events.next() < end {
 		e := l.events.pop()
+		if e.at < l.end {
+			panic("sim: an event in a window that is over") // there is a shorter way than the least latency
+		}
 		p := e.peer
 		if e.kind == wake && p.queued != e.at { // an earlier one came instead
 			continue
@@ -173,6 +150,7 @@ func (l *lane) run(end time.Duration) {
 		clear(p.due)
 		p.due, p.called = p.due[:0], false
 	}
+	l.end = end
 }
 
 // turn processes the events of a peer before a time, and the ticks of its core.

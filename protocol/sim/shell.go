@@ -323,9 +323,9 @@ func (l *lane) dial(p, to *Peer, cause core.Cause) {
 		l.push(p, event{at: l.now + deadDial, kind: failed, peer: p, cause: cause, id: idOf(to)})
 		return
 	}
-	a, b := &end{peer: p, opened: true}, &end{peer: to}
+	value := mix(uint64(p.Index)<<32|uint64(p.caused), nil)
+	a, b := &end{peer: p, opened: true, value: value}, &end{peer: to, value: value}
 	a.other, b.other = b, a
-	l.dials = append(l.dials, dialled{l.now, a})
 	l.push(p, event{at: l.now + (dialTime-1)*l.w.latency(p, to), kind: accept, peer: to, end: b, cause: cause})
 }
 

@@ -59,7 +59,6 @@ type World struct {
 	living   []*Peer              // in the order in which they were added
 	near     idtable.Table[*Peer] // the living peers
 	byID     map[wire.ID]*Peer
-	value    uint64
 	lastSend int
 	pause    func() (on bool) // asked now and then whether to go on; nil means yes
 	side     func(*Peer) bool // the side of a partition that a peer is on; nil means no partition
