@@ -164,7 +164,8 @@
 // A message for a peer whose own link does not answer visits two other peers at most, and stays with
 // the link. Otherwise each message for a peer that has just died would visit all peers that are near it.
 // If the peer does not answer a ping either, the origin of a reliable message is told. Two such words, over
-// different first links, end its wait with [ErrSilent]: a peer that has died is not worth a wait of 23 s.
+// different first links, end its wait with [ErrSilent] after 5 s: a peer that has died is not worth a wait of
+// 23 s, and one that is busy for a moment is not dead.
 // The message for a peer that was only paused may arrive nevertheless.
 //
 // A link is pinged if nothing arrived for 20 s, or 3 s over WebRTC, or if a message of an

@@ -18,6 +18,7 @@ const (
 	maxProbe = 2                      // attempts in a row that only are to find a second peer without a route
 	probed   = 500 * time.Millisecond // wait after one of these
 	settling = 500 * time.Millisecond // least age of a message for which there is no route: its receiver may just be joining
+	silence  = 5 * time.Second        // least age of a message whose receiver is said not to answer: it may only be busy
 	grace    = time.Second            // wait for a better receipt than one that any peer could have made
 	keptWait = 2 * time.Second        // wait for a better receipt than that of a mailbox: a further attempt may reach the receiver in it
 )
@@ -314,7 +315,7 @@ func (b *Book) Hops(index int) []probe.Hop {
 // NoRoute processes the word of a peer that it had no route for an attempt. It returns the
 // message, nil if there is none, and whether enough peers have said so: peers behind two first
 // links, or behind the only one of links. Until then another attempt is due. That the receiver
-// does not answer must be said behind two links.
+// does not answer must be said behind two links, and again when the message is older.
 func (b *Book) NoRoute(now time.Duration, n wire.Notice, links int) (s *Send, over bool) {
 	if s = b.find(n.E2E); s == nil {
 		return nil, false
@@ -331,15 +332,22 @@ func (b *Book) NoRoute(now time.Duration, n wire.Notice, links int) (s *Send, ov
 	}
 	none := s.firsts(func(w way) bool { return w.none })
 	all := s.firsts(func(w way) bool { return w.none || w.silent })
-	enough, due := none >= min(2, links) || all >= 2, now
 	s.silent = none < min(2, links)
+	enough, least := !s.silent, settling
+	if s.silent && all >= 2 {
+		enough, least = true, silence
+	}
+	due := now
 	if enough {
-		due = max(now, s.begun+settling)
+		due = max(now, s.begun+least)
 	}
 	if news {
 		s.none, s.due = s.probe < maxProbe, min(s.due, due)
 	}
-	return s, enough && now >= s.begun+settling
+	if enough && s.silent { // the links to the receiver keep the message, so more copies have time
+		s.none, s.due = false, due
+	}
+	return s, enough && now >= s.begun+least
 }
 
 // refused notes that a peer had no route for an attempt. It reports whether there was such an attempt,

@@ -251,7 +251,14 @@ func TestSilent(t *testing.T) {
 	if _, over := b.NoRoute(2*time.Second, notice("1", true), 5); over {
 		t.Error("two notices for one attempt are enough")
 	}
-	if _, over := b.NoRoute(2*time.Second, notice("2", true), 5); !over {
+	if _, over := b.NoRoute(2*time.Second, notice("2", true), 5); over || s.Probes() {
+		t.Errorf("notices from behind two links are believed too soon: %v, a probe %v", over, s.Probes())
+	}
+	if at, _ := b.Next(); at != silence {
+		t.Errorf("the attempt that decides is due at %v", at)
+	}
+	s.Attempted(silence)
+	if _, over := b.NoRoute(silence, notice("2", true), 5); !over {
 		t.Error("notices from behind two links are not enough")
 	}
 
@@ -259,7 +266,10 @@ func TestSilent(t *testing.T) {
 	b.NoRoute(time.Second, notice("1", true), 5)
 	s.Attempted(time.Second)
 	s.Went(time.Second, []byte("2"), relays[1])
-	if _, over := b.NoRoute(2*time.Second, notice("2", false), 5); !over {
+	if _, over := b.NoRoute(2*time.Second, notice("2", false), 5); over {
+		t.Error("one notice of each kind is believed too soon")
+	}
+	if _, over := b.NoRoute(silence, notice("2", false), 5); !over {
 		t.Error("one notice of each kind is not enough")
 	}
 }
