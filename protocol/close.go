@@ -136,20 +136,9 @@ func (r *Router) Shutdown(ctx context.Context) error {
 func (r *Router) awaitSent(ctx context.Context) {
 	look := time.NewTicker(byeTime) // a handshake that brings no link ends without a sign
 	defer look.Stop()
-	for {
-		r.mu.Lock()
-		waits := r.core.Waits() && (r.core.Hopes(r.now()) || r.sought > 0 || r.opts.Seeks)
-		r.mu.Unlock()
-		if !waits {
-			return
-		}
-		select {
-		case <-r.moved:
-		case <-look.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	r.awaitMoves(ctx, look.C, func() bool {
+		return r.core.Waits() && (r.core.Hopes(r.now()) || r.sought > 0 || r.opts.Seeks)
+	})
 }
 
 // awaitAcks lets custody do its work for the messages that links have just taken: the peer of a link
@@ -162,22 +151,29 @@ func (r *Router) awaitAcks(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	r.awaitMoves(ctx, nil, r.core.AwaitsAcks)
+}
+
+// awaitMoves waits as long as waits returns true, which it calls with r.mu held. It looks again after
+// signalMoved, and when look ticks.
+func (r *Router) awaitMoves(ctx context.Context, look <-chan time.Time, waits func() bool) {
 	for {
 		r.mu.Lock()
-		waits := r.core.AwaitsAcks()
+		on := waits()
 		r.mu.Unlock()
-		if !waits {
+		if !on {
 			return
 		}
 		select {
 		case <-r.moved:
+		case <-look:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// signalMoved lets awaitSent and awaitAcks look again.
+// signalMoved lets awaitMoves look again.
 func (r *Router) signalMoved() {
 	select {
 	case r.moved <- struct{}{}:

@@ -25,7 +25,6 @@ const (
 // tried again. It does not lose a message that it sends before its first channel is open: no scenario
 // sends one. On the links of legacy peers the frames are those of native links, and stand for JSON.
 type jsPeer struct {
-	lane     *lane // of self
 	self     *Peer
 	rng      *rand.Rand
 	channels jsTable[*end]
@@ -39,7 +38,7 @@ type jsPeer struct {
 func (w *World) AddLegacy() *Peer {
 	p := w.settleIn(w.now, wire.RolePeer, func(*wire.ID) {})
 	p.js = &jsPeer{
-		lane: p.lane, self: p, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 0)), channels: jsTable[*end]{self: p.ID}, known: jsTable[wire.ID]{self: p.ID},
+		self: p, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 0)), channels: jsTable[*end]{self: p.ID}, known: jsTable[wire.ID]{self: p.ID},
 		pending: make(map[wire.ID]bool), touched: make(map[string]bool), paths: make(map[wire.ID]wire.ID),
 	}
 	for i := range w.cfg.Bootstraps {
@@ -110,7 +109,7 @@ func (j *jsPeer) pass(f *wire.Frame, paths map[wire.ID]wire.ID) {
 		}
 	}
 	for _, e := range next {
-		if j.lane.send(e, f); e.other.peer.ID == to {
+		if j.self.lane.send(e, f); e.other.peer.ID == to {
 			return
 		}
 	}
@@ -120,7 +119,7 @@ func (j *jsPeer) pass(f *wire.Frame, paths map[wire.ID]wire.ID) {
 func (j *jsPeer) receive(e *end, f *wire.Frame) {
 	switch f.Type {
 	case wire.FramePing:
-		j.lane.send(e, wire.NewPong(f.Num))
+		j.self.lane.send(e, wire.NewPong(f.Num))
 	case wire.FrameBye:
 		j.destroy(e)
 	case wire.FrameMessage:
@@ -156,7 +155,7 @@ func (j *jsPeer) deliver(f *wire.Frame) {
 	b := &f.Body
 	switch b.Kind {
 	case wire.KindUser:
-		j.lane.deliver(j.self, f)
+		j.self.lane.deliver(j.self, f)
 	case wire.KindFind:
 		found := j.known.Closest(wire.ID(b.Payload), jsFound, nil)
 		j.send(wire.Body{To: b.From, Kind: wire.KindFound, Form: wire.FormRaw, Payload: wire.AppendFound(nil, found)})
@@ -207,8 +206,8 @@ func (j *jsPeer) answered(b *wire.Body) {
 	if err != nil {
 		panic("sim: an answer for a legacy peer: " + err.Error())
 	}
-	if to := j.lane.w.peerAt(a.WS); to != nil {
-		j.lane.dial(j.self, to, core.Sought())
+	if to := j.self.lane.w.peerAt(a.WS); to != nil {
+		j.self.lane.dial(j.self, to, core.Sought())
 	}
 }
 
@@ -234,7 +233,7 @@ func (j *jsPeer) destroy(e *end) {
 	if e.handle == 0 || e.byeSent { // it was not open yet, or it is closed
 		return
 	}
-	j.lane.bye(e, wire.ByeNormal)
+	j.self.lane.bye(e, wire.ByeNormal)
 	id := e.other.peer.ID
 	delete(j.pending, id)
 	j.known.remove(id)

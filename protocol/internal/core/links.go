@@ -183,16 +183,33 @@ func (c *Core) endFor(l *link, reason wire.ByeReason, why error) {
 	if l.Ended {
 		return
 	}
-	c.tell(l) // nothing follows the bye
-	l.Ended, l.why, c.silence = true, why, true
+	c.sayBye(l, reason, why)
+	c.silence = true
 	l.Gone = reason == wire.ByeSilent
 	l.Replaced = reason == wire.ByeDuplicate
-	c.do(Action{Type: CloseLink, Link: l.Handle, Reason: reason, Err: why})
 	if reason != wire.ByeDuplicate { // otherwise the other link replaces it, without a PeerDown
 		c.leaveTable(l)
 	}
 	if l.Gone {
 		c.overlay.AnswerLate(&l.Link)
+	}
+}
+
+// sayBye has the shell end a link that has not ended.
+func (c *Core) sayBye(l *link, reason wire.ByeReason, why error) {
+	c.tell(l) // nothing follows the bye
+	l.Ended, l.why = true, why
+	c.do(Action{Type: CloseLink, Link: l.Handle, Reason: reason, Err: why})
+}
+
+// Stop ends all links, since this peer stops. Nothing is sent after it: a message that is not
+// acknowledged stays with its link. The links stay in the table until each has ended.
+func (c *Core) Stop(now time.Duration, why error) {
+	c.now = now
+	for _, l := range c.order {
+		if !l.Ended {
+			c.sayBye(l, wire.ByeShutdown, why)
+		}
 	}
 }
 

@@ -138,26 +138,13 @@ func (c *Core) GivenUp() int { return c.givenUp }
 // they have gone that way if there is one.
 func (c *Core) AwaitsAcks() bool {
 	return slices.ContainsFunc(c.order, func(l *link) bool {
-		return (l.Ended || !l.Late) && c.relayBeside(l) && slices.ContainsFunc(l.ledger.All(), c.isTaken)
+		return (l.Ended || !l.Late) && slices.ContainsFunc(l.ledger.All(), c.isTaken) && c.relayBeside(l)
 	})
 }
 
 // relayBeside reports whether a relay is linked other than the peer of a link.
 func (c *Core) relayBeside(l *link) bool {
 	return slices.ContainsFunc(c.table.All(), func(x *link) bool { return !x.Ended && x.ID != l.ID && x.Role != wire.RoleLeaf })
-}
-
-// Stop ends all links, since this peer stops. Nothing is sent after it: a message that is not
-// acknowledged stays with its link. The links stay in the table until each has ended.
-func (c *Core) Stop(now time.Duration, why error) {
-	c.now = now
-	for _, l := range c.order {
-		if !l.Ended {
-			c.tell(l) // nothing follows the bye
-			l.Ended, l.why = true, why
-			c.do(Action{Type: CloseLink, Link: l.Handle, Reason: wire.ByeShutdown, Err: why})
-		}
-	}
 }
 
 // Waits reports whether a message of the application waits for a link, or in the queue of one.

@@ -218,7 +218,7 @@ func (s *Send) Ways(now time.Duration, nonce []byte) (brought wire.ID, lost []wi
 		return wire.ID{}, nil, false
 	}
 	for _, w := range s.ways {
-		if w.at < won.at && now-w.at >= retryMin && w.nonce != won.nonce && w.first != won.first && !w.none && !w.silent {
+		if w.at < won.at && now-w.at >= retryMin && w.first != won.first && !w.none && !w.silent {
 			lost = append(lost, w.first)
 		}
 	}
