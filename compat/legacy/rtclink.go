@@ -295,6 +295,7 @@ func (l *rtcLink) writeText(appendText func([]byte) ([]byte, error)) error {
 		if errors.Is(err, sctp.ErrOutboundPacketTooLarge) {
 			return fmt.Errorf("%w: %d bytes of JSON: %w", protocol.ErrTooBig, len(text), err) // the peer has a lower limit
 		} else if err != nil {
+			l.drain() // the peer has closed the channel, and acknowledges the last messages within 200 ms
 			return fmt.Errorf("write to %s: %w", l.info.Addr, err)
 		}
 		l.written.Add(uint64(len(text)))
@@ -307,10 +308,7 @@ func (l *rtcLink) writeText(appendText func([]byte) ([]byte, error)) error {
 func (l *rtcLink) Progress() protocol.Progress {
 	p := protocol.Progress{Received: l.received.Load()}
 	written := l.written.Load()
-	pending, err := l.inFlight()
-	if err == nil {
-		raise(&l.acked, written-min(pending, written))
-	} else if !errors.Is(err, net.ErrClosed) {
+	if _, err := l.inFlight(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return p
 	}
 	p.Known, p.Acked = true, l.acked.Load()
@@ -328,12 +326,17 @@ func raise(counter *atomic.Uint64, n uint64) {
 	}
 }
 
-// inFlight returns the number of bytes that the peer has not acknowledged, or why the connection
-// has ended. It is the number of the connection, which has one channel: once the peer has reset
-// its side of the channel, pion's number for the channel stays as it is.
+// inFlight returns the number of bytes that the peer has not acknowledged, and keeps in acked that it
+// has the others, or returns why the connection has ended. It is the number of the connection, which
+// has one channel: once the peer has reset its side of the channel, pion's number for the channel
+// stays as it is.
 func (l *rtcLink) inFlight() (bytes uint64, err error) {
+	written := l.written.Load()
 	bytes = inFlight(l.conn.pc, l.channel)
-	return bytes, l.conn.why() // after the number, which is 0 for a connection that has ended
+	if err = l.conn.why(); err == nil { // after the number, which is 0 for a connection that has ended
+		raise(&l.acked, written-min(bytes, written))
+	}
+	return bytes, err
 }
 
 // errStalled means that a peer reads nothing.

@@ -29,7 +29,9 @@ type simplePeer struct {
 	greedy bool // the peer also sends messages that are too large
 	silent bool // the peer answers no signal
 	socket net.PacketConn
-	ours   WebRTCOptions // options of the Go peer
+
+	ours       WebRTCOptions // options of the Go peer
+	keepsLinks bool          // the Go peer's router does not get the links that it dials
 
 	opened   chan *webrtc.DataChannel
 	closed   chan struct{}
@@ -77,7 +79,7 @@ func newRTCPair(t testing.TB, change func(*simplePeer)) *rtcPair {
 		links: make(chan *rtcLink, 10), jsMessages: make(chan protocol.Message, 100)}
 	n := protocoltest.NewNetwork(t, protocoltest.PipeOptions{})
 	who := protocoltest.NewIdentity(1).Options()
-	who.NoOverlay, who.Dialers = true, []protocol.Dialer{spy{rtc, p.links}}
+	who.NoOverlay, who.Dialers = true, []protocol.Dialer{spy{rtc, p.links, js.keepsLinks}}
 	who.OnMessage = func(m protocol.Message) { p.messages <- m }
 	who.OnPeer = func(i protocol.LinkInfo) {
 		if i.Kind == protocol.LinkWebRTC {

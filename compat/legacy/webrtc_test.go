@@ -111,16 +111,20 @@ func TestWebRTCSizes(t *testing.T) {
 	}
 }
 
-// A spy records the links that a WebRTC dials.
+// A spy records the links that a WebRTC dials, and may keep them from its router.
 type spy struct {
 	*WebRTC
 	links chan *rtcLink
+	keeps bool
 }
 
 func (s spy) Dial(ctx context.Context, r *protocol.Router, c protocol.Contact) (protocol.Link, error) {
 	l, err := s.WebRTC.Dial(ctx, r, c)
 	if l, ok := l.(*rtcLink); ok {
 		s.links <- l
+		if s.keeps {
+			return nil, nil
+		}
 	}
 	return l, err
 }
@@ -419,6 +423,45 @@ func TestWebRTCPeerResets(t *testing.T) {
 	until(t, "the acknowledgement", func() bool { return l.Progress().Pending == 0 })
 	if err := p.Close(); err != nil {
 		t.Errorf("close after all has arrived: %v", err)
+	}
+}
+
+// TestWebRTCWriteAfterReset checks that a link knows what has arrived at a peer that closes its
+// channel, also if it writes another message meanwhile.
+func TestWebRTCWriteAfterReset(t *testing.T) {
+	p := newRTCPair(t, func(p *simplePeer) { p.keepsLinks = true })
+	p.Connect(p.js.ID())
+	channel, l := wait(t, "channel", p.js.opened), wait(t, "dialled link", p.links)
+	defer l.Close()
+	write := func(text string) error {
+		return l.WriteFrame(userFrame(t, p.ID(), p.js.ID(), wire.FormJSON, []byte(`"`+text+`"`)))
+	}
+	if err := write("first"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the first acknowledgement", func() bool { now := l.Progress(); return now.Acked > 0 && now.Pending == 0 })
+	if err := write("last"); err != nil {
+		t.Fatal(err)
+	}
+	p.js.read(`"data":"last"`)
+	if err := channel.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		f, err := l.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Type == wire.FrameBye {
+			break
+		}
+	}
+	if err := write("too late"); err == nil {
+		t.Error("a closed channel took a message")
+	}
+	l.Close()
+	if now := l.Progress(); !now.Known || now.Pending != 0 {
+		t.Errorf("after the end: %+v", now)
 	}
 }
 
