@@ -12,7 +12,7 @@ const (
 	leafCap       = 10      // links of a leaf
 	maxPending    = 6       // own handshakes in flight, and dials for others' handshakes
 	maxAnswered   = 64      // others' handshakes in flight
-	mostEager     = 16      // the same while many links are missing
+	mostEager     = 24      // the same while many links are missing
 	sourceDials   = 6       // concurrent dials to peers that one source named, unless it is a bootstrap
 	maxQueries    = 64      // searches in flight
 	maxSearches   = 32      // searches in flight for the application
