@@ -75,7 +75,7 @@ var safeguards = []mutation{
 	{name: "the bound of the inbox", file: "protocol/inbox.go", test: "TestRouterSlowApplication",
 		old: "b.closed || b.count >= maxInbox || b.bytes+f.Size() > inboxBytes", new: "b.closed"},
 	{name: "little memory for a length prefix", file: "protocol/wire/read.go", test: "TestReadFrameGrowsWithWhatArrives",
-		old: "newFrame(min(size, firstRead))", new: "newFrame(size)"},
+		old: "newFrame(min(size, firstRead), size", new: "newFrame(size, size"},
 	{name: "growth of a table in steps", file: "protocol/internal/seen/seen.go", test: "TestGrowsInSteps",
 		old: "for range linesPerStep {", new: "for range 16 * linesPerStep {"},
 	{name: "the budget of a link for questions", file: "protocol/internal/rate/allowance.go", test: "TestTranscripts", in: corePackage,

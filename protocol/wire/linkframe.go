@@ -127,7 +127,7 @@ func (f *Frame) encode() error {
 	case FrameNeighbours:
 		b = appendBytes(b, fieldPeers, f.Peers.encode())
 	}
-	read := Frame{Message: new(Message)}
+	var read Frame
 	if err := read.parse(b); err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func EncodeMessageFrame(m MessageFields) (*Frame, error) {
 
 // layOut is NewMessageFrame with the body in two parts.
 func layOut(m MessageFields, head, payload []byte) (*Frame, error) {
-	f, b := newFrame(m.size(len(head)+len(payload), 0))
+	f, b := newFrame(m.size(len(head)+len(payload), 0), true)
 	b = m.appendTo(b[:0], head, payload, nil)
 	if most := len(b) + (MaxPath-len(m.Path))*pathEntry + nackHead; most > MaxFrame {
 		return nil, fmt.Errorf("%w: the frame can grow to %d bytes, want at most %d", ErrTooBig, most, MaxFrame)

@@ -26,7 +26,7 @@ func ReadFrame(r FrameReader, most int) (*Frame, error) {
 	if most = min(most, MaxFrame); size > most {
 		return nil, fmt.Errorf("%w: the frame has %d bytes, want at most %d", ErrFraming, size, most)
 	}
-	f, buf := newFrame(min(size, firstRead))
+	f, buf := newFrame(min(size, firstRead), size > tinyFrame)
 	for have := 0; have < size; {
 		if _, err := io.ReadFull(r, buf[have:]); err != nil {
 			return nil, cutOff(err)
@@ -64,7 +64,7 @@ const firstRead = 32 << 10 // most bytes that are allocated for a frame before a
 // ParseFrame returns the frame that b encodes without a length prefix. The frame keeps a
 // copy of b.
 func ParseFrame(b []byte) (*Frame, error) {
-	f, buf := newFrame(len(b))
+	f, buf := newFrame(len(b), !startsLinkFrame(b))
 	copy(buf, b)
 	if err := f.parse(buf); err != nil {
 		return nil, err
@@ -72,10 +72,11 @@ func ParseFrame(b []byte) (*Frame, error) {
 	return f, nil
 }
 
-// newFrame returns a frame, and room for its size bytes. It allocates once for most
-// messages, and twice for large ones.
-func newFrame(size int) (*Frame, []byte) {
-	if size <= smallFrame {
+// newFrame returns a frame, and room for its size bytes. If it may be a message, it has room for one
+// too. It allocates once for most messages and for tiny frames, and twice for others.
+func newFrame(size int, message bool) (*Frame, []byte) {
+	switch {
+	case message && size <= smallFrame:
 		f := new(struct {
 			Frame
 			message Message
@@ -83,19 +84,33 @@ func newFrame(size int) (*Frame, []byte) {
 		})
 		f.Message = &f.message
 		return &f.Frame, f.room[:size:size]
+	case message:
+		f := new(struct {
+			Frame
+			message Message
+		})
+		f.Message = &f.message
+		return &f.Frame, make([]byte, size)
+	case size <= tinyFrame:
+		f := new(struct {
+			Frame
+			room [tinyFrame]byte
+		})
+		return &f.Frame, f.room[:size:size]
+	default:
+		return new(Frame), make([]byte, size)
 	}
-	f := new(struct {
-		Frame
-		message Message
-	})
-	f.Message = &f.message
-	return &f.Frame, make([]byte, size)
 }
 
-// smallFrame is the size in bytes up to which a frame is allocated together with its
-// bytes. A message with a payload of 64 bytes and a path of three fits. The sum of a frame, a
-// message and this room stays within an allocation of 704 bytes.
-const smallFrame = 216
+const (
+	// smallFrame is the size in bytes up to which a frame is allocated together with its
+	// bytes. A message with a payload of 64 bytes and a path of three fits. The sum of a frame, a
+	// message and this room stays within an allocation of 704 bytes.
+	smallFrame = 216
+	// tinyFrame is a size in bytes that acks, pings, pongs and byes do not exceed, and every message
+	// does.
+	tinyFrame = 16
+)
 
 func readLength(r io.ByteReader) (size int, err error) {
 	for n := 0; n < lengthPrefix; n++ {
@@ -135,10 +150,15 @@ func (f *Frame) parse(b []byte) error {
 	}
 	var seen fieldSet
 	hopAt, path, canonical, unknown := 0, 0, true, false
+	if f.Message == nil && !startsLinkFrame(b) {
+		f.Message = new(Message)
+	}
 	m := f.Message
-	m.pathFrom = int32(len(b))
+	if m != nil {
+		m.pathFrom = int32(len(b))
+	}
 	for rest := b; len(rest) > 0; {
-		if len(rest) >= pathEntry && rest[0] == pathTag && rest[1] == IDSize { // faster than nextField
+		if m != nil && len(rest) >= pathEntry && rest[0] == pathTag && rest[1] == IDSize { // faster than nextField
 			if path++; path > MaxPath {
 				return malformed("field %d occurs more than %d times", fieldPath, MaxPath)
 			}
@@ -161,6 +181,8 @@ func (f *Frame) parse(b []byte) error {
 		}
 		if !isKnown(x.number) {
 			unknown = true
+		} else if m == nil && !linkFields.has(x.number) {
+			return malformed("the fields of two frames")
 		} else if err = f.set(&x, &seen); err != nil {
 			return err
 		}
@@ -220,13 +242,18 @@ func (f *Frame) regroup(b []byte) error {
 		}
 		rest = next
 	}
-	*f = Frame{Message: &Message{}}
+	*f = Frame{}
 	return f.parse(m.appendTo(make([]byte, 0, m.size(len(m.Body.raw), len(unknown))), m.Body.raw, nil, unknown))
 }
 
 // linkFields are the fields of link frames. A link frame has one of them and no other
 // known field.
 const linkFields fieldSet = 1<<fieldHello | 1<<fieldAck | 1<<fieldNack | 1<<fieldPing | 1<<fieldPong | 1<<fieldBye | 1<<fieldPeers
+
+// startsLinkFrame reports whether the first field of a frame is one of a link frame.
+func startsLinkFrame(b []byte) bool {
+	return len(b) > 0 && b[0] < 1<<7 && linkFields.has(protowire.Number(b[0]>>3))
+}
 
 // isKnown reports whether n is the number of a field of a Frame.
 func isKnown(n protowire.Number) bool {
