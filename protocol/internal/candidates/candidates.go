@@ -34,8 +34,7 @@ type Candidate struct {
 type Table struct {
 	self    wire.ID
 	all     map[wire.ID]*Candidate
-	buckets [wire.IDBits][]*Candidate
-	depth   int             // buckets up to the last one that has candidates
+	buckets [][]*Candidate  // up to the last one that has candidates
 	sources map[wire.ID]int // number of candidates that each source named
 }
 
@@ -54,11 +53,16 @@ func (t *Table) Get(id wire.ID) *Candidate { return t.all[id] }
 func (t *Table) BucketOf(id wire.ID) int { return min(t.self.CommonPrefixLen(id), wire.IDBits-1) }
 
 // Bucket returns the candidates of a bucket, which the caller must not change.
-func (t *Table) Bucket(i int) []*Candidate { return t.buckets[i] }
+func (t *Table) Bucket(i int) []*Candidate {
+	if i >= len(t.buckets) {
+		return nil
+	}
+	return t.buckets[i]
+}
 
 // Depth returns the number of buckets up to the last one that has candidates. Most of the others are
 // always empty, and are not worth a look.
-func (t *Table) Depth() int { return t.depth }
+func (t *Table) Depth() int { return len(t.buckets) }
 
 // Learn adds a candidate that source named. It returns nil if there is no room.
 func (t *Table) Learn(now time.Duration, id, source wire.ID) *Candidate {
@@ -69,7 +73,7 @@ func (t *Table) Learn(now time.Duration, id, source wire.ID) *Candidate {
 	if id == t.self || source != id && t.sources[source] >= sourceSize {
 		return nil
 	}
-	if bucket := t.buckets[t.BucketOf(id)]; len(bucket) >= bucketSize {
+	if bucket := t.Bucket(t.BucketOf(id)); len(bucket) >= bucketSize {
 		worst := worstOf(bucket)
 		if worst.Wanted || worst.Shunned > now || worst.Fails == 0 && now-worst.Heard < staleAge {
 			return nil
@@ -91,7 +95,7 @@ func (t *Table) Hold(now time.Duration, id wire.ID) *Candidate {
 	if id == t.self {
 		return nil
 	}
-	if bucket := t.buckets[t.BucketOf(id)]; len(bucket) >= bucketSize {
+	if bucket := t.Bucket(t.BucketOf(id)); len(bucket) >= bucketSize {
 		t.Forget(worstOf(bucket).ID)
 	}
 	return t.add(now, id, id)
@@ -104,8 +108,10 @@ func (t *Table) add(now time.Duration, id, source wire.ID) *Candidate {
 		t.sources[source]++
 	}
 	b := t.BucketOf(id)
+	for len(t.buckets) <= b {
+		t.buckets = append(t.buckets, nil)
+	}
 	t.buckets[b] = append(t.buckets[b], c)
-	t.depth = max(t.depth, b+1)
 	return c
 }
 
@@ -123,8 +129,8 @@ func (t *Table) Forget(id wire.ID) {
 	}
 	b := &t.buckets[t.BucketOf(id)]
 	*b = slices.DeleteFunc(*b, func(x *Candidate) bool { return x == c })
-	for t.depth > 0 && len(t.buckets[t.depth-1]) == 0 {
-		t.depth--
+	for last := len(t.buckets) - 1; last >= 0 && len(t.buckets[last]) == 0; last-- {
+		t.buckets = t.buckets[:last]
 	}
 }
 
