@@ -68,10 +68,13 @@ func (f *Frame) Relay(id ID) {
 	appendBytes(f.entry[:0], fieldPath, id[:])
 }
 
-// Copy returns a second frame of the same message, which can have other budgets. The first one may
-// be written at the same time.
+// Copy returns a second frame of the same message, which can have other budgets, or a second one like a
+// frame that is not a message. The first one may be written at the same time.
 func (f *Frame) Copy() *Frame {
-	return &Frame{Type: f.Type, Message: f.Message, Hop: f.Hop, Tracked: f.Tracked, noHop: f.noHop, relayed: f.relayed, entry: f.entry}
+	return &Frame{
+		Type: f.Type, Bye: f.Bye, Num: f.Num, Hello: f.Hello, Nack: f.Nack, Peers: f.Peers, linkFrame: f.linkFrame,
+		Message: f.Message, Hop: f.Hop, Tracked: f.Tracked, noHop: f.noHop, relayed: f.relayed, entry: f.entry,
+	}
 }
 
 // PathLen returns the number of peers in the path, the origin included.

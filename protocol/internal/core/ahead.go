@@ -57,9 +57,16 @@ func (c *Core) tickPeers() {
 	}
 	c.tellAt = 0
 	c.relist()
+	var last news
 	for _, l := range c.table.All() {
-		c.tellPeers(l)
+		c.tellPeers(l, &last)
 	}
+}
+
+// news are what has changed since a version of the list.
+type news struct {
+	since uint64
+	frame *wire.Frame // nil means that there was none yet
 }
 
 // relist brings the list up to date.
@@ -110,9 +117,10 @@ func (c *Core) nameable() []*link {
 	return links
 }
 
-// tellPeers tells a linked peer what it does not know yet of this peer's links. The traffic of one
-// link is limited: a long frame is followed by a long pause.
-func (c *Core) tellPeers(l *link) {
+// tellPeers tells a linked peer what it does not know yet of this peer's links. Most links are told the
+// same at once, so what another link was told last is not made again. The traffic of one link is
+// limited: a long frame is followed by a long pause.
+func (c *Core) tellPeers(l *link, last *news) {
 	if !l.names || l.Ended || l.version == c.list.Version() {
 		return
 	}
@@ -120,13 +128,12 @@ func (c *Core) tellPeers(l *link) {
 		c.tellBy(l.nextAt)
 		return
 	}
-	n := c.list.Since(l.version, l.ID)
-	if !n.Reset && len(n.Named)+len(n.Gone)+len(n.Lost) == 0 { // the change is the peer itself
-		l.version = c.list.Version()
+	f, err := c.news(l, last)
+	if err != nil {
 		return
 	}
-	f, err := wire.NewNeighbours(n)
-	if err != nil {
+	if f == nil { // the change is the peer itself
+		l.version = c.list.Version()
 		return
 	}
 	if c.full(l, f.Size()) {
@@ -137,6 +144,23 @@ func (c *Core) tellPeers(l *link) {
 	l.version = c.list.Version()
 	l.nextAt = c.now + max(tellEvery, time.Duration(f.Size())*time.Minute/tellBytes)
 	c.transmit(l, f)
+}
+
+// news returns a frame with what a link is to be told, nil for nothing.
+func (c *Core) news(l *link, last *news) (*wire.Frame, error) {
+	about := c.list.Changed(l.ID, l.version)
+	if last.frame != nil && last.since == l.version && !about {
+		return last.frame.Copy(), nil
+	}
+	n := c.list.Since(l.version, l.ID)
+	if !n.Reset && len(n.Named)+len(n.Gone)+len(n.Lost) == 0 {
+		return nil, nil
+	}
+	f, err := wire.NewNeighbours(n)
+	if err == nil && !about {
+		*last = news{l.version, f}
+	}
+	return f, err
 }
 
 // heardPeers processes the neighbours that a linked peer names.
@@ -156,9 +180,10 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 		c.ahead.Drop(l)
 		l.Named = 0
 	}
-	named := slices.DeleteFunc(slices.Clone(n.Named), func(p wire.Neighbour) bool {
-		return p.ID == c.self || p.ID == l.ID || p.ID == (wire.ID{})
-	})
+	named := n.Named
+	if odd := func(p wire.Neighbour) bool { return p.ID == c.self || p.ID == l.ID || p.ID == (wire.ID{}) }; slices.ContainsFunc(named, odd) {
+		named = slices.DeleteFunc(slices.Clone(named), odd)
+	}
 	named = named[:min(len(named), wire.MaxNamed-l.Named)]
 	l.Named += c.ahead.Put(l, named)
 	for _, id := range n.Gone {

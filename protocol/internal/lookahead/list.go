@@ -83,6 +83,17 @@ func muchOf(a, b wire.TimeCode) bool {
 	return (a == 0) != (b == 0) || cmp.Compare(max(a, b)-min(a, b), 4) > 0
 }
 
+// Changed reports whether what Since returns depends on its except.
+func (l *List) Changed(id wire.ID, version uint64) bool {
+	if version < l.dropped {
+		version = 0
+	}
+	if i, ok := slices.BinarySearchFunc(l.named, id, func(n named, id wire.ID) int { return n.ID.Compare(id) }); ok {
+		return l.named[i].since > version
+	}
+	return version > 0 && slices.ContainsFunc(l.departed, func(d departed) bool { return d.id == id && d.at > version })
+}
+
 // Since returns the changes after a version: all, with Reset, after version 0 and after one whose
 // changes are not kept any longer. It leaves out what is about one peer, the one that is told.
 func (l *List) Since(version uint64, except wire.ID) (n wire.Neighbours) {

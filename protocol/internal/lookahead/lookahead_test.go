@@ -2,6 +2,7 @@ package lookahead
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -123,6 +124,9 @@ type listener struct {
 
 func (l *listener) tell(t *testing.T, list *List) (reset bool) {
 	n := list.Since(l.version, l.id)
+	if changed := !reflect.DeepEqual(n, list.Since(l.version, wire.ID{})); changed != list.Changed(l.id, l.version) {
+		t.Fatalf("after version %d the changes are others for %v: %v", l.version, l.id.Short(), changed)
+	}
 	if size := len(n.Named) + len(n.Gone) + len(n.Lost); size > wire.MaxNamed || l.version == 0 && !n.Reset {
 		t.Fatalf("%d changes after version %d, reset %v", size, l.version, n.Reset)
 	}

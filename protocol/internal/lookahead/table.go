@@ -98,7 +98,8 @@ func (t *Table[T]) Put(via T, named []wire.Neighbour) (added int) {
 		at int // index of the entry that it goes before
 	}
 	slot := t.slot(via)
-	fresh := make([]place, 0, len(named))
+	var room [8]place
+	fresh := room[:0]
 	for _, n := range named {
 		e := newEntry(n.ID, n.Time, slot)
 		if i, found := t.find(slot, n.ID); found {
