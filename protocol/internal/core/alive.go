@@ -18,20 +18,20 @@ type pulse struct {
 	flow    int           // bytes written since then
 
 	pinged   bool          // a ping is unanswered
-	token    uint64        // of that ping
+	strict   bool          // another connection claims the peer, so the link ends without more patience
+	claimed  bool          // a connection that proves the peer's id claims it: the peer is there, and only this link may be dead
+	measured bool          // progress was taken after the ping was queued
+	sampled  bool          // rtt and rttError come from answers, and not from the handshake
+	token    uint64        // of the ping
 	pingedAt time.Duration // when it was queued
 	moved    time.Duration // when it was queued, or when it last came nearer to the peer
 	checkAt  time.Duration // when the figures of the transport are needed next
-	strict   bool          // another connection claims the peer, so the link ends without more patience
-	claimed  bool          // a connection that proves the peer's id claims it: the peer is there, and only this link may be dead
 
-	measured bool          // progress was taken after the ping was queued
 	progress wire.Progress // the last figures of the transport
 	target   uint64        // value of progress.Acked from which on the ping has arrived
 
 	rtt      time.Duration // smoothed round trip time; 0 means unknown
 	rttError time.Duration // smoothed deviation of it
-	sampled  bool          // these come from answers, and not from the handshake
 }
 
 // newPulse returns the pulse of a link that has just come up. rtt is the duration of a round

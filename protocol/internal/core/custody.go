@@ -16,17 +16,17 @@ import (
 
 // A custodian is the custody of one link. The zero value is that of a link without custody.
 type custodian struct {
-	keeps    bool          // both peers know the feature
+	keeps    bool // both peers know the feature
+	stage    ackStage
 	received uint64        // messages that came
 	told     uint64        // of these, the ones that were acknowledged
 	untold   int           // bytes of the others
 	tellBy   time.Duration // when the others must be acknowledged
 
-	ledger  custody.Ledger // the messages that the peer has not acknowledged
-	ackedAt time.Duration  // when an acknowledgement last came, or the first message was queued after all were acknowledged
-	movedAt time.Duration  // the same, or when the transport last carried something
-	stage   ackStage
-	before  wire.Progress // of the transport in askedBefore
+	ledger  custody.Ledger                   // the messages that the peer has not acknowledged
+	ackedAt time.Duration                    // when an acknowledgement last came, or the first message was queued after all were acknowledged
+	movedAt time.Duration                    // the same, or when the transport last carried something
+	before  struct{ received, moves uint64 } // of the transport in askedBefore
 }
 
 // An ackStage is what is being done about a late acknowledgement. A line may only be slow, so
@@ -88,7 +88,7 @@ func (c *Core) tickCustody(l *link) {
 func (c *Core) measuredCustody(l *link, p wire.Progress) {
 	switch {
 	case l.stage == askedBefore && p.Known:
-		l.before = p
+		l.before.received, l.before.moves = p.Received, p.Moves
 		c.wakeBy(l.ackBy())
 	case l.stage != inTime:
 		l.stage = inTime
@@ -109,10 +109,10 @@ func (c *Core) carries(l *link, p wire.Progress) bool {
 	case !p.Known:
 		return false
 	case p.Acked > 0:
-		return p.Pending > 0 && p.Moves > l.before.Moves
+		return p.Pending > 0 && p.Moves > l.before.moves
 	}
 	most := ackMost + time.Duration(l.ledger.Bytes())*time.Second/slowLine
-	return p.Received > l.before.Received && c.now-l.ackedAt < most
+	return p.Received > l.before.received && c.now-l.ackedAt < most
 }
 
 // handOver sends the messages of a late link another way. Those for the peer of the link stay with
