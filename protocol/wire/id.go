@@ -113,3 +113,22 @@ func (id ID) FlipBit(i int) ID {
 	id[i/8] ^= 1 << (7 - i%8)
 	return id
 }
+
+// Bucket returns the least and the greatest id of bucket b: of the ids that share b bits with id and
+// differ from it in the next one.
+func (id ID) Bucket(b int) (first, last ID) {
+	first = id.FlipBit(b)
+	last = first
+	for i := b + 1; i < IDBits && i%8 != 0; i++ {
+		if first.Bit(i) == 1 {
+			first = first.FlipBit(i)
+		}
+		if last.Bit(i) == 0 {
+			last = last.FlipBit(i)
+		}
+	}
+	for i := b/8 + 1; i < IDSize; i++ {
+		first[i], last[i] = 0, 0xff
+	}
+	return first, last
+}

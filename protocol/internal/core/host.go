@@ -56,9 +56,15 @@ func (h host) Closest(target wire.ID, n int, keep func(*overlay.Link) bool) []*o
 }
 
 func (h host) Named(near wire.ID, visit func(overlay.Neighbour) bool) {
-	h.c.ahead.Nearest(near, func(e lookahead.Entry[*link]) bool {
-		return visit(overlay.Neighbour{ID: e.ID, By: &e.Via.Link, There: e.Time.Duration()})
-	})
+	h.c.ahead.Nearest(near, func(e lookahead.Entry[*link]) bool { return visit(neighbour(e)) })
+}
+
+func (h host) NamedIn(b int, visit func(overlay.Neighbour)) {
+	h.c.ahead.Bucket(h.c.self, b, func(e lookahead.Entry[*link]) { visit(neighbour(e)) })
+}
+
+func neighbour(e lookahead.Entry[*link]) overlay.Neighbour {
+	return overlay.Neighbour{ID: e.ID, By: &e.Via.Link, There: e.Time.Duration()}
 }
 
 func (h host) Ask(id wire.ID, proved bool) {

@@ -11,13 +11,17 @@ import (
 // A Table holds one value for each id, in the order of the ids. Its zero value is empty. It has no
 // limit.
 type Table[T comparable] struct {
-	byID map[wire.ID]T
-	ids  []wire.ID // in order
-	all  []T       // in the order of ids
+	ids []wire.ID // in order
+	all []T       // in the order of ids
 }
 
 // Get returns the value of an id, the zero value if there is none.
-func (t *Table[T]) Get(id wire.ID) T { return t.byID[id] }
+func (t *Table[T]) Get(id wire.ID) (v T) {
+	if i, found := t.find(id); found {
+		v = t.all[i]
+	}
+	return v
+}
 
 // Len returns the number of values.
 func (t *Table[T]) Len() int { return len(t.all) }
@@ -29,27 +33,27 @@ func (t *Table[T]) search(id wire.ID) int {
 	return sort.Search(len(t.ids), func(i int) bool { return t.ids[i].Compare(id) >= 0 })
 }
 
+// find returns the index of an id, or where it belongs.
+func (t *Table[T]) find(id wire.ID) (i int, found bool) {
+	i = t.search(id)
+	return i, i < len(t.ids) && t.ids[i] == id
+}
+
 // Put adds a value, or replaces that of the same id.
 func (t *Table[T]) Put(id wire.ID, v T) {
-	if t.byID == nil {
-		t.byID = make(map[wire.ID]T)
-	}
-	i := t.search(id)
-	if _, ok := t.byID[id]; ok {
+	if i, found := t.find(id); found {
 		t.all[i] = v
 	} else {
 		t.ids, t.all = slices.Insert(t.ids, i, id), slices.Insert(t.all, i, v)
 	}
-	t.byID[id] = v
 }
 
 // Remove removes the value of an id if it is v, and reports whether it was.
 func (t *Table[T]) Remove(id wire.ID, v T) bool {
-	if had, ok := t.byID[id]; !ok || had != v {
+	i, found := t.find(id)
+	if !found || t.all[i] != v {
 		return false
 	}
-	delete(t.byID, id)
-	i := t.search(id)
 	t.ids, t.all = slices.Delete(t.ids, i, i+1), slices.Delete(t.all, i, i+1)
 	return true
 }
@@ -57,19 +61,7 @@ func (t *Table[T]) Remove(id wire.ID, v T) bool {
 // Bucket returns the values in bucket b of self. Their ids share b bits with self and differ
 // in the next one, so they are consecutive.
 func (t *Table[T]) Bucket(self wire.ID, b int) []T {
-	first := self.FlipBit(b)
-	last := first
-	for i := b + 1; i < wire.IDBits && i%8 != 0; i++ {
-		if first.Bit(i) == 1 {
-			first = first.FlipBit(i)
-		}
-		if last.Bit(i) == 0 {
-			last = last.FlipBit(i)
-		}
-	}
-	for i := b/8 + 1; i < wire.IDSize; i++ {
-		first[i], last[i] = 0, 0xff
-	}
+	first, last := self.Bucket(b)
 	from := t.search(first)
 	return t.all[from : from+sort.Search(len(t.ids)-from, func(i int) bool { return t.ids[from+i].Compare(last) > 0 })]
 }

@@ -32,7 +32,7 @@ func TestTable(t *testing.T) {
 		ids[i] = randomID(rng)
 	}
 	for range 3000 {
-		p := pair{rng.IntN(5), ids[rng.IntN(len(ids))]}
+		p := pair{1 + rng.IntN(5), ids[rng.IntN(len(ids))]}
 		_, had := model[p]
 		switch rng.IntN(40) {
 		case 0:
@@ -101,7 +101,7 @@ func TestTableStops(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	var table Table[int]
 	for i := range 100 {
-		table.Put(i%3, []wire.Neighbour{{ID: randomID(rng), Time: 1}})
+		table.Put(1+i%3, []wire.Neighbour{{ID: randomID(rng), Time: 1}})
 	}
 	for most := 1; most <= 100; most += 9 {
 		seen := 0

@@ -10,13 +10,11 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A Table holds the neighbours of linked peers by id. T is a link. The zero value is empty. It has no
-// limit. An entry takes 24 bytes. It has no pointer, so that the collector does not read the tables.
+// A Table holds the neighbours of linked peers by id. T is a link, and no link is its zero value. The zero
+// Table is empty. It has no limit. An entry takes 24 bytes. It has no pointer, so that the collector does not read the tables.
 type Table[T comparable] struct {
-	entries []entry      // in the order of the ids
-	vias    []T          // by slot
-	slots   map[T]uint32 // of those that have named a neighbour since the last Drop
-	free    []uint32     // slots that are not used
+	entries []entry // in the order of the ids
+	vias    []T     // by slot: those that have named a neighbour since the last Drop; the zero T is a free slot
 }
 
 // An entry is an Entry with the slot of its link.
@@ -43,7 +41,7 @@ type Entry[T comparable] struct {
 
 // Has reports whether a linked peer has named a neighbour.
 func (t *Table[T]) Has(via T, id wire.ID) bool {
-	slot, known := t.slots[via]
+	slot, known := t.known(via)
 	_, found := t.find(slot, id)
 	return known && found
 }
@@ -71,23 +69,24 @@ func (t *Table[T]) find(slot uint32, id wire.ID) (i int, found bool) {
 	return i, false
 }
 
-// slot returns the slot of a link.
+// known returns the slot of a link that has named a neighbour since the last Drop.
+func (t *Table[T]) known(via T) (slot uint32, known bool) {
+	i := slices.Index(t.vias, via)
+	return uint32(i), i >= 0
+}
+
+// slot returns the slot of a link, which may be new.
 func (t *Table[T]) slot(via T) uint32 {
-	if slot, known := t.slots[via]; known {
+	if slot, known := t.known(via); known {
 		return slot
 	}
-	if t.slots == nil {
-		t.slots = make(map[T]uint32)
-	}
-	slot := uint32(len(t.vias))
-	if last := len(t.free) - 1; last >= 0 {
-		slot, t.free = t.free[last], t.free[:last]
+	var none T
+	if slot, free := t.known(none); free {
 		t.vias[slot] = via
-	} else {
-		t.vias = append(t.vias, via)
+		return slot
 	}
-	t.slots[via] = slot
-	return slot
+	t.vias = append(t.vias, via)
+	return uint32(len(t.vias) - 1)
 }
 
 // Put adds neighbours of a linked peer that have different ids, or changes their times. It returns the
@@ -127,7 +126,7 @@ func (t *Table[T]) Put(via T, named []wire.Neighbour) (added int) {
 
 // Remove removes a neighbour of a linked peer, and reports whether it was there.
 func (t *Table[T]) Remove(via T, id wire.ID) bool {
-	slot, known := t.slots[via]
+	slot, known := t.known(via)
 	if !known {
 		return false
 	}
@@ -140,7 +139,7 @@ func (t *Table[T]) Remove(via T, id wire.ID) bool {
 
 // Drop removes all neighbours of a linked peer.
 func (t *Table[T]) Drop(via T) {
-	slot, known := t.slots[via]
+	slot, known := t.known(via)
 	if !known {
 		return
 	}
@@ -150,13 +149,21 @@ func (t *Table[T]) Drop(via T) {
 	}
 	var none T
 	t.vias[slot] = none
-	delete(t.slots, via)
-	t.free = append(t.free, slot)
+}
+
+func (t *Table[T]) entry(e *entry) Entry[T] { return Entry[T]{e.id, e.time(), t.vias[e.slot()]} }
+
+// Bucket visits the entries in bucket b of self, in the order of their ids.
+func (t *Table[T]) Bucket(self wire.ID, b int, visit func(Entry[T])) {
+	first, last := self.Bucket(b)
+	for i := t.search(first); i < len(t.entries) && t.entries[i].id.Compare(last) <= 0; i++ {
+		visit(t.entry(&t.entries[i]))
+	}
 }
 
 // Nearest visits the entries, those nearest to target first, until visit returns false.
 func (t *Table[T]) Nearest(target wire.ID, visit func(Entry[T]) bool) {
-	walk(t.entries, target, func(e *entry) bool { return visit(Entry[T]{e.id, e.time(), t.vias[e.slot()]}) })
+	walk(t.entries, target, func(e *entry) bool { return visit(t.entry(e)) })
 }
 
 // walk visits entries that share all bits in which not all of them differ. Those that share the

@@ -26,6 +26,8 @@ type Host interface {
 	// Named visits the peers that linked peers say they are linked with, in the same order. An id
 	// that several have named is visited for each.
 	Named(near wire.ID, visit func(Neighbour) bool)
+	// NamedIn visits those in a bucket of this peer, in the order of the ids.
+	NamedIn(b int, visit func(Neighbour))
 
 	Ask(id wire.ID, proved bool)           // ping a linked peer, since another connection puts its link into doubt
 	End(id wire.ID, reason wire.ByeReason) // end the usable link to a peer

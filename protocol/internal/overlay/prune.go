@@ -207,22 +207,18 @@ func (o *Overlay) guesses(b int, visit func(guess)) {
 			visit(g)
 		}
 	}
-	o.host.Named(o.self.FlipBit(b), func(n Neighbour) bool {
+	o.host.NamedIn(b, func(n Neighbour) {
 		if n.ID != g.id {
-			if o.bucket(n.ID) != b {
-				return false
-			}
 			flush()
 			g, linked = guess{id: n.ID}, o.linked(n.ID)
 		}
 		if linked || n.There == 0 || n.By.Trip == 0 {
-			return true
+			return
 		}
 		g.least = max(g.least, (n.By.Trip - n.There).Abs())
 		if far := n.By.Trip + n.There; g.most == 0 || far < g.most {
 			g.most, g.by = far, n.By.ID
 		}
-		return true
 	})
 	flush()
 }
