@@ -17,7 +17,8 @@ import (
 type view struct {
 	list    lookahead.List         // of this peer
 	ahead   lookahead.Table[*link] // of the linked peers
-	tellAt  time.Duration          // when the list is looked at next; 0 means that nothing has changed
+	tellAt  time.Duration          // when a link is told next; 0 means that nothing has changed
+	changed bool                   // the links have, since the list was made
 	silence bool                   // a link does not answer, or one had stopped to since the list was made
 	size    int                    // bits in which the network's peers differ: the logarithm of its size
 	pace    time.Duration          // mean time of a message over one of this peer's links
@@ -29,14 +30,18 @@ type view struct {
 // A listener is what a linked peer was told, and has told.
 type listener struct {
 	names   bool           // both peers know the feature
+	listed  bool           // the link was named when the list was last looked at
 	news    rate.Allowance // frames of the peer that are taken
 	version uint64         // of the list, that the peer knows
 	nextAt  time.Duration  // when it may be told again
-	listed  bool           // the link was named when the list was last looked at
 }
 
-// changedLinks has the list looked at soon: changes that come together are told together.
-func (c *Core) changedLinks() { c.tellBy(c.now + tellSoon) }
+// changedLinks has the list made again after a time, or with the next news: changes that come together
+// are told together.
+func (c *Core) changedLinks(after time.Duration) {
+	c.changed = true
+	c.tellBy(c.now + after)
+}
 
 func (c *Core) tellBy(at time.Duration) {
 	if c.tellAt == 0 || at < c.tellAt {
@@ -49,30 +54,32 @@ func (c *Core) tellBy(at time.Duration) {
 func (c *Core) tickPeers() {
 	if c.tellAt == 0 || c.now < c.tellAt {
 		if c.silence && slices.ContainsFunc(c.order, func(l *link) bool { return l.Usable && l.Answers() != l.listed }) {
-			c.changedLinks()
+			c.changedLinks(tellSoon)
 		} else if c.tellAt != 0 {
 			c.tickBy(c.tellAt)
 		}
 		return
 	}
 	c.tellAt = 0
-	c.relist()
-	var last news
+	if c.changed {
+		c.relist()
+	}
+	var last told
 	for _, l := range c.table.All() {
 		c.tellPeers(l, &last)
 	}
 }
 
-// news are what has changed since a version of the list.
-type news struct {
+// told is what a link was told: what has changed since a version of the list.
+type told struct {
 	since uint64
-	frame *wire.Frame // nil means that there was none yet
+	frame *wire.Frame // nil means that no link was told anything yet
 }
 
 // relist brings the list up to date.
 func (c *Core) relist() {
 	var trips, native time.Duration
-	c.silence = false
+	c.silence, c.changed = false, false
 	for _, l := range c.order {
 		c.silence = c.silence || !l.Answers()
 		was := l.listed
@@ -120,7 +127,7 @@ func (c *Core) nameable() []*link {
 // tellPeers tells a linked peer what it does not know yet of this peer's links. Most links are told the
 // same at once, so what another link was told last is not made again. The traffic of one link is
 // limited: a long frame is followed by a long pause.
-func (c *Core) tellPeers(l *link, last *news) {
+func (c *Core) tellPeers(l *link, last *told) {
 	if !l.names || l.Ended || l.version == c.list.Version() {
 		return
 	}
@@ -128,7 +135,7 @@ func (c *Core) tellPeers(l *link, last *news) {
 		c.tellBy(l.nextAt)
 		return
 	}
-	f, err := c.news(l, last)
+	f, err := c.newsFor(l, last)
 	if err != nil {
 		return
 	}
@@ -146,8 +153,8 @@ func (c *Core) tellPeers(l *link, last *news) {
 	c.transmit(l, f)
 }
 
-// news returns a frame with what a link is to be told, nil for nothing.
-func (c *Core) news(l *link, last *news) (*wire.Frame, error) {
+// newsFor returns a frame with what a link is to be told, nil for nothing.
+func (c *Core) newsFor(l *link, last *told) (*wire.Frame, error) {
 	about := c.list.Changed(l.ID, l.version)
 	if last.frame != nil && last.since == l.version && !about {
 		return last.frame.Copy(), nil
@@ -158,7 +165,7 @@ func (c *Core) news(l *link, last *news) (*wire.Frame, error) {
 	}
 	f, err := wire.NewNeighbours(n)
 	if err == nil && !about {
-		*last = news{l.version, f}
+		*last = told{l.version, f}
 	}
 	return f, err
 }

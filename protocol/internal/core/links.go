@@ -164,7 +164,7 @@ func (c *Core) makeUsable(l *link) {
 	if l.Native() {
 		c.overlay.Greet(&l.Link)
 	}
-	c.changedLinks()
+	c.changedLinks(tellSoon)
 	c.overlay.LinkUp(&l.Link)
 	if l.Extended && !l.Native() { // a legacy hello precedes the first message
 		c.overlay.LearnedExtended(&l.Link)
@@ -234,9 +234,9 @@ func (c *Core) leaveTable(l *link) {
 	if c.table.Remove(l.ID, l) {
 		delete(c.mailbox.handovers, l.ID)
 		if l.why == ErrUnwanted { // both peers live, so this is no news that messages depend on
-			c.tellBy(c.now + tellUnneeded)
+			c.changedLinks(tellUnneeded)
 		} else {
-			c.changedLinks()
+			c.changedLinks(tellSoon)
 		}
 		c.do(Action{Type: PeerDown, Peer: l.ID, Link: l.Handle})
 		c.noteLink(journal.LinkDown, l.ID, l.why)
