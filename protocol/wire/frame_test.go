@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -419,6 +420,38 @@ func TestValidNonce(t *testing.T) {
 		strings.Repeat("9", MaxNonce): true, strings.Repeat("9", MaxNonce+1): false} {
 		if have := ValidNonce([]byte(nonce)); have != want {
 			t.Errorf("%q: %v", nonce, have)
+		}
+	}
+}
+
+// TestFieldsOfTwoFrames checks that a link frame with a field of a message or of another link frame is
+// refused, in either order, and one with an unknown field is not.
+func TestFieldsOfTwoFrames(t *testing.T) {
+	ack := appendVarint(nil, fieldAck, 7)
+	for name, other := range map[string][]byte{
+		"a hop":    protowire.AppendFixed32(protowire.AppendTag(nil, fieldHop, protowire.Fixed32Type), 1),
+		"a nonce":  appendBytes(nil, fieldNonce, []byte("1")),
+		"a body":   appendBytes(nil, fieldBody, (&Body{To: testIDs(1)[0]}).Raw()),
+		"a route":  appendBytes(nil, fieldRoute, make([]byte, IDSize)),
+		"targets":  appendBytes(nil, fieldTargets, make([]byte, IDSize)),
+		"a path":   appendBytes(nil, fieldPath, make([]byte, IDSize)),
+		"a ping":   protowire.AppendFixed64(protowire.AppendTag(nil, fieldPing, protowire.Fixed64Type), 1),
+		"a second": ack,
+		"paths":    bytes.Repeat(appendBytes(nil, fieldPath, make([]byte, IDSize)), 3),
+	} {
+		for _, b := range [][]byte{append(slices.Clone(ack), other...), append(slices.Clone(other), ack...)} {
+			if f, err := ParseFrame(b); !errors.Is(err, ErrMalformed) {
+				t.Errorf("an ack and %s: %v, error %v, want ErrMalformed", name, f, err)
+			}
+			if f, err := ReadFrame(bufio.NewReader(bytes.NewReader(append(protowire.AppendVarint(nil, uint64(len(b))), b...))), MaxFrame); !errors.Is(err, ErrMalformed) {
+				t.Errorf("an ack and %s, read: %v, error %v, want ErrMalformed", name, f, err)
+			}
+		}
+	}
+	unknown := appendVarint(nil, 100, 1)
+	for _, b := range [][]byte{append(slices.Clone(ack), unknown...), append(slices.Clone(unknown), ack...)} {
+		if f, err := ParseFrame(b); err != nil || f.Type != FrameAck || f.Num != 7 || f.Message != nil {
+			t.Errorf("an ack and an unknown field: %+v, error %v", f, err)
 		}
 	}
 }
