@@ -18,7 +18,8 @@ import (
 const (
 	progressEvery = 2 * time.Second // time between two lines about the progress of sim
 	maxSimPeers   = 100_000         // some 250 kB of memory each
-	simMemory     = 3500 << 20      // bytes from which on memory is freed more often
+	simMemory     = 4000 << 20      // bytes from which on memory is freed more often
+	simGarbage    = 300             // percent of the memory in use that may be garbage before that
 )
 
 // simulate runs scenarios of the simulator: peer-relay sim. Its standard output
@@ -39,6 +40,7 @@ func (p *program) simulate(ctx context.Context, args []string) error {
 		return err
 	}
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(simMemory))
+	defer debug.SetGCPercent(debug.SetGCPercent(simGarbage))
 	var results []sim.Result
 	for _, s := range scenarios {
 		r, err := p.play(ctx, s)
