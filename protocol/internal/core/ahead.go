@@ -187,8 +187,9 @@ func (c *Core) heardPeers(l *link, n *wire.Neighbours) {
 		c.ahead.Drop(l)
 		l.Named = 0
 	}
+	odd := func(p wire.Neighbour) bool { return p.ID == c.self || p.ID == l.ID || p.ID == (wire.ID{}) }
 	named := n.Named
-	if odd := func(p wire.Neighbour) bool { return p.ID == c.self || p.ID == l.ID || p.ID == (wire.ID{}) }; slices.ContainsFunc(named, odd) {
+	if slices.ContainsFunc(named, odd) { // rarely, so the list is mostly not copied
 		named = slices.DeleteFunc(slices.Clone(named), odd)
 	}
 	named = named[:min(len(named), wire.MaxNamed-l.Named)]

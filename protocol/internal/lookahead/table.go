@@ -10,8 +10,9 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// A Table holds the neighbours of linked peers by id. T is a link, and no link is its zero value. The zero
-// Table is empty. It has no limit. An entry takes 24 bytes. It has no pointer, so that the collector does not read the tables.
+// A Table holds the neighbours of linked peers by id. T is a link, and no link is its zero value. The
+// zero Table is empty. It has no limit. An entry takes 24 bytes. It has no pointer, so that the collector
+// does not read the tables.
 type Table[T comparable] struct {
 	entries []entry // in the order of the ids
 	vias    []T     // by slot: those that have named a neighbour since the last Drop; the zero T is a free slot
@@ -98,7 +99,7 @@ func (t *Table[T]) Put(via T, named []wire.Neighbour) (added int) {
 	}
 	slot := t.slot(via)
 	var room [8]place
-	fresh := room[:0]
+	fresh := slices.Grow(room[:0], len(named)) // most frames name few
 	for _, n := range named {
 		e := newEntry(n.ID, n.Time, slot)
 		if i, found := t.find(slot, n.ID); found {
