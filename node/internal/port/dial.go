@@ -2,11 +2,13 @@ package port
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http/httptrace"
 	"os"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/transport"
 	libp2pyamux "github.com/libp2p/go-libp2p/p2p/muxer/yamux"
@@ -56,8 +58,15 @@ func (t *webSocket) Dial(ctx context.Context, a ma.Multiaddr, p peer.ID) (transp
 	return c, err
 }
 
-// Dial implements transport.Transport.
+// errConnected is the error of a dial of a peer with which the host has a connection.
+var errConnected = errors.New("node: the peer was reached over another transport")
+
+// Dial implements transport.Transport. libp2p also calls it after a cheaper transport has connected,
+// as long as an older dial of the peer waits for an address that does not answer.
 func (t *directTransport) Dial(ctx context.Context, a ma.Multiaddr, p peer.ID) (transport.CapableConn, error) {
+	if t.host.Network().Connectedness(p) == network.Connected {
+		return nil, errConnected
+	}
 	ctx, cancel := context.WithTimeout(ctx, connectTime(a))
 	defer cancel()
 	return t.WebRTCTransport.Dial(ctx, a, p)

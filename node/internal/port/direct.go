@@ -27,6 +27,7 @@ const DirectName = "webrtc-direct"
 // A directTransport is go-libp2p's webrtc-direct, with directLimits.
 type directTransport struct {
 	*libp2pwebrtc.WebRTCTransport
+	host   *Host
 	limits *directLimits
 }
 
@@ -37,7 +38,7 @@ func (h *Host) newDirect(key crypto.PrivKey, psk pnet.PSK, gater connmgr.Connect
 	if err != nil {
 		return nil, err
 	}
-	h.direct = &directTransport{t, limits}
+	h.direct = &directTransport{t, h, limits}
 	for i, a := range h.announced { // not in use yet
 		h.announced[i] = h.direct.withCertHash(a)
 	}

@@ -131,3 +131,15 @@ func TestDirectConnectionsAreLimited(t *testing.T) {
 	nodetest.Eventually(t, "the place is free again", func() bool { return limits.open.Load() == 0 })
 	nodetest.Connect(t, nodetest.StockHost(t), to)
 }
+
+// A peer that was reached by another transport is not dialled over webrtc-direct as well.
+func TestDirectIsTheLastResort(t *testing.T) {
+	h, dialler := startHost(t, Options{}), newTestHost(t, Options{})
+	direct := nodetest.AddrOf(t, h.PortAddrs(), ma.P_WEBRTC_DIRECT)
+	nodetest.Connect(t, dialler, peer.AddrInfo{ID: h.ID(), Addrs: []ma.Multiaddr{nodetest.AddrOf(t, h.PortAddrs(), ma.P_WS)}})
+	if _, err := dialler.direct.Dial(t.Context(), direct, h.ID()); !errors.Is(err, errConnected) {
+		t.Errorf("it returns %v", err)
+	}
+	dialler.Network().ClosePeer(h.ID())
+	nodetest.Connect(t, dialler, peer.AddrInfo{ID: h.ID(), Addrs: []ma.Multiaddr{direct}})
+}
