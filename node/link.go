@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,44 +73,9 @@ func (n *Node) openStream(ctx context.Context, r *protocol.Router, s network.Str
 	l.release = func() {
 		ended()
 		manager.Unprotect(remote, tag)
-		n.leave(s.Conn())
+		n.tidy(remote, true)
 	}
 	return l, nil
-}
-
-// idleConn is the time for which a connection without a stream is kept after a link over it has
-// ended: the two peers may need another one soon.
-const idleConn = 10 * time.Second
-
-// leave closes a connection over which a link was, once it is idle. A caller's host does so itself,
-// by rules of its own.
-func (n *Node) leave(c network.Conn) {
-	if n.own == nil || c.IsClosed() {
-		return
-	}
-	n.task(func(ctx context.Context) {
-		look := time.NewTicker(n.idleConn)
-		defer look.Stop()
-		for {
-			select {
-			case <-look.C:
-			case <-ctx.Done():
-				return
-			}
-			switch {
-			case c.IsClosed() || linkOver(c): // the end of that link leaves it again
-				return
-			case len(c.GetStreams()) == 0 && !n.host.ConnManager().IsProtected(c.RemotePeer(), ""):
-				c.Close()
-				return
-			}
-		}
-	})
-}
-
-// linkOver reports whether there is a link over a connection.
-func linkOver(c network.Conn) bool {
-	return slices.ContainsFunc(c.GetStreams(), func(s network.Stream) bool { return s.Protocol() == StreamProtocol })
 }
 
 // hello returns the first frame of a new stream.

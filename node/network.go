@@ -69,7 +69,7 @@ type ends struct {
 }
 
 // note notes the end of a new connection.
-func (e *ends) note(_ network.Network, c network.Conn) {
+func (e *ends) note(c network.Conn) {
 	if netif.OfMultiaddr(c.LocalMultiaddr()).IsValid() {
 		return
 	}
@@ -103,10 +103,18 @@ func (e *ends) of(c network.Conn) netip.Addr {
 
 // watchConns notes the connections of the host, those that it has and those that come.
 func (n *Node) watchConns() (stop func()) {
-	noted := &network.NotifyBundle{ConnectedF: n.ends.note, DisconnectedF: n.ends.forget}
+	noted := &network.NotifyBundle{
+		ConnectedF: func(_ network.Network, c network.Conn) {
+			n.ends.note(c)
+			if p := c.RemotePeer(); len(n.host.Network().ConnsToPeer(p)) > 1 {
+				n.tidy(p, false)
+			}
+		},
+		DisconnectedF: n.ends.forget,
+	}
 	n.host.Network().Notify(noted)
 	for _, c := range n.host.Network().Conns() {
-		n.ends.note(nil, c)
+		n.ends.note(c)
 	}
 	return func() { n.host.Network().StopNotify(noted) }
 }

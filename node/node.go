@@ -65,6 +65,7 @@ type Node struct {
 	lost    []netip.Addr           // the addresses that this machine lost last
 	boots   map[string]protocol.ID // ids of the bootstraps that answered or are named with their id
 	greeted map[peer.ID]int        // handshakes in progress with peers that opened a stream
+	tidied  map[peer.ID]*tidying   // peers with connections that may be closed
 	linkUp  chan struct{}          // closed with the next link; nil means that nothing waits for it
 }
 
@@ -171,7 +172,7 @@ func newNode(o Options) *Node {
 		o.Version = "dev"
 	}
 	n := &Node{opts: o, log: o.Logger, begun: time.Now(), idleConn: idleConn, started: make(chan struct{}), remotes: make(map[protocol.ID]remote),
-		locals: make(map[netip.Addr]*ownEnd), boots: make(map[string]protocol.ID), greeted: make(map[peer.ID]int)}
+		locals: make(map[netip.Addr]*ownEnd), boots: make(map[string]protocol.ID), greeted: make(map[peer.ID]int), tidied: make(map[peer.ID]*tidying)}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
 }
