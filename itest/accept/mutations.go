@@ -306,6 +306,12 @@ var safeguards = []mutation{
 		old: "GotConn: func(httptrace.GotConnInfo) { timer.Stop() }", new: ""},
 	{name: "no pings of yamux on a slow line", file: "node/internal/port/dial.go", test: "TestMuxerHasNoPings",
 		old: "t.EnableKeepAlive = false", new: ""},
+	{name: "no webrtc-direct to a peer that was reached already", file: "node/internal/port/dial.go", test: "TestDirectIsTheLastResort",
+		old: "Connectedness(p) == network.Connected {", new: "Connectedness(p) == network.Connected && false {"},
+	{name: "the end of a connection without a link", file: "node/link.go", test: "TestIdleConnectionsAreClosed",
+		old: "n.tidy(remote, true)", new: ""},
+	{name: "the end of spare connections", file: "node/network.go", test: "TestSpareConnectionsAreClosed",
+		old: "len(n.host.Network().ConnsToPeer(p)) > 1 {", new: "false {"},
 
 	// Handlers.
 	{name: "a bound of the events for a slow handler", file: "protocol/inbox.go", test: "TestSlowHandlerRefusesNobody",
