@@ -88,7 +88,7 @@ func links(t *trial) {
 }
 
 func stretch(t *trial) {
-	t.settled(1, time.Minute)
+	t.settled(1, 2*time.Minute)
 	t.begin("messages")
 	ms := t.stream(t.each(10), 20*time.Second, func(int) *mail { return t.plain() })
 	t.wait(late)

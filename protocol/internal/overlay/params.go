@@ -10,6 +10,8 @@ const (
 	leafNear      = 4       // links of a leaf to the nearest peers
 	leafRelays    = 3       // links of a leaf to relays
 	leafCap       = 10      // links of a leaf
+	fullBucket    = 8       // links in a bucket above which those that it does not need are pruned early
+	ample         = 2       // times the links that a peer needs: with so many it seeks no faster ones
 	maxPending    = 6       // own handshakes in flight, and dials for others' handshakes
 	maxAnswered   = 64      // others' handshakes in flight
 	mostEager     = 24      // the same while many links are missing
@@ -27,12 +29,12 @@ const (
 
 // Ways that differ in time.
 const (
-	alike       = 4                // difference of the codes of two times up to which they are taken for equal
-	closerEvery = time.Second      // least interval at which links are sought in place of slower ones
-	mostCloser  = 4                // of these, at once
-	youngShare  = 5                // divisor: such a link must be faster by a fifth at least in youngTime
-	closerShare = 3                // the same later
-	youngTime   = 75 * time.Second // time after the first link, and after many links were lost at once
+	farParts    = 4                    // parts of a far bucket; the fastest link of each is kept
+	farShare    = 2                    // divisor: the buckets of the first half are far, but not the last of them
+	closerEvery = time.Second          // least interval at which links are sought in place of slower ones
+	mostCloser  = 4                    // of these, at once
+	closerShare = 8                    // divisor: a round trip that is shorter by this part is faster
+	leastSaving = 5 * time.Millisecond // if it is this much shorter, at least
 )
 
 // Times.
@@ -44,7 +46,8 @@ const (
 	candBackoff   = 8 * time.Second   // first back-off after a failed handshake, doubles
 	refuseBackoff = 60 * time.Second  // first back-off after a refusal, doubles
 	candFresh     = 60 * time.Second  // age of a candidate's last mention that weighs as much as a failure
-	pruneAge      = 40 * time.Second  // least age of a link that is pruned
+	pruneAge      = 20 * time.Second  // least age of a link that is pruned
+	fullAge       = 10 * time.Second  // the same in a bucket with many links
 	crowdAge      = 5 * time.Second   // the same for one of very many
 	shedAgain     = 10 * time.Minute  // time after which such a link is ended again that the other end has opened again
 	findBackoff   = 2 * time.Second   // first interval of questions for a bucket, doubles to 512 s

@@ -20,11 +20,19 @@ func (o *Overlay) prune(deficit bool) {
 		most = shedPerTick
 		o.wakeTick(o.host.Now() + time.Second)
 	}
-	for _, l := range slices.AppendSeq(make([]*Link, 0, o.host.LinkCount()), o.host.Links()) {
+	links := slices.AppendSeq(make([]*Link, 0, o.host.LinkCount()), o.host.Links())
+	var have [wire.IDBits]int
+	for _, l := range links {
+		have[o.bucket(l.ID)]++
+	}
+	for _, l := range links {
 		if pruned >= most {
 			return
 		}
 		age := pruneAge
+		if have[o.bucket(l.ID)] > fullBucket {
+			age = fullAge
+		}
 		if l.bootstrap && !deficit {
 			age = bootLinger
 		}
@@ -50,6 +58,9 @@ func (o *Overlay) prune(deficit bool) {
 		o.host.End(l.ID, wire.ByeUnwanted)
 	}
 }
+
+// ample reports whether this peer has so many links that others to faster peers can wait.
+func (o *Overlay) ample() bool { return o.host.LinkCount() >= ample*(nearLinks+bucketLinks*o.depth) }
 
 // crowded reports whether this peer has very many links to relays that have told that they have enough
 // others. Leaves, legacy peers and relays with few links do not count: they may have no other way.
@@ -90,14 +101,15 @@ func (o *Overlay) wanted(l *Link) bool {
 	if o.leaf() {
 		return o.host.LinkCount() <= leafCap || o.relaysNearer(l) < leafRelays
 	}
-	b, slot := o.bucket(l.ID), subSlot(o.self, l.ID, bucketLinks)
+	b := o.bucket(l.ID)
+	part := o.part(b, l.ID)
 	have, faster := 0, 0
 	for x := range o.host.Bucket(b) {
 		if x == l || !x.counts() {
 			continue
 		}
 		have++
-		if subSlot(o.self, x.ID, bucketLinks) == slot && o.before(x, l) {
+		if o.part(b, x.ID) == part && o.before(x, l) {
 			faster++
 		}
 	}
@@ -105,6 +117,16 @@ func (o *Overlay) wanted(l *Link) bool {
 		return have < bucketLinks
 	}
 	return have <= spared(b) || faster == 0
+}
+
+// part returns the part of bucket b that an id is in. The fastest link of each part is kept. The farthest
+// buckets of a large network have more parts: most peers are there, so a choice among more of them finds
+// a faster one, and most messages go there.
+func (o *Overlay) part(b int, id wire.ID) int {
+	if b+1 < o.depth/farShare {
+		return subSlot(o.self, id, farParts)
+	}
+	return subSlot(o.self, id, bucketLinks)
 }
 
 // spared returns the number of other links in a bucket up to which none is ended.
@@ -115,23 +137,27 @@ func spared(b int) int {
 	return bucketLinks
 }
 
-// before orders the links of one part of a bucket: a faster one goes first, and of two that are
-// about equally fast the older one.
+// before reports whether a link goes before another one of its part of a bucket: a faster one does, and of
+// two that are about equally fast the older one.
 func (o *Overlay) before(a, b *Link) bool {
-	x, y := wire.CodeTime(a.Trip), wire.CodeTime(b.Trip)
-	switch {
-	case x != 0 && y != 0 && x+alike < y:
-		return true
-	case x != 0 && y != 0 && y+alike < x:
-		return false
+	if a.Trip != 0 && b.Trip != 0 {
+		switch {
+		case faster(a.Trip, b.Trip):
+			return true
+		case faster(b.Trip, a.Trip):
+			return false
+		}
 	}
 	return a.Since < b.Since || a.Since == b.Since && a.Handle < b.Handle
 }
 
+// faster reports whether a round trip saves so much beside another one that a link is worth replacing.
+func faster(a, b time.Duration) bool { return b-a > max(b/closerShare, leastSaving) }
+
 // improve seeks links to peers that seem to be much nearer in time than the fastest link of their part
 // of their bucket, those first that save most. They may be in one part, since a guess is often wrong.
 func (o *Overlay) improve(deficit bool) {
-	if deficit || o.leaf() || o.host.Now()-o.lastCloser < closerEvery {
+	if deficit || o.leaf() || o.host.Now()-o.lastCloser < closerEvery || o.ample() {
 		return
 	}
 	o.lastCloser = o.host.Now()
@@ -159,17 +185,13 @@ func (o *Overlay) improve(deficit bool) {
 // appendCloser appends the peers of a bucket that seem to be much nearer in time than its links.
 func (o *Overlay) appendCloser(all []guess, b int) []guess {
 	fastest := o.fastest(b)
-	share := time.Duration(closerShare)
-	if o.host.Now()-o.started < youngTime {
-		share = youngShare
-	}
 	o.guesses(b, func(g guess) {
-		now, time := fastest[subSlot(o.self, g.id, bucketLinks)], g.time()
+		now, time := fastest[o.part(b, g.id)], g.time()
 		cand := o.cands.Get(g.id)
 		if cand != nil && cand.Trip != 0 { // it was linked, so no guess is needed
 			time = cand.Trip
 		}
-		if g.saves = now - time; g.saves > now/share && !o.isBootstrap(g.id) &&
+		if g.saves = now - time; faster(time, now) && !o.isBootstrap(g.id) &&
 			(cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0) {
 			all = append(all, g)
 		}
@@ -178,11 +200,11 @@ func (o *Overlay) appendCloser(all []guess, b int) []guess {
 }
 
 // fastest returns the least round trip time of each part of a bucket. 0 means that none is known.
-func (o *Overlay) fastest(b int) (times [bucketLinks]time.Duration) {
+func (o *Overlay) fastest(b int) (times [farParts]time.Duration) {
 	for l := range o.host.Bucket(b) {
-		slot := subSlot(o.self, l.ID, bucketLinks)
-		if l.counts() && l.Trip != 0 && (times[slot] == 0 || l.Trip < times[slot]) {
-			times[slot] = l.Trip
+		part := o.part(b, l.ID)
+		if l.counts() && l.Trip != 0 && (times[part] == 0 || l.Trip < times[part]) {
+			times[part] = l.Trip
 		}
 	}
 	return times
