@@ -59,7 +59,7 @@ func (o *Overlay) prune(deficit bool) {
 	}
 }
 
-// ample reports whether this peer has so many links that others to faster peers can wait.
+// ample reports whether this peer has many more links than it needs, so that faster ones can wait.
 func (o *Overlay) ample() bool { return o.host.LinkCount() >= ample*(nearLinks+bucketLinks*o.depth) }
 
 // crowded reports whether this peer has very many links to relays that have told that they have enough
@@ -151,7 +151,8 @@ func (o *Overlay) before(a, b *Link) bool {
 	return a.Since < b.Since || a.Since == b.Since && a.Handle < b.Handle
 }
 
-// faster reports whether a round trip saves so much beside another one that a link is worth replacing.
+// faster reports whether the round trip a saves enough beside b to replace a link. Smaller gains are not worth
+// the news of it.
 func faster(a, b time.Duration) bool { return b-a > max(b/closerShare, leastSaving) }
 
 // improve seeks links to peers that seem to be much nearer in time than the fastest link of their part
