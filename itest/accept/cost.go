@@ -33,7 +33,7 @@ func cost(ctx context.Context, opts options, r *report) error {
 	return withBinary(ctx, func(ctx context.Context, binary string) (err error) {
 		settings := measure.CostSettings()
 		if opts.old != "" {
-			settings = append(settings, measure.OldCostSettings()...)
+			settings = measure.BuildCostSettings()
 		}
 		var stages []*measure.CostStage
 		for _, setting := range settings {
@@ -89,16 +89,17 @@ func costRoundOf(ctx context.Context, stage *measure.CostStage, size int) (measu
 }
 
 // costTable prints the medians, and how much less CPU time ours takes than the npm
-// package over the same kind of network: data channels for WebRTC.
+// package over the same kind of network: data channels for WebRTC. Another build is compared round by
+// round, since the two relays of a round run right after each other.
 func costTable(r *report, settings []measure.CostSetting, cells [][]costCell) {
-	t := r.table("bytes", "relay", "CPU µs/message", "min", "max", "messages/s", "JS takes", "other build takes")
+	t := r.table("bytes", "relay", "CPU µs/message", "min", "max", "messages/s", "JS takes", "of the other build's CPU")
 	for i, size := range costSizes {
 		for j, setting := range settings {
 			c := cells[i][j]
 			times, rival := "", ""
 			for k, other := range settings {
 				if setting.Rival(other) {
-					rival = fmt.Sprintf("%.2f times", middle(cells[i][k].cpu)/middle(c.cpu))
+					rival = fmt.Sprintf("%.2f", middle(ratios(c.cpu, cells[i][k].cpu)))
 				}
 				if !setting.JS && !setting.Old && other.JS && other.WebRTC() == setting.WebRTC() {
 					times = fmt.Sprintf("%.1f times", middle(cells[i][k].cpu)/middle(c.cpu))
@@ -110,6 +111,15 @@ func costTable(r *report, settings []measure.CostSetting, cells [][]costCell) {
 	}
 	r.note("CPU is the user and system time of the relay's process for each message that it passes on, medians of the rounds. At most 64 messages are")
 	r.note("in flight, so that JS loses none; all arrived, once, in order and through the relay. No WebSocket compresses.")
+}
+
+// ratios returns the values of each round divided by those of another relay.
+func ratios(values, of []float64) []float64 {
+	rs := slices.Clone(values)
+	for i := range rs {
+		rs[i] /= of[i]
+	}
+	return rs
 }
 
 // middle returns the median.

@@ -42,11 +42,13 @@ func CostSettings() []CostSetting {
 	}
 }
 
-// OldCostSettings returns the settings of another build, whose relay has nothing but its
-// WebSocket port.
-func OldCostSettings() []CostSetting {
+// BuildCostSettings returns the settings by which this build is compared with another one, each pair side
+// by side. Any build's relay has a WebSocket port.
+func BuildCostSettings() []CostSetting {
 	return []CostSetting{
+		{Name: "Go, libp2p /ws", kind: protocol.LinkNative, over: "/ws/"},
 		{Name: "other build, libp2p /ws", kind: protocol.LinkNative, over: "/ws/", Old: true},
+		{Name: "Go, WebSocket", kind: protocol.LinkWebSocket},
 		{Name: "other build, WebSocket", kind: protocol.LinkWebSocket, Old: true},
 	}
 }
