@@ -389,7 +389,7 @@ func (o *Overlay) Unnamed(id, by wire.ID) {
 // the links are looked at soon.
 func (o *Overlay) Named(peers []wire.Neighbour) {
 	for _, p := range peers {
-		if b := o.bucket(p.ID); b >= o.depth || o.missing[b] {
+		if b := o.bucket(p.ID); (b >= o.depth || o.missing[b]) && !o.linked(p.ID) {
 			o.soon()
 			return
 		}
