@@ -29,12 +29,13 @@ const (
 
 // Ways that differ in time.
 const (
-	farParts    = 4                    // parts of a far bucket; the fastest link of each is kept
-	farShare    = 2                    // divisor: the buckets of the first half are far, but not the last of them
-	closerEvery = time.Second          // least interval at which links are sought in place of slower ones
-	mostCloser  = 2                    // of these, at once
-	closerShare = 8                    // divisor: a round trip that is shorter by this part is faster
-	leastSaving = 5 * time.Millisecond // if it is this much shorter, at least
+	farShare    = 2                         // divisor: the buckets of the first half have more parts
+	mostSplits  = 2                         // times that their parts are halved; the fastest link of each part is kept
+	mostParts   = bucketLinks << mostSplits // of a bucket
+	closerEvery = time.Second               // least interval at which links are sought in place of slower ones
+	mostCloser  = 2                         // of these, at once
+	closerShare = 8                         // divisor: a round trip that is shorter by this part is faster
+	leastSaving = 5 * time.Millisecond      // if it is this much shorter, at least
 )
 
 // Times.

@@ -119,14 +119,12 @@ func (o *Overlay) wanted(l *Link) bool {
 	return have <= spared(b) || faster == 0
 }
 
-// part returns the part of bucket b that an id is in. The fastest link of each part is kept. The farthest
-// buckets of a large network have more parts: most peers are there, so a choice among more of them finds
-// a faster one, and most messages go there.
+// part returns the part of bucket b that an id is in. The fastest link of each part is kept. The farther a
+// bucket of a large network is, the more parts it has: most peers are there, so that one of each part is
+// fast, and most messages go there.
 func (o *Overlay) part(b int, id wire.ID) int {
-	if b+1 < o.depth/farShare {
-		return subSlot(o.self, id, farParts)
-	}
-	return subSlot(o.self, id, bucketLinks)
+	far := max(o.depth/farShare-1-b, 0)
+	return subSlot(o.self, id, bucketLinks<<min(far, mostSplits))
 }
 
 // spared returns the number of other links in a bucket up to which none is ended.
@@ -201,7 +199,7 @@ func (o *Overlay) appendCloser(all []guess, b int) []guess {
 }
 
 // fastest returns the least round trip time of each part of a bucket. 0 means that none is known.
-func (o *Overlay) fastest(b int) (times [farParts]time.Duration) {
+func (o *Overlay) fastest(b int) (times [mostParts]time.Duration) {
 	for l := range o.host.Bucket(b) {
 		part := o.part(b, l.ID)
 		if l.counts() && l.Trip != 0 && (times[part] == 0 || l.Trip < times[part]) {

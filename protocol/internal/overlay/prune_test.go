@@ -1,0 +1,35 @@
+package overlay
+
+import (
+	"testing"
+
+	"github.com/peer-relay/peer-relay/protocol/internal/candidates"
+	"github.com/peer-relay/peer-relay/protocol/wire"
+)
+
+// TestPart checks the parts of buckets at each depth: also at those that no network has, since a peer may
+// grind ids next to another's.
+func TestPart(t *testing.T) {
+	self := wire.ID{}
+	o := Overlay{self: self, cands: candidates.New(self)}
+	for _, test := range []struct{ depth, b, want int }{{0, 0, 2}, {3, 0, 2}, {4, 0, 4}, {4, 1, 2}, {6, 0, 8}, {6, 1, 4}, {6, 2, 2}, {159, 0, 8}, {159, 77, 4}, {159, 78, 2}, {159, 158, 2}} {
+		o.depth = test.depth
+		parts := make(map[int]bool)
+		for x := range 256 {
+			id := self.FlipBit(test.b)
+			for i := range 8 {
+				if x>>i&1 == 1 && test.b+1+i < wire.IDBits {
+					id = id.FlipBit(test.b + 1 + i)
+				}
+			}
+			part := o.part(test.b, id)
+			if part < 0 || part >= mostParts {
+				t.Fatalf("depth %d: part %d of bucket %d", test.depth, part, test.b)
+			}
+			parts[part] = true
+		}
+		if len(parts) != test.want {
+			t.Errorf("depth %d: bucket %d has %d parts, want %d", test.depth, test.b, len(parts), test.want)
+		}
+	}
+}
