@@ -275,7 +275,7 @@ var safeguards = []mutation{
 	{name: "an early end of links in a bucket with many", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,
 		old: "if have[o.bucket(l.ID)] > fullBucket {", new: "if false {"},
 	{name: "the fastest link of each quarter of a far bucket", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,
-		old: "bucketLinks<<min(far, mostSplits)", new: "bucketLinks"},
+		old: "bucketLinks<<max(min(far, mostSplits-b), 0)", new: "bucketLinks"},
 	{name: "no other link for one that saves little", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,
 		old: "max(b/closerShare, leastSaving)", new: "b/closerShare"},
 	{name: "no other link for one that is hardly faster", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,

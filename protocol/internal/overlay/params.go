@@ -29,8 +29,8 @@ const (
 
 // Ways that differ in time.
 const (
-	farShare    = 2                         // divisor: the buckets of the first half have more parts
-	mostSplits  = 2                         // times that their parts are halved; the fastest link of each part is kept
+	farShare    = 2                         // divisor: only buckets of the first half have more parts
+	mostSplits  = 2                         // times that the parts of the farthest bucket are halved, once less in each nearer one; the fastest link of each is kept
 	mostParts   = bucketLinks << mostSplits // of a bucket
 	closerEvery = time.Second               // least interval at which links are sought in place of slower ones
 	mostCloser  = 2                         // of these, at once

@@ -119,12 +119,12 @@ func (o *Overlay) wanted(l *Link) bool {
 	return have <= spared(b) || faster == 0
 }
 
-// part returns the part of bucket b that an id is in. The fastest link of each part is kept. The farther a
-// bucket of a large network is, the more parts it has: most peers are there, so that one of each part is
-// fast, and most messages go there.
+// part returns the part of bucket b that an id is in. The fastest link of each part is kept. The farthest
+// buckets of a large network have more parts: most peers are there, so that one of each part is fast, and
+// most messages go there.
 func (o *Overlay) part(b int, id wire.ID) int {
-	far := max(o.depth/farShare-1-b, 0)
-	return subSlot(o.self, id, bucketLinks<<min(far, mostSplits))
+	far := o.depth/farShare - 1 - b
+	return subSlot(o.self, id, bucketLinks<<max(min(far, mostSplits-b), 0))
 }
 
 // spared returns the number of other links in a bucket up to which none is ended.

@@ -12,7 +12,7 @@ import (
 func TestPart(t *testing.T) {
 	self := wire.ID{}
 	o := Overlay{self: self, cands: candidates.New(self)}
-	for _, test := range []struct{ depth, b, want int }{{0, 0, 2}, {3, 0, 2}, {4, 0, 4}, {4, 1, 2}, {6, 0, 8}, {6, 1, 4}, {6, 2, 2}, {159, 0, 8}, {159, 77, 4}, {159, 78, 2}, {159, 158, 2}} {
+	for _, test := range []struct{ depth, b, want int }{{0, 0, 2}, {3, 0, 2}, {4, 0, 4}, {4, 1, 2}, {6, 0, 8}, {6, 1, 4}, {6, 2, 2}, {159, 0, 8}, {159, 1, 4}, {159, 2, 2}, {159, 158, 2}} {
 		o.depth = test.depth
 		parts := make(map[int]bool)
 		for x := range 256 {
