@@ -280,6 +280,8 @@ var safeguards = []mutation{
 		old: "max(b/closerShare, leastSaving)", new: "b/closerShare"},
 	{name: "no other link for one that is hardly faster", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,
 		old: "max(b/closerShare, leastSaving)", new: "leastSaving"},
+	{name: "a round trip time that rises slowly", file: corePackage + "/alive.go", test: "TestTripsThatJitter",
+		old: "(min(rtt, 2*l.Trip+doubtAfter) - l.Trip) / 16", new: "(min(rtt, 2*l.Trip+doubtAfter) - l.Trip) / 2"},
 	{name: "the end of links that only others need", file: overlayPackage + "/prune.go", test: "TestManyLinks", in: corePackage,
 		old: "return n > crowd", new: "return false"},
 	{name: "no end of such a link twice", file: overlayPackage + "/prune.go", test: "TestManyLinks", in: corePackage,

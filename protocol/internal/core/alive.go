@@ -67,13 +67,18 @@ func (p *pulse) sample(rtt time.Duration) {
 }
 
 // sample takes the answer to a ping into account. Only these make the link's Trip, which is compared with
-// those of other links: an acknowledgement may be delayed.
+// those of other links: an acknowledgement may be delayed. It falls fast and rises slowly. So it is near the
+// least of the last ones, and links that jitter do not come and go as now one and now the other is faster.
 func (l *link) sample(rtt time.Duration) {
 	l.pulse.sample(rtt)
-	if l.Trip == 0 {
+	switch {
+	case l.Trip == 0:
 		l.Trip = rtt
+	case rtt < l.Trip:
+		l.Trip += (rtt - l.Trip) / 2
+	default:
+		l.Trip += (min(rtt, 2*l.Trip+doubtAfter) - l.Trip) / 16
 	}
-	l.Trip += (min(rtt, 2*l.Trip+doubtAfter) - l.Trip) / 2
 }
 
 // patience returns the time in which an answer is to come: least, or more over a long line.

@@ -23,7 +23,7 @@ type Link struct {
 	Doubted  bool          // a ping was not answered in time: other links are preferred
 	Late     bool          // no acknowledgement came in time: other links are preferred
 	Named    int           // neighbours that the peer has named
-	Trip     time.Duration // smoothed round trip time of pings, at first that of the handshake; 0 means unknown
+	Trip     time.Duration // round trip time of pings, near the least of the last ones; at first that of the handshake; 0 means unknown
 
 	bootstrap bool       // the peer is a bootstrap
 	lost      bool       // it counts as a lost one
