@@ -66,7 +66,7 @@ const (
 	tellUnneeded = 5 * time.Second        // delay of the news that a link that neither peer needs was ended
 	heardBurst   = 16                     // frames of one link that are taken at once
 	heardRate    = 2                      // frames of one link a second after those
-	tellBytes    = 4 << 10                // bytes a minute to one link
+	tellBytes    = 8 << 10                // bytes a minute to one link
 
 	manyLostIn    = 5 * time.Second // time in which lost neighbours are counted
 	manyLostShare = 32              // divisor: more than this part of the neighbours are many

@@ -97,7 +97,7 @@ func (o *Overlay) fill() (deficit bool) {
 	finds := 0
 	o.depth = depth
 	for b := range depth {
-		if o.missing[b] = o.fillBucket(b, seek, &finds); o.missing[b] {
+		if o.fillBucket(b, seek, &finds) {
 			deficit = true
 		}
 	}
@@ -138,7 +138,8 @@ func (o *Overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 			slots[subSlot(o.self, l.ID, bucketLinks)] = true
 		}
 	}
-	if have >= bucketLinks {
+	o.missing[b] = have < bucketLinks
+	if !o.missing[b] {
 		return false
 	}
 	for _, h := range o.pending {
@@ -264,10 +265,14 @@ func (o *Overlay) near() []neighbour {
 	return all
 }
 
-// hopeful reports whether a handshake is likely to lead to a link: it is new, or was answered.
+// hopeful reports whether a handshake is likely to lead to a link: it is new, or was answered just now. Otherwise
+// another peer is sought as well, since that one may have died.
 func (o *Overlay) hopeful(h *handshake) bool {
+	if h.likely <= o.host.Now() {
+		return false
+	}
 	cand := o.cands.Get(h.id)
-	return !h.mine || h.dialing || h.until-o.host.Now() > offerExpiry-offerUsual && (cand == nil || cand.Fails == 0)
+	return !h.mine || h.dialing || cand == nil || cand.Fails == 0
 }
 
 // neighbourly reports whether a link can be a near link. A link to a leaf can be one only for

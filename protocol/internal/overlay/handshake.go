@@ -17,6 +17,7 @@ type handshake struct {
 	id      wire.ID
 	source  wire.ID       // the peer that named the other peer
 	token   []byte        // token of this peer's offer
+	likely  time.Duration // until then it will probably lead to a link
 	until   time.Duration // when the handshake expires
 	via     wire.ID       // the linked peer that brought the other peer's offer
 	mine    bool          // this peer sent the offer
@@ -253,14 +254,20 @@ func (o *Overlay) endHandshake(id wire.ID) {
 	}
 }
 
+// await sets the times of a handshake that waits for the other end or for a dial.
+func (o *Overlay) await(h *handshake, usual, expiry time.Duration) {
+	h.likely, h.until = o.host.Now()+usual, o.host.Now()+expiry
+	o.wakeTick(h.likely)
+}
+
 // offer sends an offer of a link to a peer.
 func (o *Overlay) offer(id wire.ID) {
-	h := &handshake{id: id, source: id, token: o.newToken(), until: o.host.Now() + offerExpiry, mine: true}
+	h := &handshake{id: id, source: id, token: o.newToken(), mine: true}
 	if cand := o.cands.Get(id); cand != nil {
 		h.source = cand.Source
 	}
 	o.pending = append(o.pending, h)
-	o.wakeTick(h.until)
+	o.await(h, offerUsual, offerExpiry)
 	o.host.Send(nil, Message{To: id, Kind: wire.KindOffer, Record: o.contact.Record, Token: h.token})
 }
 
@@ -307,9 +314,9 @@ func (o *Overlay) onOffer(by *Link, f *wire.Frame, proved bool) {
 			dialing++
 		}
 	}
-	h := &handshake{id: b.From, source: b.From, via: by.ID, until: o.host.Now() + DialExpiry, proved: proved}
+	h := &handshake{id: b.From, source: b.From, via: by.ID, proved: proved}
 	o.pending = append(o.pending, h)
-	o.wakeTick(h.until)
+	o.await(h, dialUsual, DialExpiry)
 	o.answer(f, true)
 	if !o.reachable() && len(b.Record) > 0 && proved && dialing < maxPending {
 		// The other peer cannot dial this one.
@@ -422,8 +429,8 @@ func (o *Overlay) onAnswer(f *wire.Frame, proved bool) bool {
 	case contact.URL != "" || len(contact.Record) > 0:
 		o.dial(h, contact)
 	case len(o.contact.Record) > 0 && extended: // the other peer dials
-		h.dialing, h.until = true, o.host.Now()+DialExpiry
-		o.wakeTick(h.until)
+		h.dialing = true
+		o.await(h, dialUsual, DialExpiry)
 	case contact.WebRTC:
 		o.dial(h, contact)
 	default: // neither peer can dial the other, and that will not change soon
@@ -436,8 +443,8 @@ func (o *Overlay) onAnswer(f *wire.Frame, proved bool) bool {
 // dial opens a link to a peer. If sourceDials dials to peers of the same source are in flight,
 // the handshake waits for its turn. So no peer can make this one dial many addresses at once.
 func (o *Overlay) dial(h *handshake, contact wire.Contact) {
-	h.dialing, h.until = true, o.host.Now()+DialExpiry
-	o.wakeTick(h.until)
+	h.dialing = true
+	o.await(h, dialUsual, DialExpiry)
 	same := 0
 	for _, x := range o.pending {
 		if x != h && x.source == h.source && x.dialing && x.contact == nil {

@@ -316,13 +316,16 @@ func (o *Overlay) Tick() {
 
 func (o *Overlay) expire() {
 	for _, h := range slices.Clone(o.pending) {
-		if h.until <= o.host.Now() {
+		switch {
+		case h.until <= o.host.Now():
 			o.endHandshake(h.id)
 			if h.mine {
 				o.failed(h.id, candBackoff)
 			}
-		} else {
+		case h.likely <= o.host.Now():
 			o.wakeTick(h.until)
+		default:
+			o.wakeTick(h.likely)
 		}
 	}
 	o.queries = slices.DeleteFunc(o.queries, func(q query) bool { return q.until <= o.host.Now() })

@@ -43,6 +43,7 @@ const (
 	offerExpiry   = 6 * time.Second   // wait for the answer to an offer
 	offerUsual    = time.Second       // the same, if the peer lives
 	DialExpiry    = 20 * time.Second  // wait for the link after an answer
+	dialUsual     = 3 * time.Second   // the same, if the peer lives
 	QueryExpiry   = 10 * time.Second  // wait for the answer to a findPeers
 	candBackoff   = 8 * time.Second   // first back-off after a failed handshake, doubles
 	refuseBackoff = 60 * time.Second  // first back-off after a refusal, doubles
