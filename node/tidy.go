@@ -22,8 +22,8 @@ type tidying struct {
 // tidy closes the idle connections with a peer: all but the one with a link, or all if a link has
 // ended and there is no other. libp2p closes none, and may make one over each transport: as long as
 // an older dial of the peer waits for an address that does not answer, it tries the other addresses
-// of a newer dial too, although that one has its connection. One over webrtc-direct takes more than
-// all else of a link. A caller's host closes its connections by rules of its own.
+// of a newer dial too, although that one has its connection. One over webrtc-direct takes more memory
+// than the rest of a link. A caller's host closes its connections by rules of its own.
 func (n *Node) tidy(p peer.ID, left bool) {
 	if n.own == nil {
 		return
