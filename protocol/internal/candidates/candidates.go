@@ -2,7 +2,7 @@
 package candidates
 
 import (
-	"cmp"
+	"iter"
 	"slices"
 	"time"
 
@@ -30,34 +30,54 @@ type Candidate struct {
 	Wanted  bool          // the application asked for it
 }
 
-// A Table holds candidates by the length of the prefix that they share with the peer itself.
+// A Table holds candidates by the length of the prefix that they share with the peer itself. A pointer to one
+// is valid until a candidate is added or removed. No candidate has a pointer, so that the collector does not
+// read the tables.
 type Table struct {
 	self    wire.ID
-	all     map[wire.ID]*Candidate
-	buckets [][]*Candidate  // up to the last one that has candidates
+	buckets [][]Candidate   // up to the last one that has candidates
 	sources map[wire.ID]int // number of candidates that each source named
+	known   int             // number of candidates
 }
 
 // New returns an empty table of the peer self.
 func New(self wire.ID) *Table {
-	return &Table{self: self, all: make(map[wire.ID]*Candidate), sources: make(map[wire.ID]int)}
+	return &Table{self: self, sources: make(map[wire.ID]int)}
 }
 
 // Len returns the number of candidates.
-func (t *Table) Len() int { return len(t.all) }
+func (t *Table) Len() int { return t.known }
 
 // Get returns a candidate, nil if it is not in the table.
-func (t *Table) Get(id wire.ID) *Candidate { return t.all[id] }
+func (t *Table) Get(id wire.ID) *Candidate {
+	for c := range t.Bucket(t.BucketOf(id)) {
+		if c.ID == id {
+			return c
+		}
+	}
+	return nil
+}
 
 // BucketOf returns the index of the bucket of an id.
 func (t *Table) BucketOf(id wire.ID) int { return min(t.self.CommonPrefixLen(id), wire.IDBits-1) }
 
-// Bucket returns the candidates of a bucket, which the caller must not change.
-func (t *Table) Bucket(i int) []*Candidate {
-	if i >= len(t.buckets) {
+// Bucket returns the candidates of a bucket. None may be added or removed meanwhile.
+func (t *Table) Bucket(b int) iter.Seq[*Candidate] {
+	bucket := t.bucket(b)
+	return func(yield func(*Candidate) bool) {
+		for i := range bucket {
+			if !yield(&bucket[i]) {
+				return
+			}
+		}
+	}
+}
+
+func (t *Table) bucket(b int) []Candidate {
+	if b >= len(t.buckets) {
 		return nil
 	}
-	return t.buckets[i]
+	return t.buckets[b]
 }
 
 // Depth returns the number of buckets up to the last one that has candidates. Most of the others are
@@ -66,14 +86,14 @@ func (t *Table) Depth() int { return len(t.buckets) }
 
 // Learn adds a candidate that source named. It returns nil if there is no room.
 func (t *Table) Learn(now time.Duration, id, source wire.ID) *Candidate {
-	if c := t.all[id]; c != nil {
+	if c := t.Get(id); c != nil {
 		c.Heard = now
 		return c
 	}
 	if id == t.self || source != id && t.sources[source] >= sourceSize {
 		return nil
 	}
-	if bucket := t.Bucket(t.BucketOf(id)); len(bucket) >= bucketSize {
+	if bucket := t.bucket(t.BucketOf(id)); len(bucket) >= bucketSize {
 		worst := worstOf(bucket)
 		if worst.Wanted || worst.Shunned > now || worst.Fails == 0 && now-worst.Heard < staleAge {
 			return nil
@@ -89,46 +109,49 @@ func (t *Table) Room(source wire.ID) bool { return t.sources[source] < sourceSiz
 // Hold adds a candidate that the application named. If its bucket is full, it evicts another. It
 // returns nil for the peer itself.
 func (t *Table) Hold(now time.Duration, id wire.ID) *Candidate {
-	if c := t.all[id]; c != nil {
+	if c := t.Get(id); c != nil {
 		return c
 	}
 	if id == t.self {
 		return nil
 	}
-	if bucket := t.Bucket(t.BucketOf(id)); len(bucket) >= bucketSize {
+	if bucket := t.bucket(t.BucketOf(id)); len(bucket) >= bucketSize {
 		t.Forget(worstOf(bucket).ID)
 	}
 	return t.add(now, id, id)
 }
 
 func (t *Table) add(now time.Duration, id, source wire.ID) *Candidate {
-	c := &Candidate{ID: id, Source: source, Heard: now}
-	t.all[id] = c
 	if source != id {
 		t.sources[source]++
 	}
+	t.known++
 	b := t.BucketOf(id)
 	for len(t.buckets) <= b {
 		t.buckets = append(t.buckets, nil)
 	}
-	t.buckets[b] = append(t.buckets[b], c)
-	return c
+	bucket := &t.buckets[b]
+	if n := len(*bucket); n == cap(*bucket) && n < bucketSize { // most buckets get full, and none grows beyond that
+		*bucket = append(make([]Candidate, 0, min(max(2*n, 4), bucketSize)), *bucket...)
+	}
+	*bucket = append(*bucket, Candidate{ID: id, Source: source, Heard: now})
+	return &(*bucket)[len(*bucket)-1]
 }
 
 // Forget removes a candidate.
 func (t *Table) Forget(id wire.ID) {
-	c := t.all[id]
+	c := t.Get(id)
 	if c == nil {
 		return
 	}
-	delete(t.all, id)
+	t.known--
 	if c.Source != id {
 		if t.sources[c.Source]--; t.sources[c.Source] == 0 {
 			delete(t.sources, c.Source)
 		}
 	}
 	b := &t.buckets[t.BucketOf(id)]
-	*b = slices.DeleteFunc(*b, func(x *Candidate) bool { return x == c })
+	*b = slices.DeleteFunc(*b, func(x Candidate) bool { return x.ID == id })
 	for last := len(t.buckets) - 1; last >= 0 && len(t.buckets[last]) == 0; last-- {
 		t.buckets = t.buckets[:last]
 	}
@@ -139,7 +162,7 @@ func (t *Table) Forget(id wire.ID) {
 // nil. If it were removed earlier, another peer would name it, and it would be tried as if it had
 // not failed.
 func (t *Table) Failed(now time.Duration, id wire.ID, backoff time.Duration) (*Candidate, time.Duration) {
-	c := t.all[id]
+	c := t.Get(id)
 	if c == nil {
 		return nil, 0
 	}
@@ -155,26 +178,34 @@ func (t *Table) Failed(now time.Duration, id wire.ID, backoff time.Duration) (*C
 
 // Retry has the candidates that failed, and that the application does not shun, tried again at once.
 func (t *Table) Retry(now time.Duration) {
-	for _, c := range t.all { // the order does not change the result
-		if c.Fails > 0 && c.Shunned <= now {
-			c.Fails, c.Next = 0, now
+	for b := range t.buckets {
+		for c := range t.Bucket(b) {
+			if c.Fails > 0 && c.Shunned <= now {
+				c.Fails, c.Next = 0, now
+			}
 		}
 	}
 }
 
 // worstOf returns the candidate to evict first. Candidates that the application did not name
 // go first, then those with the most failures, then those that were named longest ago.
-func worstOf(bucket []*Candidate) *Candidate {
-	return slices.MaxFunc(bucket, func(a, b *Candidate) int {
-		if x, y := a.Wanted || a.Shunned > 0, b.Wanted || b.Shunned > 0; x != y {
-			if x {
-				return -1
-			}
-			return 1
+func worstOf(bucket []Candidate) *Candidate {
+	worst := &bucket[0]
+	for i := range bucket[1:] {
+		if c := &bucket[i+1]; c.worse(worst) {
+			worst = c
 		}
-		if a.Fails != b.Fails {
-			return a.Fails - b.Fails
-		}
-		return cmp.Compare(b.Heard, a.Heard)
-	})
+	}
+	return worst
+}
+
+// worse reports whether a candidate is evicted before another one.
+func (c *Candidate) worse(x *Candidate) bool {
+	if a, b := c.Wanted || c.Shunned > 0, x.Wanted || x.Shunned > 0; a != b {
+		return b
+	}
+	if c.Fails != x.Fails {
+		return c.Fails > x.Fails
+	}
+	return c.Heard < x.Heard
 }

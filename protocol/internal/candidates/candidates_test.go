@@ -7,23 +7,22 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// TestWorstOf includes ages that differ by more than 2.1 s, which overflow an int of 32 bits in
-// nanoseconds.
+// TestWorstOf includes ages that differ by more than 2.1 s, which overflow 32 bits in nanoseconds.
 func TestWorstOf(t *testing.T) {
-	stale := &Candidate{ID: wire.ID{1}, Heard: 10 * time.Second}
-	fresh := &Candidate{ID: wire.ID{2}, Heard: 13 * time.Second}
-	failed := &Candidate{ID: wire.ID{3}, Heard: 20 * time.Second, Fails: 1}
-	wanted := &Candidate{ID: wire.ID{4}, Wanted: true, Fails: 2}
+	stale := Candidate{ID: wire.ID{1}, Heard: 10 * time.Second}
+	fresh := Candidate{ID: wire.ID{2}, Heard: 13 * time.Second}
+	failed := Candidate{ID: wire.ID{3}, Heard: 20 * time.Second, Fails: 1}
+	wanted := Candidate{ID: wire.ID{4}, Wanted: true, Fails: 2}
 	for _, c := range []struct {
-		bucket []*Candidate
-		want   *Candidate
+		bucket []Candidate
+		want   Candidate
 	}{
-		{[]*Candidate{fresh, stale}, stale},
-		{[]*Candidate{stale, fresh}, stale},
-		{[]*Candidate{stale, failed, fresh}, failed},
-		{[]*Candidate{wanted, fresh}, fresh},
+		{[]Candidate{fresh, stale}, stale},
+		{[]Candidate{stale, fresh}, stale},
+		{[]Candidate{stale, failed, fresh}, failed},
+		{[]Candidate{wanted, fresh}, fresh},
 	} {
-		if got := worstOf(c.bucket); got != c.want {
+		if got := worstOf(c.bucket); *got != c.want {
 			t.Errorf("the worst is %v, named at %v, want %v", got.ID.Short(), got.Heard, c.want.ID.Short())
 		}
 	}

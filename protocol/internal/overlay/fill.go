@@ -110,7 +110,7 @@ func (o *Overlay) fillWanted(seek func(wire.ID) bool) {
 		return
 	}
 	for i := range o.cands.Depth() {
-		for _, cand := range o.cands.Bucket(i) {
+		for cand := range o.cands.Bucket(i) {
 			if cand.Wanted && o.available(cand) && !seek(cand.ID) {
 				return
 			}
@@ -183,7 +183,7 @@ func (o *Overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 func (o *Overlay) pick(b int, slots *[bucketLinks]bool) *candidates.Candidate {
 	var best *candidates.Candidate
 	var bestScore float64
-	for _, cand := range o.cands.Bucket(b) {
+	for cand := range o.cands.Bucket(b) {
 		if !o.available(cand) {
 			continue
 		}
@@ -245,7 +245,7 @@ func (o *Overlay) near() []neighbour {
 		if linked == n && i < o.bucket(all[n-1].id) {
 			break // all candidates from here on are farther than n links
 		}
-		for _, cand := range o.cands.Bucket(i) {
+		for cand := range o.cands.Bucket(i) {
 			switch {
 			case !o.available(cand):
 			case cand.Fails > 0:
@@ -336,7 +336,7 @@ func (o *Overlay) attach(near []neighbour, seek func(wire.ID) bool) (deficit boo
 		}
 	}
 	for i := o.cands.Depth() - 1; i >= 0; i-- {
-		for _, cand := range o.cands.Bucket(i) {
+		for cand := range o.cands.Bucket(i) {
 			if relays >= leafRelays || o.host.LinkCount()+len(o.pending) >= leafCap {
 				return deficit
 			}
