@@ -185,12 +185,15 @@ func (o *Overlay) improve(deficit bool) {
 func (o *Overlay) appendCloser(all []guess, b int) []guess {
 	fastest := o.fastest(b)
 	o.guesses(b, func(g guess) {
-		now, time := fastest[o.part(b, g.id)], g.time()
-		cand := o.cands.Get(g.id)
+		now := fastest[o.part(b, g.id)]
+		if !faster(g.least, now) || o.linked(g.id) || o.isBootstrap(g.id) { // most are not faster, which is soon seen
+			return
+		}
+		cand, time := o.cands.Get(g.id), g.time()
 		if cand != nil && cand.Trip != 0 { // it was linked, so no guess is needed
 			time = cand.Trip
 		}
-		if g.saves = now - time; faster(time, now) && !o.isBootstrap(g.id) &&
+		if g.saves = now - time; faster(time, now) &&
 			(cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0) {
 			all = append(all, g)
 		}
@@ -219,10 +222,9 @@ type guess struct {
 
 func (g guess) time() time.Duration { return (g.least + g.most) / 2 }
 
-// guesses visits the peers of a bucket that linked peers have named and that are not linked, once each.
+// guesses visits the peers of a bucket that linked peers have named, once each.
 func (o *Overlay) guesses(b int, visit func(guess)) {
 	var g guess
-	var linked bool // with g
 	flush := func() {
 		if g.most > 0 {
 			visit(g)
@@ -231,9 +233,9 @@ func (o *Overlay) guesses(b int, visit func(guess)) {
 	o.host.NamedIn(b, func(n Neighbour) {
 		if n.ID != g.id {
 			flush()
-			g, linked = guess{id: n.ID}, o.linked(n.ID)
+			g = guess{id: n.ID}
 		}
-		if linked || n.There == 0 || n.By.Trip == 0 {
+		if n.There == 0 || n.By.Trip == 0 {
 			return
 		}
 		g.least = max(g.least, (n.By.Trip - n.There).Abs())
