@@ -18,6 +18,7 @@ import (
 
 	"github.com/peer-relay/peer-relay/node/internal/netif"
 	"github.com/peer-relay/peer-relay/node/internal/port"
+	"github.com/peer-relay/peer-relay/node/internal/scope"
 	"github.com/peer-relay/peer-relay/protocol"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
@@ -129,6 +130,7 @@ func greet(ctx context.Context, s network.Stream, hello wire.Hello) (*streamLink
 		Addr:       conn.RemoteMultiaddr().String(),
 		OverWebRTC: conn.ConnState().Transport == port.DirectName,
 		Local:      localIP(conn),
+		Subnet:     subnet(conn),
 		RTT:        roundTrip(conn),
 	}
 	if l.info.RTT == 0 && l.info.Dialed { // both sides sent their HELLO at once
@@ -149,6 +151,15 @@ func localIP(conn network.Conn) netip.Addr {
 		return ip
 	}
 	return netif.Toward(netif.OfMultiaddr(conn.RemoteMultiaddr()))
+}
+
+// subnet returns the part of the internet that the peer is in. A connection over a libp2p relay has that
+// relay's address.
+func subnet(conn network.Conn) netip.Prefix {
+	if conn.Stat().Limited {
+		return netip.Prefix{}
+	}
+	return scope.Subnet(netif.OfMultiaddr(conn.RemoteMultiaddr()))
 }
 
 func (l *streamLink) exchange(hello wire.Hello) (*wire.Hello, error) {

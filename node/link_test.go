@@ -164,3 +164,54 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 		nodetest.Eventually(t, "the connection is closed after its last stream", conn.IsClosed)
 	}
 }
+
+// A farStream is a stream whose peer seems to be elsewhere.
+type farStream struct {
+	network.Stream
+	addr    string
+	limited bool
+}
+
+func (s farStream) Conn() network.Conn { return farConn{s.Stream.Conn(), s} }
+
+type farConn struct {
+	network.Conn
+	s farStream
+}
+
+func (c farConn) RemoteMultiaddr() ma.Multiaddr { return ma.StringCast(c.s.addr) }
+
+func (c farConn) Stat() network.ConnStats {
+	stat := c.Conn.Stat()
+	stat.Limited = c.s.limited
+	return stat
+}
+
+// TestLinkSubnet checks that the router learns in which part of the internet a peer is.
+func TestLinkSubnet(t *testing.T) {
+	a, b := newTestHost(t), startHost(t)
+	b.SetStreamHandler(StreamProtocol, func(s network.Stream) { greet(t.Context(), s, wire.Hello{}) })
+	nodetest.Connect(t, a, peer.AddrInfo{ID: b.ID(), Addrs: []ma.Multiaddr{nodetest.AddrOf(t, b.PortAddrs(), ma.P_WS)}})
+	for _, test := range []struct {
+		addr    string
+		limited bool
+		want    string
+	}{
+		{"/ip4/203.0.113.7/tcp/8001/ws", false, "203.0.113.0/24"},
+		{"/ip4/203.0.113.7/tcp/8001/ws", true, "invalid Prefix"}, // of a libp2p relay
+		{"/ip4/127.0.0.1/tcp/8001/ws", false, "invalid Prefix"},
+	} {
+		s, err := a.NewStream(t.Context(), b.ID(), StreamProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := greet(t.Context(), farStream{s, test.addr, test.limited}, wire.Hello{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.Info().Subnet.String(); got != test.want {
+			t.Errorf("a link to %s, limited %v, is to subnet %s, want %s", test.addr, test.limited, got, test.want)
+		}
+		l.Close()
+	}
+}

@@ -76,6 +76,8 @@ const (
 //	Agent      string    name and version of the peer's program, for people
 //	Addr       string    the peer's address, for people
 //	Local      netip.Addr this end's IP address; the zero Addr means unknown
+//	Subnet     netip.Prefix the part of the internet that the peer is in, of which one party may own all
+//	                        addresses; zero if it is not known, and in a private network
 //	RTT        time.Duration duration of a round trip in the handshake; 0 means unknown
 type LinkInfo = wire.LinkInfo
 

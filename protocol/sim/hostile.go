@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -49,8 +51,11 @@ func droppers(percent int) func(*trial) {
 
 func honest(p *Peer) bool { return !p.drops }
 
+// attackers is the subnet of the peers that join next to a victim. The others are in no known one.
+var attackers = netip.MustParsePrefix("203.0.113.0/24")
+
 // eclipse returns a scenario in which n ids are ground next to a victim's: each shares the id's
-// first 40 bits, more than any peer of a network that can be simulated.
+// first 40 bits, more than any peer of a network that can be simulated. All of them are in one subnet.
 func eclipse(n int) func(*trial) {
 	return func(t *trial) {
 		t.settled(1, time.Minute)
@@ -58,10 +63,12 @@ func eclipse(n int) func(*trial) {
 		t.begin("%d attackers join", n)
 		for range n {
 			p := t.w.add(t.w.now, wire.RolePeer, func(id *wire.ID) { copy(id[:5], victim.ID[:]) })
-			p.drops = true
+			p.drops, p.subnet = true, attackers
 			t.wait(100 * time.Millisecond)
 		}
 		t.wait(2 * time.Minute)
+		near := t.w.near.Closest(victim.ID, fullNear, func(p *Peer) bool { return p != victim && honest(p) })
+		t.figure("the victim's links to the nearest honest peers", 100*linkedWith(victim, near), "%", len(near))
 		t.begin("messages to the victim")
 		t.bound("honest pairs with a way over honest peers", 100*t.oracle(honest).connected(), "%", t.o.Peers)
 		toVictim := func(int) *mail {
@@ -73,4 +80,15 @@ func eclipse(n int) func(*trial) {
 		t.share("reliable, to the victim, confirmed", ms.confirmed(), ms)
 		t.share("reliable, told that the victim does not exist", ms.noRoute(), ms)
 	}
+}
+
+// linkedWith returns the share of some peers that a peer is linked with.
+func linkedWith(p *Peer, others []*Peer) float64 {
+	n := 0
+	for _, e := range p.ends {
+		if !e.byeSent && slices.Contains(others, e.other.peer) {
+			n++
+		}
+	}
+	return float64(n) / float64(max(len(others), 1))
 }

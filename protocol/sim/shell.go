@@ -143,6 +143,7 @@ func (w *World) info(e *end) wire.LinkInfo {
 		opener = other
 	}
 	info.Kind, info.Proved, info.Opener, info.Value, info.Role = wire.LinkNative, true, opener.name, e.value, other.role
+	info.Subnet = other.subnet
 	if !w.cfg.NoCustody {
 		info.Features = w.features
 	}

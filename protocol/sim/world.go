@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"runtime"
 	"slices"
 	"time"
@@ -90,8 +91,9 @@ type Peer struct {
 	born, died time.Duration // died is never if it lives
 	role       wire.Role
 	place      Place
-	drops      bool    // it drops what is not for it
-	js         *jsPeer // nil if it has a core
+	drops      bool         // it drops what is not for it
+	subnet     netip.Prefix // zero if it is not known
+	js         *jsPeer      // nil if it has a core
 	lane       *lane
 
 	// Of its lane.

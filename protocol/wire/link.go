@@ -46,6 +46,10 @@ type LinkInfo struct {
 	Addr     string     // the peer's address, for people
 	Local    netip.Addr // this end's IP address; the zero Addr if it is not known
 
+	// Subnet is the part of the internet that the peer is in, and of which one party may well own all
+	// addresses. It is the zero Prefix if that is not known, and in a private network.
+	Subnet netip.Prefix
+
 	RTT time.Duration // of a round trip in the handshake; 0 if it is not known
 }
 

@@ -38,6 +38,21 @@ func Of(ip netip.Addr) Scope {
 	return Public
 }
 
+// Subnet returns the part of the internet that an address is in, and of which one party may well own all
+// addresses: 24 bits of IPv4, 48 of IPv6. It returns the zero Prefix for any other address.
+func Subnet(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap()
+	if Of(ip) != Public {
+		return netip.Prefix{}
+	}
+	bits := 24
+	if ip.Is6() {
+		bits = 48
+	}
+	subnet, _ := ip.Prefix(bits) // it drops a zone, and the length is right
+	return subnet
+}
+
 // Secondary reports whether an IP address is sent to others only after the rest: a link-local
 // one, which a machine takes when it got no other, and one of the space of providers, which
 // VPNs use too.

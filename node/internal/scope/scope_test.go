@@ -36,6 +36,18 @@ func TestScopes(t *testing.T) {
 	}
 }
 
+func TestSubnet(t *testing.T) {
+	for ip, want := range map[string]string{
+		"203.0.113.7": "203.0.113.0/24", "::ffff:203.0.113.7": "203.0.113.0/24", "2001:db8:1:2::3": "2001:db8:1::/48",
+		"10.1.2.3": "", "127.0.0.1": "", "fe80::1%eth0": "", "fd00::1": "", "100.64.0.1": "",
+	} {
+		got := Subnet(netip.MustParseAddr(ip))
+		if want == "" && got.IsValid() || want != "" && got.String() != want {
+			t.Errorf("%s is in %v, want %q", ip, got, want)
+		}
+	}
+}
+
 func TestHome(t *testing.T) {
 	addrs := func(texts ...string) (out []ma.Multiaddr) {
 		for _, text := range texts {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,6 +74,9 @@ func (s *script) info(w []string) wire.LinkInfo {
 		}
 	}
 	i.RTT = time.Duration(argInt(w, "rtt", 0)) * time.Millisecond
+	if n := argInt(w, "subnet", 0); n != 0 {
+		i.Subnet = netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, byte(n)}), 24)
+	}
 	return i
 }
 

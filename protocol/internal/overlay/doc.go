@@ -20,5 +20,9 @@
 // ends after 20 s, so the tries cost little, and many are made. One rule says what is faster, both when a
 // link is sought and when one ends. With two rules links would come and go for ever.
 //
+// One party may grind many ids next to a peer's. They become its nearest links, which nothing prevents,
+// but no link to another party ends for them: of the links to one subnet of the internet only the two oldest
+// count there.
+//
 // The known peers that are not linked are in package candidates. The limits are in params.go.
 package overlay

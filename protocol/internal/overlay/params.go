@@ -11,6 +11,7 @@ const (
 	leafRelays    = 3       // links of a leaf to relays
 	leafCap       = 10      // links of a leaf
 	fullBucket    = 8       // links in a bucket above which those that it does not need are pruned early
+	subnetLinks   = 2       // links to one subnet; with more of them, none to another subnet is pruned for them
 	ample         = 2       // times the links that a peer needs: with that many it seeks no faster ones
 	maxPending    = 6       // own handshakes in flight, and dials for others' handshakes
 	maxAnswered   = 64      // others' handshakes in flight

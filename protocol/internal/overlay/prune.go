@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -21,6 +22,7 @@ func (o *Overlay) prune(deficit bool) {
 		o.wakeTick(o.host.Now() + time.Second)
 	}
 	links := slices.AppendSeq(make([]*Link, 0, o.host.LinkCount()), o.host.Links())
+	noteAlike(links)
 	var have [wire.IDBits]int
 	for _, l := range links {
 		have[o.bucket(l.ID)]++
@@ -59,6 +61,20 @@ func (o *Overlay) prune(deficit bool) {
 	}
 }
 
+// noteAlike notes which links are to a subnet with enough older ones.
+func noteAlike(links []*Link) {
+	var older map[netip.Prefix]int // most networks need none
+	for _, l := range slices.SortedStableFunc(slices.Values(links), func(a, b *Link) int { return cmp.Compare(a.Since, b.Since) }) {
+		l.alike = older[l.Subnet] >= subnetLinks
+		if l.Subnet.IsValid() {
+			if older == nil {
+				older = make(map[netip.Prefix]int)
+			}
+			older[l.Subnet]++
+		}
+	}
+}
+
 // ample reports whether this peer has many more links than it needs, so that faster ones can wait.
 func (o *Overlay) ample() bool { return o.host.LinkCount() >= ample*(nearLinks+bucketLinks*o.depth) }
 
@@ -90,9 +106,10 @@ func (o *Overlay) noteShed(id wire.ID) {
 
 // wanted reports whether a link is near, or needed in its bucket. A link is needed while the bucket has
 // few others, or if it is the fastest in its part of the bucket. A bootstrap serves all peers, so its
-// link is needed only while the bucket has too few others.
+// link is needed only while the bucket has too few others. Many links to one subnet may be those of one
+// party that has ground their ids. So for a link to another subnet, only the oldest of them count.
 func (o *Overlay) wanted(l *Link) bool {
-	if o.isNear(l.ID) {
+	if o.isNear(l.ID) || !l.alike && o.nearApart(l) {
 		return true
 	}
 	if l.Role == wire.RoleLeaf {
@@ -105,7 +122,7 @@ func (o *Overlay) wanted(l *Link) bool {
 	part := o.part(b, l.ID)
 	have, faster := 0, 0
 	for x := range o.host.Bucket(b) {
-		if x == l || !x.counts() {
+		if x == l || !x.counts() || x.alike && !l.alike {
 			continue
 		}
 		have++
@@ -117,6 +134,18 @@ func (o *Overlay) wanted(l *Link) bool {
 		return have < bucketLinks
 	}
 	return have <= spared(b) || faster == 0
+}
+
+// nearApart reports whether a link is near if only the oldest links to each subnet count.
+func (o *Overlay) nearApart(l *Link) bool {
+	nearer := 0
+	o.host.Nearest(o.self, func(x *Link) bool {
+		if x != l && !x.alike && o.neighbourly(x) {
+			nearer++
+		}
+		return x != l && nearer < nearLinks
+	})
+	return nearer < nearLinks
 }
 
 // part returns the part of bucket b that an id is in. The fastest link of each part is kept. The farthest
