@@ -59,6 +59,31 @@ func NewLAN(ctx context.Context) (*LAN, error) {
 	return l, nil
 }
 
+// neighbourRoom is the file with the number of neighbours that the kernel knows at most, those of all
+// namespaces together.
+const neighbourRoom = "/proc/sys/net/ipv4/neigh/default/gc_thresh3"
+
+// CheckNeighbours returns an error if the hosts of a LAN are too many for each to reach so many others. Beyond
+// its limit the kernel drops packets to new ones, so that the peers seem to be at fault.
+func CheckNeighbours(hosts, others int) error {
+	text, err := os.ReadFile(neighbourRoom)
+	if err != nil {
+		return nil // another system, or a kernel without the limit
+	}
+	return checkNeighbours(hosts, others, string(text))
+}
+
+func checkNeighbours(hosts, others int, room string) error {
+	n, err := strconv.Atoi(strings.TrimSpace(room))
+	if err != nil {
+		return fmt.Errorf("itest: %s: %w", neighbourRoom, err)
+	}
+	if need := hosts * min(others, hosts-1); need > n {
+		return fmt.Errorf("itest: %d hosts need about %d entries in the kernel's table of neighbours, which has room for %d: raise it first, for instance with sysctl -w net.ipv4.neigh.default.gc_thresh3=%d", hosts, need, n, 4*need)
+	}
+	return nil
+}
+
 func newSpace(ctx context.Context) (string, error) {
 	name := "itest" + strconv.FormatInt(int64(os.Getpid()), 36) + "-" + strconv.FormatInt(lans.Add(1), 10)
 	if err := ip(ctx, "netns", "add", name); err != nil {

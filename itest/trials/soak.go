@@ -25,6 +25,9 @@ const (
 	// soakLate is how long a message of which nothing may be lost may be in flight.
 	soakLate = 5 * time.Second
 
+	// soakOthers is the number of other hosts that most hosts reach at a time.
+	soakOthers = 25
+
 	// soakFarewells is the number of messages to each peer that one sends before it is closed.
 	soakFarewells = 3
 
@@ -151,6 +154,9 @@ func (p *soakProc) addr() string {
 // once. All pairs write to each other all the time. The error says what was not as it must be;
 // the report is not nil if the network once was up.
 func Soak(ctx context.Context, binary string, spec SoakSpec) (report *SoakReport, err error) {
+	if err := peers.CheckNeighbours(spec.Processes, soakOthers); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "peer-relay-soak-")
 	if err != nil {
 		return nil, err
