@@ -16,7 +16,7 @@ const (
 
 	// soakRate is the most messages a second of all processes together; each pair writes once a
 	// second at most.
-	soakRate = 2000
+	soakRate = 1000
 
 	// soakMemory (in bytes) and soakGoroutines are the most by which the median of a process that is
 	// never restarted may be larger in the last tenth of a soak than in the first one after a tenth
