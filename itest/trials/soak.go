@@ -198,7 +198,7 @@ func (s *soaker) populate(ctx context.Context) error {
 		p := &soakProc{n: n, name: fmt.Sprint("peer", n), relay: n < s.spec.Relays,
 			home: fmt.Sprintf("10.77.0.%d", n+1), away: fmt.Sprintf("10.77.1.%d", n+1)}
 		p.listens = p.relay || n%2 == 1
-		p.kept = p.listens && n%(max(s.spec.Processes/8, 3)) == 0 || n == 0
+		p.kept = p.listens && n%(max(s.spec.Processes/8, 3)|1) == 0 || n == 0 // an even step would meet only those that do not listen
 		if p.relay {
 			p.name = fmt.Sprint("relay", n)
 		}
