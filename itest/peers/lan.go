@@ -63,7 +63,7 @@ func NewLAN(ctx context.Context) (*LAN, error) {
 // namespaces together.
 const neighbourRoom = "/proc/sys/net/ipv4/neigh/default/gc_thresh3"
 
-// CheckNeighbours returns an error if the hosts of a LAN are too many for each to reach so many others. Beyond
+// CheckNeighbours returns an error if the hosts of a LAN are too many for each to reach that many others. Beyond
 // its limit the kernel drops packets to new ones, so that the peers seem to be at fault.
 func CheckNeighbours(hosts, others int) error {
 	text, err := os.ReadFile(neighbourRoom)

@@ -25,7 +25,7 @@ const (
 	// soakLate is how long a message of which nothing may be lost may be in flight.
 	soakLate = 5 * time.Second
 
-	// soakOthers is the number of other hosts that most hosts reach at a time.
+	// soakOthers is the number of other hosts that most hosts are linked with at once.
 	soakOthers = 25
 
 	// soakFarewells is the number of messages to each peer that one sends before it is closed.
