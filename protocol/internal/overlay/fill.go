@@ -282,11 +282,14 @@ func (o *Overlay) neighbourly(l *Link) bool {
 }
 
 // nearBound returns isNear for many ids, as long as the links stay the same.
-func (o *Overlay) nearBound() func(wire.ID) bool {
+func (o *Overlay) nearBound() func(wire.ID) bool { return o.nearAmong(o.neighbourly) }
+
+// nearAmong returns a function that reports whether fewer than nearCount of the links that fit are nearer than an id.
+func (o *Overlay) nearAmong(fit func(*Link) bool) func(wire.ID) bool {
 	left := o.nearCount()
 	var farthest wire.ID
 	o.host.Nearest(o.self, func(l *Link) bool {
-		if o.neighbourly(l) {
+		if fit(l) {
 			left--
 			farthest = l.ID
 		}

@@ -63,15 +63,17 @@ func (o *Overlay) prune(deficit bool) {
 
 // noteAlike notes which links are to a subnet with enough older ones.
 func noteAlike(links []*Link) {
-	var older map[netip.Prefix]int // most networks need none
-	for _, l := range slices.SortedStableFunc(slices.Values(links), func(a, b *Link) int { return cmp.Compare(a.Since, b.Since) }) {
-		l.alike = older[l.Subnet] >= subnetLinks
+	var known []*Link // those whose subnet is; mostly none
+	for _, l := range links {
 		if l.Subnet.IsValid() {
-			if older == nil {
-				older = make(map[netip.Prefix]int)
-			}
-			older[l.Subnet]++
+			known = append(known, l)
 		}
+	}
+	slices.SortStableFunc(known, func(a, b *Link) int { return cmp.Compare(a.Since, b.Since) })
+	older := make(map[netip.Prefix]int)
+	for _, l := range known {
+		l.alike = older[l.Subnet] >= subnetLinks
+		older[l.Subnet]++
 	}
 }
 
@@ -138,14 +140,7 @@ func (o *Overlay) wanted(l *Link) bool {
 
 // nearApart reports whether a link is near if only the oldest links to each subnet count.
 func (o *Overlay) nearApart(l *Link) bool {
-	nearer := 0
-	o.host.Nearest(o.self, func(x *Link) bool {
-		if x != l && !x.alike && o.neighbourly(x) {
-			nearer++
-		}
-		return x != l && nearer < nearLinks
-	})
-	return nearer < nearLinks
+	return o.nearAmong(func(x *Link) bool { return !x.alike && o.neighbourly(x) })(l.ID)
 }
 
 // part returns the part of bucket b that an id is in. The fastest link of each part is kept. The farthest
