@@ -131,7 +131,7 @@ func (t *Table) add(now time.Duration, id, source wire.ID) *Candidate {
 		t.buckets = append(t.buckets, nil)
 	}
 	bucket := &t.buckets[b]
-	if n := len(*bucket); n == cap(*bucket) && n < bucketSize { // most buckets get full, and none grows beyond that
+	if n := len(*bucket); n == cap(*bucket) { // most buckets get full, and none grows beyond that
 		*bucket = append(make([]Candidate, 0, min(max(2*n, 4), bucketSize)), *bucket...)
 	}
 	*bucket = append(*bucket, Candidate{ID: id, Source: source, Heard: now})
