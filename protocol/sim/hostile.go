@@ -2,7 +2,6 @@ package sim
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -68,7 +67,13 @@ func eclipse(n int) func(*trial) {
 		}
 		t.wait(2 * time.Minute)
 		near := t.w.near.Closest(victim.ID, fullNear, func(p *Peer) bool { return p != victim && honest(p) })
-		t.figure("the victim's links to the nearest honest peers", 100*linkedWith(victim, near), "%", len(near))
+		links, left := victim.linked(), 0
+		for _, p := range near {
+			if links[p] {
+				left++
+			}
+		}
+		t.figure("the victim's links to the nearest honest peers", 100*float64(left)/float64(len(near)), "%", len(near))
 		t.begin("messages to the victim")
 		t.bound("honest pairs with a way over honest peers", 100*t.oracle(honest).connected(), "%", t.o.Peers)
 		toVictim := func(int) *mail {
@@ -80,15 +85,4 @@ func eclipse(n int) func(*trial) {
 		t.share("reliable, to the victim, confirmed", ms.confirmed(), ms)
 		t.share("reliable, told that the victim does not exist", ms.noRoute(), ms)
 	}
-}
-
-// linkedWith returns the share of some peers that a peer is linked with.
-func linkedWith(p *Peer, others []*Peer) float64 {
-	n := 0
-	for _, e := range p.ends {
-		if !e.byeSent && slices.Contains(others, e.other.peer) {
-			n++
-		}
-	}
-	return float64(n) / float64(max(len(others), 1))
 }

@@ -96,17 +96,24 @@ func (w *World) window(end time.Duration) {
 		turns += len(w.lanes[i].turns)
 		w.lanes[i].first = never
 	}
+	workers := 1
+	if turns >= fewTurns {
+		workers = w.workers
+	}
+	parallel(workers, len(w.lanes), func(i int) { w.lanes[i].run(end) })
+}
+
+// parallel calls f for each number below n, on several goroutines that end with it.
+func parallel(workers, n int, f func(i int)) {
 	var taken atomic.Int32
 	work := func() {
-		for i := int(taken.Add(1)); i <= len(w.lanes); i = int(taken.Add(1)) {
-			w.lanes[i-1].run(end)
+		for i := int(taken.Add(1)); i <= n; i = int(taken.Add(1)) {
+			f(i - 1)
 		}
 	}
 	var helpers sync.WaitGroup
-	if turns >= fewTurns {
-		for range w.workers - 1 {
-			helpers.Go(work)
-		}
+	for range workers - 1 {
+		helpers.Go(work)
 	}
 	work()
 	helpers.Wait()

@@ -3,10 +3,7 @@ package sim
 import (
 	"container/heap"
 	"math"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -127,25 +124,14 @@ func (o *oracle) hops(t *trial) {
 func (o *oracle) best(may rule, length func(hop) float64, unit func(from, to *Peer) float64) (vs []float64) {
 	step := max(len(o.peers)/oracleTargets, 1)
 	lengths := make([][]float64, (len(o.peers)+step-1)/step)
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(lengths) {
-					return
-				}
-				target := i * step
-				for from, d := range o.ways(target, may, length) {
-					if from != target && !math.IsInf(d, 1) {
-						lengths[i] = append(lengths[i], d/unit(o.peers[from], o.peers[target]))
-					}
-				}
+	parallel(o.w.workers, len(lengths), func(i int) {
+		target := i * step
+		for from, d := range o.ways(target, may, length) {
+			if from != target && !math.IsInf(d, 1) {
+				lengths[i] = append(lengths[i], d/unit(o.peers[from], o.peers[target]))
 			}
-		})
-	}
-	workers.Wait()
+		}
+	})
 	vs = slices.Concat(lengths...)
 	slices.Sort(vs)
 	return vs

@@ -15,12 +15,7 @@ const (
 // does not depend on what the peer has learnt. Bootstraps do not count as peers of a bucket, as for
 // the core.
 func (w *World) full(p *Peer) bool {
-	links := make(map[*Peer]bool, len(p.ends))
-	for _, e := range p.ends {
-		if !e.byeSent {
-			links[e.other.peer] = true
-		}
-	}
+	links := p.linked()
 	near := w.near.Closest(p.ID, fullNear, func(q *Peer) bool { return q != p && q.role != wire.RoleLeaf })
 	for _, q := range near {
 		if !links[q] {
@@ -46,6 +41,17 @@ func (w *World) full(p *Peer) bool {
 		}
 	}
 	return true
+}
+
+// linked returns the peers that a peer is linked with.
+func (p *Peer) linked() map[*Peer]bool {
+	links := make(map[*Peer]bool, len(p.ends))
+	for _, e := range p.ends {
+		if !e.byeSent {
+			links[e.other.peer] = true
+		}
+	}
+	return links
 }
 
 // wantedOf returns how many links a peer wants to those of a bucket.
