@@ -26,10 +26,11 @@ type event struct {
 	kind  eventKind
 	peer  *Peer
 	end   *end
-	frame []byte
-	cause core.Cause // cause of the dialled link
-	id    wire.ID    // the peer whose dial failed
-	mail  *mail      // the message that a scenario sends
+	frame *wire.Frame // that arrives; nil if it is a message
+	raw   []byte      // of the message that arrives
+	cause core.Cause  // cause of the dialled link
+	id    wire.ID     // the peer whose dial failed
+	mail  *mail       // the message that a scenario sends
 
 	from, seq uint32 // index of the peer that caused the event, and how many it had caused before
 }

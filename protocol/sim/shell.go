@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
@@ -17,7 +18,7 @@ func (l *lane) do(e event) {
 	p := e.peer
 	switch e.kind {
 	case arrive:
-		l.arrive(e.end, e.frame)
+		l.arrive(e.end, e.frame, e.raw)
 	case accept:
 		if opener := e.end.other.peer; !opener.Alive || l.w.apart(p, opener) {
 			l.push(p, event{at: l.now + deadDial, kind: failed, peer: opener, cause: e.cause, id: p.ID})
@@ -41,15 +42,18 @@ func (l *lane) do(e event) {
 	}
 }
 
-// arrive passes a frame to the peer of an end.
-func (l *lane) arrive(e *end, raw []byte) {
+// arrive passes a frame to the peer of an end. A message is read from its bytes. Peers that get the same
+// news share the frame, which none of them changes.
+func (l *lane) arrive(e *end, f *wire.Frame, raw []byte) {
 	p := e.peer
 	if e.down || l.w.apart(p, e.other.peer) {
 		return
 	}
-	f, err := wire.ParseFrame(raw)
-	if err != nil {
-		panic(fmt.Sprintf("sim: a peer sent a frame that no core reads: %v", err))
+	if f == nil {
+		var err error
+		if f, err = wire.ParseFrame(raw); err != nil {
+			panic(fmt.Sprintf("sim: a peer sent a message that no core reads: %v", err))
+		}
 	}
 	e.byeSeen = e.byeSeen || f.Type == wire.FrameBye
 	switch {
@@ -297,11 +301,11 @@ func encode(b []byte, f *wire.Frame) []byte {
 	return b
 }
 
-// transmit sends a frame, which arrives after the latency of the link. raw are its bytes, which the
-// caller no longer uses.
+// transmit sends a frame, which arrives after the latency of the link. raw are its bytes.
 func (l *lane) transmit(e *end, f *wire.Frame, raw []byte) {
 	if f.Type == wire.FrameAck && e.swallowed > 0 {
-		raw = encode(nil, wire.NewAck(f.Num+e.swallowed))
+		f = wire.NewAck(f.Num + e.swallowed)
+		raw = encode(nil, f)
 	}
 	if f.Type == wire.FramePing || f.Type == wire.FramePong {
 		e.peer.pings++
@@ -313,9 +317,15 @@ func (l *lane) transmit(e *end, f *wire.Frame, raw []byte) {
 	if l.w.apart(e.peer, e.other.peer) {
 		return
 	}
-	_, n := binary.Uvarint(raw)
 	e.due = max(e.due, l.now+l.w.latency(e.peer, e.other.peer))
-	l.push(e.peer, event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other, frame: raw[n:]})
+	arrival := event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other}
+	if f.Type == wire.FrameMessage {
+		_, n := binary.Uvarint(raw)
+		arrival.raw = slices.Clone(raw[n:])
+	} else {
+		arrival.frame = f
+	}
+	l.push(e.peer, arrival)
 }
 
 // dial starts a dial. The link is up, or the dial fails, some time later.

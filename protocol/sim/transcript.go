@@ -6,7 +6,8 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
 )
 
-// note adds an action to the hash of a peer's transcript. It returns the bytes of its frame, if it has one.
+// note adds an action to the hash of a peer's transcript. It returns the bytes of its frame, if it has one,
+// which are valid until the next call.
 func (l *lane) note(p *Peer, a *core.Action) (frame []byte) {
 	b := l.line[:0]
 	for _, v := range []uint64{uint64(l.now), uint64(p.Index), uint64(a.Type), uint64(a.Link), uint64(a.Index), uint64(a.Reason)} {
@@ -22,13 +23,11 @@ func (l *lane) note(p *Peer, a *core.Action) (frame []byte) {
 		b = append(b, a.Err.Error()...)
 	}
 	if a.Frame != nil {
-		frame = encode(make([]byte, 0, a.Frame.Size()+frameHead), a.Frame)
-		b = append(b, frame...)
+		n := len(b)
+		b = encode(b, a.Frame)
+		frame = b[n:]
 	}
 	p.hash.Write(b)
 	l.line = b
 	return frame
 }
-
-// frameHead is the length of the length prefix of most frames.
-const frameHead = 3

@@ -196,12 +196,16 @@ func (o *Overlay) onFound(f *wire.Frame, proved bool) bool {
 	added := false
 	near := o.nearBound()
 	var others []wire.ID // useful candidates get the source's places first
+	last, lacks := -1, false
 	for _, id := range ids {
 		if id == o.self || o.linked(id) {
 			continue
 		}
 		bucket := o.bucket(id)
-		if !o.lacks(bucket) && !near(id) {
+		if bucket != last { // most are in few buckets
+			last, lacks = bucket, o.lacks(bucket)
+		}
+		if !lacks && !near(id) {
 			others = append(others, id)
 			continue
 		}
