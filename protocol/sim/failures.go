@@ -38,7 +38,7 @@ const (
 // killed returns a scenario in which that many in 100 peers die. One message in five is reliable.
 func killed(percent int) func(*trial) {
 	return func(t *trial) {
-		t.settled(1, time.Minute)
+		t.settled(1, 40*time.Second)
 		t.doom(float64(percent) / 100)
 		t.begin("%d %% are dead", percent)
 		connected := t.oracle(nil).connected()

@@ -34,6 +34,7 @@ type lane struct {
 	received []arrival
 	line     []byte
 	later    []core.Action
+	spare    [][]byte // buffers of messages that have arrived
 }
 
 // An arrival is a receipt with its time.

@@ -53,10 +53,10 @@ func Scenarios() []Scenario {
 }
 
 func stable(t *trial) {
-	t.settled(1, time.Minute)
+	t.settled(1, 40*time.Second)
 	t.begin("messages")
 	carried := t.w.total().carried
-	ms := t.stream(t.each(10), 20*time.Second, func(int) *mail { return t.plain() })
+	ms := t.stream(t.each(10), 10*time.Second, func(int) *mail { return t.plain() })
 	t.wait(late)
 	got := ms.arrived()
 	t.share(delivered, got, ms)
@@ -88,9 +88,9 @@ func links(t *trial) {
 }
 
 func stretch(t *trial) {
-	t.settled(1, 2*time.Minute)
+	t.settled(1, time.Minute)
 	t.begin("messages")
-	ms := t.stream(t.each(10), 20*time.Second, func(int) *mail { return t.plain() })
+	ms := t.stream(t.each(10), 10*time.Second, func(int) *mail { return t.plain() })
 	t.wait(late)
 	got := ms.arrived()
 	vs := got.values(func(m *mail) float64 { return float64(m.took) / float64(t.w.latency(m.from, m.to)) })

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
@@ -54,6 +53,7 @@ func (l *lane) arrive(e *end, f *wire.Frame, raw []byte) {
 		if f, err = wire.ParseFrame(raw); err != nil {
 			panic(fmt.Sprintf("sim: a peer sent a message that no core reads: %v", err))
 		}
+		l.spare = append(l.spare, raw)
 	}
 	e.byeSeen = e.byeSeen || f.Type == wire.FrameBye
 	switch {
@@ -321,11 +321,19 @@ func (l *lane) transmit(e *end, f *wire.Frame, raw []byte) {
 	arrival := event{at: e.due, kind: arrive, peer: e.other.peer, end: e.other}
 	if f.Type == wire.FrameMessage {
 		_, n := binary.Uvarint(raw)
-		arrival.raw = slices.Clone(raw[n:])
+		arrival.raw = append(l.buffer(), raw[n:]...)
 	} else {
 		arrival.frame = f
 	}
 	l.push(e.peer, arrival)
+}
+
+// buffer returns room for the bytes of a message, which a message that has arrived may have had before.
+func (l *lane) buffer() (b []byte) {
+	if last := len(l.spare) - 1; last >= 0 {
+		b, l.spare = l.spare[last][:0], l.spare[:last]
+	}
+	return b
 }
 
 // dial starts a dial. The link is up, or the dial fails, some time later.

@@ -31,6 +31,7 @@ type view struct {
 type listener struct {
 	names   bool           // both peers know the feature
 	listed  bool           // the link was named when the list was last looked at
+	once    bool           // it has been named
 	news    rate.Allowance // frames of the peer that are taken
 	version uint64         // of the list, that the peer knows
 	nextAt  time.Duration  // when it may be told again
@@ -53,7 +54,7 @@ func (c *Core) tellBy(at time.Duration) {
 // tickPeers tells the links what has changed.
 func (c *Core) tickPeers() {
 	if c.tellAt == 0 || c.now < c.tellAt {
-		if c.silence && slices.ContainsFunc(c.order, func(l *link) bool { return l.Usable && l.Answers() != l.listed }) {
+		if c.silence && slices.ContainsFunc(c.order, (*link).changed) {
 			c.changedLinks(tellSoon)
 		} else if c.tellAt != 0 {
 			c.tickBy(c.tellAt)
@@ -70,6 +71,9 @@ func (c *Core) tickPeers() {
 	}
 }
 
+// changed reports whether the peer of a link that has been named does not answer any longer, or answers again.
+func (l *link) changed() bool { return l.once && !l.Ended && l.Answers() != l.listed }
+
 // told is what a link was told: what has changed since a version of the list.
 type told struct {
 	since uint64
@@ -83,7 +87,9 @@ func (c *Core) relist() {
 	for _, l := range c.order {
 		c.silence = c.silence || !l.Answers()
 		was := l.listed
-		if l.listed = l.Usable && l.Answers(); was && !l.listed && !l.Ended {
+		l.listed = l.Usable && l.Answers()
+		l.once = l.once || l.listed
+		if was && !l.listed && !l.Ended {
 			c.overlay.Silent(&l.Link)
 		} else if l.listed && !was {
 			c.overlay.Answering(&l.Link)

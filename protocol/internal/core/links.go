@@ -164,7 +164,11 @@ func (c *Core) makeUsable(l *link) {
 	if l.Native() {
 		c.overlay.Greet(&l.Link)
 	}
-	c.changedLinks(tellSoon)
+	if c.ahead.Names(l.ID) && !c.overlay.Filling() { // others have links to the peer, and this one may only be tried
+		c.changedLinks(tellUnneeded)
+	} else {
+		c.changedLinks(tellSoon)
+	}
 	c.overlay.LinkUp(&l.Link)
 	if l.Extended && !l.Native() { // a legacy hello precedes the first message
 		c.overlay.LearnedExtended(&l.Link)

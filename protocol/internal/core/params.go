@@ -63,7 +63,7 @@ const (
 	usualTrip    = 100 * time.Millisecond // round trip time of a link of which nothing is known
 	tellSoon     = 50 * time.Millisecond  // delay of news, so that what happens together is told together
 	tellEvery    = time.Second            // least time between two frames to one link
-	tellUnneeded = 5 * time.Second        // delay of the news that a link that neither peer needs was ended
+	tellUnneeded = 3 * time.Second / 2    // delay of the news that a link that neither peer needs was ended, or that there is one more to a peer that others are linked with
 	heardBurst   = 16                     // frames of one link that are taken at once
 	heardRate    = 2                      // frames of one link a second after those
 	tellBytes    = 8 << 10                // bytes a minute to one link

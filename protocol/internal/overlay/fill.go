@@ -50,7 +50,7 @@ type neighbour struct {
 // maxPending offers are in flight.
 func (o *Overlay) seeker() func(wire.ID) bool {
 	budget := maxPending
-	if o.filling() {
+	if o.Filling() {
 		budget = mostEager
 	}
 	for _, h := range o.pending {
@@ -106,16 +106,19 @@ func (o *Overlay) fill() (deficit bool) {
 
 // fillWanted seeks the peers that the application asked for.
 func (o *Overlay) fillWanted(seek func(wire.ID) bool) {
-	if !o.connected() {
+	if !o.wanting || !o.connected() { // it is seldom, and all candidates are many
 		return
 	}
+	wanting := false
 	for i := range o.cands.Depth() {
 		for cand := range o.cands.Bucket(i) {
+			wanting = wanting || cand.Wanted
 			if cand.Wanted && o.available(cand) && !seek(cand.ID) {
 				return
 			}
 		}
 	}
+	o.wanting = wanting
 }
 
 // deepest returns the index of the first bucket without a linked peer in it or after it.

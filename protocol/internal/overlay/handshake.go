@@ -21,6 +21,7 @@ type handshake struct {
 	until   time.Duration // when the handshake expires
 	via     wire.ID       // the linked peer that brought the other peer's offer
 	mine    bool          // this peer sent the offer
+	trial   bool          // the link is sought in place of a slower one
 	dialing bool          // one end dials, or waits for its turn to dial
 	proved  bool          // the other peer proves its messages
 	contact *wire.Contact // the contact to dial when it is this handshake's turn; nil means not waiting

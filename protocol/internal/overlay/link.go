@@ -27,6 +27,7 @@ type Link struct {
 
 	bootstrap bool       // the peer is a bootstrap
 	lost      bool       // it counts as a lost one
+	trial     bool       // it was sought in place of a slower one
 	alike     bool       // there are subnetLinks older links to its subnet
 	offer     *lateOffer // nil means none
 }

@@ -26,6 +26,7 @@ type Overlay struct {
 	started time.Duration // when the first link was up, or many were lost at once
 
 	cands   *candidates.Table
+	wanting bool // the application has asked for a peer that may still be a candidate
 	pending []*handshake
 	queries []query            // searches in flight
 	asked   map[wire.ID]direct // questions in flight, by the linked peer that was asked
@@ -42,7 +43,7 @@ type Overlay struct {
 	lastRouted time.Duration // when refresh last sent a search for this peer's id
 
 	shed       map[wire.ID]time.Duration // when links were ended that only the other ends needed
-	lastCloser time.Duration             // when a link was last sought in place of a slower one
+	nextCloser time.Duration             // when links are sought in place of slower ones again
 
 	died      wire.ID       // the near peer that was lost last
 	diedUntil time.Duration // until when others may be as near, and not linked yet
@@ -109,6 +110,9 @@ func (o *Overlay) LinkUp(l *Link) {
 		o.lastNear = o.host.Now()
 		o.lastRouted = o.host.Now() - nearFindEvery + o.jitter(firstRouted)
 	}
+	if h := o.handshake(l.ID); h != nil {
+		l.trial = h.trial
+	}
 	o.endHandshake(l.ID)
 	o.cands.Forget(l.ID)
 	if l.bootstrap && l.Extended {
@@ -163,8 +167,11 @@ func (o *Overlay) countLoss(l *Link) {
 	}
 }
 
-// filling reports whether many links may be missing.
-func (o *Overlay) filling() bool { return o.begun && o.host.Now()-o.started < fillingTime }
+// Filling reports whether many links may be missing.
+func (o *Overlay) Filling() bool { return o.begun && o.host.Now()-o.started < fillingTime }
+
+// joining reports whether most links may be missing.
+func (o *Overlay) joining() bool { return o.begun && o.host.Now()-o.started < joiningTime }
 
 // Avoid keeps the overlay from seeking a peer for refuseBackoff.
 func (o *Overlay) Avoid(id wire.ID) {
@@ -209,6 +216,7 @@ func (o *Overlay) Want(id wire.ID) {
 	}
 	cand := o.cands.Hold(o.host.Now(), id)
 	cand.Wanted, cand.Next, cand.Shunned, cand.Fails = true, 0, 0, 0
+	o.wanting = true
 	if o.handshake(id) != nil {
 		return
 	}
@@ -282,7 +290,7 @@ func (o *Overlay) wakeTick(at time.Duration) {
 // soon schedules the next tick shortly after a change.
 func (o *Overlay) soon() {
 	delay := tickSoon
-	if o.filling() {
+	if o.joining() {
 		delay = tickJoining
 	}
 	o.wakeTick(o.host.Now() + o.jitter(delay))
@@ -303,7 +311,7 @@ func (o *Overlay) Tick() {
 		o.improve(deficit)
 		o.prune(deficit)
 		switch {
-		case deficit && o.filling():
+		case deficit && o.Filling():
 			o.wakeTick(o.host.Now() + o.jitter(tickFilling))
 		case deficit:
 			o.wakeTick(o.host.Now() + o.jitter(tickDeficit))

@@ -6,7 +6,9 @@ import "time"
 const (
 	nearLinks     = 8       // links to the nearest peers
 	bucketLinks   = 2       // links in each farther bucket
-	spareLinks    = 1       // links that are kept beyond those in the farthest bucket, in which half of the receivers are
+	keptFarthest  = 6       // fastest links in the farthest bucket that are kept, or fewer in a small network
+	keptFar       = 3       // the same in the others of the farthest third; in the rest it is one
+	keptShare     = 3       // divisor: which of the buckets are these
 	leafNear      = 4       // links of a leaf to the nearest peers
 	leafRelays    = 3       // links of a leaf to relays
 	leafCap       = 10      // links of a leaf
@@ -34,9 +36,9 @@ const (
 	mostSplits  = 2                         // times that the parts of the farthest bucket are halved, once less in each nearer one; the fastest link of each is kept
 	mostParts   = bucketLinks << mostSplits // of a bucket
 	closerEvery = time.Second               // least interval at which links are sought in place of slower ones
-	mostCloser  = 2                         // of these, at once
-	closerShare = 8                         // divisor: a round trip that is shorter by this part is faster
-	leastSaving = 5 * time.Millisecond      // if it is this much shorter, at least
+	mostCloser  = 4                         // of these, at once
+	closerShare = 10                        // divisor: a round trip that is shorter by this part is faster
+	leastSaving = 4 * time.Millisecond      // if it is this much shorter, at least
 )
 
 // Times.
@@ -52,6 +54,7 @@ const (
 	pruneAge      = 20 * time.Second  // least age of a link that is pruned
 	fullAge       = 10 * time.Second  // the same in a bucket with many links
 	crowdAge      = 5 * time.Second   // the same for one of very many
+	trialAge      = time.Second       // the same for one that was sought in place of a slower one, so that the others are not told of it if it is none
 	shedAgain     = 10 * time.Minute  // time after which such a link is ended again that the other end has opened again
 	findBackoff   = 2 * time.Second   // first interval of questions for a bucket, doubles to 512 s
 	refreshEvery  = 60 * time.Second  // interval of questions to a near link
@@ -60,10 +63,11 @@ const (
 	firstRouted   = 10 * time.Second  // mean delay of the first such search after the first link
 
 	tickSoon     = 100 * time.Millisecond // mean delay of a tick after a change
-	tickJoining  = 40 * time.Millisecond  // the same in fillingTime
+	tickJoining  = 20 * time.Millisecond  // the same in joiningTime
 	tickFilling  = 500 * time.Millisecond // mean interval of ticks in fillingTime while links are missing
 	tickDeficit  = 4 * time.Second        // mean interval of ticks after fillingTime while links are missing
 	tickIdle     = 15 * time.Second       // longest interval of ticks
+	joiningTime  = 5 * time.Second        // time after the first link, and after many links were lost at once
 	fillingTime  = 30 * time.Second       // time after the first link, and after many links were lost at once
 	bootFirst    = 500 * time.Millisecond // first wait before a bootstrap is dialled again, doubles
 	bootMost     = 4 * time.Second        // longest wait at first

@@ -35,6 +35,9 @@ func (o *Overlay) prune(deficit bool) {
 		if have[o.bucket(l.ID)] > fullBucket {
 			age = fullAge
 		}
+		if l.trial && l.Trip != 0 {
+			age = trialAge
+		}
 		if l.bootstrap && !deficit {
 			age = bootLinger
 		}
@@ -106,10 +109,11 @@ func (o *Overlay) noteShed(id wire.ID) {
 	o.shed[id] = o.host.Now()
 }
 
-// wanted reports whether a link is near, or needed in its bucket. A link is needed while the bucket has
-// few others, or if it is the fastest in its part of the bucket. A bootstrap serves all peers, so its
-// link is needed only while the bucket has too few others. Many links to one subnet may be those of one
-// party that has ground their ids. So for a link to another subnet, only the oldest of them count.
+// wanted reports whether a link is near, or needed in its bucket. A link is needed while the bucket has too few
+// others, if it is one of the fastest in the bucket, or if it is the fastest in its part of it. A bootstrap
+// serves all peers, so its link is needed only while the bucket has too few others. Many links to one subnet
+// may be those of one party that has ground their ids. So for a link to another subnet, only the oldest of them
+// count.
 func (o *Overlay) wanted(l *Link) bool {
 	if o.isNear(l.ID) || !l.alike && o.nearApart(l) {
 		return true
@@ -122,20 +126,18 @@ func (o *Overlay) wanted(l *Link) bool {
 	}
 	b := o.bucket(l.ID)
 	part := o.part(b, l.ID)
-	have, faster := 0, 0
+	have, faster, first := 0, 0, true
 	for x := range o.host.Bucket(b) {
 		if x == l || !x.counts() || x.alike && !l.alike {
 			continue
 		}
 		have++
-		if o.part(b, x.ID) == part && o.before(x, l) {
+		if o.before(x, l) {
 			faster++
+			first = first && o.part(b, x.ID) != part
 		}
 	}
-	if l.bootstrap {
-		return have < bucketLinks
-	}
-	return have <= spared(b) || faster == 0
+	return have < bucketLinks || !l.bootstrap && (first || faster < o.kept(b))
 }
 
 // nearApart reports whether a link is near if only the oldest links to each subnet count.
@@ -151,12 +153,17 @@ func (o *Overlay) part(b int, id wire.ID) int {
 	return subSlot(o.self, id, bucketLinks<<max(min(far, mostSplits-b), 0))
 }
 
-// spared returns the number of other links in a bucket up to which none is ended.
-func spared(b int) int {
-	if b == 0 {
-		return bucketLinks + spareLinks
+// kept returns the number of the fastest links in a bucket that are kept, whichever part they lead to. Most
+// receivers are in the farthest buckets, and half of them in the farthest one. In a small network that is
+// not far.
+func (o *Overlay) kept(b int) int {
+	switch {
+	case b == 0:
+		return min(max(keptFar, o.depth), keptFarthest)
+	case b*keptShare <= o.depth:
+		return keptFar
 	}
-	return bucketLinks
+	return 1
 }
 
 // before reports whether a link goes before another one of its part of a bucket: a faster one does, and of
@@ -180,10 +187,10 @@ func faster(a, b time.Duration) bool { return b-a > max(b/closerShare, leastSavi
 // improve seeks links to peers that seem to be much nearer in time than the fastest link of their part
 // of their bucket, those first that save most. They may be in one part, since a guess is often wrong.
 func (o *Overlay) improve(deficit bool) {
-	if deficit || o.leaf() || o.host.Now()-o.lastCloser < closerEvery || o.ample() {
+	if deficit || o.leaf() || o.host.Now() < o.nextCloser || o.ample() {
 		return
 	}
-	o.lastCloser = o.host.Now()
+	o.nextCloser = o.host.Now() + closerEvery
 	near := o.host.Closest(o.self, nearLinks, o.neighbourly)
 	if len(near) < nearLinks {
 		return
@@ -200,7 +207,8 @@ func (o *Overlay) improve(deficit bool) {
 		}
 		if o.cands.Learn(o.host.Now(), g.id, g.by) != nil && seek(g.id) {
 			sought++
-			o.wakeTick(o.host.Now() + closerEvery)
+			o.handshake(g.id).trial = true
+			o.wakeTick(o.nextCloser)
 		}
 	}
 }
