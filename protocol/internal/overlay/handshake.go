@@ -172,10 +172,30 @@ func (o *Overlay) onFind(l *Link, f *wire.Frame, proved bool) bool {
 		ids[i] = l.ID
 	}
 	if f.IsSearch() { // the origin may not know this peer
-		ids = append(ids[:min(len(ids), most-1)], o.self)
+		ids = append(o.withNamed(ids, target, b.From, most-1), o.self)
 	}
 	o.host.Send(nil, Message{To: b.From, Kind: wire.KindFound, Form: wire.FormRaw, Payload: wire.AppendFound(nil, ids), Token: b.Token, Route: f.ReversePath()})
 	return true
+}
+
+// withNamed returns the peers nearest to a target, at most n of the linked ones and of those that these have
+// named. A peer that is joining so learns at once of all that it will be nearest to.
+func (o *Overlay) withNamed(ids []wire.ID, target, except wire.ID, n int) []wire.ID {
+	var last wire.ID
+	named := 0
+	o.host.Named(target, func(x Neighbour) bool {
+		if x.ID == last {
+			return true
+		}
+		last = x.ID
+		if x.ID != except && x.ID != o.self && !o.linked(x.ID) {
+			ids = append(ids, x.ID)
+			named++
+		}
+		return named < n
+	})
+	slices.SortFunc(ids, func(a, b wire.ID) int { return idtable.CompareDistance(target, a, b) })
+	return ids[:min(len(ids), n)]
 }
 
 // onFound processes a foundPeers. It adds the candidates that this peer asked for.
