@@ -16,8 +16,8 @@
 // over the links in the order of their ids, so that equal events lead to equal decisions.
 //
 // A peer guesses how far in time the neighbours of its links are, and seeks links to those that seem to
-// be nearer than what it has. A link that turns out to be slower than others of its part of a bucket
-// ends after 20 s, so the tries cost little, and many are made. One rule says what is faster, both when a
+// be nearer than what it has. If one turns out to be slower, it ends after a second, before others are told
+// of it, so the tries cost little, and many are made. One rule says what is faster, both when a
 // link is sought and when one ends. With two rules links would come and go for ever.
 //
 // One party may grind many ids next to a peer's. They become its nearest links, which nothing prevents,
