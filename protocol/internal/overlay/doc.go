@@ -8,7 +8,8 @@
 //	│ overlay.go    which links to have            │
 //	│ fill.go       which peers to seek            │
 //	│ prune.go      which links to end or improve  │
-//	│ handshake.go  questions, offers, answers     │
+//	│ question.go   which peers there are          │
+//	│ handshake.go  offers, answers, dials         │
 //	│ bootstrap.go  the first peers                │
 //	└──────────────────────────────────────────────┘
 //
