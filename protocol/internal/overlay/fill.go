@@ -106,7 +106,7 @@ func (o *Overlay) fill() (deficit bool) {
 
 // fillWanted seeks the peers that the application asked for.
 func (o *Overlay) fillWanted(seek func(wire.ID) bool) {
-	if !o.wanting || !o.connected() { // it is seldom, and all candidates are many
+	if !o.wanting || !o.connected() { // mostly nothing is wanted, and there are hundreds of candidates
 		return
 	}
 	wanting := false

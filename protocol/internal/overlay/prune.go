@@ -154,8 +154,8 @@ func (o *Overlay) part(b int, id wire.ID) int {
 }
 
 // kept returns the number of the fastest links in a bucket that are kept, whichever part they lead to. Most
-// receivers are in the farthest buckets, and half of them in the farthest one. In a small network that is
-// not far.
+// receivers are in the farthest buckets, and half of them in the farthest one. In a small network fewer links
+// reach all of them.
 func (o *Overlay) kept(b int) int {
 	switch {
 	case b == 0:
