@@ -73,6 +73,14 @@ func (id ID) Compare(other ID) int {
 	return bytes.Compare(id[headSize:], other[headSize:])
 }
 
+// Less reports whether id.Compare(*other) is negative. It is for searches among very many ids.
+func (id *ID) Less(other *ID) bool {
+	if a, b := id.head(), other.head(); a != b {
+		return a < b
+	}
+	return bytes.Compare(id[headSize:], other[headSize:]) < 0
+}
+
 const headSize = 8
 
 // head returns the first headSize bytes of the id, in which most ids differ, as a number.

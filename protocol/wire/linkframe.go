@@ -124,8 +124,6 @@ func (f *Frame) encode() error {
 		b = protowire.AppendFixed64(protowire.AppendTag(b, fieldPong, protowire.Fixed64Type), f.Num)
 	case FrameBye:
 		b = appendBytes(b, fieldBye, appendUint(nil, 1, uint64(f.Bye)))
-	case FrameNeighbours:
-		b = appendBytes(b, fieldPeers, f.Peers.encode())
 	}
 	var read Frame
 	if err := read.parse(b); err != nil {

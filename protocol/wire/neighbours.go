@@ -46,26 +46,37 @@ func CodeTime(d time.Duration) TimeCode {
 }
 
 // Duration returns the duration of a code.
-func (c TimeCode) Duration() time.Duration {
-	if c == 0 {
-		return 0
+func (c TimeCode) Duration() time.Duration { return durations[c] }
+
+var durations = func() (all [math.MaxUint8 + 1]time.Duration) {
+	for i := range all[1:] {
+		octave, eighths := i/8, i%8
+		all[1+i] = timeUnit * time.Duration(8+eighths) << octave / 8
 	}
-	octave, eighths := (c-1)/8, (c-1)%8
-	return timeUnit * time.Duration(8+eighths) << octave / 8
-}
+	return all
+}()
 
 // NewNeighbours returns a frame that names neighbours. It returns an error for one that a reader
 // would refuse.
 func NewNeighbours(n Neighbours) (*Frame, error) {
-	f := &Frame{Type: FrameNeighbours, Peers: &n}
-	if err := f.encode(); err != nil {
-		return nil, err
+	if n.count() > MaxNamed {
+		return nil, errNamed
 	}
-	return f, nil
+	return &Frame{Type: FrameNeighbours, Peers: &n, linkFrame: n.encode()}, nil
 }
 
+var errNamed = malformed("more than %d neighbours", MaxNamed)
+
+func (n *Neighbours) count() int { return len(n.Named) + len(n.Gone) + len(n.Lost) }
+
+// encode returns the bytes of a frame.
 func (n *Neighbours) encode() []byte {
-	b := make([]byte, 0, 2+len(n.Named)*namedSize+(len(n.Gone)+len(n.Lost))*(namedSize-1))
+	size := len(n.Named)*namedSize + (len(n.Gone)+len(n.Lost))*(namedSize-1)
+	if n.Reset {
+		size += resetSize
+	}
+	b := make([]byte, 0, protowire.SizeTag(fieldPeers)+protowire.SizeBytes(size))
+	b = protowire.AppendVarint(protowire.AppendTag(b, fieldPeers, protowire.BytesType), uint64(size))
 	if n.Reset {
 		b = appendUint(b, 1, 1)
 	}
@@ -84,8 +95,11 @@ func (n *Neighbours) encode() []byte {
 	return b
 }
 
-// namedSize is the length of an encoded Neighbour, with tag and length.
-const namedSize = 2 + IDSize + 1
+// Lengths with tags.
+const (
+	resetSize = 2
+	namedSize = 2 + IDSize + 1 // of a Neighbour, which is one byte more than an id that is gone or lost
+)
 
 func parseNeighbours(f *field) (*Neighbours, error) {
 	b, err := f.sized(0, MaxFrame)
@@ -95,8 +109,8 @@ func parseNeighbours(f *field) (*Neighbours, error) {
 	n := &Neighbours{}
 	most := min(len(b)/(namedSize-1), MaxNamed) // the frame has no room for more ids: most have one or two
 	_, err = eachField(b, 4, 1<<2|1<<3|1<<4, func(f *field) (err error) {
-		if f.number > 1 && len(n.Named)+len(n.Gone)+len(n.Lost) == MaxNamed {
-			return malformed("more than %d neighbours", MaxNamed)
+		if f.number > 1 && n.count() == MaxNamed {
+			return errNamed
 		}
 		switch f.number {
 		case 1:

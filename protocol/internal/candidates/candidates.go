@@ -50,8 +50,9 @@ func (t *Table) Len() int { return t.known }
 
 // Get returns a candidate, nil if it is not in the table.
 func (t *Table) Get(id wire.ID) *Candidate {
-	for c := range t.Bucket(t.BucketOf(id)) {
-		if c.ID == id {
+	bucket := t.bucket(t.BucketOf(id))
+	for i := range bucket { // it is called very often, so without an iterator
+		if c := &bucket[i]; c.ID == id {
 			return c
 		}
 	}

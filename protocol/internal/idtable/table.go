@@ -30,7 +30,7 @@ func (t *Table[T]) Len() int { return len(t.all) }
 func (t *Table[T]) All() []T { return t.all }
 
 func (t *Table[T]) search(id wire.ID) int {
-	return sort.Search(len(t.ids), func(i int) bool { return t.ids[i].Compare(id) >= 0 })
+	return sort.Search(len(t.ids), func(i int) bool { return !t.ids[i].Less(&id) })
 }
 
 // find returns the index of an id, or where it belongs.
@@ -63,7 +63,7 @@ func (t *Table[T]) Remove(id wire.ID, v T) bool {
 func (t *Table[T]) Bucket(self wire.ID, b int) []T {
 	first, last := self.Bucket(b)
 	from := t.search(first)
-	return t.all[from : from+sort.Search(len(t.ids)-from, func(i int) bool { return t.ids[from+i].Compare(last) > 0 })]
+	return t.all[from : from+sort.Search(len(t.ids)-from, func(i int) bool { return last.Less(&t.ids[from+i]) })]
 }
 
 // Nearest visits the values, the one nearest to target first, until visit returns false. Ids that

@@ -100,6 +100,15 @@ func (l *List) Since(version uint64, except wire.ID) (n wire.Neighbours) {
 	if version == 0 || version < l.dropped {
 		version, n.Reset = 0, true
 	}
+	fresh := 0
+	for i := range l.named {
+		if l.named[i].since > version {
+			fresh++
+		}
+	}
+	if fresh > 0 {
+		n.Named = make([]wire.Neighbour, 0, fresh)
+	}
 	for _, p := range l.named {
 		if p.since > version && p.ID != except {
 			n.Named = append(n.Named, p.Neighbour)

@@ -57,7 +57,7 @@ func (t *Table[T]) Names(id wire.ID) bool {
 func (t *Table[T]) Len() int { return len(t.entries) }
 
 func (t *Table[T]) search(id wire.ID) int {
-	return sort.Search(len(t.entries), func(i int) bool { return t.entries[i].id.Compare(id) >= 0 })
+	return sort.Search(len(t.entries), func(i int) bool { return !t.entries[i].id.Less(&id) })
 }
 
 // find returns the index of the entry of a neighbour and a link, or where it belongs.
@@ -157,7 +157,7 @@ func (t *Table[T]) entry(e *entry) Entry[T] { return Entry[T]{e.id, e.time(), t.
 // Bucket visits the entries in bucket b of self, in the order of their ids.
 func (t *Table[T]) Bucket(self wire.ID, b int, visit func(Entry[T])) {
 	first, last := self.Bucket(b)
-	for i := t.search(first); i < len(t.entries) && t.entries[i].id.Compare(last) <= 0; i++ {
+	for i := t.search(first); i < len(t.entries) && !last.Less(&t.entries[i].id); i++ {
 		visit(t.entry(&t.entries[i]))
 	}
 }
