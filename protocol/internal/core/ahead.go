@@ -65,9 +65,10 @@ func (c *Core) tickPeers() {
 	if c.changed {
 		c.relist()
 	}
-	var last told
+	var room [fewVersions]told
+	news := room[:0]
 	for _, l := range c.table.All() {
-		c.tellPeers(l, &last)
+		news = c.tellPeers(l, news)
 	}
 }
 
@@ -77,7 +78,7 @@ func (l *link) changed() bool { return l.once && !l.Ended && l.Answers() != l.li
 // told is what a link was told: what has changed since a version of the list.
 type told struct {
 	since uint64
-	frame *wire.Frame // nil means that no link was told anything yet
+	frame *wire.Frame
 }
 
 // relist brings the list up to date.
@@ -131,49 +132,53 @@ func (c *Core) nameable() []*link {
 }
 
 // tellPeers tells a linked peer what it does not know yet of this peer's links. Most links are told the
-// same at once, so what another link was told last is not made again. The traffic of one link is
-// limited: a long frame is followed by a long pause.
-func (c *Core) tellPeers(l *link, last *told) {
+// same at once, so what other links were told is not made again: news has it, and is returned with what is
+// new. The traffic of one link is limited: a long frame is followed by a long pause.
+func (c *Core) tellPeers(l *link, news []told) []told {
 	if !l.names || l.Ended || l.version == c.list.Version() {
-		return
+		return news
 	}
 	if c.now < l.nextAt {
 		c.tellBy(l.nextAt)
-		return
+		return news
 	}
-	f, err := c.newsFor(l, last)
+	f, news, err := c.newsFor(l, news)
 	if err != nil {
-		return
+		return news
 	}
 	if f == nil { // the change is the peer itself
 		l.version = c.list.Version()
-		return
+		return news
 	}
 	if c.full(l, f.Size()) {
 		l.nextAt = c.now + tellEvery
 		c.tellBy(l.nextAt)
-		return
+		return news
 	}
 	l.version = c.list.Version()
 	l.nextAt = c.now + max(tellEvery, time.Duration(f.Size())*time.Minute/tellBytes)
 	c.transmit(l, f)
+	return news
 }
 
-// newsFor returns a frame with what a link is to be told, nil for nothing.
-func (c *Core) newsFor(l *link, last *told) (*wire.Frame, error) {
+// newsFor returns a frame with what a link is to be told, nil for nothing. If others may be told the same, it
+// is added to the news.
+func (c *Core) newsFor(l *link, news []told) (*wire.Frame, []told, error) {
 	about := c.list.Changed(l.ID, l.version)
-	if last.frame != nil && last.since == l.version && !about {
-		return last.frame.Copy(), nil
+	if !about {
+		if i := slices.IndexFunc(news, func(t told) bool { return t.since == l.version }); i >= 0 {
+			return news[i].frame.Copy(), news, nil
+		}
 	}
 	n := c.list.Since(l.version, l.ID)
 	if !n.Reset && len(n.Named)+len(n.Gone)+len(n.Lost) == 0 {
-		return nil, nil
+		return nil, news, nil
 	}
 	f, err := wire.NewNeighbours(n)
 	if err == nil && !about {
-		*last = told{l.version, f}
+		news = append(news, told{l.version, f})
 	}
-	return f, err
+	return f, news, err
 }
 
 // heardPeers processes the neighbours that a linked peer names.
