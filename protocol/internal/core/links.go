@@ -164,7 +164,7 @@ func (c *Core) makeUsable(l *link) {
 	if l.Native() {
 		c.overlay.Greet(&l.Link)
 	}
-	if c.ahead.Names(l.ID) && !c.overlay.Filling() { // others have links to the peer, and this one may only be tried
+	if c.ahead.Names(l.ID) { // others have links to the peer, and this one may only be tried
 		c.changedLinks(tellUnneeded)
 	} else {
 		c.changedLinks(tellSoon)

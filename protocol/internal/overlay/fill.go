@@ -129,9 +129,9 @@ func (o *Overlay) deepest() (depth int) {
 	return depth
 }
 
-// fillBucket seeks links in bucket b while it has too few. It offers links to candidates, in
-// parts of the bucket without a link first. If candidates are missing, it asks the linked peer
-// that is nearest to a random id of the bucket.
+// fillBucket seeks links in bucket b while it has too few. It offers links to candidates: the first to the
+// nearest in time, and then in parts of the bucket without a link first. If candidates are missing, it asks
+// the linked peer that is nearest to a random id of the bucket.
 func (o *Overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (deficit bool) {
 	var have int
 	var slots [bucketLinks]bool
@@ -152,7 +152,13 @@ func (o *Overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 	}
 	o.learn(o.randomIn(b), 2*bucketLinks, func(id wire.ID) bool { return o.bucket(id) == b })
 	for have < bucketLinks {
-		cand := o.pick(b, &slots)
+		var cand *candidates.Candidate
+		if have == 0 { // the others are chosen at random, so that no linked peer chooses all by the times that it names
+			cand = o.quickest(b)
+		}
+		if cand == nil {
+			cand = o.pick(b, &slots)
+		}
 		if cand == nil {
 			break
 		}
@@ -203,6 +209,26 @@ func (o *Overlay) pick(b int, slots *[bucketLinks]bool) *candidates.Candidate {
 		}
 	}
 	return best
+}
+
+// quickest returns the available candidate of bucket b that seems to be the nearest in time, of those that linked
+// peers have named. It returns nil if no time is known.
+func (o *Overlay) quickest(b int) *candidates.Candidate {
+	var best guess
+	o.guesses(b, func(g guess) {
+		if best.most != 0 && g.time() >= best.time() {
+			return
+		}
+		cand := o.cands.Get(g.id)
+		if !o.linked(g.id) && !o.isBootstrap(g.id) &&
+			(cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0) {
+			best = g
+		}
+	})
+	if best.most == 0 {
+		return nil
+	}
+	return o.cands.Learn(o.host.Now(), best.id, best.by)
 }
 
 // randomIn returns a random id in bucket b of this peer.

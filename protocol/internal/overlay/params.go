@@ -7,8 +7,9 @@ const (
 	nearLinks     = 8       // links to the nearest peers
 	bucketLinks   = 2       // links in each farther bucket
 	keptFarthest  = 6       // fastest links in the farthest bucket that are kept, or fewer in a small network
-	keptFar       = 3       // the same in the others of the farthest third; in the rest it is one
-	keptShare     = 3       // divisor: which of the buckets are these
+	keptFar       = 3       // the same in the next buckets; in the rest it is one
+	keptShare     = 3       // divisor: these buckets are in the farthest third
+	mostFar       = 2       // of these buckets, in a large network
 	leafNear      = 4       // links of a leaf to the nearest peers
 	leafRelays    = 3       // links of a leaf to relays
 	leafCap       = 10      // links of a leaf
@@ -51,8 +52,8 @@ const (
 	candBackoff   = 8 * time.Second   // first back-off after a failed handshake, doubles
 	refuseBackoff = 60 * time.Second  // first back-off after a refusal, doubles
 	candFresh     = 60 * time.Second  // age of a candidate's last mention that weighs as much as a failure
-	pruneAge      = 20 * time.Second  // least age of a link that is pruned
-	fullAge       = 10 * time.Second  // the same in a bucket with many links
+	pruneAge      = 10 * time.Second  // least age of a link that is pruned
+	fullAge       = 5 * time.Second   // the same in a bucket with many links
 	crowdAge      = 5 * time.Second   // the same for one of very many
 	trialAge      = time.Second       // the same for one that was sought in place of a slower one, so that the others are not told of it if it is none
 	shedAgain     = 10 * time.Minute  // time after which such a link is ended again that the other end has opened again

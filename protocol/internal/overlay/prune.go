@@ -27,6 +27,7 @@ func (o *Overlay) prune(deficit bool) {
 	for _, l := range links {
 		have[o.bucket(l.ID)]++
 	}
+	near := o.nearest()
 	for _, l := range links {
 		if pruned >= most {
 			return
@@ -53,14 +54,14 @@ func (o *Overlay) prune(deficit bool) {
 			o.wakeTick(until)
 			continue
 		}
-		if o.wanted(l) {
+		if near(l) || o.needed(l) {
 			continue
 		}
 		pruned++
 		if !l.Dialed {
 			o.noteShed(l.ID)
 		}
-		o.host.End(l.ID, wire.ByeUnwanted)
+		o.host.End(l.ID, wire.ByeUnwanted) // it was not near, so those that are stay the same
 	}
 }
 
@@ -109,15 +110,18 @@ func (o *Overlay) noteShed(id wire.ID) {
 	o.shed[id] = o.host.Now()
 }
 
-// wanted reports whether a link is near, or needed in its bucket. A link is needed while the bucket has too few
-// others, if it is one of the fastest in the bucket, or if it is the fastest in its part of it. A bootstrap
-// serves all peers, so its link is needed only while the bucket has too few others. Many links to one subnet
-// may be those of one party that has ground their ids. So for a link to another subnet, only the oldest of them
-// count.
-func (o *Overlay) wanted(l *Link) bool {
-	if o.isNear(l.ID) || !l.alike && o.nearApart(l) {
-		return true
-	}
+// nearest returns a function that reports whether a link is near. Many links to one subnet may be those of one
+// party that has ground their ids. So a link to another subnet is near also if only the oldest of them count.
+func (o *Overlay) nearest() func(*Link) bool {
+	near, apart := o.nearBound(), o.nearAmong(func(x *Link) bool { return !x.alike && o.neighbourly(x) })
+	return func(l *Link) bool { return near(l.ID) || !l.alike && apart(l.ID) }
+}
+
+// needed reports whether a link is needed in its bucket: while the bucket has too few others, if it is one of
+// the fastest in the bucket, or if it is the fastest in its part of it. A bootstrap serves all peers, so its
+// link is needed only while the bucket has too few others. For a link to a subnet with few links, those to one
+// with many count only if they are among its oldest.
+func (o *Overlay) needed(l *Link) bool {
 	if l.Role == wire.RoleLeaf {
 		return false
 	}
@@ -140,11 +144,6 @@ func (o *Overlay) wanted(l *Link) bool {
 	return have < bucketLinks || !l.bootstrap && (first || faster < o.kept(b))
 }
 
-// nearApart reports whether a link is near if only the oldest links to each subnet count.
-func (o *Overlay) nearApart(l *Link) bool {
-	return o.nearAmong(func(x *Link) bool { return !x.alike && o.neighbourly(x) })(l.ID)
-}
-
 // part returns the part of bucket b that an id is in. The fastest link of each part is kept. The farthest
 // buckets of a large network have more parts: most peers are there, so that one of each part is fast, and
 // most messages go there.
@@ -160,7 +159,7 @@ func (o *Overlay) kept(b int) int {
 	switch {
 	case b == 0:
 		return min(max(keptFar, o.depth), keptFarthest)
-	case b*keptShare <= o.depth:
+	case b <= min(o.depth/keptShare, mostFar):
 		return keptFar
 	}
 	return 1
@@ -216,16 +215,23 @@ func (o *Overlay) improve(deficit bool) {
 // appendCloser appends the peers of a bucket that seem to be much nearer in time than its links.
 func (o *Overlay) appendCloser(all []guess, b int) []guess {
 	fastest := o.fastest(b)
+	slowest := slices.Max(fastest[:])
+	if slowest == 0 {
+		return all
+	}
 	o.guesses(b, func(g guess) {
+		if !faster(g.least, slowest) { // so it is with most
+			return
+		}
 		now := fastest[o.part(b, g.id)]
-		if !faster(g.least, now) || o.linked(g.id) || o.isBootstrap(g.id) { // most are not faster, which is soon seen
+		if !faster(g.least, now) {
 			return
 		}
 		cand, time := o.cands.Get(g.id), g.time()
 		if cand != nil && cand.Trip != 0 { // it was linked, so no guess is needed
 			time = cand.Trip
 		}
-		if g.saves = now - time; faster(time, now) &&
+		if g.saves = now - time; faster(time, now) && !o.linked(g.id) && !o.isBootstrap(g.id) &&
 			(cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0) {
 			all = append(all, g)
 		}
