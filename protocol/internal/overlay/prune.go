@@ -9,9 +9,9 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// prune ends links that this peer opened and no longer needs. If the other end needs such a
-// link, it opens the link again, and only that end can prune it then. So the two ends need
-// no message to agree. A link to a bootstrap serves to find others. It ends as soon as there are
+// prune ends links that this peer opened and no longer needs, unless the other end seems to need them. If
+// that end needs one all the same, it opens the link again, and only that end can prune it then. So the two
+// ends need no message to agree. A link to a bootstrap serves to find others. It ends as soon as there are
 // enough of these, so that a bootstrap is not linked with all peers that have just joined. A peer with
 // very many links also ends those that the other end has opened, if that end names enough others.
 func (o *Overlay) prune(deficit bool) {
@@ -54,7 +54,7 @@ func (o *Overlay) prune(deficit bool) {
 			o.wakeTick(until)
 			continue
 		}
-		if near(l) || o.needed(l) {
+		if near(l) || o.needed(l) || l.Dialed && !l.bootstrap && o.neededThere(l) {
 			continue
 		}
 		pruned++
@@ -142,6 +142,31 @@ func (o *Overlay) needed(l *Link) bool {
 		}
 	}
 	return have < bucketLinks || !l.bootstrap && (first || faster < o.kept(b))
+}
+
+// neededThere reports whether the peer of a link seems to need it, by the peers that it has named: fewer than it
+// needs share more bits with this peer than it does itself, or are nearer to it than this peer.
+func (o *Overlay) neededThere(l *Link) bool {
+	if l.Named == 0 || l.Role == wire.RoleLeaf || o.leaf() { // a relay needs no leaf
+		return false
+	}
+	return !o.names(l, o.self, bucketLinks, func(id wire.ID) bool { return o.bucket(id) > o.bucket(l.ID) }) ||
+		!o.names(l, l.ID, nearLinks, func(id wire.ID) bool { return l.ID.Closer(id, o.self) })
+}
+
+// names reports whether the peer of a link has named at least n others that fit. These are the ones that are
+// nearest to an id.
+func (o *Overlay) names(l *Link, near wire.ID, n int, fit func(wire.ID) bool) bool {
+	o.host.Named(near, func(x Neighbour) bool {
+		if !fit(x.ID) {
+			return false
+		}
+		if x.By == l {
+			n--
+		}
+		return n > 0
+	})
+	return n <= 0
 }
 
 // part returns the part of bucket b that an id is in. The fastest link of each part is kept. The farthest
