@@ -18,7 +18,7 @@ type view struct {
 	list    lookahead.List         // of this peer
 	ahead   lookahead.Table[*link] // of the linked peers
 	tellAt  time.Duration          // when a link is told next; 0 means that nothing has changed
-	changed bool                   // the links have, since the list was made
+	changed time.Duration          // when the list is made again, since links have changed; 0 means that none has
 	silence bool                   // a link does not answer, or one had stopped to since the list was made
 	size    int                    // bits in which the network's peers differ: the logarithm of its size
 	pace    time.Duration          // mean time of a message over one of this peer's links
@@ -37,11 +37,13 @@ type listener struct {
 	nextAt  time.Duration  // when it may be told again
 }
 
-// changedLinks has the list made again after a time, or with the next news: changes that come together
-// are told together.
+// changedLinks has the list made again after a time, or sooner with other changes: what comes together is told
+// together.
 func (c *Core) changedLinks(after time.Duration) {
-	c.changed = true
-	c.tellBy(c.now + after)
+	if at := c.now + after; c.changed == 0 || at < c.changed {
+		c.changed = at
+	}
+	c.tellBy(c.changed)
 }
 
 func (c *Core) tellBy(at time.Duration) {
@@ -53,17 +55,22 @@ func (c *Core) tellBy(at time.Duration) {
 
 // tickPeers tells the links what has changed.
 func (c *Core) tickPeers() {
-	if c.tellAt == 0 || c.now < c.tellAt {
-		if c.silence && slices.ContainsFunc(c.order, (*link).changed) {
-			c.changedLinks(tellSoon)
-		} else if c.tellAt != 0 {
-			c.tickBy(c.tellAt)
-		}
-		return
+	due := c.tellAt != 0 && c.now >= c.tellAt
+	if due {
+		c.tellAt = 0
 	}
-	c.tellAt = 0
-	if c.changed {
+	switch {
+	case c.changed != 0 && c.now >= c.changed:
 		c.relist()
+	case c.silence && slices.ContainsFunc(c.order, (*link).changed):
+		c.changedLinks(tellSoon)
+	case c.changed != 0:
+		c.tellBy(c.changed)
+	case c.tellAt != 0:
+		c.tickBy(c.tellAt)
+	}
+	if !due {
+		return
 	}
 	var room [fewVersions]told
 	news := room[:0]
@@ -84,7 +91,7 @@ type told struct {
 // relist brings the list up to date.
 func (c *Core) relist() {
 	var trips, native time.Duration
-	c.silence, c.changed = false, false
+	c.silence, c.changed = false, 0
 	for _, l := range c.order {
 		c.silence = c.silence || !l.Answers()
 		was := l.listed

@@ -166,6 +166,7 @@ func (c *Core) makeUsable(l *link) {
 	}
 	if c.ahead.Names(l.ID) { // others have links to the peer, and this one may only be tried
 		c.changedLinks(tellUnneeded)
+		c.tellBy(c.now + tellSoon) // the peer itself is told of the others
 	} else {
 		c.changedLinks(tellSoon)
 	}
