@@ -289,6 +289,8 @@ var safeguards = []mutation{
 		old: "|| !l.alike && apart(l.ID)", new: ""},
 	{name: "a first link of a bucket that is chosen by time", file: overlayPackage + "/fill.go", test: "TestTranscripts", in: corePackage,
 		old: "cand = o.quickest(b)", new: "cand = nil"},
+	{name: "a round trip that is not known as an average one", file: corePackage + "/way.go", test: "TestTranscripts",
+		old: "there = 2 * c.pace", new: "there = usualTrip"},
 	{name: "a link that the other end needs in its bucket", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,
 		old: "o.bucket(id) > o.bucket(l.ID)", new: "true"},
 	{name: "a link that is near for the other end", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,

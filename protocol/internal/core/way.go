@@ -43,7 +43,7 @@ func (c *Core) quickest(f *wire.Frame, near []*link, takes func(*link) bool) (wa
 		}
 		there := e.Time.Duration()
 		if there == 0 {
-			there = usualTrip
+			there = 2 * c.pace
 		}
 		l := e.Via
 		time := l.trip()/2 + there/2 + rest
