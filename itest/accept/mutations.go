@@ -292,7 +292,7 @@ var safeguards = []mutation{
 	{name: "a round trip that is not known as an average one", file: corePackage + "/way.go", test: "TestTranscripts",
 		old: "there = 2 * c.pace", new: "there = usualTrip"},
 	{name: "a link that the other end needs in its bucket", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,
-		old: "o.bucket(id) > o.bucket(l.ID)", new: "true"},
+		old: "o.bucket(id) > b", new: "true"},
 	{name: "a link that is near for the other end", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,
 		old: "l.ID.Closer(id, o.self)", new: "true"},
 	{name: "links of a bucket beside many to one subnet", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,

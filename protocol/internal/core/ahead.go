@@ -15,13 +15,13 @@ import (
 
 // A view is what this peer tells its links of its own, and what it knows of theirs.
 type view struct {
-	list    lookahead.List         // of this peer
-	ahead   lookahead.Table[*link] // of the linked peers
-	tellAt  time.Duration          // when a link is told next; 0 means that nothing has changed
-	changed time.Duration          // when the list is made again, since links have changed; 0 means that none has
-	silence bool                   // a link does not answer, or one had stopped to since the list was made
-	size    int                    // bits in which the network's peers differ: the logarithm of its size
-	pace    time.Duration          // mean time of a message over one of this peer's links
+	list     lookahead.List         // of this peer
+	ahead    lookahead.Table[*link] // of the linked peers
+	tellAt   time.Duration          // when a link is told next; 0 means that nothing has changed
+	relistAt time.Duration          // when the list is made again, since links have changed; 0 means that none has
+	silence  bool                   // a link does not answer, or one had stopped to since the list was made
+	size     int                    // bits in which the network's peers differ: the logarithm of its size
+	pace     time.Duration          // mean time of a message over one of this peer's links
 
 	lossFrom time.Duration // when the count of lost neighbours began
 	losses   int           // neighbours that linked peers have lost since
@@ -40,10 +40,10 @@ type listener struct {
 // changedLinks has the list made again after a time, or sooner with other changes: what comes together is told
 // together.
 func (c *Core) changedLinks(after time.Duration) {
-	if at := c.now + after; c.changed == 0 || at < c.changed {
-		c.changed = at
+	if at := c.now + after; c.relistAt == 0 || at < c.relistAt {
+		c.relistAt = at
 	}
-	c.tellBy(c.changed)
+	c.tellBy(c.relistAt)
 }
 
 func (c *Core) tellBy(at time.Duration) {
@@ -60,22 +60,21 @@ func (c *Core) tickPeers() {
 		c.tellAt = 0
 	}
 	switch {
-	case c.changed != 0 && c.now >= c.changed:
+	case c.relistAt != 0 && c.now >= c.relistAt:
 		c.relist()
 	case c.silence && slices.ContainsFunc(c.order, (*link).changed):
 		c.changedLinks(tellSoon)
-	case c.changed != 0:
-		c.tellBy(c.changed)
+	case c.relistAt != 0:
+		c.tellBy(c.relistAt)
 	case c.tellAt != 0:
 		c.tickBy(c.tellAt)
 	}
 	if !due {
 		return
 	}
-	var room [fewVersions]told
-	news := room[:0]
+	var news []told // a few at most, since links mostly know one of a few versions
 	for _, l := range c.table.All() {
-		news = c.tellPeers(l, news)
+		c.tellPeers(l, &news)
 	}
 }
 
@@ -91,7 +90,7 @@ type told struct {
 // relist brings the list up to date.
 func (c *Core) relist() {
 	var trips, native time.Duration
-	c.silence, c.changed = false, 0
+	c.silence, c.relistAt = false, 0
 	for _, l := range c.order {
 		c.silence = c.silence || !l.Answers()
 		was := l.listed
@@ -139,53 +138,52 @@ func (c *Core) nameable() []*link {
 }
 
 // tellPeers tells a linked peer what it does not know yet of this peer's links. Most links are told the
-// same at once, so what other links were told is not made again: news has it, and is returned with what is
-// new. The traffic of one link is limited: a long frame is followed by a long pause.
-func (c *Core) tellPeers(l *link, news []told) []told {
+// same at once, so what other links were told is not made again. The traffic of one link is limited: a long
+// frame is followed by a long pause.
+func (c *Core) tellPeers(l *link, news *[]told) {
 	if !l.names || l.Ended || l.version == c.list.Version() {
-		return news
+		return
 	}
 	if c.now < l.nextAt {
 		c.tellBy(l.nextAt)
-		return news
+		return
 	}
-	f, news, err := c.newsFor(l, news)
+	f, err := c.newsFor(l, news)
 	if err != nil {
-		return news
+		return
 	}
 	if f == nil { // the change is the peer itself
 		l.version = c.list.Version()
-		return news
+		return
 	}
 	if c.full(l, f.Size()) {
 		l.nextAt = c.now + tellEvery
 		c.tellBy(l.nextAt)
-		return news
+		return
 	}
 	l.version = c.list.Version()
 	l.nextAt = c.now + max(tellEvery, time.Duration(f.Size())*time.Minute/tellBytes)
 	c.transmit(l, f)
-	return news
 }
 
 // newsFor returns a frame with what a link is to be told, nil for nothing. If others may be told the same, it
 // is added to the news.
-func (c *Core) newsFor(l *link, news []told) (*wire.Frame, []told, error) {
+func (c *Core) newsFor(l *link, news *[]told) (*wire.Frame, error) {
 	about := c.list.Changed(l.ID, l.version)
 	if !about {
-		if i := slices.IndexFunc(news, func(t told) bool { return t.since == l.version }); i >= 0 {
-			return news[i].frame.Copy(), news, nil
+		if i := slices.IndexFunc(*news, func(t told) bool { return t.since == l.version }); i >= 0 {
+			return (*news)[i].frame.Copy(), nil
 		}
 	}
 	n := c.list.Since(l.version, l.ID)
 	if !n.Reset && len(n.Named)+len(n.Gone)+len(n.Lost) == 0 {
-		return nil, news, nil
+		return nil, nil
 	}
 	f, err := wire.NewNeighbours(n)
 	if err == nil && !about {
-		news = append(news, told{l.version, f})
+		*news = append(*news, told{l.version, f})
 	}
-	return f, news, err
+	return f, err
 }
 
 // heardPeers processes the neighbours that a linked peer names.

@@ -62,7 +62,6 @@ const (
 	bitsAHop     = 4                      // bits by which two ends of a hop differ in their nearness to a receiver, on average
 	usualTrip    = 100 * time.Millisecond // round trip time of a link of which nothing is known
 	tellSoon     = 50 * time.Millisecond  // delay of news, so that what happens together is told together
-	fewVersions  = 8                      // of what a peer names: as many are mostly known to its links
 	tellEvery    = time.Second            // least time between two frames to one link
 	tellUnneeded = 3 * time.Second / 2    // delay of the news that a link that neither peer needs was ended, or that there is one more to a peer that others are linked with
 	heardBurst   = 16                     // frames of one link that are taken at once

@@ -50,7 +50,7 @@ type neighbour struct {
 // maxPending offers are in flight.
 func (o *Overlay) seeker() func(wire.ID) bool {
 	budget := maxPending
-	if o.Filling() {
+	if o.filling() {
 		budget = mostEager
 	}
 	for _, h := range o.pending {
@@ -216,12 +216,7 @@ func (o *Overlay) pick(b int, slots *[bucketLinks]bool) *candidates.Candidate {
 func (o *Overlay) quickest(b int) *candidates.Candidate {
 	var best guess
 	o.guesses(b, func(g guess) {
-		if best.most != 0 && g.time() >= best.time() {
-			return
-		}
-		cand := o.cands.Get(g.id)
-		if !o.linked(g.id) && !o.isBootstrap(g.id) &&
-			(cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0) {
+		if (best.most == 0 || g.time() < best.time()) && o.seekable(g, o.cands.Get(g.id)) {
 			best = g
 		}
 	})

@@ -167,8 +167,8 @@ func (o *Overlay) countLoss(l *Link) {
 	}
 }
 
-// Filling reports whether many links may be missing.
-func (o *Overlay) Filling() bool { return o.begun && o.host.Now()-o.started < fillingTime }
+// filling reports whether many links may be missing.
+func (o *Overlay) filling() bool { return o.begun && o.host.Now()-o.started < fillingTime }
 
 // joining reports whether most links may be missing.
 func (o *Overlay) joining() bool { return o.begun && o.host.Now()-o.started < joiningTime }
@@ -311,7 +311,7 @@ func (o *Overlay) Tick() {
 		o.improve(deficit)
 		o.prune(deficit)
 		switch {
-		case deficit && o.Filling():
+		case deficit && o.filling():
 			o.wakeTick(o.host.Now() + o.jitter(tickFilling))
 		case deficit:
 			o.wakeTick(o.host.Now() + o.jitter(tickDeficit))

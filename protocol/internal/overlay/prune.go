@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/candidates"
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
@@ -150,7 +151,8 @@ func (o *Overlay) neededThere(l *Link) bool {
 	if l.Named == 0 || l.Role == wire.RoleLeaf || o.leaf() { // a relay needs no leaf
 		return false
 	}
-	return !o.names(l, o.self, bucketLinks, func(id wire.ID) bool { return o.bucket(id) > o.bucket(l.ID) }) ||
+	b := o.bucket(l.ID)
+	return !o.names(l, o.self, bucketLinks, func(id wire.ID) bool { return o.bucket(id) > b }) ||
 		!o.names(l, l.ID, nearLinks, func(id wire.ID) bool { return l.ID.Closer(id, o.self) })
 }
 
@@ -256,8 +258,7 @@ func (o *Overlay) appendCloser(all []guess, b int) []guess {
 		if cand != nil && cand.Trip != 0 { // it was linked, so no guess is needed
 			time = cand.Trip
 		}
-		if g.saves = now - time; faster(time, now) && !o.linked(g.id) && !o.isBootstrap(g.id) &&
-			(cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0) {
+		if g.saves = now - time; faster(time, now) && o.seekable(g, cand) {
 			all = append(all, g)
 		}
 	})
@@ -307,6 +308,15 @@ func (o *Overlay) guesses(b int, visit func(guess)) {
 		}
 	})
 	flush()
+}
+
+// seekable reports whether an offer may be sent to a peer of which there is a guess. cand is its candidate, nil
+// if it is none yet.
+func (o *Overlay) seekable(g guess, cand *candidates.Candidate) bool {
+	if o.linked(g.id) || o.isBootstrap(g.id) {
+		return false
+	}
+	return cand == nil && o.cands.Room(g.by) || cand != nil && o.available(cand) && cand.Fails == 0
 }
 
 // relaysNearer returns the number of linked relays that are nearer than l.
