@@ -9,7 +9,7 @@ const (
 	keptFarthest  = 6       // fastest links in the farthest bucket that are kept, or fewer in a small network
 	keptFar       = 3       // the same in the next buckets; in the rest it is one
 	keptShare     = 3       // divisor: these buckets are in the farthest third
-	mostFar       = 2       // of these buckets, in a large network
+	largeDepth    = 9       // buckets of a large network, where only one bucket is such a next one
 	leafNear      = 4       // links of a leaf to the nearest peers
 	leafRelays    = 3       // links of a leaf to relays
 	leafCap       = 10      // links of a leaf

@@ -181,12 +181,12 @@ func (o *Overlay) part(b int, id wire.ID) int {
 
 // kept returns the number of the fastest links in a bucket that are kept, whichever part they lead to. Most
 // receivers are in the farthest buckets, and half of them in the farthest one. In a small network fewer links
-// reach all of them.
+// reach all of them. A large network has more buckets, and its peers shall not have many more links.
 func (o *Overlay) kept(b int) int {
 	switch {
 	case b == 0:
 		return min(max(keptFar, o.depth), keptFarthest)
-	case b <= min(o.depth/keptShare, mostFar):
+	case b <= o.depth/keptShare && (b == 1 || o.depth < largeDepth):
 		return keptFar
 	}
 	return 1

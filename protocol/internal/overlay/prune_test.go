@@ -33,3 +33,19 @@ func TestPart(t *testing.T) {
 		}
 	}
 }
+
+// TestKept checks how many of the fastest links of each bucket are kept, in networks of about 50 to 10,000 peers,
+// and at depths that no network has.
+func TestKept(t *testing.T) {
+	for _, test := range []struct {
+		depth int
+		want  []int // of the farthest buckets
+	}{{0, []int{3, 1}}, {3, []int{3, 3, 1}}, {6, []int{6, 3, 3, 1}}, {8, []int{6, 3, 3, 1}}, {9, []int{6, 3, 1, 1, 1}}, {159, []int{6, 3, 1, 1, 1}}} {
+		o := Overlay{depth: test.depth}
+		for b, want := range test.want {
+			if got := o.kept(b); got != want {
+				t.Errorf("depth %d: bucket %d keeps %d, want %d", test.depth, b, got, want)
+			}
+		}
+	}
+}
