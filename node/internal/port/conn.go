@@ -49,6 +49,7 @@ type portConn struct {
 	tls        *tls.Config // nil means plain text only
 
 	sniffed  bool                     // owned by the reader
+	ahead    ahead                    // owned by the reader
 	secured  atomic.Pointer[tls.Conn] // set at most once, by the reader
 	upgraded atomic.Bool              // the 101 was written
 	held     holder
@@ -63,6 +64,9 @@ func newPortConn(c manet.Conn, config *tls.Config) *portConn {
 func (c *portConn) Read(b []byte) (int, error) {
 	if t := c.secured.Load(); t != nil {
 		return t.Read(b)
+	}
+	if c.upgraded.Load() {
+		return c.ahead.read(c.Conn, b)
 	}
 	if c.sniffed || c.tls == nil {
 		return c.Conn.Read(b)
@@ -90,6 +94,7 @@ func (c *portConn) Write(b []byte) (int, error) {
 	c.upgraded.Store(true)
 	const at = len(switchingProtocols)
 	n, err := c.held.Write(slices.Concat(b[:at], []byte(relayHeaderLine), b[at:]))
+	c.held.frame()
 	// The caller counts the bytes that it has passed, not the added ones.
 	if n > at {
 		n = max(at, n-len(relayHeaderLine))

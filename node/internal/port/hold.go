@@ -1,23 +1,41 @@
 package port
 
-import "sync"
+import (
+	"encoding/binary"
+	"sync"
+)
 
 // maxHeld is the number of bytes above which nothing more is held.
 const maxHeld = 32 << 10
+
+// Bits in the first two bytes of a frame.
+const (
+	reservedBits = 0x70
+	maskBit      = 0x80
+)
 
 var heldBuffers = sync.Pool{New: func() any { return new([maxHeld]byte) }}
 
 // A holder is in front of a connection. While it holds, it collects what is written, so that
 // many small messages cost one call of the system. A relay writes each message of a legacy peer
-// by itself.
+// by itself. A WebSocket's frame of more than 4 KiB is written in two pieces, and always costs one.
 type holder struct {
 	to func([]byte) (int, error)
 
-	mu    sync.Mutex // held while writing
-	holds bool
-	held  *[maxHeld]byte // nil means that nothing is held
-	n     int            // bytes of held
-	err   error          // of what was held and could not be written
+	mu     sync.Mutex // held while writing
+	holds  bool
+	framed bool           // what is written are frames of a WebSocket's server
+	rest   uint64         // bytes of the last frame that were not written yet
+	held   *[maxHeld]byte // nil means that nothing is held
+	n      int            // bytes of held
+	err    error          // of what was held and could not be written
+}
+
+// frame makes a holder expect frames of a WebSocket's server from now on.
+func (h *holder) frame() {
+	h.mu.Lock()
+	h.framed = true
+	h.mu.Unlock()
 }
 
 // hold makes the following writes wait for flush.
@@ -31,19 +49,45 @@ func (h *holder) hold() {
 func (h *holder) Write(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.n+len(b) > maxHeld || !h.holds {
+	if h.framed {
+		h.rest = frameRest(b, h.rest)
+	}
+	holds := h.holds || h.rest > 0
+	if h.n+len(b) > maxHeld {
 		h.send()
 	}
 	switch {
 	case h.err != nil:
 		return 0, h.err
-	case !h.holds || len(b) > maxHeld:
+	case h.held == nil && !holds || len(b) > maxHeld:
 		return h.to(b)
 	case h.held == nil:
 		h.held = heldBuffers.Get().(*[maxHeld]byte)
 	}
 	h.n += copy(h.held[h.n:], b)
+	if !holds {
+		if h.send(); h.err != nil {
+			return 0, h.err
+		}
+	}
 	return len(b), nil
+}
+
+// frameRest returns how many bytes of a frame follow the piece b, if rest bytes of the frame before were still
+// to come. The first piece of a frame has its whole header (RFC 6455, 5.2). A server does not mask. What is no such
+// frame has no rest.
+func frameRest(b []byte, rest uint64) uint64 {
+	if rest == 0 && len(b) >= 2 && b[0]&reservedBits == 0 && b[1]&maskBit == 0 {
+		switch n := b[1]; {
+		case n < 126:
+			rest = 2 + uint64(n)
+		case n == 126 && len(b) >= 4:
+			rest = 4 + uint64(binary.BigEndian.Uint16(b[2:]))
+		case n == 127 && len(b) >= 10:
+			rest = 10 + binary.BigEndian.Uint64(b[2:])
+		}
+	}
+	return rest - min(rest, uint64(len(b)))
 }
 
 // flush writes what is held, and holds no more.

@@ -3,8 +3,14 @@ package port
 import (
 	"bytes"
 	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // A sink counts the writes, and returns err if it is not nil.
@@ -68,6 +74,77 @@ func TestHeldWritesCostOne(t *testing.T) {
 		if h.held != nil {
 			t.Error("a holder without bytes keeps its buffer")
 		}
+	}
+}
+
+// A heldListener accepts connections that write through holders, and counts the writes.
+type heldListener struct {
+	net.Listener
+	holder *holder // of the last connection
+	writes int     // of the last connection
+}
+
+func (l *heldListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.holder = &holder{to: func(b []byte) (int, error) { l.writes++; return c.Write(b) }}
+	return &heldConn{c, l.holder}, nil
+}
+
+type heldConn struct {
+	net.Conn
+	holder *holder
+}
+
+func (c *heldConn) Write(b []byte) (int, error) { return c.holder.Write(b) }
+
+// TestFramesCostOneWrite checks that gorilla/websocket, which writes a large frame in two pieces, costs one write
+// for each frame that has room in the holder, and that a control frame is not held.
+func TestFramesCostOneWrite(t *testing.T) {
+	sizes := []int{0, 1, 125, 126, 4000, 4096, 5000, 20_000, maxHeld - 10, 1 << 16, 100_000}
+	l := new(heldListener)
+	result, read := make(chan string, 1), make(chan struct{})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+		if err != nil {
+			result <- err.Error()
+			return
+		}
+		defer c.Close()
+		l.holder.frame()
+		for _, size := range sizes {
+			before := l.writes
+			err := errors.Join(c.WriteMessage(websocket.BinaryMessage, bytes.Repeat([]byte{byte(size), 255}, size/2)), c.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Minute)))
+			want := 2
+			if size > maxHeld-10 {
+				want = 3
+			}
+			if err != nil || l.writes-before != want {
+				t.Errorf("a message of %d bytes and a ping: %v, %d writes, want %d", size, err, l.writes-before, want)
+			}
+		}
+		result <- ""
+		<-read
+	}))
+	l.Listener = s.Listener
+	s.Listener = l
+	s.Start()
+	defer s.Close()
+	defer close(read)
+	c, _, err := websocket.DefaultDialer.Dial(strings.Replace(s.URL, "http", "ws", 1), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, size := range sizes {
+		if _, b, err := c.ReadMessage(); err != nil || !bytes.Equal(b, bytes.Repeat([]byte{byte(size), 255}, size/2)) {
+			t.Fatalf("a message of %d bytes: %d bytes, %v", size, len(b), err)
+		}
+	}
+	if err := <-result; err != "" {
+		t.Fatal(err)
 	}
 }
 
