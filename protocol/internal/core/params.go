@@ -15,8 +15,8 @@ const (
 	maxQueueFrames = 8192      // frames in the queue of one link
 	queuesBytes    = 48 << 20  // bytes in the queues of all links together
 	queueShare     = 64 << 10  // bytes that a link may queue even if queuesBytes are used up
-	ackEvery       = 32        // messages that are acknowledged without delay
-	ackBytes       = 256 << 10 // bytes of messages that are acknowledged without delay
+	ackEvery       = 256       // messages that are acknowledged without delay
+	ackBytes       = 512 << 10 // bytes of messages that are acknowledged without delay
 	nackFrames     = 1024      // frames beyond those, for NACKs
 	nackBytes      = 1 << 20   // bytes beyond those, for NACKs
 	askBurst       = 64        // questions of one link that are answered at once
