@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// maxHeld is the number of bytes above which nothing more is held.
-const maxHeld = 32 << 10
+// maxHeld is the number of bytes above which nothing more is held: more than the frame with the largest record
+// of libp2p's noise, 64 KiB.
+const maxHeld = 68 << 10
 
 // Bits in the first two bytes of a frame.
 const (
@@ -74,8 +75,8 @@ func (h *holder) Write(b []byte) (int, error) {
 }
 
 // frameRest returns how many bytes of a frame follow the piece b, if rest bytes of the frame before were still
-// to come. The first piece of a frame has its whole header (RFC 6455, 5.2). A server does not mask. What is no such
-// frame has no rest.
+// to come. The first piece of a frame has its whole header (RFC 6455, 5.2). A server does not mask. Other bytes have
+// no rest.
 func frameRest(b []byte, rest uint64) uint64 {
 	if rest == 0 && len(b) >= 2 && b[0]&reservedBits == 0 && b[1]&maskBit == 0 {
 		switch n := b[1]; {

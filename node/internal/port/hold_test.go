@@ -103,7 +103,7 @@ func (c *heldConn) Write(b []byte) (int, error) { return c.holder.Write(b) }
 // TestFramesCostOneWrite checks that gorilla/websocket, which writes a large frame in two pieces, costs one write
 // for each frame that has room in the holder, and that a control frame is not held.
 func TestFramesCostOneWrite(t *testing.T) {
-	sizes := []int{0, 1, 125, 126, 4000, 4096, 5000, 20_000, maxHeld - 10, 1 << 16, 100_000}
+	sizes := []int{0, 1, 125, 126, 4000, 4096, 5000, 20_000, 1 << 16, maxHeld - 10, 100_000}
 	l := new(heldListener)
 	result, read := make(chan string, 1), make(chan struct{})
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

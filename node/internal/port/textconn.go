@@ -42,7 +42,7 @@ func (c *TextConn) WebSocket() *websocket.Conn { return c.conn.Conn }
 // once, so this is a round trip.
 func (c *TextConn) RTT() time.Duration { return c.rtt }
 
-// HoldWrites makes what is written wait until FlushWrites, or until there are 32 KiB.
+// HoldWrites makes what is written wait until FlushWrites, or until there are 68 KiB.
 func (c *TextConn) HoldWrites() {
 	if c.under != nil {
 		c.under.held.hold()
