@@ -25,7 +25,7 @@ type holder struct {
 
 	mu     sync.Mutex // held while writing
 	holds  bool
-	framed bool           // what is written are frames of a WebSocket's server
+	framed bool           // what is written are frames of a WebSocket's server, as far as is known
 	rest   uint64         // bytes of the last frame that were not written yet
 	held   *[maxHeld]byte // nil means that nothing is held
 	n      int            // bytes of held
@@ -50,9 +50,10 @@ func (h *holder) hold() {
 func (h *holder) Write(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.framed {
-		h.rest = frameRest(b, h.rest)
+	if h.framed && h.rest == 0 {
+		h.rest, h.framed = frameSize(b)
 	}
+	h.rest -= min(h.rest, uint64(len(b)))
 	holds := h.holds || h.rest > 0
 	if h.n+len(b) > maxHeld {
 		h.send()
@@ -74,21 +75,21 @@ func (h *holder) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// frameRest returns how many bytes of a frame follow the piece b, if rest bytes of the frame before were still
-// to come. The first piece of a frame has its whole header (RFC 6455, 5.2). A server does not mask. Other bytes have
-// no rest.
-func frameRest(b []byte, rest uint64) uint64 {
-	if rest == 0 && len(b) >= 2 && b[0]&reservedBits == 0 && b[1]&maskBit == 0 {
-		switch n := b[1]; {
-		case n < 126:
-			rest = 2 + uint64(n)
-		case n == 126 && len(b) >= 4:
-			rest = 4 + uint64(binary.BigEndian.Uint16(b[2:]))
-		case n == 127 && len(b) >= 10:
-			rest = 10 + binary.BigEndian.Uint64(b[2:])
-		}
+// frameSize returns the bytes of the frame whose first piece is b, and false if b is no such piece. It has the whole
+// header (RFC 6455, 5.2). A server does not mask, and this one does not compress.
+func frameSize(b []byte) (uint64, bool) {
+	if len(b) < 2 || b[0]&reservedBits != 0 || b[1]&maskBit != 0 {
+		return 0, false
 	}
-	return rest - min(rest, uint64(len(b)))
+	switch n := b[1]; {
+	case n < 126:
+		return 2 + uint64(n), true
+	case n == 126 && len(b) >= 4:
+		return 4 + uint64(binary.BigEndian.Uint16(b[2:])), true
+	case n == 127 && len(b) >= 10:
+		return 10 + binary.BigEndian.Uint64(b[2:]), true
+	}
+	return 0, false
 }
 
 // flush writes what is held, and holds no more.

@@ -148,6 +148,21 @@ func TestFramesCostOneWrite(t *testing.T) {
 	}
 }
 
+// TestOtherBytesAreNotHeld checks that nothing waits once something was written that is no frame of a server, not
+// even what looks like the first piece of one.
+func TestOtherBytesAreNotHeld(t *testing.T) {
+	piece := []byte{0x82, 126, 0xff, 0xff}
+	for name, other := range map[string][]byte{"masked": {0x82, 0x80, 1, 2, 3, 4}, "compressed": {0xc2, 1, 0}, "short": {0x82}, "cut off": {0x82, 127, 0, 0}} {
+		h, s := newHolder()
+		h.frame()
+		for i, b := range [][]byte{{0x82, 1, 7}, other, piece} {
+			if n, err := h.Write(b); n != len(b) || err != nil || s.writes != i+1 {
+				t.Errorf("%s, write %d: %d, %v; %d bytes were written", name, i, n, err, s.Len())
+			}
+		}
+	}
+}
+
 // TestHeldWritesFail checks that the error of a write is that of all later ones.
 func TestHeldWritesFail(t *testing.T) {
 	h, s := newHolder()
