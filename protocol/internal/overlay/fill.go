@@ -130,8 +130,9 @@ func (o *Overlay) deepest() (depth int) {
 }
 
 // fillBucket seeks links in bucket b while it has too few. It offers links to candidates: the first to the
-// nearest in time, and then in parts of the bucket without a link first. If candidates are missing, it asks
-// the linked peer that is nearest to a random id of the bucket.
+// nearest in time, and then in parts of the bucket without a link first. For each offer that is not answered in
+// the usual time it makes two more at once, since many of the candidates may have died. If candidates are missing,
+// it asks the linked peer that is nearest to a random id of the bucket.
 func (o *Overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (deficit bool) {
 	var have int
 	var slots [bucketLinks]bool
@@ -145,13 +146,18 @@ func (o *Overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 	if !o.missing[b] {
 		return false
 	}
+	want := bucketLinks
 	for _, h := range o.pending {
-		if o.bucket(h.id) == b && o.hopeful(h) {
+		switch {
+		case o.bucket(h.id) != b:
+		case o.hopeful(h):
 			have++
+		case h.mine:
+			want++
 		}
 	}
 	o.learn(o.randomIn(b), 2*bucketLinks, func(id wire.ID) bool { return o.bucket(id) == b })
-	for have < bucketLinks {
+	for have < want {
 		var cand *candidates.Candidate
 		if have == 0 { // the others are chosen at random, so that no linked peer chooses all by the times that it names
 			cand = o.quickest(b)
@@ -169,7 +175,7 @@ func (o *Overlay) fillBucket(b int, seek func(wire.ID) bool, finds *int) (defici
 		slots[subSlot(o.self, cand.ID, bucketLinks)] = true
 		have++
 	}
-	if have >= bucketLinks || *finds >= findsPerTick {
+	if have >= want || *finds >= findsPerTick {
 		return deficit
 	}
 	due := o.findAt[b] + findBackoff<<min(o.findTries[b], 8)

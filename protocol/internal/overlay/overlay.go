@@ -51,6 +51,8 @@ type Overlay struct {
 	lossFrom time.Duration // when the count of lost links began
 	lost     int           // links lost since
 	lostOf   int           // links at that time
+
+	pruneFrom time.Duration // when links may be pruned again after many were lost at once
 }
 
 // A Config is the configuration of an Overlay.
@@ -154,11 +156,11 @@ func (o *Overlay) countLoss(l *Link) {
 	if o.isNear(l.ID) {
 		o.died, o.diedUntil = l.ID, o.host.Now()+nearRepair
 	}
-	if o.host.Now()-o.lossFrom > lossTime {
+	if o.lostOf == 0 || o.host.Now()-o.lossFrom > lossTime { // 0 before the first loss
 		o.lossFrom, o.lost, o.lostOf = o.host.Now(), 0, o.host.LinkCount()+1
 	}
 	if o.lost++; o.lost*lossShare > o.lostOf {
-		o.started = o.host.Now()
+		o.started, o.pruneFrom = o.host.Now(), o.host.Now()+mendTime
 		o.lossFrom, o.lost, o.lostOf = o.host.Now(), 0, o.host.LinkCount()+1
 		for i := range o.boots {
 			o.boots[i].next = min(o.boots[i].next, o.host.Now()+o.jitter(lossTime))

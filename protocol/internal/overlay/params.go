@@ -83,4 +83,5 @@ const (
 	nearRepair   = 3 * time.Second        // time in which a near peer that died is replaced, and one that joins is linked
 	lossTime     = 30 * time.Second       // time in which lost links are counted
 	lossShare    = 3                      // divisor: losing more than a third of the links is an emergency
+	mendTime     = 20 * time.Second       // time without pruning after an emergency, while other peers may still miss links
 )

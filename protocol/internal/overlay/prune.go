@@ -14,13 +14,18 @@ import (
 // that end needs one all the same, it opens the link again, and only that end can prune it then. So the two
 // ends need no message to agree. A link to a bootstrap serves to find others. It ends as soon as there are
 // enough of these, so that a bootstrap is not linked with all peers that have just joined. A peer with
-// very many links also ends those that the other end has opened, if that end names enough others.
+// very many links also ends those that the other end has opened, if that end names enough others. After the death
+// of many peers all links stay for a while. The others find out at different times what they miss, and many links
+// that begin together would end together, each for the sake of the others.
 func (o *Overlay) prune(deficit bool) {
 	pruned, most := 0, prunesPerTick
 	crowded := o.crowded()
 	if crowded {
 		most = shedPerTick
 		o.wakeTick(o.host.Now() + time.Second)
+	} else if o.host.Now() < o.pruneFrom {
+		o.wakeTick(o.pruneFrom)
+		return
 	}
 	links := slices.AppendSeq(make([]*Link, 0, o.host.LinkCount()), o.host.Links())
 	noteAlike(links)
