@@ -291,6 +291,8 @@ var safeguards = []mutation{
 		old: "cand = o.quickest(b)", new: "cand = nil"},
 	{name: "a round trip that is not known as an average one", file: corePackage + "/way.go", test: "TestTranscripts",
 		old: "there = 2 * c.pace", new: "there = usualTrip"},
+	{name: "no emergency at the first loss", file: overlayPackage + "/overlay.go", test: "TestTranscripts", in: corePackage,
+		old: "if o.lostOf == 0 || o.host", new: "if o.host"},
 	{name: "no end of links for a while after many were lost", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,
 		old: "} else if o.host.Now() < o.pruneFrom {", new: "} else if false {"},
 	{name: "more offers after those without an answer", file: overlayPackage + "/fill.go", test: "TestTranscripts", in: corePackage,
