@@ -19,7 +19,7 @@ var heldBuffers = sync.Pool{New: func() any { return new([maxHeld]byte) }}
 
 // A holder is in front of a connection. While it holds, it collects what is written, so that
 // many small messages cost one call of the system. A relay writes each message of a legacy peer
-// by itself. A WebSocket's frame of more than 4 KiB is written in two pieces, and always costs one.
+// by itself. A frame of more than 4 KiB is written in two pieces, and costs one as well, up to maxHeld.
 type holder struct {
 	to func([]byte) (int, error)
 
