@@ -47,14 +47,15 @@ type neighbour struct {
 }
 
 // seeker returns a function that sends an offer to a peer. The function returns false if
-// maxPending offers are in flight.
+// maxPending offers are in flight. One that was not answered in the usual time is not one of them: where many
+// candidates have died, the others would wait for it.
 func (o *Overlay) seeker() func(wire.ID) bool {
 	budget := maxPending
 	if o.filling() {
 		budget = mostEager
 	}
 	for _, h := range o.pending {
-		if h.mine {
+		if h.mine && (h.dialing || h.likely > o.host.Now()) {
 			budget--
 		}
 	}
@@ -257,17 +258,22 @@ func (o *Overlay) nearCount() int {
 }
 
 // near returns the nearest of the linked peers, the handshakes and the candidates, the
-// nearest first.
+// nearest first. For each offer to a near peer that was not answered in the usual time it returns one more, since
+// many of the candidates may have died, but none that is farther than enough links and handshakes.
 func (o *Overlay) near() []neighbour {
 	var all []neighbour
 	n := o.nearCount()
 	for _, l := range o.host.Closest(o.self, n, o.neighbourly) {
 		all = append(all, neighbour{l.ID, true})
 	}
-	linked := len(all)
+	linked, unanswered := len(all), 0
 	for _, h := range o.pending {
-		if !o.linked(h.id) && o.hopeful(h) {
+		switch {
+		case o.linked(h.id):
+		case o.hopeful(h):
 			all = append(all, neighbour{h.id, true})
+		case h.mine && h.likely <= o.host.Now() && (linked < n || o.self.Closer(h.id, all[n-1].id)):
+			unanswered++
 		}
 	}
 	var failed []neighbour // they do not keep others from being sought
@@ -286,7 +292,16 @@ func (o *Overlay) near() []neighbour {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b neighbour) int { return idtable.CompareDistance(o.self, a.id, b.id) })
-	all = all[:min(n, len(all))]
+	have := 0
+	for i, x := range all {
+		if have == n || i == n+unanswered {
+			all = all[:i]
+			break
+		}
+		if x.have {
+			have++
+		}
+	}
 	for _, f := range failed {
 		if len(all) < n || o.self.Closer(f.id, all[n-1].id) {
 			all = append(all, f)

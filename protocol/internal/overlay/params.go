@@ -16,7 +16,7 @@ const (
 	fullBucket    = 8       // links in a bucket above which those that it does not need are pruned early
 	subnetLinks   = 2       // links to one subnet; with more of them, none to another subnet is pruned for them
 	ample         = 2       // times the links that a peer needs: with that many it seeks no faster ones
-	maxPending    = 6       // own handshakes in flight, and dials for others' handshakes
+	maxPending    = 6       // own offers in the usual time of an answer and own dials, and dials for others' handshakes
 	maxAnswered   = 64      // others' handshakes in flight
 	mostEager     = 24      // the same while many links are missing
 	sourceDials   = 6       // concurrent dials to peers that one source named, unless it is a bootstrap
@@ -82,6 +82,7 @@ const (
 	rebootEvery  = 300 * time.Second      // mean interval of visits to a bootstrap, longer in a large network
 	nearRepair   = 3 * time.Second        // time in which a near peer that died is replaced, and one that joins is linked
 	lossTime     = 30 * time.Second       // time in which lost links are counted
-	lossShare    = 3                      // divisor: losing more than a third of the links is an emergency
+	lossShare    = 4                      // divisor: losing more than a quarter of the links is an emergency
 	mendTime     = 20 * time.Second       // time without pruning after an emergency, while other peers may still miss links
+	calmTime     = 100 * time.Second      // time after that in which one link after the other may be pruned again
 )

@@ -2,6 +2,8 @@ package overlay
 
 import (
 	"cmp"
+	"encoding/binary"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -15,8 +17,8 @@ import (
 // ends need no message to agree. A link to a bootstrap serves to find others. It ends as soon as there are
 // enough of these, so that a bootstrap is not linked with all peers that have just joined. A peer with
 // very many links also ends those that the other end has opened, if that end names enough others. After the death
-// of many peers all links stay for a while. The others find out at different times what they miss, and many links
-// that begin together would end together, each for the sake of the others.
+// of many peers all links stay for a while, and end one after the other then: many links that began together would
+// end together, each for the sake of the others.
 func (o *Overlay) prune(deficit bool) {
 	pruned, most := 0, prunesPerTick
 	crowded := o.crowded()
@@ -56,7 +58,11 @@ func (o *Overlay) prune(deficit bool) {
 		if !l.Native() || l.Ended {
 			continue
 		}
-		if until := l.Since + age; o.host.Now() < until {
+		until := l.Since + age
+		if !crowded {
+			until = max(until, o.calmFor(l))
+		}
+		if o.host.Now() < until {
 			o.wakeTick(until)
 			continue
 		}
@@ -69,6 +75,17 @@ func (o *Overlay) prune(deficit bool) {
 		}
 		o.host.End(l.ID, wire.ByeUnwanted) // it was not near, so those that are stay the same
 	}
+}
+
+// calmFor returns when a link that began before the end of an emergency may be pruned. The two ids decide which part
+// of calmTime it waits.
+func (o *Overlay) calmFor(l *Link) time.Duration {
+	if l.Since >= o.pruneFrom {
+		return 0
+	}
+	const tail = wire.IDSize - 2 // the first bits are alike in links of one bucket
+	part := binary.BigEndian.Uint16(o.self[tail:]) ^ binary.BigEndian.Uint16(l.ID[tail:])
+	return o.pruneFrom + time.Duration(part)*calmTime/math.MaxUint16
 }
 
 // noteAlike notes which links are to a subnet with enough older ones.
@@ -218,7 +235,7 @@ func faster(a, b time.Duration) bool { return b-a > max(b/closerShare, leastSavi
 // improve seeks links to peers that seem to be much nearer in time than the fastest link of their part
 // of their bucket, those first that save most. They may be in one part, since a guess is often wrong.
 func (o *Overlay) improve(deficit bool) {
-	if deficit || o.leaf() || o.host.Now() < o.nextCloser || o.ample() {
+	if deficit || o.leaf() || o.host.Now() < max(o.nextCloser, o.pruneFrom) || o.ample() {
 		return
 	}
 	o.nextCloser = o.host.Now() + closerEvery
