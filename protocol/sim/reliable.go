@@ -90,8 +90,10 @@ func (w *World) Reliably(n int, wait time.Duration, to func(from *Peer) wire.ID)
 // endReliable ends all reliable messages that have no receipt yet.
 func (w *World) endReliable() {
 	for _, p := range w.peers {
-		for i := range p.sends {
-			p.Core.EndReliable(i)
+		if p.Core != nil {
+			for i := range p.sends {
+				p.Core.EndReliable(i)
+			}
 		}
 		clear(p.sends)
 	}
@@ -113,7 +115,10 @@ func (r Reliability) Quantile(q float64) time.Duration {
 
 func (w *World) copies() (n int) {
 	for _, p := range w.peers {
-		n += int(p.Core.Stats().Copies)
+		n += int(p.copied)
+		if p.Core != nil {
+			n += int(p.Core.Stats().Copies)
+		}
 	}
 	return n
 }

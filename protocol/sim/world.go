@@ -83,7 +83,7 @@ type tally struct {
 // A Peer is a core and its place on the plane.
 type Peer struct {
 	Index int
-	Core  *core.Core // nil if it is a legacy peer
+	Core  *core.Core // nil if it is a legacy peer, or was killed
 	ID    wire.ID
 	Alive bool
 
@@ -102,6 +102,7 @@ type Peer struct {
 	handles core.LinkHandle
 	mails   map[string]*mail // user messages in flight to it, by payload
 	sends   map[int]*Outcome // reliable messages in flight
+	copied  uint64           // by the core of a peer that was killed
 	claims  []*claim         // connections of legacy peers that the core was asked about, by index
 	hash    hash.Hash        // over the actions of the core
 	wake    time.Duration    // when the core's tick is due
@@ -236,6 +237,9 @@ func (w *World) apart(a, b *Peer) bool { return w.side != nil && w.side(a) != w.
 // Kill stops a peer without a bye to its neighbours.
 func (w *World) Kill(p *Peer) {
 	p.Alive, p.died = false, w.now
+	if p.Core != nil { // it takes as much memory as those that live
+		p.copied, p.Core = p.Core.Stats().Copies, nil
+	}
 	i, _ := slices.BinarySearchFunc(w.living, p.Index, func(q *Peer, index int) int { return cmp.Compare(q.Index, index) })
 	w.living = slices.Delete(w.living, i, i+1)
 	w.near.Remove(p.ID, p)
