@@ -47,15 +47,14 @@ type neighbour struct {
 }
 
 // seeker returns a function that sends an offer to a peer. The function returns false if
-// maxPending offers are in flight. One that was not answered in the usual time is not one of them: where many
-// candidates have died, the others would wait for it.
-func (o *Overlay) seeker() func(wire.ID) bool {
+// maxPending of the handshakes that count are in flight.
+func (o *Overlay) seeker(counts func(*handshake) bool) func(wire.ID) bool {
 	budget := maxPending
 	if o.filling() {
 		budget = mostEager
 	}
 	for _, h := range o.pending {
-		if h.mine && (h.dialing || h.likely > o.host.Now()) {
+		if h.mine && counts(h) {
 			budget--
 		}
 	}
@@ -69,12 +68,19 @@ func (o *Overlay) seeker() func(wire.ID) bool {
 	}
 }
 
+// isFresh reports whether a handshake counts while links are missing. An offer that was not answered in the
+// usual time does not: where many candidates have died, the others would wait for it.
+func (o *Overlay) isFresh(h *handshake) bool { return h.dialing || h.likely > o.host.Now() }
+
+// isAny is for links that are not missing.
+func isAny(*handshake) bool { return true }
+
 // fill seeks the missing links, and reports whether there are any.
 func (o *Overlay) fill() (deficit bool) {
 	if !o.connected() {
 		return o.cands.Len() > 0
 	}
-	seek := o.seeker()
+	seek := o.seeker(o.isFresh)
 	o.fillWanted(seek)
 	o.learn(o.self, o.nearCount(), o.nearBound())
 	near := o.near()

@@ -102,8 +102,13 @@ func (o *Overlay) NewLink(h LinkHandle, info wire.LinkInfo) Link {
 	return Link{LinkInfo: info, Handle: h, Since: o.host.Now(), Trip: info.RTT, Extended: info.Kind == wire.LinkNative, bootstrap: o.isBootstrap(info.ID)}
 }
 
-// Greet asks a new link for peers near this one. Both sides of every link do so.
-func (o *Overlay) Greet(l *Link) { o.findPeers(l, o.self) }
+// Greet asks a new link for peers near this one. Both sides of every link do so, but for one that this side has
+// sought only in place of a slower one.
+func (o *Overlay) Greet(l *Link) {
+	if h := o.handshake(l.ID); h == nil || !h.trial {
+		o.findPeers(l, o.self)
+	}
+}
 
 // LinkUp processes a link that has become usable.
 func (o *Overlay) LinkUp(l *Link) {
@@ -319,7 +324,7 @@ func (o *Overlay) Tick() {
 			o.wakeTick(o.host.Now() + o.jitter(tickDeficit))
 		}
 	} else {
-		o.fillWanted(o.seeker())
+		o.fillWanted(o.seeker(o.isFresh))
 	}
 	o.host.WakeBy(o.nextTick)
 }

@@ -248,7 +248,7 @@ func (o *Overlay) improve(deficit bool) {
 		all = o.appendCloser(all, b)
 	}
 	slices.SortStableFunc(all, func(a, b guess) int { return cmp.Compare(b.saves, a.saves) })
-	seek, sought := o.seeker(), 0
+	seek, sought := o.seeker(isAny), 0
 	for _, g := range all {
 		if sought == mostCloser {
 			break
