@@ -14,8 +14,9 @@ type fork struct {
 	n                   *protocoltest.Network
 	from, near, far, to *protocol.Router
 	toNear, nearTo      *protocoltest.End // the ends of the links from the sender to the near relay, and from there to the receiver
-	farTo               *protocoltest.End // the end of the link from the far relay to the receiver
+	toFar, farTo        *protocoltest.End // the same by way of the far relay
 	got                 diary
+	before              int // messages that had arrived before the test began
 }
 
 // newFork links all but the near relay and the receiver.
@@ -38,7 +39,7 @@ func forkBy(t *testing.T, linkNear func(*fork)) *fork {
 		f.near, f.far = f.far, f.near
 	}
 	linkNear(f)
-	f.n.Link(f.from, f.far)
+	f.toFar, _ = f.n.Link(f.from, f.far)
 	f.farTo, _ = f.n.Link(f.far, f.to)
 	time.Sleep(time.Second)
 	return f
@@ -49,12 +50,26 @@ func (f *fork) linkNear() {
 	time.Sleep(time.Second)
 }
 
+// linkBoth is linkNear, and names the relay the near one that the sender takes first then.
+func (f *fork) linkBoth(t *testing.T) {
+	f.linkNear()
+	sendAll(t, f.from, f.to.ID(), 1, 64)
+	time.Sleep(time.Second)
+	f.before = len(f.got.messages)
+	if f.far.Stats().Forwarded > 0 {
+		f.near, f.toNear, f.nearTo, f.far, f.toFar, f.farTo = f.far, f.toFar, f.farTo, f.near, f.toNear, f.nearTo
+	}
+	if f.near.Stats().Forwarded != 1 {
+		t.Fatal("no relay has forwarded the first message")
+	}
+}
+
 // check waits, and checks that that number of messages arrived, each once.
 func (f *fork) check(t *testing.T, want int) {
 	t.Helper()
 	time.Sleep(5 * time.Second)
 	synctest.Wait()
-	if n := len(f.got.messages); n != want {
+	if n := len(f.got.messages) - f.before; n != want {
 		t.Errorf("%d messages arrived, want %d", n, want)
 	}
 }
@@ -73,7 +88,7 @@ func TestCustodyOfAPeerWithoutARoute(t *testing.T) {
 func TestCustodyOfAPeerThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFork(t)
-		f.linkNear()
+		f.linkBoth(t)
 		f.toNear.Block()
 		sendAll(t, f.from, f.to.ID(), 100, 64)
 		f.check(t, 100)
@@ -85,9 +100,11 @@ func TestCustodyOfAPeerThatDoesNotRead(t *testing.T) {
 func TestCustodyOfARelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFork(t)
-		f.linkNear()
+		f.linkBoth(t)
 		f.nearTo.Block() // the relay has taken the messages, and has no other way than back
 		sendAll(t, f.from, f.to.ID(), 100, 64)
+		f.check(t, 0)                // the receiver may only be paused
+		time.Sleep(30 * time.Second) // the link ends
 		f.check(t, 100)
 	})
 }
@@ -95,7 +112,7 @@ func TestCustodyOfARelay(t *testing.T) {
 func TestCustodyOfABrokenLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFork(t)
-		f.linkNear()
+		f.linkBoth(t)
 		for range 10 {
 			sendAll(t, f.from, f.to.ID(), 10, 64)
 			time.Sleep(time.Millisecond)
