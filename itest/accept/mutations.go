@@ -307,6 +307,8 @@ var safeguards = []mutation{
 		old: "return h.dialing || h.likely > o.host.Now()", new: "return true"},
 	{name: "no question over a link that was only sought because it seemed faster", file: overlayPackage + "/overlay.go", test: "TestTranscripts", in: corePackage,
 		old: "h == nil || !h.trial {", new: "h == nil || h.id == l.ID {"},
+	{name: "a question over a link that was sought because it seemed faster, when it stays", file: overlayPackage + "/prune.go", test: "TestTranscripts", in: corePackage,
+		old: "if l.trial && !l.asked {", new: "if false {"},
 	{name: "more offers to near peers after those without an answer", file: overlayPackage + "/fill.go", test: "TestTranscripts", in: corePackage,
 		old: "i == n+unanswered", new: "i == n"},
 	{name: "no offers to near peers beyond enough links", file: overlayPackage + "/fill.go", test: "TestTranscripts", in: corePackage,

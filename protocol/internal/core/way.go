@@ -63,10 +63,10 @@ func (c *Core) quickest(f *wire.Frame, near []*link, takes func(*link) bool) (wa
 }
 
 // rest returns the expected time from a peer that shares common bits with the receiver. Among the
-// receiver's near peers it is one hop. A hop that is not known yet costs four times the mean,
+// receiver's near peers it is one hop. A hop that is not known yet costs five times the mean,
 // since what is known is better than what is expected.
 func (c *Core) rest(common int) time.Duration {
 	const nearBits = 3 // the binary logarithm of nearLinks
-	hop := 4 * c.pace
+	hop := 5 * c.pace
 	return hop + hop*time.Duration(max(0, c.size-nearBits-common))/bitsAHop
 }

@@ -28,6 +28,7 @@ type Link struct {
 	bootstrap bool       // the peer is a bootstrap
 	lost      bool       // it counts as a lost one
 	trial     bool       // it was sought in place of a slower one
+	asked     bool       // it was asked for peers after that, since it stays
 	alike     bool       // there are subnetLinks older links to its subnet
 	offer     *lateOffer // nil means none
 }

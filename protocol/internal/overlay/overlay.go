@@ -102,8 +102,8 @@ func (o *Overlay) NewLink(h LinkHandle, info wire.LinkInfo) Link {
 	return Link{LinkInfo: info, Handle: h, Since: o.host.Now(), Trip: info.RTT, Extended: info.Kind == wire.LinkNative, bootstrap: o.isBootstrap(info.ID)}
 }
 
-// Greet asks a new link for peers near this one. Both sides of every link do so, but for one that this side has
-// sought only in place of a slower one.
+// Greet asks a new link for peers near this one. Both sides of every link do so at once, but for one that this side
+// has sought only in place of a slower one. It asks that when the link stays.
 func (o *Overlay) Greet(l *Link) {
 	if h := o.handshake(l.ID); h == nil || !h.trial {
 		o.findPeers(l, o.self)

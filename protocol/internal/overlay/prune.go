@@ -67,6 +67,10 @@ func (o *Overlay) prune(deficit bool) {
 			continue
 		}
 		if near(l) || o.needed(l) || l.Dialed && !l.bootstrap && o.neededThere(l) {
+			if l.trial && !l.asked {
+				o.findPeers(l, o.self)
+				l.asked = true
+			}
 			continue
 		}
 		pruned++
