@@ -17,7 +17,8 @@
 //	     js/       the Node side: driver.js and what it starts, pages
 //
 //	jsongen/       generates JSON documents that are hard to carry
-//	programs/      a module of its own: programs for *net.UDPAddr, on virtual addresses
+//	programs/      a module of its own: programs for *net.UDPAddr, on virtual addresses, and relays of
+//	               others, to measure beside ours
 //
 // An arrow means "imports"; there is none upward. Nothing but harness and the tests
 // imports testing, so that go test and the acceptance runs share all the rest.

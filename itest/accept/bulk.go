@@ -35,10 +35,10 @@ func bulk(ctx context.Context, opts options, r *report) error {
 		var stages []*measure.BulkStage
 		for _, setting := range settings {
 			starting, cancel := context.WithTimeout(ctx, bulkPatience)
-			s, err := setting.Start(starting, binary)
+			s, failed := setting.Start(starting, binary)
 			cancel()
-			if err != nil {
-				return err
+			if failed != nil {
+				return failed
 			}
 			defer func() { err = errors.Join(err, s.Close()) }()
 			stages = append(stages, s)

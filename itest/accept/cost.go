@@ -42,10 +42,10 @@ func cost(ctx context.Context, opts options, r *report) error {
 			if setting.Old {
 				build = opts.old
 			}
-			s, err := setting.Start(starting, build)
+			s, failed := setting.Start(starting, build)
 			cancel()
-			if err != nil {
-				return err
+			if failed != nil {
+				return failed
 			}
 			defer func() { err = errors.Join(err, s.Close()) }()
 			stages = append(stages, s)

@@ -70,6 +70,7 @@ func runs() []run {
 		{"values", "-n generated JSON documents from JS peers through two of our relays to JS peers", 100_000, values, unused},
 		{"simultaneous", "two peers dial each other at the same instant, every kind -n times", 100, simultaneous, unused},
 		{"cost", "CPU per message of one relay, ours and the npm package's, over WebRTC and WebSocket, -n rounds of each; with -old that of another build beside ours, over WebSocket", 5, cost, optional},
+		{"hop", "CPU per message of one relay beside others: a bare libp2p forwarder, nats-server, ironwood, the npm package, and with -old another build; -n rounds", 9, hop, optional},
 		{"bulk", "1 GB (-bytes) over a stream through one relay, beside circuit-relay-v2, quic-go and TCP, in -n rounds: speed, CPU, memory", 3, bulk, unused},
 		{"webrtc", "a peer of ours and an npm peer that cannot be dialled are linked by WebRTC: we offer, they offer, both do, -n times each", 20, webrtc, unused},
 		{"browser", "npm peers in pages of Chromium and our peers link by WebRTC, lose what they had, send as much as passes, and die; -n times", 5, browser, unused},

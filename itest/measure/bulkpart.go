@@ -47,7 +47,9 @@ var bulkTable = crc32.MakeTable(crc32.Castagnoli)
 const partBulk = "bulk"
 
 // Parts returns the parts that peers.Play plays for the stages of this package.
-func Parts() map[string]peers.Part { return map[string]peers.Part{partBulk: playBulk} }
+func Parts() map[string]peers.Part {
+	return map[string]peers.Part{partBulk: playBulk, partHopEnds: playHopEnds, partHopRelay: playHopRelay}
+}
 
 // The roles of a bulkPart.
 const (

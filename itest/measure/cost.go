@@ -295,9 +295,12 @@ func (s *CostStage) take(m protocol.Message) {
 }
 
 // number writes the number of a message into its text.
-func number(text []byte, n int) {
-	for i := costDigits; i > 0; i-- {
-		text[i] = '0' + byte(n%10)
+func number(text []byte, n int) { digits(text[1:][:costDigits], n) }
+
+// digits fills b with the last digits of n.
+func digits(b []byte, n int) {
+	for i := len(b) - 1; i >= 0; i-- {
+		b[i] = '0' + byte(n%10)
 		n /= 10
 	}
 }

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/Arceliar/ironwood/encrypted"
+	"github.com/Arceliar/ironwood/types"
+
+	"github.com/peer-relay/peer-relay/itest/measure"
+	"github.com/peer-relay/peer-relay/itest/peers"
+)
+
+// newIronwood returns a node of ironwood, which encrypts from end to end and not from hop to hop.
+func newIronwood() (*encrypted.PacketConn, error) {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, err
+	}
+	return encrypted.NewPacketConn(key)
+}
+
+// serveIronwood relays between the connections that come: each begins with the other's key.
+func serveIronwood() error {
+	node, err := newIronwood()
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	l, err := net.Listen("tcp", net.JoinHostPort(peers.Loopback, "0"))
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	go func() { // ends with the listener
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				var key [ed25519.PublicKeySize]byte
+				if _, err := io.ReadFull(conn, key[:]); err == nil {
+					node.HandleConn(key[:], conn, 0) // returns when the connection ends
+				}
+				conn.Close()
+			}()
+		}
+	}()
+	key := node.PrivateKey().Public().(ed25519.PublicKey)
+	return measure.ReportHopRelay(l.Addr().String() + " " + hex.EncodeToString(key))
+}
+
+// playIronwood plays the two ends.
+func playIronwood(relay string) error {
+	addr, hexKey, ok := strings.Cut(relay, " ")
+	key, err := hex.DecodeString(hexKey)
+	if !ok || err != nil || len(key) != ed25519.PublicKeySize {
+		return fmt.Errorf("no relay of ironwood: %q", relay)
+	}
+	return measure.PlayHopEnds(func(take measure.HopTake, failed func(error)) (measure.HopSender, error) {
+		s := &ironwoodSender{}
+		var conns [2]*encrypted.PacketConn
+		for i := range conns {
+			if conns[i], err = s.join(addr, key, failed); err != nil {
+				return nil, errors.Join(err, s.Close())
+			}
+		}
+		s.from, s.to = conns[0], types.Addr(conns[1].PrivateKey().Public().(ed25519.PublicKey))
+		s.running.Go(func() { failed(readIronwood(conns[1], take)) })
+		s.running.Go(func() { failed(readIronwood(conns[0], take)) }) // a node takes part in handshakes only while it reads
+		return s, nil
+	})
+}
+
+func readIronwood(node *encrypted.PacketConn, take measure.HopTake) error {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, _, err := node.ReadFrom(buffer)
+		if err != nil {
+			return err
+		}
+		take(buffer[:n], false)
+	}
+}
+
+// An ironwoodSender sends from one node to another.
+type ironwoodSender struct {
+	from    *encrypted.PacketConn
+	to      types.Addr
+	closers peers.Closers
+	running sync.WaitGroup
+}
+
+// join makes a node that is connected with the relay.
+func (s *ironwoodSender) join(addr string, relay ed25519.PublicKey, failed func(error)) (*encrypted.PacketConn, error) {
+	node, err := newIronwood()
+	if err != nil {
+		return nil, err
+	}
+	s.closers.Add(node.Close)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	s.closers.Add(conn.Close)
+	if _, err := conn.Write(node.PrivateKey().Public().(ed25519.PublicKey)); err != nil {
+		return nil, err
+	}
+	s.running.Go(func() { failed(node.HandleConn(relay, conn, 0)) })
+	return node, nil
+}
+
+// Write implements measure.HopSender.
+func (s *ironwoodSender) Write(message []byte) error {
+	_, err := s.from.WriteTo(message, s.to)
+	return err
+}
+
+// Flush implements measure.HopSender. Ironwood does not buffer.
+func (s *ironwoodSender) Flush() error { return nil }
+
+// Close implements measure.HopSender.
+func (s *ironwoodSender) Close() error {
+	err := s.closers.Close()
+	s.running.Wait()
+	return err
+}
