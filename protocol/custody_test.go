@@ -55,6 +55,7 @@ func (f *fork) linkBoth(t *testing.T) {
 	f.linkNear()
 	sendAll(t, f.from, f.to.ID(), 1, 64)
 	time.Sleep(time.Second)
+	synctest.Wait()
 	f.before = len(f.got.messages)
 	if f.far.Stats().Forwarded > 0 {
 		f.near, f.toNear, f.nearTo, f.far, f.toFar, f.farTo = f.far, f.toFar, f.farTo, f.near, f.toNear, f.nearTo
