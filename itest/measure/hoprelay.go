@@ -19,7 +19,7 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// playHopRelay plays a relay that is none of anybody's, to compare with.
+// playHopRelay plays a relay that does no more than it must.
 func playHopRelay(spec []byte) error {
 	var part hopPart
 	if err := json.Unmarshal(spec, &part); err != nil {
@@ -75,7 +75,7 @@ func playHopBare(over string) error {
 			return
 		}
 		queue := make(chan []byte, hopQueue)
-		defer close(queue) // nobody writes to a client that is gone: both ends close at once
+		defer close(queue) // no client writes to one that is gone: both close at once
 		forwarder.add(id, queue)
 		go writeHopLines(bufio.NewWriterSize(s, hopBuffer), queue)
 		for {

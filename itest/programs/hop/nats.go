@@ -39,7 +39,7 @@ func serveNATS() error {
 	return measure.ReportHopRelay(s.Addr().String())
 }
 
-// selfSigned returns a certificate that nobody signed, with a key of the moment.
+// selfSigned returns a certificate without an authority, with a key of the moment.
 func selfSigned() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
