@@ -115,8 +115,11 @@ func newHopRun(rows []hopRow) *hopRun {
 			}
 			for _, size := range row.sizes() {
 				cell := hopCell{size, row.window}
-				if !slices.Contains(run.cells[cell], i) {
-					run.cells[cell] = append(run.cells[cell], i)
+				if run.figures[cell] == nil {
+					run.figures[cell] = make(map[int]*hopSeries)
+				}
+				if run.figures[cell][i] == nil {
+					run.cells[cell], run.figures[cell][i] = append(run.cells[cell], i), &hopSeries{}
 				}
 			}
 		}
@@ -163,14 +166,7 @@ func (run *hopRun) round(ctx context.Context, opts options, round int) error {
 			if round == 0 {
 				continue
 			}
-			if run.figures[cell] == nil {
-				run.figures[cell] = make(map[int]*hopSeries)
-			}
 			s := run.figures[cell][i]
-			if s == nil {
-				s = &hopSeries{}
-				run.figures[cell][i] = s
-			}
 			s.lost += f.Lost
 			n := float64(f.Messages)
 			s.relay = append(s.relay, float64(f.Relay.Microseconds())/n)

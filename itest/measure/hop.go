@@ -172,7 +172,7 @@ func (s *HopStage) start(ctx context.Context, programs HopPrograms) (err error) 
 		}
 		s.relay, addr = relay.Process, ready.Addr
 	}
-	cmd, err := peers.SelfAs(partHopEnds, hopPart{Ends: s.setting.ends, Relay: addr})
+	cmd, err := peers.SelfAs(partHopEnds, hopPart{Ends: s.setting.ends, Addr: addr})
 	if s.setting.ends == hopIronPacket {
 		cmd, err = exec.Command(programs.Other, "ironwood-ends", addr), nil
 	}
@@ -188,7 +188,7 @@ func (s *HopStage) relayCommand(programs HopPrograms) (*exec.Cmd, error) {
 	case hopNATS, hopIronwood:
 		return exec.Command(programs.Other, string(s.setting.relay)), nil
 	default:
-		return peers.SelfAs(partHopRelay, hopPart{Relay: string(s.setting.relay) + s.setting.over})
+		return peers.SelfAs(partHopRelay, hopPart{Relay: s.setting.relay, Over: s.setting.over})
 	}
 }
 

@@ -253,7 +253,7 @@ func hopMessage(b []byte) (f hopFrame, ok bool) {
 	return f, true
 }
 
-// A hopFrames sends from one hopFrameEnd to another.
+// A hopFrameSender sends from one hopFrameEnd to another.
 type hopFrameSender struct {
 	from, to *hopFrameEnd
 	serving  sync.WaitGroup

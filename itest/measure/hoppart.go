@@ -19,8 +19,11 @@ const (
 
 // A hopPart is the part that a process plays.
 type hopPart struct {
-	Ends  hopEnds // what the ends speak
-	Relay string  // where the relay is, or for a relay what it is
+	Ends hopEnds // what the ends speak
+	Addr string  // of their relay
+
+	Relay hopRelay // what a relay is
+	Over  string   // part of its multiaddr
 }
 
 // A hopCommand has the ends send for a time.
@@ -269,5 +272,5 @@ func playHopEnds(spec []byte) error {
 	if open == nil {
 		return fmt.Errorf("no ends %q", part.Ends)
 	}
-	return PlayHopEnds(func(take HopTake, failed func(error)) (HopSender, error) { return open(part.Relay, take, failed) })
+	return PlayHopEnds(func(take HopTake, failed func(error)) (HopSender, error) { return open(part.Addr, take, failed) })
 }

@@ -25,10 +25,10 @@ func playHopRelay(spec []byte) error {
 	if err := json.Unmarshal(spec, &part); err != nil {
 		return err
 	}
-	if over, ok := strings.CutPrefix(part.Relay, string(hopBare)); ok {
-		return playHopBare(over)
-	}
-	if part.Relay == string(hopGorilla) {
+	switch part.Relay {
+	case hopBare:
+		return playHopBare(part.Over)
+	case hopGorilla:
 		return playHopGorilla()
 	}
 	return fmt.Errorf("no relay %q", part.Relay)
