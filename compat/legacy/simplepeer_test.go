@@ -28,6 +28,7 @@ type simplePeer struct {
 	mute   bool // the peer sends no message on its own
 	greedy bool // the peer also sends messages that are too large
 	silent bool // the peer answers no signal
+	found  bool // the peer answers findPeers, as the npm package does
 	socket net.PacketConn
 
 	ours       WebRTCOptions // options of the Go peer
@@ -217,7 +218,12 @@ func (p *simplePeer) describe(d webrtc.SessionDescription) error {
 }
 
 func (p *simplePeer) setup(channel *webrtc.DataChannel) {
-	channel.OnMessage(func(m webrtc.DataChannelMessage) { p.messages <- string(m.Data) })
+	channel.OnMessage(func(m webrtc.DataChannelMessage) {
+		if p.found && strings.Contains(string(m.Data), `"findPeers"`) {
+			p.send(channel, string(jsFound(p.ID(), p.remote)))
+		}
+		p.messages <- string(m.Data)
+	})
 	channel.OnClose(func() { p.closed <- struct{}{} })
 	channel.OnOpen(func() {
 		if !p.mute {

@@ -154,6 +154,10 @@ func jsFind(from, to protocol.ID, pr string) []byte {
 	return fmt.Appendf(nil, `{"to":"%v","from":"%v","path":["%v"],"nonce":"%d","data":{"type":"findPeers","data":"%v"}%s}`, to, from, from, time.Now().UnixNano(), from, pr)
 }
 
+func jsFound(from, to protocol.ID) []byte {
+	return fmt.Appendf(nil, `{"to":"%v","from":"%v","path":["%v"],"nonce":"%d","data":{"type":"foundPeers","data":[]}}`, to, from, from, time.Now().UnixNano())
+}
+
 func jsUser(from, to protocol.ID, nonce, value string) []byte {
 	return fmt.Appendf(nil, `{"to":"%v","from":"%v","path":["%v"],"nonce":"%s","data":{"type":"user","data":%s}}`, to, from, from, nonce, value)
 }
