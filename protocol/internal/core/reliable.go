@@ -80,13 +80,17 @@ func (c *Core) retry(s *receipts.Send) {
 		s.Postpone(c.now)
 		return
 	}
-	for _, l := range links {
+	for i, l := range links {
+		probe := s.Probes(i)
+		if probe && !s.Probes(0) && s.Used(l.ID) {
+			break // it could only find the peer that the attempts before it find
+		}
 		f, err := s.Frame.Again(s.Attempts, c.Draw().digits())
 		if err != nil {
 			c.drop(journal.DropTooBig, s.Frame)
 			return
 		}
-		if s.Probes() {
+		if probe {
 			f.Hop = f.Hop.WithNacks(0).WithDetours(1)
 		}
 		c.stats.Retries++

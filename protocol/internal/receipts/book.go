@@ -15,6 +15,7 @@ const (
 	maxWays  = 64                     // attempts of a message whose notices are accepted
 	retryMin = time.Second            // wait for the receipt of the first attempt, doubles
 	retryMax = 4 * time.Second        // longest wait
+	repeats  = 2                      // copies of an attempt that is repeated
 	maxProbe = 2                      // attempts in a row that only are to find a second peer without a route
 	probed   = 500 * time.Millisecond // wait after one of these
 	settling = 500 * time.Millisecond // least age of a message for which there is no route: its receiver may just be joining
@@ -160,14 +161,18 @@ func (s *Send) Attempted(now time.Duration) {
 	}
 }
 
-// Probes reports whether the next attempt only is to find a second peer without a route.
-func (s *Send) Probes() bool { return s.none }
+// Probes reports whether a copy of the next attempt, counted from 0, only is to find a second peer without a
+// route. The first word of a missing route may be underway when the first attempt is repeated, so the last
+// copy of that one does, too.
+func (s *Send) Probes(i int) bool { return s.none || i == repeats }
 
 // Copies returns the number of copies that the next attempt is to have. A probe has one, and more if the first
 // word of a missing route took long: the fastest of several makes up for that.
 func (s *Send) Copies(now time.Duration) int {
-	if !s.none {
-		return 2
+	if !s.none && s.Attempts == 1 {
+		return repeats + 1
+	} else if !s.none {
+		return repeats
 	}
 	n := 1
 	for _, age := range probeAges {

@@ -196,8 +196,11 @@ func TestNoRoute(t *testing.T) {
 	if got, _ := b.NoRoute(settling, notice("2"), 5); got != nil {
 		t.Error("a notice for an attempt that was not made is believed")
 	}
-	if got, over := b.NoRoute(100*time.Millisecond, notice("1"), 5); got != s || over || !s.Probes() {
-		t.Errorf("the first notice: over %v, a probe %v", over, s.Probes())
+	if n := s.Copies(0); n != repeats+1 || s.Probes(repeats-1) || !s.Probes(repeats) {
+		t.Errorf("the second attempt has %d copies, the last one a probe %v", n, s.Probes(n-1))
+	}
+	if got, over := b.NoRoute(100*time.Millisecond, notice("1"), 5); got != s || over || !s.Probes(0) {
+		t.Errorf("the first notice: over %v, a probe %v", over, s.Probes(0))
 	}
 	for i, age := range probeAges {
 		if before, n := s.Copies(age-1), s.Copies(age); before != i+1 || n != i+2 {
@@ -217,7 +220,7 @@ func TestNoRoute(t *testing.T) {
 		t.Error("two notices from behind one link are enough")
 	}
 	s.Attempted(time.Second)
-	if s.Probes() || s.Copies(0) != 2 {
+	if s.Probes(0) || s.Copies(0) != 2 {
 		t.Errorf("%d copies after two attempts without an answer", s.Copies(0))
 	}
 	s.Went(time.Second, []byte("3"), relays[1])
@@ -243,16 +246,16 @@ func TestSilent(t *testing.T) {
 		return wire.Notice{E2E: e2e, Nonce: []byte(nonce), Silent: silent}
 	}
 	b, s, _ := begin(t)
-	if got, over := b.NoRoute(time.Second, notice("1", true), 1); got != s || over || !s.Probes() {
-		t.Errorf("the first notice: over %v, a probe %v", over, s.Probes())
+	if got, over := b.NoRoute(time.Second, notice("1", true), 1); got != s || over || !s.Probes(0) {
+		t.Errorf("the first notice: over %v, a probe %v", over, s.Probes(0))
 	}
 	s.Attempted(time.Second)
 	s.Went(time.Second, []byte("2"), relays[1])
 	if _, over := b.NoRoute(2*time.Second, notice("1", true), 5); over {
 		t.Error("two notices for one attempt are enough")
 	}
-	if _, over := b.NoRoute(2*time.Second, notice("2", true), 5); over || s.Probes() {
-		t.Errorf("notices from behind two links are believed too soon: %v, a probe %v", over, s.Probes())
+	if _, over := b.NoRoute(2*time.Second, notice("2", true), 5); over || s.Probes(0) {
+		t.Errorf("notices from behind two links are believed too soon: %v, a probe %v", over, s.Probes(0))
 	}
 	if at, _ := b.Next(); at != silence {
 		t.Errorf("the attempt that decides is due at %v", at)
