@@ -272,9 +272,7 @@ func (r *Router) receive(h core.LinkHandle, s *served, frames []*wire.Frame) {
 		// A link can end as a duplicate at both ends at once, and each still reads then.
 		last := frames[len(frames)-1]
 		s.answered = last.Type == wire.FrameBye && s.byed && last.Bye != wire.ByeDuplicate
-		for _, f := range frames {
-			c.Receive(now, h, f)
-		}
+		c.ReceiveAll(now, h, frames)
 	})
 }
 

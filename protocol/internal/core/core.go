@@ -34,6 +34,8 @@ type Core struct {
 	claims      []claim
 	standIns    []standIn // oldest first
 	transit     transit
+	hashes      []uint64 // of the messages that ReceiveAll processes; kept for its memory
+	fetched     uint64   // of no meaning, see seen.Table.Fetch
 	delivered   seen.Table
 	confirmed   seen.Table // messages whose receipt was sent
 	undelivered receipts.Dropped
