@@ -169,6 +169,24 @@ func (f *Frame) AppendTo(b []byte) ([]byte, error) {
 	return append(append(append(b, head...), body...), tail...), nil
 }
 
+// AppendBytes appends the bytes of the frame on a native link, without its length.
+func (f *Frame) AppendBytes(b []byte) []byte {
+	if f.Message == nil {
+		return append(b, f.linkFrame...)
+	}
+	if !f.noHop {
+		b = appendHop(b, f.Hop)
+	}
+	b = append(b, f.bytes...)
+	if f.relayed {
+		b = append(b, f.entry[:]...)
+	}
+	return b
+}
+
+// Bytes returns what AppendBytes appends.
+func (f *Frame) Bytes() []byte { return f.AppendBytes(make([]byte, 0, f.Size())) }
+
 // Returned returns the bytes of a message as the previous peer of its path sent it, with the
 // budgets that are left. Nil means that this peer is its origin.
 func (f *Frame) Returned() []byte {

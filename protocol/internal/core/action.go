@@ -34,6 +34,7 @@ type Action struct {
 	Type    ActionType
 	Link    LinkHandle
 	Frame   *wire.Frame
+	Bytes   []byte // of Frame, without its length, for Transmit; nil if they were not needed
 	Draft   *Draft
 	Proved  bool
 	Contact wire.Contact

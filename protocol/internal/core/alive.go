@@ -215,8 +215,8 @@ func (c *Core) doubt(l *link) {
 	}
 	l.Doubted, c.silence = true, true
 	for _, e := range l.ledger.All() {
-		if e.Frame.Body.To == l.ID {
-			c.unanswered(e.Frame)
+		if f := e.Frame(); f.Body.To == l.ID {
+			c.unanswered(f)
 		}
 	}
 }

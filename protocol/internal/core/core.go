@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peer-relay/peer-relay/protocol/internal/custody"
 	"github.com/peer-relay/peer-relay/protocol/internal/idtable"
 	"github.com/peer-relay/peer-relay/protocol/internal/journal"
 	"github.com/peer-relay/peer-relay/protocol/internal/overlay"
@@ -57,6 +58,7 @@ type Core struct {
 	refusal     wire.NackReason // why the message that is being processed goes back; 0 means that it does not
 	owing       []*link         // links with messages to acknowledge
 	entrusted   int             // bytes of the messages that are not acknowledged, on all links
+	buffers     custody.Pool    // for these
 	lastDown    *link           // the link of the last LinkDown
 	stats       journal.Stats
 	actions     []Action

@@ -24,6 +24,7 @@ type custodian struct {
 	tellBy   time.Duration // when the others must be acknowledged
 
 	ledger  custody.Ledger                   // the messages that the peer has not acknowledged
+	flushed uint64                           // messages that the transport has taken
 	ackedAt time.Duration                    // when an acknowledgement last came, or the first message was queued after all were acknowledged
 	movedAt time.Duration                    // the same, or when the transport last carried something
 	before  struct{ received, moves uint64 } // of the transport in askedBefore
@@ -39,14 +40,29 @@ const (
 	askedAfter           // for the figures that decide
 )
 
-// entrust notes a message that was queued.
-func (c *Core) entrust(l *link, f *wire.Frame) {
+// entrust notes a message that was queued. It returns its bytes, nil if the ledger holds its frame.
+func (c *Core) entrust(l *link, f *wire.Frame) (b []byte) {
 	if l.ledger.Len() == 0 {
 		l.ackedAt, l.movedAt = c.now, c.now
 	}
-	c.recount(l, func() { l.ledger.Add(c.now, f) })
+	before := l.ledger.Bytes()
+	if f.Tracked || f.Body.From == c.self {
+		l.ledger.Add(c.now, f)
+	} else {
+		b = f.AppendBytes(c.buffers.Get(f.Size()))
+		l.ledger.AddBytes(c.now, b)
+	}
+	c.entrusted += l.ledger.Bytes() - before
 	if !l.Late {
 		c.wakeBy(l.ackBy())
+	}
+	return b
+}
+
+// Flushed reports to the core the number of messages of a link that its transport has taken.
+func (c *Core) Flushed(h LinkHandle, messages uint64) {
+	if l := c.byHandle[h]; l != nil {
+		l.flushed = messages
 	}
 }
 
@@ -120,28 +136,29 @@ func (c *Core) carries(l *link, p wire.Progress) bool {
 // stay until the link ends.
 func (c *Core) handOver(l *link) {
 	var all []custody.Entry
-	c.recount(l, func() { all = l.ledger.Empty(nil) })
+	c.recount(l, func() { all = l.ledger.Empty(0) })
 	for _, e := range all {
 		if !e.Copied {
-			e.Copied = c.again(e.Frame, l.ID, attempt{late: true})
+			e.Copied = c.again(e.Frame(), l.ID, attempt{late: true})
 		}
-		if !e.Copied || e.Frame.Body.To == l.ID {
+		if !e.Copied || e.Frame().Body.To == l.ID {
 			c.recount(l, func() { l.ledger.Keep(e) })
 		}
 	}
 }
 
-// inherit sends the messages of a link that has ended another way, without those that are left
+// inherit sends the messages of a link that has ended another way, without the last ones, which are left
 // in its queue.
-func (c *Core) inherit(l *link, left []*wire.Frame) {
+func (c *Core) inherit(l *link, left int) {
 	var all []custody.Entry
 	c.recount(l, func() { all = l.ledger.Empty(left) })
 	for _, e := range all {
-		if c.table.Get(l.ID) == nil && (e.Copied || c.tellsOf(l, e.Frame)) {
-			c.drop(journal.DropLinkEnded, e.Frame) // it went another way, or its origin sends it again
+		f := e.Frame()
+		if c.table.Get(l.ID) == nil && (e.Copied || c.tellsOf(l, f)) {
+			c.drop(journal.DropLinkEnded, f) // it went another way, or its origin sends it again
 			continue
 		}
-		c.resend(e.Frame.Copy(), l.ID)
+		c.resend(f.Copy(), l.ID)
 	}
 }
 
@@ -381,7 +398,7 @@ func (c *Core) acknowledged(l *link, count uint64) {
 	default:
 		var at time.Duration
 		var any bool
-		c.recount(l, func() { at, any = l.ledger.Ack(count) })
+		c.recount(l, func() { at, any = l.ledger.Ack(count, l.flushed, c.buffers.Put) })
 		if !any {
 			return
 		}

@@ -328,14 +328,15 @@ func (c *Core) transmit(l *link, f *wire.Frame) {
 	l.queuedBytes += f.Size()
 	c.queued += f.Size()
 	c.queuedCopy(f)
+	var b []byte
 	if l.keeps && f.Type == wire.FrameMessage {
-		c.entrust(l, f)
+		b = c.entrust(l, f)
 	}
 	if l.unheard == 0 && f.Type == wire.FrameMessage && !f.Body.Kind.IsControl() {
 		l.unheard = max(c.now, 1)
 		c.wakeBy(l.askAt())
 	}
-	c.do(Action{Type: Transmit, Link: l.Handle, Frame: f})
+	c.do(Action{Type: Transmit, Link: l.Handle, Frame: f, Bytes: b})
 }
 
 // NetworkChanged tells that the addresses of this machine changed. Every link is asked whether

@@ -114,7 +114,7 @@ func (c *Core) Unacked(h LinkHandle, bytes uint64) (n int) {
 		if c.isTaken(e) {
 			n++
 		}
-		bytes -= min(bytes, uint64(e.Frame.Size()))
+		bytes -= min(bytes, uint64(e.Size()))
 	}
 	return n
 }
@@ -122,10 +122,11 @@ func (c *Core) Unacked(h LinkHandle, bytes uint64) (n int) {
 // isTaken reports whether an entry of a ledger is a message of the application that a link has taken.
 // One for the peer of its link counts also if it went another way, which is only a detour.
 func (c *Core) isTaken(e custody.Entry) bool {
-	if !e.Frame.Tracked {
+	f := e.Own()
+	if f == nil || !f.Tracked {
 		return false
 	}
-	_, _, waits := c.following(e.Frame)
+	_, _, waits := c.following(f)
 	return !waits
 }
 
@@ -172,7 +173,13 @@ func (c *Core) Unsent() Unsent {
 func (c *Core) Returned(now time.Duration, from wire.ID, frames []*wire.Frame) {
 	c.now = now
 	if l := c.lastDown; l != nil && l.keeps {
-		c.inherit(l, frames)
+		left := 0
+		for _, f := range frames {
+			if f.Type == wire.FrameMessage {
+				left++
+			}
+		}
+		c.inherit(l, left)
 	}
 	c.lastDown = nil
 	for _, f := range frames {

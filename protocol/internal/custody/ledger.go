@@ -2,6 +2,7 @@
 package custody
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -20,12 +21,34 @@ type Ledger struct {
 	bytes   int
 }
 
-// An Entry is a message that is not acknowledged.
+// An Entry is a message that is not acknowledged. It holds the frame of a message of this peer, and
+// the bytes of another one: then its reader can use the frame again.
 type Entry struct {
 	Seq    uint64        // its number on the link, from 1
 	At     time.Duration // when it was queued
-	Frame  *wire.Frame
-	Copied bool // it also went another way
+	Copied bool          // it also went another way
+	size   int
+	frame  *wire.Frame // nil if bytes holds the message
+	bytes  []byte
+}
+
+// Own returns the frame of a message of this peer, nil for another one.
+func (e *Entry) Own() *wire.Frame { return e.frame }
+
+// Size returns the size of the frame, as Frame.Size does.
+func (e *Entry) Size() int { return e.size }
+
+// Frame returns the frame of the message. That of another peer's message is a new one, whose path ends with
+// this peer.
+func (e *Entry) Frame() *wire.Frame {
+	if e.frame != nil {
+		return e.frame
+	}
+	f, err := wire.ParseFrame(e.bytes)
+	if err != nil {
+		panic("custody: " + err.Error()) // a frame was read from these bytes, or made of them
+	}
+	return f
 }
 
 // Sent returns the number of messages that were sent.
@@ -37,25 +60,37 @@ func (l *Ledger) Len() int { return len(l.entries) - l.first }
 // Bytes returns the bytes of the frames of all entries.
 func (l *Ledger) Bytes() int { return l.bytes }
 
-// Add adds a message that is sent.
+// Add adds a message of this peer that is sent. The ledger keeps its frame.
 func (l *Ledger) Add(now time.Duration, f *wire.Frame) {
+	l.add(Entry{At: now, frame: f, size: f.Size()})
+}
+
+// AddBytes adds another message. The ledger keeps its bytes, which are those of its frame without a length.
+func (l *Ledger) AddBytes(now time.Duration, b []byte) { l.add(Entry{At: now, bytes: b, size: len(b)}) }
+
+func (l *Ledger) add(e Entry) {
 	l.sent++
+	e.Seq = l.sent
 	if l.first > len(l.entries)/2 && len(l.entries) == cap(l.entries) {
 		n := copy(l.entries, l.entries[l.first:])
 		clear(l.entries[n:])
 		l.entries, l.first = l.entries[:n], 0
 	}
-	l.entries = append(l.entries, Entry{Seq: l.sent, At: now, Frame: f})
-	l.bytes += f.Size()
+	l.entries = append(l.entries, e)
+	l.bytes += e.size
 }
 
 // Ack removes the first count messages of the link. It returns when the last of them was queued,
-// and whether one of them was in the ledger.
-func (l *Ledger) Ack(count uint64) (at time.Duration, any bool) {
+// and whether one of them was in the ledger. It passes to free the bytes of those that it removes and
+// that are among the first written messages, which the link does not need any more.
+func (l *Ledger) Ack(count, written uint64, free func([]byte)) (at time.Duration, any bool) {
 	for l.first < len(l.entries) && l.entries[l.first].Seq <= count {
 		e := &l.entries[l.first]
-		l.bytes -= e.Frame.Size()
+		l.bytes -= e.size
 		at, any = e.At, true
+		if e.bytes != nil && e.Seq <= written {
+			free(e.bytes)
+		}
 		*e = Entry{}
 		l.first++
 	}
@@ -82,15 +117,19 @@ func (l *Ledger) Take(seq uint64) *wire.Frame {
 		return nil
 	}
 	i += l.first
-	f := l.entries[i].Frame
+	f := l.entries[i].Frame()
 	l.remove(i)
 	return f
 }
 
 // Unwritten removes a message that the link could not write. It has no number then.
 func (l *Ledger) Unwritten(f *wire.Frame) {
-	i := slices.IndexFunc(l.entries, func(e Entry) bool { return e.Frame == f })
-	if i < 0 {
+	same := f.Bytes()
+	i := len(l.entries) - 1
+	for i >= l.first && l.entries[i].frame != f && (l.entries[i].bytes == nil || !bytes.Equal(l.entries[i].bytes, same)) {
+		i--
+	}
+	if i < l.first {
 		return
 	}
 	l.remove(i)
@@ -101,15 +140,16 @@ func (l *Ledger) Unwritten(f *wire.Frame) {
 }
 
 func (l *Ledger) remove(i int) {
-	l.bytes -= l.entries[i].Frame.Size()
+	l.bytes -= l.entries[i].size
 	l.entries = slices.Delete(l.entries, i, i+1)
 }
 
-// Empty removes all entries and returns them, without those whose frames are among left.
-func (l *Ledger) Empty(left []*wire.Frame) (all []Entry) {
+// Empty removes all entries and returns them, without those of the last messages that were sent, which were
+// left unwritten.
+func (l *Ledger) Empty(left int) (all []Entry) {
 	all = slices.Clone(l.entries[l.first:])
-	if len(left) > 0 {
-		all = slices.DeleteFunc(all, func(e Entry) bool { return slices.Contains(left, e.Frame) })
+	for n := len(all); n > 0 && all[n-1].Seq+uint64(left) > l.sent; n-- {
+		all = all[:n-1]
 	}
 	clear(l.entries)
 	l.entries, l.first, l.bytes = l.entries[:0], 0, 0
@@ -122,5 +162,5 @@ func (l *Ledger) All() []Entry { return l.entries[l.first:] }
 // Keep adds an entry again that Empty has removed. Its number is greater than those of the others.
 func (l *Ledger) Keep(e Entry) {
 	l.entries = append(l.entries, e)
-	l.bytes += e.Frame.Size()
+	l.bytes += e.size
 }

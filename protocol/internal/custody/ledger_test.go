@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"strconv"
 	"testing"
@@ -47,7 +48,18 @@ func TestLedger(t *testing.T) {
 				}
 			}
 			acked = count
-			if at, any := l.Ack(uint64(count)); at != want || any != some {
+			freed, written := 0, uint64(rng.IntN(count+1))
+			wantFreed := 0
+			for _, e := range l.All() {
+				if e.bytes != nil && e.Seq <= uint64(count) && e.Seq <= written {
+					wantFreed++
+				}
+			}
+			at, any := l.Ack(uint64(count), written, func([]byte) { freed++ })
+			if freed != wantFreed {
+				t.Fatalf("Ack(%d) of %d written frees %d, want %d", count, written, freed, wantFreed)
+			}
+			if at != want || any != some {
 				t.Fatalf("Ack(%d) = %v, %v; want %v, %v", count, at, any, want, some)
 			}
 		case 1:
@@ -56,8 +68,8 @@ func TestLedger(t *testing.T) {
 			if seq >= 1 && seq <= len(sent) && !sent[seq-1].gone {
 				want, sent[seq-1].gone = sent[seq-1].f, true
 			}
-			if got := l.Take(uint64(seq)); got != want {
-				t.Fatalf("Take(%d) = %p, want %p", seq, got, want)
+			if got := l.Take(uint64(seq)); (got == nil) != (want == nil) || got != nil && !bytes.Equal(got.Bytes(), want.Bytes()) {
+				t.Fatalf("Take(%d) = %v, want %v", seq, got, want)
 			}
 		case 2:
 			if i := len(sent) - 1 - rng.IntN(3); i >= acked && !sent[i].gone {
@@ -66,7 +78,7 @@ func TestLedger(t *testing.T) {
 			}
 		case 3:
 			if rng.IntN(20) == 0 {
-				for _, e := range l.Empty(nil) {
+				for _, e := range l.Empty(0) {
 					if e.Copied = true; rng.IntN(2) == 0 {
 						l.Keep(e)
 					} else {
@@ -76,7 +88,11 @@ func TestLedger(t *testing.T) {
 			}
 		default:
 			m := &message{f: frame(t, step), at: now}
-			l.Add(now, m.f)
+			if step%2 == 0 {
+				l.Add(now, m.f)
+			} else {
+				l.AddBytes(now, m.f.Bytes())
+			}
 			sent = append(sent, m)
 		}
 		n, bytes := 0, 0
@@ -95,13 +111,16 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// TestLedgerLeavesOut checks that Empty leaves out what was not written.
+// TestLedgerLeavesOut checks that Empty leaves out the last messages, which were not written, also if one
+// before them was taken.
 func TestLedgerLeavesOut(t *testing.T) {
 	var l Ledger
-	a, b := frame(t, 1), frame(t, 2)
+	a, b, c := frame(t, 1), frame(t, 2), frame(t, 3)
 	l.Add(0, a)
-	l.Add(0, b)
-	if got := l.Empty([]*wire.Frame{b}); len(got) != 1 || got[0].Frame != a || l.Len() != 0 || l.Bytes() != 0 {
+	l.AddBytes(0, b.Bytes())
+	l.Add(0, c)
+	l.Take(2)
+	if got := l.Empty(2); len(got) != 1 || got[0].Frame() != a || l.Len() != 0 || l.Bytes() != 0 {
 		t.Errorf("Empty = %v, and %d are left", got, l.Len())
 	}
 }
@@ -114,7 +133,7 @@ func TestLedgerFreesItsRoom(t *testing.T) {
 	for n := range 100_000 {
 		l.Add(0, f)
 		if n >= 100 {
-			l.Ack(uint64(n - 100))
+			l.Ack(uint64(n-100), 0, nil)
 		}
 	}
 	if c := cap(l.entries); c > 1000 {
@@ -123,8 +142,34 @@ func TestLedgerFreesItsRoom(t *testing.T) {
 	for range 10 * keep {
 		l.Add(0, f)
 	}
-	l.Ack(l.Sent())
+	l.Ack(l.Sent(), 0, nil)
 	if l.Len() != 0 || cap(l.entries) > keep {
 		t.Errorf("%d entries, room for %d", l.Len(), cap(l.entries))
+	}
+}
+
+// TestPool checks that a pool gives its bytes out again, and keeps no more than its limit.
+func TestPool(t *testing.T) {
+	var p Pool
+	for _, size := range []int{1, 256, 257, 1280, 4000, 17 << 10} {
+		b := p.Get(size)
+		if len(b) != 0 || cap(b) < size {
+			t.Fatalf("%d bytes for %d", cap(b), size)
+		}
+		b = append(b, 1)
+		p.Put(b)
+		if again := p.Get(size); &again[:1][0] != &b[0] {
+			t.Errorf("other bytes for %d", size)
+		}
+	}
+	p.Put(p.Get(17<<10 + 1)) // too large to be kept
+	if p.bytes != 0 {
+		t.Errorf("%d bytes are kept", p.bytes)
+	}
+	for range 2 * poolMost / 256 {
+		p.Put(make([]byte, 0, 256))
+	}
+	if p.bytes != poolMost {
+		t.Errorf("%d bytes are kept, want %d", p.bytes, poolMost)
 	}
 }
