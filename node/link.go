@@ -217,6 +217,19 @@ func (l *streamLink) WriteFrame(f *wire.Frame) error {
 	return err
 }
 
+// WriteBytes is for protocol.Link.
+func (l *streamLink) WriteBytes(frame []byte) error {
+	if l.bye {
+		return nil
+	}
+	if len(frame) > l.most {
+		return fmt.Errorf("%w: a frame of %d bytes, the peer accepts at most %d", protocol.ErrTooBig, len(frame), l.most)
+	}
+	l.w.Write(binary.AppendUvarint(l.w.AvailableBuffer(), uint64(len(frame)))) // an error comes again with the next write
+	_, err := l.w.Write(frame)
+	return err
+}
+
 func (l *streamLink) Flush() error {
 	if err := l.w.Flush(); err != nil {
 		return err

@@ -24,7 +24,7 @@ func (r *Router) endLink(s *served, reason wire.ByeReason, why error) {
 		return
 	}
 	s.closing, s.reason, s.byeAt, s.stall = true, why, time.Now(), byeTime
-	s.queue.put(wire.NewBye(reason))
+	s.queue.put(wire.NewBye(reason), nil)
 	s.queue.close()
 	patience, most := drainTime, flowTime
 	switch reason {

@@ -12,6 +12,9 @@ import "github.com/peer-relay/peer-relay/protocol/wire"
 // for each. HasFrame reports whether ReadFrame would return at once. The goroutine that calls
 // ReadFrame calls it.
 //
+// A link with a method WriteBytes(frame []byte) error gets messages of other peers as the bytes of their frames,
+// without a length, which costs less than frames. It is WriteFrame for them, and does not keep the bytes.
+//
 // A link whose transport receives pings and pongs outside ReadFrame has a method
 // OnPing(func(*wire.Frame)). It passes them to the function as frames, on any goroutine.
 //

@@ -7,32 +7,67 @@ import (
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
+// An item is what a queue holds of a frame: the frame, or the bytes of a message of another peer without
+// its length. They belong to the core, which uses them again when the other end has acknowledged the message and
+// the link has flushed it.
+type item struct {
+	frame *wire.Frame
+	bytes []byte
+}
+
+// size returns the size of the frame.
+func (i item) size() int {
+	if i.frame == nil {
+		return len(i.bytes)
+	}
+	return i.frame.Size()
+}
+
+// appendFrames appends the frames of items. That of bytes is a new one.
+func appendFrames(frames []*wire.Frame, items []item) []*wire.Frame {
+	for _, i := range items {
+		f := i.frame
+		if f == nil {
+			var err error
+			if f, err = wire.ParseFrame(i.bytes); err != nil {
+				continue // the core made the bytes of a frame, so it does not happen
+			}
+		}
+		frames = append(frames, f)
+	}
+	return frames
+}
+
 // A queue holds the frames that wait for the writer of one link. It has no bounds: the core
 // counts its frames and sends no more than the link's limits.
 type queue struct {
 	mu     sync.Mutex
 	urgent []*wire.Frame // pings, pongs and NACKs, which overtake messages
 	ack    *wire.Frame   // the last one, which follows the NACKs before it; nil means none
-	frames []*wire.Frame
-	late   []*wire.Frame // frames that were put after close, which the writer does not get
+	items  []item
+	late   []item // those that were put after close, which the writer does not get
 	closed bool
 	ready  chan struct{} // holds a token if there may be frames to take, or the queue was closed
 }
 
 func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
 
-// put adds f. The caller calls signal after it.
-func (q *queue) put(f *wire.Frame) {
+// put adds f, or its bytes if there are any. The caller calls signal after it.
+func (q *queue) put(f *wire.Frame, bytes []byte) {
+	i := item{frame: f}
+	if bytes != nil {
+		i = item{bytes: bytes}
+	}
 	q.mu.Lock()
 	switch {
 	case q.closed:
-		q.late = append(q.late, f)
+		q.late = append(q.late, i)
 	case f.Type == wire.FrameAck:
 		q.ack = f
 	case f.Type == wire.FramePing || f.Type == wire.FramePong || f.Type == wire.FrameNack:
 		q.urgent = append(q.urgent, f)
 	default:
-		q.frames = append(q.frames, f)
+		q.items = append(q.items, i)
 	}
 	q.mu.Unlock()
 }
@@ -77,31 +112,34 @@ func (q *queue) signal() {
 	}
 }
 
-// take removes and returns the frames for the writer, and reports whether the queue is closed.
+// take removes and returns the items for the writer, and reports whether the queue is closed.
 // The queue reuses the slice emptied.
-func (q *queue) take(emptied []*wire.Frame) (frames []*wire.Frame, closed bool) {
+func (q *queue) take(emptied []item) (items []item, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.urgent) > 0 || q.ack != nil {
-		frames = append(emptied[:0], q.urgent...)
-		if q.ack != nil {
-			frames = append(frames, q.ack)
+		items = emptied[:0]
+		for _, f := range q.urgent {
+			items = append(items, item{frame: f})
 		}
-		frames = append(frames, q.frames...)
+		if q.ack != nil {
+			items = append(items, item{frame: q.ack})
+		}
+		items = append(items, q.items...)
 		clear(q.urgent)
-		clear(q.frames)
-		q.urgent, q.ack, q.frames = q.urgent[:0], nil, q.frames[:0]
-		return frames, q.closed
+		clear(q.items)
+		q.urgent, q.ack, q.items = q.urgent[:0], nil, q.items[:0]
+		return items, q.closed
 	}
-	frames, q.frames = q.frames, emptied[:0]
-	return frames, q.closed
+	items, q.items = q.items, emptied[:0]
+	return items, q.closed
 }
 
-// rest removes and returns the frames that no writer will take. The writer has ended.
-func (q *queue) rest() []*wire.Frame {
+// rest removes and returns the items that no writer will take. The writer has ended.
+func (q *queue) rest() []item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	frames := append(q.frames, q.late...)
-	q.frames, q.late = nil, nil
-	return frames
+	items := append(q.items, q.late...)
+	q.items, q.late = nil, nil
+	return items
 }

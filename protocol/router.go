@@ -245,11 +245,13 @@ func (r *Router) enter(event func(c *core.Core, now time.Duration)) {
 // does not block: queues, claims and the inbox are bounded. The caller signals the queues that it
 // filled.
 func (r *Router) settle(filled *filledQueues) (later []core.Action) {
-	for _, a := range r.core.Actions() {
+	actions := r.core.Actions()
+	for i := range actions {
+		a := &actions[i] // it is large
 		switch a.Type {
 		case core.Transmit:
 			if s := r.served[a.Link]; s != nil {
-				s.queue.put(a.Frame)
+				s.put(a)
 				filled.add(s.queue)
 			}
 		case core.CloseLink:
@@ -290,7 +292,7 @@ func (r *Router) settle(filled *filledQueues) (later []core.Action) {
 				done <- outcome{a.Receipt, a.Hops, a.Err} // has room for one
 			}
 		default:
-			later = append(later, a)
+			later = append(later, *a)
 		}
 	}
 	if r.closing {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
@@ -16,7 +17,8 @@ type served struct {
 	link     Link
 	info     LinkInfo
 	handle   core.LinkHandle
-	keeps    bool // it has custody
+	keeps    bool        // it has custody
+	bytes    bytesWriter // the link, if it takes bytes
 	queue    *queue
 	reason   error         // why the link ends
 	closing  bool          // a bye was queued
@@ -32,12 +34,28 @@ type served struct {
 	recent   recent        // messages of the application that the link took lately, if it has no custody
 
 	// Owned by the writer, and by Serve after its end.
-	unflushed []*wire.Frame // messages that were written since the last flush
+	unflushed []item        // messages that were written since the last flush
 	pending   int           // bytes of unflushed
 	own       bool          // some of unflushed are of this peer
 	handed    []*wire.Frame // those of unflushed that are for a legacy peer, and want a receipt
-	left      []*wire.Frame // frames that were taken from the queue, and that the link did not take
+	left      []item        // those that were taken from the queue, and that the link did not take
 	failed    bool          // the link took no more frames, and was closed
+	written   uint64        // messages
+
+	flushed atomic.Uint64 // messages that the link has flushed
+}
+
+// A bytesWriter is a Link that takes messages as the bytes of their frames, see Link.
+type bytesWriter interface {
+	WriteBytes(frame []byte) error
+}
+
+// put puts the frame of a Transmit action into the queue of the link.
+func (s *served) put(a *core.Action) {
+	if s.bytes == nil {
+		a.Bytes = nil
+	}
+	s.queue.put(a.Frame, a.Bytes)
 }
 
 // Claim asks whether a legacy connection may become a link. It must be called after the peer
@@ -110,6 +128,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 	}()
 	defer link.Close()
 	s := &served{link: link, info: link.Info(), queue: newQueue()}
+	s.bytes, _ = link.(bytesWriter)
 	var h core.LinkHandle
 	r.enter(func(c *core.Core, now time.Duration) {
 		if r.closed {
@@ -165,7 +184,7 @@ func (r *Router) serve(ctx context.Context, link Link, cause core.Cause) (up boo
 		}
 		r.unconfirmed += doubtful
 		c.LinkDown(now, h, err)
-		c.Returned(now, s.info.ID, append(s.left, s.queue.rest()...))
+		c.Returned(now, s.info.ID, appendFrames(appendFrames(nil, s.left), s.queue.rest()))
 	})
 	r.mu.Lock()
 	delete(r.served, h)
@@ -272,6 +291,9 @@ func (r *Router) receive(h core.LinkHandle, s *served, frames []*wire.Frame) {
 		// A link can end as a duplicate at both ends at once, and each still reads then.
 		last := frames[len(frames)-1]
 		s.answered = last.Type == wire.FrameBye && s.byed && last.Bye != wire.ByeDuplicate
+		if s.keeps {
+			c.Flushed(h, s.flushed.Load())
+		}
 		c.ReceiveAll(now, h, frames)
 	})
 }
@@ -279,16 +301,16 @@ func (r *Router) receive(h core.LinkHandle, s *served, frames []*wire.Frame) {
 // write writes the frames in the queue of a link, and flushes whenever the queue is empty. If the
 // link fails, it closes the link and leaves in s.left what the link did not take.
 func (r *Router) write(h core.LinkHandle, s *served) {
-	var frames []*wire.Frame
+	var items []item
 	var closed bool
 	for range s.queue.ready {
-		frames, closed = s.queue.take(frames)
-		for len(frames) > 0 {
-			if !r.writeAll(h, s, frames) {
+		items, closed = s.queue.take(items)
+		for len(items) > 0 {
+			if !r.writeAll(h, s, items) {
 				s.fail()
 				return
 			}
-			frames, closed = s.queue.take(frames)
+			items, closed = s.queue.take(items)
 		}
 		if r.flush(h, s) != nil {
 			s.fail()
@@ -309,43 +331,26 @@ func (s *served) fail() {
 
 const progress = 64 << 10 // bytes that are written between two reports to the core, and between two flushes
 
-// writeAll writes frames, and reports to the core after progress bytes that the queue has room
+// writeAll writes items, and reports to the core after progress bytes that the queue has room
 // again. It reports whether the link took all of them.
-func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) bool {
+func (r *Router) writeAll(h core.LinkHandle, s *served, items []item) bool {
 	count, bytes := 0, 0
-	for i, f := range frames {
-		frames[i] = nil
-		size := f.Size()
-		if f.Type == wire.FrameBye {
-			r.mu.Lock()
-			s.byed = s.patience != nil
-			r.mu.Unlock()
-		}
-		err := s.link.WriteFrame(f)
-		switch {
-		case errors.Is(err, ErrTooBig) || errors.Is(err, wire.ErrUnencodable):
-			r.enter(func(c *core.Core, now time.Duration) { c.Unwritten(now, h, f) })
-			err = nil
-		case f.Type == wire.FrameMessage:
-			s.unflushed = append(s.unflushed, f)
-			s.pending += size
-			s.own = s.own || f.Body.From == r.id
-			if f.Body.To == s.info.ID && s.info.Kind != LinkNative && f.Body.Flags&wire.FlagReceipt != 0 {
-				s.handed = append(s.handed, f)
-			}
-		}
+	for i, it := range items {
+		items[i] = item{}
+		size := it.size()
+		err := r.writeItem(h, s, it, size)
 		if err == nil && (s.pending >= progress || r.ending.Load()) {
 			err = r.flush(h, s) // at the end after each frame: what counts is which of them were taken
 		}
 		if err != nil {
-			s.left = append(s.unflushed, frames[i+1:]...)
+			s.left = append(s.unflushed, items[i+1:]...)
 			return false
 		}
-		if f.Type != wire.FrameBye && f.Type != wire.FrameAck { // the core does not count these
+		if f := it.frame; f == nil || f.Type != wire.FrameBye && f.Type != wire.FrameAck { // the core does not count these
 			count++
 			bytes += size
 		}
-		if bytes >= progress || i == len(frames)-1 {
+		if bytes >= progress || i == len(items)-1 {
 			r.mu.Lock()
 			r.core.Written(r.now(), h, count, bytes)
 			r.mu.Unlock()
@@ -353,6 +358,40 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, frames []*wire.Frame) bo
 		}
 	}
 	return true
+}
+
+// writeItem writes an item. One that the link refuses is reported to the core, and is no error.
+func (r *Router) writeItem(h core.LinkHandle, s *served, it item, size int) error {
+	f, message, err := it.frame, true, error(nil)
+	if f == nil {
+		err = s.bytes.WriteBytes(it.bytes)
+	} else {
+		message = f.Type == wire.FrameMessage
+		if f.Type == wire.FrameBye {
+			r.mu.Lock()
+			s.byed = s.patience != nil
+			r.mu.Unlock()
+		}
+		err = s.link.WriteFrame(f)
+	}
+	switch {
+	case errors.Is(err, ErrTooBig) || errors.Is(err, wire.ErrUnencodable):
+		for _, f := range appendFrames(nil, []item{it}) {
+			r.enter(func(c *core.Core, now time.Duration) { c.Unwritten(now, h, f) })
+		}
+		return nil
+	case message: // also after an error: the link did not take it
+		s.unflushed = append(s.unflushed, it)
+		s.pending += size
+		s.written++
+		if f != nil {
+			s.own = s.own || f.Body.From == r.id
+			if f.Body.To == s.info.ID && s.info.Kind != LinkNative && f.Body.Flags&wire.FlagReceipt != 0 {
+				s.handed = append(s.handed, f)
+			}
+		}
+	}
+	return err
 }
 
 // flush flushes a link, and reports to the core the messages of the application that it took.
@@ -366,6 +405,7 @@ func (r *Router) flush(h core.LinkHandle, s *served) error {
 		r.enter(func(c *core.Core, now time.Duration) { c.Handed(now, h, f, receipt) })
 	}
 	s.handed = nil
+	s.flushed.Store(s.written)
 	taken, own := s.unflushed, s.own
 	defer clear(taken)
 	s.unflushed, s.pending, s.own = s.unflushed[:0], 0, false
@@ -374,8 +414,8 @@ func (r *Router) flush(h core.LinkHandle, s *served) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, f := range taken {
-		if f.Body.From == r.id && r.core.Sent(f) && !s.keeps {
+	for _, it := range taken {
+		if f := it.frame; f != nil && f.Body.From == r.id && r.core.Sent(f) && !s.keeps {
 			s.recent.add(r.recently(r.now()), f.Size())
 		}
 	}

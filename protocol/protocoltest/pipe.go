@@ -2,6 +2,7 @@ package protocoltest
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -81,6 +82,17 @@ func (e *End) WriteFrame(f *wire.Frame) error {
 	}
 	e.bye, e.buf = f.Type == wire.FrameBye, buf
 	if len(e.buf) >= writeBuffer {
+		return e.Flush()
+	}
+	return nil
+}
+
+// WriteBytes is for protocol.Link.
+func (e *End) WriteBytes(frame []byte) error {
+	if e.bye {
+		return nil
+	}
+	if e.buf = append(binary.AppendUvarint(e.buf, uint64(len(frame))), frame...); len(e.buf) >= writeBuffer {
 		return e.Flush()
 	}
 	return nil
