@@ -52,8 +52,10 @@ type bytesWriter interface {
 
 // put puts the frame of a Transmit action into the queue of the link.
 func (s *served) put(a *core.Action) {
-	if s.bytes == nil {
-		a.Bytes = nil
+	if s.bytes == nil || a.Bytes == nil {
+		a.Frame.Spent = false // the queue refers to it
+		s.queue.put(a.Frame, nil)
+		return
 	}
 	s.queue.put(a.Frame, a.Bytes)
 }
@@ -257,6 +259,11 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 		if len(batch) > 0 {
 			r.receive(h, s, batch)
 			byed := batch[len(batch)-1].Type == wire.FrameBye
+			for _, f := range batch {
+				if f.Spent {
+					f.Free()
+				}
+			}
 			clear(batch)
 			batch = batch[:0]
 			if byed {

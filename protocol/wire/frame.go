@@ -55,11 +55,14 @@ type Frame struct {
 	// peer names the message if it may be lost. A Copy is tracked as well.
 	Tracked bool
 
-	noHop     bool                         // the message arrived without hop, and is forwarded without it
-	relayed   bool                         // Relay was called: entry is written after the message
-	entry     [pathEntry]byte              // this peer's entry of the path
-	head      [lengthPrefix + hopSize]byte // room for what is written before the message; owned by the writer
-	linkFrame []byte                       // the bytes of a frame that is not a message
+	// Spent is set while nothing refers to a message but the one that has read it, which may free it.
+	Spent bool
+
+	noHop   bool                         // the message arrived without hop, and is forwarded without it
+	relayed bool                         // Relay was called: entry is written after the message
+	entry   [pathEntry]byte              // this peer's entry of the path
+	head    [lengthPrefix + hopSize]byte // room for what is written before the message; owned by the writer
+	room    []byte                       // the bytes of a frame that is not a message; of a message, what Free gives back
 }
 
 // Relay appends the peer that forwards the message to the path. A second call replaces it.
@@ -72,9 +75,17 @@ func (f *Frame) Relay(id ID) {
 // frame that is not a message. The first one may be written at the same time.
 func (f *Frame) Copy() *Frame {
 	return &Frame{
-		Type: f.Type, Bye: f.Bye, Num: f.Num, Hello: f.Hello, Nack: f.Nack, Peers: f.Peers, linkFrame: f.linkFrame,
+		Type: f.Type, Bye: f.Bye, Num: f.Num, Hello: f.Hello, Nack: f.Nack, Peers: f.Peers, room: f.linkRoom(),
 		Message: f.Message, Hop: f.Hop, Tracked: f.Tracked, noHop: f.noHop, relayed: f.relayed, entry: f.entry,
 	}
+}
+
+// linkRoom returns the bytes of a frame that is not a message.
+func (f *Frame) linkRoom() []byte {
+	if f.Message != nil {
+		return nil
+	}
+	return f.room
 }
 
 // PathLen returns the number of peers in the path, the origin included.
@@ -133,7 +144,7 @@ func (f *Frame) InPath(id ID) bool {
 // Size returns the length of the frame on a native link in bytes, without its length prefix.
 func (f *Frame) Size() int {
 	if f.Message == nil {
-		return len(f.linkFrame)
+		return len(f.room)
 	}
 	size := len(f.bytes)
 	if !f.noHop {
@@ -172,7 +183,7 @@ func (f *Frame) AppendTo(b []byte) ([]byte, error) {
 // AppendBytes appends the bytes of the frame on a native link, without its length.
 func (f *Frame) AppendBytes(b []byte) []byte {
 	if f.Message == nil {
-		return append(b, f.linkFrame...)
+		return append(b, f.room...)
 	}
 	if !f.noHop {
 		b = appendHop(b, f.Hop)
@@ -218,7 +229,7 @@ func (f *Frame) parts() (head, body, tail []byte, err error) {
 	}
 	head = protowire.AppendVarint(f.head[:0], uint64(size))
 	if f.Message == nil {
-		return head, f.linkFrame, nil, nil
+		return head, f.room, nil, nil
 	}
 	if !f.noHop {
 		head = appendHop(head, f.Hop)

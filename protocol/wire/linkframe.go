@@ -129,7 +129,7 @@ func (f *Frame) encode() error {
 	if err := read.parse(b); err != nil {
 		return err
 	}
-	f.linkFrame = b
+	f.room = b
 	return nil
 }
 

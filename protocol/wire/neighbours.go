@@ -62,7 +62,7 @@ func NewNeighbours(n Neighbours) (*Frame, error) {
 	if n.count() > MaxNamed {
 		return nil, errNamed
 	}
-	return &Frame{Type: FrameNeighbours, Peers: &n, linkFrame: n.encode()}, nil
+	return &Frame{Type: FrameNeighbours, Peers: &n, room: n.encode()}, nil
 }
 
 var errNamed = malformed("more than %d neighbours", MaxNamed)

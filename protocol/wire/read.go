@@ -73,30 +73,23 @@ func ParseFrame(b []byte) (*Frame, error) {
 }
 
 // newFrame returns a frame, and room for its size bytes. If it may be a message, it has room for one
-// too. It allocates once for most messages and for tiny frames, and twice for others.
+// too. It allocates once for most messages and for tiny frames, and twice for others. It does not allocate
+// for a message if a frame of such a size was freed.
 func newFrame(size int, message bool) (*Frame, []byte) {
 	switch {
-	case message && size <= smallFrame:
-		f := new(struct {
-			Frame
-			message Message
-			room    [smallFrame]byte
-		})
-		f.Message = &f.message
-		return &f.Frame, f.room[:size:size]
+	case message && size <= largestRoom:
+		f := roomy(size)
+		return f, f.room[:size:size]
 	case message:
-		f := new(struct {
-			Frame
-			message Message
-		})
+		f := new(messageFrame)
 		f.Message = &f.message
 		return &f.Frame, make([]byte, size)
 	case size <= tinyFrame:
 		f := new(struct {
 			Frame
-			room [tinyFrame]byte
+			bytes [tinyFrame]byte
 		})
-		return &f.Frame, f.room[:size:size]
+		return &f.Frame, f.bytes[:size:size]
 	default:
 		return new(Frame), make([]byte, size)
 	}
@@ -189,7 +182,7 @@ func (f *Frame) parse(b []byte) error {
 		rest = next
 	}
 	if seen&linkFields != 0 {
-		f.Message, f.linkFrame = nil, b
+		f.Message, f.room = nil, b
 		if seen&(seen-1) != 0 {
 			return malformed("the fields of two frames")
 		}
@@ -199,7 +192,7 @@ func (f *Frame) parse(b []byte) error {
 		return nil
 	}
 	if !seen.has(fieldBody) && unknown { // a type of a later version, with any other fields
-		*f = Frame{Type: FrameUnknown, linkFrame: b}
+		*f = Frame{Type: FrameUnknown, room: b}
 		return nil
 	}
 	switch {
