@@ -45,6 +45,63 @@ func FuzzParseFrame(f *testing.F) {
 	})
 }
 
+// FuzzPlain holds the short way to read a message to the long one: what it reads is the same, and what it
+// leaves is untouched.
+func FuzzPlain(f *testing.F) {
+	for _, v := range readVectors(f) {
+		f.Add([]byte(v.Hex))
+	}
+	for _, size := range []int{0, 1, 127, 128, 20_000} {
+		b, err := testMessage(f, size).AppendTo(nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		_, n := protowire.ConsumeVarint(b)
+		f.Add(b[n:])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		short, long := &Frame{Message: new(Message)}, &Frame{Message: new(Message)}
+		if !short.parsePlain(b) {
+			if !reflect.DeepEqual(short, &Frame{Message: new(Message)}) {
+				t.Fatalf("a frame that is left to parse was changed: %+v", short)
+			}
+			return
+		}
+		if err := long.parse(b); err != nil {
+			t.Fatalf("parse refuses it: %v", err)
+		}
+		if !reflect.DeepEqual(short, long) {
+			t.Fatalf("parsePlain made\n%+v\n%+v, parse\n%+v\n%+v", short, short.Message, long, long.Message)
+		}
+	})
+}
+
+// TestPlain checks that common messages take the short way, whatever the size of their payload and path.
+func TestPlain(t *testing.T) {
+	for _, size := range []int{0, 1, 127, 128, 20_000} {
+		for _, hops := range []int{1, 3, MaxPath} {
+			f := testMessage(t, size, func(m *MessageFields) { m.Path = testIDs(hops) })
+			short := &Frame{Message: new(Message)}
+			if !short.parsePlain(f.Bytes()) {
+				t.Errorf("a payload of %d bytes and a path of %d: left to parse", size, hops)
+			}
+		}
+	}
+	for name, change := range map[string]func(*MessageFields){
+		"a route":   func(m *MessageFields) { m.Route = testIDs(1) },
+		"a kind":    func(m *MessageFields) { m.Body.Kind = KindPing },
+		"flags":     func(m *MessageFields) { m.Body.Flags = FlagNotice },
+		"targets":   func(m *MessageFields) { m.Body.To, m.Targets = ID{}, testIDs(1) },
+		"an extra":  func(m *MessageFields) { m.Body.Extra = []byte("{}") },
+		"signature": func(m *MessageFields) { m.Sig = []byte("sig") },
+	} {
+		short := &Frame{Message: new(Message)}
+		if short.parsePlain(testMessage(t, 10, change).Bytes()) {
+			t.Errorf("%s: not left to parse", name)
+		}
+	}
+}
+
 // checkWire checks that ReadFrame returns the frame that AppendTo wrote.
 func checkWire(t *testing.T, f *Frame) {
 	t.Helper()

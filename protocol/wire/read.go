@@ -35,6 +35,9 @@ func ReadFrame(r FrameReader, most int) (*Frame, error) {
 			buf = append(make([]byte, 0, min(2*have, size)), buf...)[:min(2*have, size)]
 		}
 	}
+	if f.parsePlain(buf) {
+		return f, nil
+	}
 	if err := f.parse(buf); err != nil {
 		return nil, err
 	}
@@ -66,6 +69,9 @@ const firstRead = 32 << 10 // most bytes that are allocated for a frame before a
 func ParseFrame(b []byte) (*Frame, error) {
 	f, buf := newFrame(len(b), !startsLinkFrame(b))
 	copy(buf, b)
+	if f.parsePlain(buf) {
+		return f, nil
+	}
 	if err := f.parse(buf); err != nil {
 		return nil, err
 	}
