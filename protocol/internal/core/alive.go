@@ -214,7 +214,7 @@ func (c *Core) doubt(l *link) {
 		return
 	}
 	l.Doubted, c.silence = true, true
-	for _, e := range l.ledger.All() {
+	for e := range l.ledger.All() {
 		if f := e.Frame(); f.Body.To == l.ID {
 			c.unanswered(f)
 		}

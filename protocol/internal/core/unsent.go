@@ -107,7 +107,7 @@ func (c *Core) Unacked(h LinkHandle, bytes uint64) (n int) {
 	if l == nil {
 		return 0
 	}
-	for _, e := range slices.Backward(l.ledger.All()) {
+	for e := range l.ledger.Backward() {
 		if bytes == 0 {
 			break
 		}
@@ -121,7 +121,7 @@ func (c *Core) Unacked(h LinkHandle, bytes uint64) (n int) {
 
 // isTaken reports whether an entry of a ledger is a message of the application that a link has taken.
 // One for the peer of its link counts also if it went another way, which is only a detour.
-func (c *Core) isTaken(e custody.Entry) bool {
+func (c *Core) isTaken(e *custody.Entry) bool {
 	f := e.Own()
 	if f == nil || !f.Tracked {
 		return false
@@ -139,8 +139,18 @@ func (c *Core) GivenUp() int { return c.givenUp }
 // they have gone that way if there is one.
 func (c *Core) AwaitsAcks() bool {
 	return slices.ContainsFunc(c.order, func(l *link) bool {
-		return (l.Ended || !l.Late) && slices.ContainsFunc(l.ledger.All(), c.isTaken) && c.relayBeside(l)
+		return (l.Ended || !l.Late) && c.hasTaken(l) && c.relayBeside(l)
 	})
+}
+
+// hasTaken reports whether a message of the application is in the ledger of a link.
+func (c *Core) hasTaken(l *link) bool {
+	for e := range l.ledger.All() {
+		if c.isTaken(e) {
+			return true
+		}
+	}
+	return false
 }
 
 // relayBeside reports whether a relay is linked other than the peer of a link.

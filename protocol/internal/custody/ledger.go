@@ -3,40 +3,43 @@ package custody
 
 import (
 	"bytes"
-	"slices"
+	"iter"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
-// keep is the number of entries for which an empty ledger keeps room.
-const keep = 2048
+const (
+	least = 8    // entries of a ledger that is not empty
+	keep  = 2048 // entries for which an empty ledger keeps room
+)
 
 // A Ledger lists the messages of one link, in the order in which they were sent, until the other
 // end has acknowledged them. Its zero value is empty.
 type Ledger struct {
-	sent    uint64  // number of messages
-	entries []Entry // a queue that begins at first
-	first   int
-	bytes   int
+	sent  uint64  // number of messages
+	ring  []Entry // message number seq is at seq modulo the length, which is a power of two
+	gone  uint64  // the first so many messages are not in the ring
+	count int     // entries
+	bytes int
 }
 
 // An Entry is a message that is not acknowledged. It holds the frame of a message of this peer, and
 // the bytes of another one: then its reader can use the frame again.
 type Entry struct {
-	Seq    uint64        // its number on the link, from 1
+	Seq    uint64        // its number on the link, from 1; 0 if it is not in the ledger any more
 	At     time.Duration // when it was queued
-	Copied bool          // it also went another way
-	size   int
-	frame  *wire.Frame // nil if bytes holds the message
+	frame  *wire.Frame   // nil if bytes holds the message
 	bytes  []byte
+	size   int32
+	Copied bool // it also went another way
 }
 
 // Own returns the frame of a message of this peer, nil for another one.
 func (e *Entry) Own() *wire.Frame { return e.frame }
 
 // Size returns the size of the frame, as Frame.Size does.
-func (e *Entry) Size() int { return e.size }
+func (e *Entry) Size() int { return int(e.size) }
 
 // Frame returns the frame of the message. That of another peer's message is a new one, whose path ends with
 // this peer.
@@ -55,112 +58,144 @@ func (e *Entry) Frame() *wire.Frame {
 func (l *Ledger) Sent() uint64 { return l.sent }
 
 // Len returns the number of entries.
-func (l *Ledger) Len() int { return len(l.entries) - l.first }
+func (l *Ledger) Len() int { return l.count }
 
 // Bytes returns the bytes of the frames of all entries.
 func (l *Ledger) Bytes() int { return l.bytes }
 
 // Add adds a message of this peer that is sent. The ledger keeps its frame.
 func (l *Ledger) Add(now time.Duration, f *wire.Frame) {
-	l.add(Entry{At: now, frame: f, size: f.Size()})
+	l.sent++
+	l.put(Entry{Seq: l.sent, At: now, frame: f, size: int32(f.Size())})
 }
 
 // AddBytes adds another message. The ledger keeps its bytes, which are those of its frame without a length.
-func (l *Ledger) AddBytes(now time.Duration, b []byte) { l.add(Entry{At: now, bytes: b, size: len(b)}) }
-
-func (l *Ledger) add(e Entry) {
+func (l *Ledger) AddBytes(now time.Duration, b []byte) {
 	l.sent++
-	e.Seq = l.sent
-	if l.first > len(l.entries)/2 && len(l.entries) == cap(l.entries) {
-		n := copy(l.entries, l.entries[l.first:])
-		clear(l.entries[n:])
-		l.entries, l.first = l.entries[:n], 0
+	l.put(Entry{Seq: l.sent, At: now, bytes: b, size: int32(len(b))})
+}
+
+// put adds an entry, whose number is greater than those of the others.
+func (l *Ledger) put(e Entry) {
+	if l.count == 0 {
+		l.gone = e.Seq - 1
 	}
-	l.entries = append(l.entries, e)
-	l.bytes += e.size
+	if e.Seq-l.gone > uint64(len(l.ring)) {
+		l.grow(e.Seq - l.gone)
+	}
+	*l.at(e.Seq) = e
+	l.count++
+	l.bytes += int(e.size)
+}
+
+func (l *Ledger) at(seq uint64) *Entry { return &l.ring[seq&uint64(len(l.ring)-1)] }
+
+// grow makes room for size numbers after those that are gone.
+func (l *Ledger) grow(size uint64) {
+	old := *l
+	n := least
+	for uint64(n) < size {
+		n *= 2
+	}
+	l.ring = make([]Entry, n)
+	for e := range old.All() {
+		*l.at(e.Seq) = *e
+	}
+}
+
+// remove removes an entry.
+func (l *Ledger) remove(e *Entry) {
+	l.bytes -= int(e.size)
+	l.count--
+	*e = Entry{}
 }
 
 // Ack removes the first count messages of the link. It returns when the last of them was queued,
 // and whether one of them was in the ledger. It passes to free the bytes of those that it removes and
 // that are among the first written messages, which the link does not need any more.
 func (l *Ledger) Ack(count, written uint64, free func([]byte)) (at time.Duration, any bool) {
-	for l.first < len(l.entries) && l.entries[l.first].Seq <= count {
-		e := &l.entries[l.first]
-		l.bytes -= e.size
+	for ; l.count > 0 && l.gone < count; l.gone++ {
+		e := l.at(l.gone + 1)
+		if e.Seq == 0 {
+			continue
+		}
 		at, any = e.At, true
 		if e.bytes != nil && e.Seq <= written {
 			free(e.bytes)
 		}
-		*e = Entry{}
-		l.first++
+		l.remove(e)
 	}
-	if l.first == len(l.entries) {
-		if l.entries, l.first = l.entries[:0], 0; cap(l.entries) > keep {
-			l.entries = nil
-		}
+	if l.count == 0 && len(l.ring) > keep {
+		l.ring = nil
 	}
 	return at, any
 }
 
 // Take removes message number seq and returns it, nil if it is not in the ledger.
 func (l *Ledger) Take(seq uint64) *wire.Frame {
-	i, ok := slices.BinarySearchFunc(l.entries[l.first:], seq, func(e Entry, seq uint64) int {
-		switch {
-		case e.Seq < seq:
-			return -1
-		case e.Seq > seq:
-			return 1
-		}
-		return 0
-	})
-	if !ok {
+	if l.count == 0 || seq <= l.gone || seq > l.sent || l.at(seq).Seq != seq {
 		return nil
 	}
-	i += l.first
-	f := l.entries[i].Frame()
-	l.remove(i)
+	e := l.at(seq)
+	f := e.Frame()
+	l.remove(e)
 	return f
 }
 
 // Unwritten removes a message that the link could not write. It has no number then.
 func (l *Ledger) Unwritten(f *wire.Frame) {
 	same := f.Bytes()
-	i := len(l.entries) - 1
-	for i >= l.first && l.entries[i].frame != f && (l.entries[i].bytes == nil || !bytes.Equal(l.entries[i].bytes, same)) {
-		i--
-	}
-	if i < l.first {
+	for e := range l.Backward() {
+		if e.frame != f && (e.bytes == nil || !bytes.Equal(e.bytes, same)) {
+			continue
+		}
+		seq := e.Seq
+		l.remove(e)
+		for ; seq < l.sent; seq++ {
+			next := l.at(seq + 1)
+			if *l.at(seq) = *next; next.Seq != 0 {
+				l.at(seq).Seq = seq
+			}
+			*next = Entry{}
+		}
+		l.sent--
 		return
 	}
-	l.remove(i)
-	for j := range l.entries[i:] {
-		l.entries[i+j].Seq--
-	}
-	l.sent--
-}
-
-func (l *Ledger) remove(i int) {
-	l.bytes -= l.entries[i].size
-	l.entries = slices.Delete(l.entries, i, i+1)
 }
 
 // Empty removes all entries and returns them, without those of the last messages that were sent, which were
 // left unwritten.
 func (l *Ledger) Empty(left int) (all []Entry) {
-	all = slices.Clone(l.entries[l.first:])
-	for n := len(all); n > 0 && all[n-1].Seq+uint64(left) > l.sent; n-- {
-		all = all[:n-1]
+	for e := range l.All() {
+		if e.Seq+uint64(left) <= l.sent {
+			all = append(all, *e)
+		}
+		l.remove(e)
 	}
-	clear(l.entries)
-	l.entries, l.first, l.bytes = l.entries[:0], 0, 0
 	return all
 }
 
-// All returns the entries, which the caller must not change.
-func (l *Ledger) All() []Entry { return l.entries[l.first:] }
+// All returns the entries, the oldest first, which the caller must not change.
+func (l *Ledger) All() iter.Seq[*Entry] {
+	return func(yield func(*Entry) bool) {
+		for seq := l.gone + 1; l.count > 0 && seq <= l.sent; seq++ {
+			if e := l.at(seq); e.Seq == seq && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// Backward is All with the youngest entry first.
+func (l *Ledger) Backward() iter.Seq[*Entry] {
+	return func(yield func(*Entry) bool) {
+		for seq := l.sent; l.count > 0 && seq > l.gone; seq-- {
+			if e := l.at(seq); e.Seq == seq && !yield(e) {
+				return
+			}
+		}
+	}
+}
 
 // Keep adds an entry again that Empty has removed. Its number is greater than those of the others.
-func (l *Ledger) Keep(e Entry) {
-	l.entries = append(l.entries, e)
-	l.bytes += e.size
-}
+func (l *Ledger) Keep(e Entry) { l.put(e) }
