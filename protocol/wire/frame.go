@@ -62,7 +62,7 @@ type Frame struct {
 	relayed bool                         // Relay was called: entry is written after the message
 	entry   [pathEntry]byte              // this peer's entry of the path
 	head    [lengthPrefix + hopSize]byte // room for what is written before the message; owned by the writer
-	room    []byte                       // the bytes of a frame that is not a message; of a message, what Free gives back
+	room    []byte                       // the bytes of a frame that is not a message; of a message, its memory, which Free keeps
 }
 
 // Relay appends the peer that forwards the message to the path. A second call replaces it.

@@ -19,7 +19,7 @@ const (
 type Ledger struct {
 	sent  uint64  // number of messages
 	ring  []Entry // message number seq is at seq modulo the length, which is a power of two
-	gone  uint64  // the first so many messages are not in the ring
+	gone  uint64  // that many messages, the first ones, are not in the ring
 	count int     // entries
 	bytes int
 }

@@ -148,7 +148,7 @@ func TestLedgerFreesItsRoom(t *testing.T) {
 	}
 }
 
-// TestPool checks that a pool gives its bytes out again, and keeps no more than its limit.
+// TestPool checks that a pool returns its bytes again, and keeps no more than its limit.
 func TestPool(t *testing.T) {
 	var p Pool
 	for _, size := range []int{1, 256, 257, 1280, 4000, 17 << 10} {

@@ -31,7 +31,7 @@ func (p *Pool) Get(size int) []byte {
 	return make([]byte, 0, size)
 }
 
-// Put gives bytes back that Get returned.
+// Put takes bytes back that Get returned.
 func (p *Pool) Put(b []byte) {
 	for i, most := range poolSizes {
 		if cap(b) == most && p.bytes+most <= poolMost {
