@@ -53,7 +53,9 @@ type bytesWriter interface {
 // put puts the frame of a Transmit action into the queue of the link.
 func (s *served) put(a *core.Action) {
 	if s.bytes == nil || a.Bytes == nil {
-		a.Frame.Spent = false // the queue refers to it
+		if a.Frame.Message != nil {
+			a.Frame.Spent = false // the queue refers to it
+		}
 		s.queue.put(a.Frame, nil)
 		return
 	}
@@ -260,7 +262,7 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 			r.receive(h, s, batch)
 			byed := batch[len(batch)-1].Type == wire.FrameBye
 			for _, f := range batch {
-				if f.Spent {
+				if f.Message != nil && f.Spent {
 					f.Free()
 				}
 			}

@@ -55,9 +55,6 @@ type Frame struct {
 	// peer names the message if it may be lost. A Copy is tracked as well.
 	Tracked bool
 
-	// Spent is set while nothing refers to a message but the one that has read it, which may free it.
-	Spent bool
-
 	noHop   bool                         // the message arrived without hop, and is forwarded without it
 	relayed bool                         // Relay was called: entry is written after the message
 	entry   [pathEntry]byte              // this peer's entry of the path

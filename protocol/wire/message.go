@@ -18,6 +18,9 @@ type Message struct {
 	Route   []ID
 	Targets []ID
 
+	// Spent says that nothing but its frame refers to the message, so that its reader may free it.
+	Spent bool
+
 	bytes    []byte // the frame without hop: the fields above, unknown ones, and the path last
 	pathFrom int32  // offset of the path in bytes
 	proof    proof

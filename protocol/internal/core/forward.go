@@ -104,7 +104,7 @@ func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 		}
 	}
 	c.copies(f, next)
-	f.Spent = relayed && next.second == nil && f.Body.Flags == 0 && !f.Body.Kind.IsControl()
+	f.Spent = relayed && f.Body.Flags == 0 && !f.Body.Kind.IsControl()
 	return nil
 }
 
