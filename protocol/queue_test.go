@@ -43,7 +43,7 @@ func (l *gatedLink) Flush() error { return nil }
 func (l *gatedLink) Close() error { return nil }
 
 // TestFramesInQueues has a relay read many messages before it can write the first, with custody and without, and
-// for a legacy peer, which gets each over two links. What it writes must be what it has read: no frame is used
+// for legacy peers, which get each over two links. All messages must be written as they were read: no frame is used
 // again for another message while it waits.
 func TestFramesInQueues(t *testing.T) {
 	for _, tt := range []struct {
