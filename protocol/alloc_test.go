@@ -17,7 +17,7 @@ import (
 type custodyLink struct {
 	info protocol.LinkInfo
 	in   chan *wire.Frame
-	took func(*wire.Frame)
+	took func(message bool)
 }
 
 func (l *custodyLink) Info() protocol.LinkInfo { return l.info }
@@ -30,7 +30,12 @@ func (l *custodyLink) ReadFrame() (*wire.Frame, error) {
 }
 
 func (l *custodyLink) WriteFrame(f *wire.Frame) error {
-	l.took(f)
+	l.took(f.Type == wire.FrameMessage && f.Body.Kind == wire.KindUser)
+	return nil
+}
+
+func (l *custodyLink) WriteBytes([]byte) error {
+	l.took(true)
 	return nil
 }
 
@@ -58,7 +63,7 @@ func TestRelayAllocatesNothing(t *testing.T) {
 			acks = append(acks, wire.NewAck(uint64(i+1)))
 		}
 	}
-	link := func(id protocol.ID, in chan *wire.Frame, took func(*wire.Frame)) *custodyLink {
+	link := func(id protocol.ID, in chan *wire.Frame, took func(bool)) *custodyLink {
 		info := protocol.LinkInfo{ID: id, Kind: protocol.LinkNative, Proved: true, Opener: id.String(), Features: []string{wire.FeatureCustody}}
 		return &custodyLink{info, in, took}
 	}
@@ -67,8 +72,8 @@ func TestRelayAllocatesNothing(t *testing.T) {
 	defer close(acked)
 	credit := make(chan struct{}, window)
 	arrived := 0
-	go r.Serve(context.Background(), link(to.ID, acked, func(f *wire.Frame) {
-		if f.Type != wire.FrameMessage || f.Body.Kind != wire.KindUser {
+	go r.Serve(context.Background(), link(to.ID, acked, func(message bool) {
+		if !message {
 			return
 		}
 		<-credit
@@ -79,7 +84,7 @@ func TestRelayAllocatesNothing(t *testing.T) {
 			done <- struct{}{}
 		}
 	}))
-	go r.Serve(context.Background(), link(from.ID, sent, func(*wire.Frame) {}))
+	go r.Serve(context.Background(), link(from.ID, sent, func(bool) {}))
 	for r.Stats().Links < 2 {
 		runtime.Gosched()
 	}

@@ -251,7 +251,7 @@ func (r *Router) settle(filled *filledQueues) (later []core.Action) {
 		switch a.Type {
 		case core.Transmit:
 			if s := r.served[a.Link]; s != nil {
-				s.put(a)
+				s.queue.put(a.Frame, a.Bytes)
 				filled.add(s.queue)
 			}
 		case core.CloseLink:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -48,18 +49,6 @@ type served struct {
 // A bytesWriter is a Link that takes messages as the bytes of their frames, see Link.
 type bytesWriter interface {
 	WriteBytes(frame []byte) error
-}
-
-// put puts the frame of a Transmit action into the queue of the link.
-func (s *served) put(a *core.Action) {
-	if s.bytes == nil || a.Bytes == nil {
-		if a.Frame.Message != nil {
-			a.Frame.Spent = false // the queue refers to it
-		}
-		s.queue.put(a.Frame, nil)
-		return
-	}
-	s.queue.put(a.Frame, a.Bytes)
 }
 
 // Claim asks whether a legacy connection may become a link. It must be called after the peer
@@ -259,14 +248,11 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 			}
 		}
 		if len(batch) > 0 {
-			r.receive(h, s, batch)
 			byed := batch[len(batch)-1].Type == wire.FrameBye
-			for _, f := range batch {
-				if f.Message != nil && f.Spent {
-					f.Free()
-				}
+			for _, f := range r.receive(h, s, batch) {
+				f.Free()
 			}
-			clear(batch)
+			clear(room[:])
 			batch = batch[:0]
 			if byed {
 				return nil
@@ -291,8 +277,9 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 	}
 }
 
-// receive passes frames of a link to the core.
-func (r *Router) receive(h core.LinkHandle, s *served, frames []*wire.Frame) {
+// receive passes frames of a link to the core. It returns those that nothing refers to any longer, in the
+// memory of frames.
+func (r *Router) receive(h core.LinkHandle, s *served, frames []*wire.Frame) (spent []*wire.Frame) {
 	r.enter(func(c *core.Core, now time.Duration) {
 		if s.byed && time.Now().Before(s.until) { // the other end still sends what it had queued
 			s.patience.Reset(byeTime)
@@ -304,7 +291,9 @@ func (r *Router) receive(h core.LinkHandle, s *served, frames []*wire.Frame) {
 			c.Flushed(h, s.flushed.Load())
 		}
 		c.ReceiveAll(now, h, frames)
+		spent = slices.DeleteFunc(frames, func(f *wire.Frame) bool { return f.Message == nil || !f.Spent })
 	})
+	return spent
 }
 
 // write writes the frames in the queue of a link, and flushes whenever the queue is empty. If the
@@ -372,9 +361,14 @@ func (r *Router) writeAll(h core.LinkHandle, s *served, items []item) bool {
 // writeItem writes an item. One that the link refuses is reported to the core, and is no error.
 func (r *Router) writeItem(h core.LinkHandle, s *served, it item, size int) error {
 	f, message, err := it.frame, true, error(nil)
-	if f == nil {
+	switch {
+	case f == nil && s.bytes != nil:
 		err = s.bytes.WriteBytes(it.bytes)
-	} else {
+	case f == nil:
+		for _, f := range appendFrames(nil, []item{it}) {
+			err = s.link.WriteFrame(f)
+		}
+	default:
 		message = f.Type == wire.FrameMessage
 		if f.Type == wire.FrameBye {
 			r.mu.Lock()

@@ -103,8 +103,8 @@ func (c *Core) sendOn(f *wire.Frame, next choice, relayed bool) error {
 			c.stats.Forwarded++
 		}
 	}
+	f.Spent = relayed && f.Body.Flags == 0 && !f.Body.Kind.IsControl() // until a queue refers to it, see transmit
 	c.copies(f, next)
-	f.Spent = relayed && f.Body.Flags == 0 && !f.Body.Kind.IsControl()
 	return nil
 }
 

@@ -332,6 +332,9 @@ func (c *Core) transmit(l *link, f *wire.Frame) {
 	if l.keeps && f.Type == wire.FrameMessage {
 		b = c.entrust(l, f)
 	}
+	if f.Message != nil && b == nil {
+		f.Spent = false // the queue refers to it, or the ledger
+	}
 	if l.unheard == 0 && f.Type == wire.FrameMessage && !f.Body.Kind.IsControl() {
 		l.unheard = max(c.now, 1)
 		c.wakeBy(l.askAt())
