@@ -289,7 +289,7 @@ func (r *Router) settle(filled *filledQueues) (later []core.Action) {
 		case core.Receipted:
 			if done := r.reliable[a.Index]; done != nil {
 				delete(r.reliable, a.Index)
-				done <- outcome{a.Receipt, a.Hops, a.Err} // has room for one
+				done <- outcome{*a.Receipt, a.Hops, a.Err} // has room for one
 			}
 		default:
 			later = append(later, *a)
@@ -313,7 +313,7 @@ func (r *Router) perform(actions []core.Action) {
 	for _, a := range actions {
 		switch a.Type {
 		case core.Dial:
-			r.task(func() { r.dial(a.Contact) })
+			r.task(func() { r.dial(*a.Contact) })
 		case core.DialBootstrap:
 			r.task(func() { r.dialBootstrap(a.Index) })
 		case core.Measure:

@@ -35,7 +35,7 @@ func (w *World) postReliable(at time.Duration, from *Peer, to wire.ID) *mail {
 // receipted ends a reliable message.
 func (l *lane) receipted(p *Peer, a core.Action) {
 	if o := p.sends[a.Index]; o != nil {
-		*o = Outcome{Ended: true, Receipt: a.Receipt, Err: a.Err, At: l.now}
+		*o = Outcome{Ended: true, Receipt: *a.Receipt, Err: a.Err, At: l.now}
 		delete(p.sends, a.Index)
 	}
 }

@@ -17,8 +17,10 @@ func (l *lane) note(p *Peer, a *core.Action) (frame []byte) {
 		b = append(b, 1)
 	}
 	b = append(b, a.Peer[:]...)
-	b = append(b, a.Contact.ID[:]...)
-	b = append(b, a.Contact.Record...)
+	if a.Contact != nil {
+		b = append(b, a.Contact.ID[:]...)
+		b = append(b, a.Contact.Record...)
+	}
 	if a.Err != nil {
 		b = append(b, a.Err.Error()...)
 	}

@@ -29,7 +29,8 @@ const (
 	Discard                            // remove the message Number that is kept for Peer
 )
 
-// An Action is something that the shell is to do. Its type determines which fields are set.
+// An Action is something that the shell is to do. Its type determines which fields are set. There is one for each
+// message that is passed on, so it is small.
 type Action struct {
 	Type    ActionType
 	Link    LinkHandle
@@ -37,13 +38,13 @@ type Action struct {
 	Bytes   []byte // of Frame, without its length, for Transmit; nil if they were not needed
 	Draft   *Draft
 	Proved  bool
-	Contact wire.Contact
+	Contact *wire.Contact
 	Index   int
 	Number  uint64
 	Reason  wire.ByeReason
 	Err     error
 	Peer    wire.ID
 	IDs     []wire.ID
-	Receipt Receipt
+	Receipt *Receipt
 	Hops    []probe.Hop
 }

@@ -44,7 +44,7 @@ func (c *Core) pass(f *wire.Frame, prev *link, relayed bool) error {
 	if direct != nil && direct.Ended && direct.Replaced {
 		return c.wait(f, relayed) // for the better link to the receiver, which is not up yet
 	}
-	next := c.chooseWith(direct, f.Body.To, hopQuery{frame: f, prev: prev})
+	next := c.chooseWith(direct, f.Body.To, &hopQuery{frame: f, prev: prev})
 	if c.holds(f, next) && c.hold(f, relayed) {
 		return nil
 	}
@@ -177,25 +177,28 @@ type hopQuery struct {
 //
 // A link over which reliable messages of this peer got no receipts is taken only if no other one leads
 // nearer.
-func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.table.Get(to), to, q) }
+func (c *Core) choose(to wire.ID, q hopQuery) choice { return c.chooseWith(c.table.Get(to), to, &q) }
 
 // chooseWith is choose for a caller that knows the link to the receiver, or that there is none.
-func (c *Core) chooseWith(direct *link, to wire.ID, q hopQuery) choice {
+func (c *Core) chooseWith(direct *link, to wire.ID, q *hopQuery) choice {
 	if direct == nil || !direct.Answers() {
 		if ch := c.chooseFrom(direct, to, q, (*link).trusted); ch.first != nil && !ch.far {
 			return c.withReceiver(ch, direct, q)
 		}
 	}
 	ch := c.chooseFrom(direct, to, q, (*link).Answers)
-	if ch.first == nil {
+	switch {
+	case ch.first == nil:
 		return c.chooseFrom(direct, to, q, (*link).open)
+	case direct == nil || direct.Answers():
+		return ch
 	}
 	return c.withReceiver(ch, direct, q)
 }
 
-// withReceiver adds a copy for a link to the receiver that may be paused.
-func (c *Core) withReceiver(ch choice, l *link, q hopQuery) choice {
-	if l == nil || !l.open() || l.Answers() || q.frame.IsSearch() {
+// withReceiver adds a copy for a link to the receiver, which does not answer and may be paused.
+func (c *Core) withReceiver(ch choice, l *link, q *hopQuery) choice {
+	if l == nil || !l.open() || q.frame.IsSearch() {
 		return ch
 	}
 	takes := l != q.prev && !slices.Contains(q.tried, l.ID) && !c.full(l, q.frame.Size())
@@ -217,7 +220,7 @@ func (c *Core) withReceiver(ch choice, l *link, q hopQuery) choice {
 }
 
 // chooseFrom returns the next hop among the links for which allowed returns true.
-func (c *Core) chooseFrom(direct *link, to wire.ID, q hopQuery, allowed func(*link) bool) (ch choice) {
+func (c *Core) chooseFrom(direct *link, to wire.ID, q *hopQuery, allowed func(*link) bool) (ch choice) {
 	f, prev := q.frame, q.prev
 	takes := func(l *link) bool {
 		if l == nil || l == prev || !allowed(l) || f.InPath(l.ID) || slices.Contains(q.tried, l.ID) {

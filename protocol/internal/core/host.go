@@ -91,7 +91,7 @@ func outgoing(m overlay.Message) Outgoing {
 
 // --- the shell
 
-func (h host) Dial(contact wire.Contact) { h.c.do(Action{Type: Dial, Contact: contact}) }
+func (h host) Dial(contact wire.Contact) { h.c.do(Action{Type: Dial, Contact: &contact}) }
 func (h host) DialBootstrap(index int)   { h.c.do(Action{Type: DialBootstrap, Index: index}) }
 
 func (h host) BootstrapRefused(index int, why error) {

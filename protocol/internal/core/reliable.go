@@ -27,7 +27,7 @@ func (c *Core) receiptKey(f *wire.Frame) uint64 {
 func (c *Core) SendReliable(now time.Duration, index int, f *wire.Frame, hash [wire.HashSize]byte) error {
 	c.now = now
 	if f.Body.To == c.self {
-		c.do(Action{Type: Receipted, Index: index, Receipt: Receipt{Proved: true}})
+		c.do(Action{Type: Receipted, Index: index, Receipt: &Receipt{Proved: true}})
 		if f.Body.Kind == wire.KindPing {
 			return nil
 		}
@@ -68,7 +68,7 @@ func (c *Core) tickBook() {
 }
 
 func (c *Core) receipted(s *receipts.Send, r Receipt, err error) {
-	c.do(Action{Type: Receipted, Index: s.Index, Receipt: r, Hops: c.Hops(s.Index), Err: err})
+	c.do(Action{Type: Receipted, Index: s.Index, Receipt: &r, Hops: c.Hops(s.Index), Err: err})
 	c.book.End(s.Index)
 }
 

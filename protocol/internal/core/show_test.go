@@ -73,7 +73,7 @@ func (s *script) show(a Action) string {
 		if a.Err != nil {
 			return fmt.Sprintf("receipted %d: error: %v%s", a.Index, a.Err, showHops(a.Hops))
 		}
-		return fmt.Sprintf("receipted %d: %s%s", a.Index, showReceipt(a.Receipt), showHops(a.Hops))
+		return fmt.Sprintf("receipted %d: %s%s", a.Index, showReceipt(*a.Receipt), showHops(a.Hops))
 	case Keep:
 		s.keeping = append(s.keeping, a.Frame)
 		return fmt.Sprintf("store %s of %s for %s", a.Frame.Body.Payload, shortID(a.Frame.Body.From), shortID(a.Frame.Body.To))

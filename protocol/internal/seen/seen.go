@@ -38,7 +38,8 @@ const (
 	lineBytes      = 64
 	chunkLines     = 512 // lines of a chunk: 32 KiB
 	firstLines     = 8   // lines of a new table
-	linesPerStep   = 2   // lines that an entry copies or sweeps: with fewer a table could fill before all were copied
+	copyLines      = 2   // lines that an entry copies: with fewer a table could fill before all were copied
+	sweepEvery     = 2   // entries of a generation for which a line is swept; a table that shrinks in time needs one for five
 	shrink         = 4   // the factor by which a table shrinks
 )
 
@@ -96,8 +97,11 @@ func (t *Table) Put(now time.Duration, h uint64) {
 	}
 	t.n++
 	t.store(h, t.now)
-	for range linesPerStep {
-		t.step()
+	if t.former.size == 0 && t.n%sweepEvery == 1 {
+		t.sweep()
+	}
+	for range copyLines {
+		t.move()
 	}
 }
 
@@ -133,28 +137,31 @@ func (t *Table) turn(now time.Duration) {
 // copied by now: the table doubles at the earliest after as many steps as that takes.
 func (t *Table) resize(size int) {
 	for t.former.size > 0 {
-		t.step()
+		t.move()
 	}
 	t.former, t.copied, t.formerAge = t.lines, 0, 0
 	t.lines, t.swept = newLines(size), 0
 }
 
-// step does a small part of the work that is left from before: it copies a line, or frees the
-// slots of a line whose generation is over, before its number is used again.
-func (t *Table) step() {
-	if t.former.size > 0 {
-		if l := t.former.at(t.copied); l != nil {
-			for _, x := range l.slots {
-				if t.holds(x) {
-					t.store(x, generation(x&generations))
-				}
-			}
-		}
-		if t.copied++; t.copied == t.former.size {
-			t.former = lines{}
-		}
+// move copies a line of former, if there is one.
+func (t *Table) move() {
+	if t.former.size == 0 {
 		return
 	}
+	if l := t.former.at(t.copied); l != nil {
+		for _, x := range l.slots {
+			if t.holds(x) {
+				t.store(x, generation(x&generations))
+			}
+		}
+	}
+	if t.copied++; t.copied == t.former.size {
+		t.former = lines{}
+	}
+}
+
+// sweep frees the slots of a line whose generation is over, before its number is used again.
+func (t *Table) sweep() {
 	if l := t.lines.at(t.swept); l != nil {
 		for i, x := range l.slots {
 			if !t.holds(x) {

@@ -117,10 +117,10 @@ func TestGrowsInSteps(t *testing.T) {
 		h, copied, size := rng.Uint64(), tab.copied, tab.lines.size
 		tab.Add(0, h)
 		all = append(all, h)
-		if tab.lines.size == size && tab.copied-copied > linesPerStep {
+		if tab.lines.size == size && tab.copied-copied > copyLines {
 			t.Fatalf("one add copied %d lines", tab.copied-copied)
 		}
-		if size > linesPerStep && tab.lines.size > size && (tab.copied > linesPerStep || tab.former.size != size) {
+		if size > copyLines && tab.lines.size > size && (tab.copied > copyLines || tab.former.size != size) {
 			t.Fatalf("the add that made the table grow copied %d of %d lines, and %d are left", tab.copied, size, tab.former.size)
 		}
 	}
@@ -136,5 +136,40 @@ func TestGrowsInSteps(t *testing.T) {
 	}
 	if tab.Len() != len(all) {
 		t.Errorf("%d entries, want %d", tab.Len(), len(all))
+	}
+}
+
+// TestSweeps checks that no entry of an old generation is left when its number is used again, at rates at which
+// the table neither grows nor shrinks, and at others.
+func TestSweeps(t *testing.T) {
+	const age = time.Minute
+	rng := rand.New(rand.NewPCG(1, 1))
+	tab := New(age, 1<<20)
+	wrong, number := 0, tab.now
+	for g := range 300 {
+		rate := 1000 + rng.IntN(500)
+		if g > 200 {
+			rate = 100 << rng.IntN(8)
+		}
+		for i := range rate {
+			tab.Put(time.Duration(g)*age+time.Duration(i)*age/time.Duration(rate), rng.Uint64())
+			if tab.now == number {
+				continue
+			}
+			number = tab.now
+			for _, chunk := range tab.lines.chunks {
+				for _, l := range chunk {
+					for _, x := range l.slots {
+						if generation(x&generations) == number {
+							wrong++
+						}
+					}
+				}
+			}
+			wrong-- // the one just added
+		}
+	}
+	if wrong != 0 {
+		t.Errorf("%d entries of former generations", wrong)
 	}
 }
