@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/peer-relay/peer-relay/protocol/internal/core"
+	"github.com/peer-relay/peer-relay/protocol/wire"
 )
 
 // note adds an action to the hash of a peer's transcript. It returns the bytes of its frame, if it has one,
@@ -17,10 +18,12 @@ func (l *lane) note(p *Peer, a *core.Action) (frame []byte) {
 		b = append(b, 1)
 	}
 	b = append(b, a.Peer[:]...)
+	var contact wire.Contact
 	if a.Contact != nil {
-		b = append(b, a.Contact.ID[:]...)
-		b = append(b, a.Contact.Record...)
+		contact = *a.Contact
 	}
+	b = append(b, contact.ID[:]...)
+	b = append(b, contact.Record...)
 	if a.Err != nil {
 		b = append(b, a.Err.Error()...)
 	}
