@@ -1,11 +1,13 @@
 package itest
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 
 	"github.com/peer-relay/peer-relay/itest/harness"
 	"github.com/peer-relay/peer-relay/itest/peers"
@@ -13,22 +15,37 @@ import (
 	"github.com/peer-relay/peer-relay/protocol"
 )
 
-// TestJSLibp2pDialsOverWebRTCDirect lets js-libp2p dial, identify and ping a node.
-func TestJSLibp2pDialsOverWebRTCDirect(t *testing.T) {
+// TestJSLibp2pDials lets js-libp2p dial, identify and ping a node.
+func TestJSLibp2pDials(t *testing.T) {
 	harness.NeedNPM(t)
 	// With QUIC, which then has the socket; TestJSPeerExchanges is without.
 	n, err := node.New(node.Options{Listen: true, ListenHost: peers.Loopback, Version: "itest", QUIC: true})
 	harness.Must(t, err)
 	defer n.Close()
-	report, err := peers.DialJSLibp2p(harness.Context(t), peers.AddrOver(n.Addrs(), "webrtc-direct"))
-	harness.Must(t, err)
-	if report.Peer != n.Host().ID().String() || report.Agent != "peer-relay/itest" || report.Ping() <= 0 {
-		t.Errorf("js-libp2p reports %+v", report)
-	}
-	for _, want := range []string{string(ping.ID), string(node.StreamProtocol)} {
-		if !slices.Contains(report.Protocols, want) {
-			t.Errorf("it does not see %s among %v", want, report.Protocols)
-		}
+	for _, test := range []struct {
+		transport, security string
+		dial                func(context.Context, string) (*peers.Libp2pReport, error)
+	}{
+		{"tcp", "/noise", peers.DialJSLibp2p},
+		{"tcp", libp2ptls.ID, peers.DialJSLibp2pByTLS},
+		{"ws", libp2ptls.ID, peers.DialJSLibp2pByTLS},
+		{"webrtc-direct", "", peers.DialJSLibp2p},
+	} {
+		t.Run(test.transport+" "+test.security, func(t *testing.T) {
+			report, err := test.dial(harness.Context(t), peers.AddrOver(n.Addrs(), test.transport))
+			harness.Must(t, err)
+			if report.Peer != n.Host().ID().String() || report.Agent != "peer-relay/itest" || report.Ping() <= 0 {
+				t.Errorf("js-libp2p reports %+v", report)
+			}
+			if test.security != "" && report.Encryption != test.security {
+				t.Errorf("secured by %q", report.Encryption)
+			}
+			for _, want := range []string{string(ping.ID), string(node.StreamProtocol)} {
+				if !slices.Contains(report.Protocols, want) {
+					t.Errorf("it does not see %s among %v", want, report.Protocols)
+				}
+			}
+		})
 	}
 }
 

@@ -28,8 +28,8 @@ const DefaultMaxConns = port.DefaultMaxConns
 // not listen and knows no other peer.
 type Options struct {
 	// Listen opens a TCP port and the UDP port of the same number. The TCP port serves libp2p
-	// over WebSocket, legacy peers if there is a Legacy transport, a status page, and a page
-	// that makes a visitor's browser a peer. The UDP port serves libp2p over webrtc-direct.
+	// over plain TCP and over WebSocket, legacy peers if there is a Legacy transport, a status
+	// page, and a page that makes a visitor's browser a peer. The UDP port serves libp2p over webrtc-direct.
 	// Port is the number, 0 for any number that is free in both. ListenHost is an IP address or
 	// "localhost"; "" means every address of the machine. Attach refuses all three: the
 	// caller's host has its own ports.

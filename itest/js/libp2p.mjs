@@ -1,10 +1,13 @@
-// Dials a multiaddr with js-libp2p, completes noise, yamux and identify, pings, and prints
+// Dials a multiaddr with js-libp2p, completes noise or TLS, yamux and identify, pings, and prints
 // what it saw as one JSON line. Needs Node 22.
 //
+//   node libp2p.mjs /ip4/127.0.0.1/tcp/8001/p2p/12D3… [noise|tls]
 //   node libp2p.mjs /ip4/127.0.0.1/tcp/8001/ws/p2p/12D3…
 //   node libp2p.mjs /ip4/127.0.0.1/udp/8001/webrtc-direct/certhash/uEi…/p2p/12D3…
 
 import { createLibp2p } from 'libp2p'
+import { tcp } from '@libp2p/tcp'
+import { tls } from '@libp2p/tls'
 import { webRTCDirect } from '@libp2p/webrtc'
 import { webSockets } from '@libp2p/websockets'
 import { noise } from '@libp2p/noise'
@@ -18,8 +21,8 @@ const TIMEOUT = 30_000
 
 const node = await createLibp2p({
   addresses: { listen: [] },
-  transports: [webSockets(), webRTCDirect({ rtcConfiguration: { iceServers: [] } })],
-  connectionEncrypters: [noise()],
+  transports: [tcp(), webSockets(), webRTCDirect({ rtcConfiguration: { iceServers: [] } })],
+  connectionEncrypters: [process.argv[3] === 'tls' ? tls() : noise()],
   streamMuxers: [yamux()],
   services: { identify: identify({ runOnConnectionOpen: false }), ping: ping() }
 })

@@ -26,7 +26,7 @@ type HopSetting struct {
 
 	relay hopRelay
 	ends  hopEnds
-	over  string // part of the relay's multiaddr, for libp2p
+	over  string // the transport of the relay's multiaddr, for libp2p
 }
 
 // A hopRelay is who relays.
@@ -55,19 +55,20 @@ const (
 
 // The settings. HopSettings returns all of them.
 var (
-	HopNative   = HopSetting{Name: "ours, /ws", relay: hopOurs, ends: hopFrames, over: "/ws/"}
-	HopBare     = HopSetting{Name: "bare libp2p, /ws", relay: hopBare, ends: hopLines, over: "/ws"}
+	HopNative   = HopSetting{Name: "ours, /ws", relay: hopOurs, ends: hopFrames, over: "ws"}
+	HopTCP      = HopSetting{Name: "ours, TCP", relay: hopOurs, ends: hopFrames, over: "tcp"}
+	HopBare     = HopSetting{Name: "bare libp2p, /ws", relay: hopBare, ends: hopLines, over: "ws"}
 	HopNATS     = HopSetting{Name: "nats-server, TLS", relay: hopNATS, ends: hopPubSub}
 	HopIronwood = HopSetting{Name: "ironwood, TCP", relay: hopIronwood, ends: hopIronPacket, Lossy: true}
 	HopLegacy   = HopSetting{Name: "ours, JSON", relay: hopOurs, ends: hopJSON}
 	HopGorilla  = HopSetting{Name: "gorilla, a write each", relay: hopGorilla, ends: hopJSON}
 	HopNPM      = HopSetting{Name: "npm peer-relay", relay: hopNPM, ends: hopJSON}
-	HopOwnEnds  = HopSetting{Name: "ours, /ws, own ends", relay: hopOurs, ends: hopNode, over: "/ws/"}
+	HopOwnEnds  = HopSetting{Name: "ours, /ws, own ends", relay: hopOurs, ends: hopNode, over: "ws"}
 )
 
 // HopSettings returns the settings, those of another build left out.
 func HopSettings() []HopSetting {
-	return []HopSetting{HopNative, HopBare, HopNATS, HopIronwood, HopLegacy, HopGorilla, HopNPM, HopOwnEnds}
+	return []HopSetting{HopNative, HopTCP, HopBare, HopNATS, HopIronwood, HopLegacy, HopGorilla, HopNPM, HopOwnEnds}
 }
 
 // OtherBuild returns the setting with a relay of another build.
@@ -146,7 +147,7 @@ func (s *HopStage) start(ctx context.Context, programs HopPrograms) (err error) 
 		s.closers.Add(p.Close)
 		s.relay, addr = p.Process(), p.URL()
 		if s.setting.over != "" {
-			if addr, err = p.AddrWith(s.setting.over); err != nil {
+			if addr, err = p.AddrOver(s.setting.over); err != nil {
 				return err
 			}
 		}

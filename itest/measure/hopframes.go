@@ -19,6 +19,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 
 	"github.com/peer-relay/peer-relay/itest/peers"
 	"github.com/peer-relay/peer-relay/node"
@@ -37,7 +38,7 @@ const (
 
 // newHopHost makes a bare host. Its connections are encrypted as ours are.
 func newHopHost(listen ...string) (host.Host, error) {
-	return libp2p.New(libp2p.ListenAddrStrings(listen...), libp2p.Security(noise.ID, noise.New),
+	return libp2p.New(libp2p.ListenAddrStrings(listen...), libp2p.Security(libp2ptls.ID, libp2ptls.New), libp2p.Security(noise.ID, noise.New),
 		libp2p.ResourceManager(&network.NullResourceManager{}), libp2p.DisableRelay())
 }
 

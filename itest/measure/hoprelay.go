@@ -61,7 +61,7 @@ const hopQueue = 4096
 
 // playHopBare forwards lines between streams of a libp2p host.
 func playHopBare(over string) error {
-	h, err := newHopHost("/ip4/" + peers.Loopback + "/tcp/0" + over)
+	h, err := newHopHost("/ip4/" + peers.Loopback + "/tcp/0/" + over)
 	if err != nil {
 		return err
 	}

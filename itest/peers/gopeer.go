@@ -114,6 +114,16 @@ func (p *GoPeer) AddrWith(part string) (string, error) {
 	return "", fmt.Errorf("itest: no address of the peer contains %q: %v", part, p.Ready.Addrs)
 }
 
+// AddrOver returns the first of its multiaddrs over a transport, named as in the function AddrOver.
+func (p *GoPeer) AddrOver(transport string) (string, error) {
+	for _, addr := range p.Ready.Addrs {
+		if isOver(addr, transport) {
+			return addr, nil
+		}
+	}
+	return "", fmt.Errorf("itest: the peer has no address over %s: %v", transport, p.Ready.Addrs)
+}
+
 // line takes one event, on the process's goroutine.
 func (p *GoPeer) line(line []byte) {
 	var e struct {

@@ -16,7 +16,7 @@ const leastLibp2pNode = 22
 // A Libp2pReport is what js-libp2p learned of a host that it dialled.
 type Libp2pReport struct {
 	Self            string   // its own peer id
-	Peer            string   // the host's peer id, proved by noise
+	Peer            string   // the host's peer id, proved by the handshake
 	Agent           string   // from identify, as the next three
 	ProtocolVersion string   //
 	Protocols       []string //
@@ -26,10 +26,19 @@ type Libp2pReport struct {
 	PingMillis      float64
 }
 
-// DialJSLibp2p lets js-libp2p in Node 22 dial a multiaddr, secure and multiplex the
-// connection, identify the host and ping it.
+// DialJSLibp2p lets js-libp2p in Node 22 dial a multiaddr, secure the connection with noise and multiplex
+// it, identify the host and ping it.
 func DialJSLibp2p(ctx context.Context, multiaddr string) (*Libp2pReport, error) {
-	out, err := RunNode(ctx, nil, "libp2p.mjs", multiaddr)
+	return dialJSLibp2p(ctx, multiaddr, "noise")
+}
+
+// DialJSLibp2pByTLS does the same with TLS.
+func DialJSLibp2pByTLS(ctx context.Context, multiaddr string) (*Libp2pReport, error) {
+	return dialJSLibp2p(ctx, multiaddr, "tls")
+}
+
+func dialJSLibp2p(ctx context.Context, multiaddr, security string) (*Libp2pReport, error) {
+	out, err := RunNode(ctx, nil, "libp2p.mjs", multiaddr, security)
 	if err != nil {
 		return nil, fmt.Errorf("itest: js-libp2p to %s: %w", multiaddr, err)
 	}

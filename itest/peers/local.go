@@ -21,14 +21,18 @@ func (DialOnly) AcceptText(_ context.Context, _ *protocol.Router, c *node.TextCo
 }
 
 // AddrOver returns the first multiaddr over a transport, by its name there: "ws",
-// "webrtc-direct", "quic-v1". "" if there is none.
+// "webrtc-direct", "quic-v1", and "tcp" for plain TCP. "" if there is none.
 func AddrOver[A fmt.Stringer](addrs []A, transport string) string {
 	for _, a := range addrs {
-		if strings.Contains(a.String()+"/", "/"+transport+"/") {
+		if isOver(a.String(), transport) {
 			return a.String()
 		}
 	}
 	return ""
+}
+
+func isOver(addr, transport string) bool {
+	return strings.Contains(addr+"/", "/"+transport+"/") && (transport != "tcp" || !isOver(addr, "ws"))
 }
 
 // Loopback is the address at which everything here listens.

@@ -31,18 +31,30 @@ func (h *Host) Port() uint16 {
 func (h *Host) Announced() []ma.Multiaddr { return slices.Clone(h.announced) }
 
 // PortAddrs returns every address of the port, without /p2p: the announced ones, then the
-// machine's own, TCP before UDP, loopback first, IPv4 before IPv6, TLS last. It is up to date:
-// libp2p keeps the addresses of the machine for a minute.
+// machine's own, /ws, which most peers can dial, before plain TCP, and that before UDP, loopback
+// first, IPv4 before IPv6, TLS last. It is up to date: libp2p keeps the addresses of the machine
+// for a minute.
 func (h *Host) PortAddrs() []ma.Multiaddr {
 	listen := h.Network().ListenAddresses()
 	own, err := manet.ResolveUnspecifiedAddresses(listen, nil)
 	if err != nil {
 		own = listen
 	}
+	own = h.served(own)
 	slices.SortFunc(own, func(a, b ma.Multiaddr) int {
-		return cmp.Or(CostOf(a)-CostOf(b), remoteness(a)-remoteness(b), strings.Compare(a.String(), b.String()))
+		return cmp.Or(shownAt(a)-shownAt(b), remoteness(a)-remoteness(b), strings.Compare(a.String(), b.String()))
 	})
-	return append(h.Announced(), h.withTLS(own)...)
+	return append(h.Announced(), own...)
+}
+
+// shownAt returns the place of an address among the others.
+func shownAt(a ma.Multiaddr) int {
+	if _, err := a.ValueForProtocol(ma.P_TLS); err == nil {
+		return costDirect + 2
+	} else if cost := CostOf(a); cost != costWS {
+		return cost + 1
+	}
+	return 0
 }
 
 // remoteness returns 0 for a loopback address and 1 for any other.
@@ -58,18 +70,21 @@ func (h *Host) addrsToTell(addrs []ma.Multiaddr) []ma.Multiaddr {
 	if len(h.announced) > 0 {
 		return h.Announced()
 	}
-	return h.withTLS(addrs)
+	return h.served(addrs)
 }
 
-// withTLS adds a /tls/ws address for each /ws one, if the port accepts TLS. go-libp2p knows
-// only one listener.
-func (h *Host) withTLS(addrs []ma.Multiaddr) []ma.Multiaddr {
-	if h.opts.TLS == nil {
-		return addrs
-	}
+// served adds to each /ws address what else the same listener serves: plain TCP, and /tls/ws if the port
+// accepts TLS. go-libp2p knows only one listener.
+func (h *Host) served(addrs []ma.Multiaddr) []ma.Multiaddr {
 	all := slices.Clone(addrs)
 	for _, a := range addrs {
-		if s := securedAddr(a); !s.Equal(a) {
+		s := securedAddr(a)
+		if s.Equal(a) {
+			continue
+		}
+		under, _ := ma.SplitLast(a)
+		all = append(all, under)
+		if h.opts.TLS != nil {
 			all = append(all, s)
 		}
 	}

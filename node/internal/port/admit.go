@@ -120,7 +120,7 @@ type counters struct {
 
 // Stats are the counts of the clients of the port since the host was made.
 type Stats struct {
-	LibP2P uint64 // WebSockets passed on to libp2p
+	LibP2P uint64 // WebSockets and TCP connections passed on to libp2p
 	Text   uint64 // WebSockets passed on to AcceptText
 	HTTP   uint64 // plain HTTP requests
 

@@ -3,11 +3,14 @@ package port
 import (
 	"bytes"
 	"crypto/tls"
+	"io"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
@@ -20,17 +23,20 @@ const (
 	switchingProtocols = "HTTP/1.1 101 Switching Protocols\r\n"
 	relayHeaderLine    = relayHeader + ": 1\r\n"
 
-	// recordTypeHandshake is the first byte of a TLS connection (RFC 8446, 5.1).
-	// No HTTP request begins with it.
+	// recordTypeHandshake is the first byte of a TLS connection (RFC 8446, 5.1), and
+	// multistreamLength that of a libp2p connection over plain TCP: the length of the name of
+	// multistream-select. No HTTP request begins with either.
 	recordTypeHandshake = 0x16
+	multistreamLength   = 0x13
 )
 
-// A portListener returns TCP connections with two properties for which go-libp2p's WebSocket
-// listener has no hook: TLS and plain text on one port, and relayHeader in the answer to an
-// upgrade.
+// A portListener returns TCP connections with three properties for which go-libp2p's WebSocket
+// listener has no hook: TLS and plain text on one port, relayHeader in the answer to an
+// upgrade, and libp2p connections over plain TCP.
 type portListener struct {
 	manet.Listener
-	tls *tls.Config // nil means plain text only
+	tls   *tls.Config                   // nil means plain text only
+	split atomic.Pointer[splitListener] // gets the libp2p connections over plain TCP; nil until it listens
 }
 
 func (l *portListener) Accept() (manet.Conn, error) {
@@ -38,25 +44,30 @@ func (l *portListener) Accept() (manet.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newPortConn(c, l.tls), nil
+	return newPortConn(c, l), nil
 }
 
 // A portConn is one accepted TCP connection for the HTTP server. It checks the first bytes when
 // the server first reads, on the server's own goroutine. So a silent client costs nothing here,
-// and the server's timeouts end it.
+// and the server's timeouts end it. If they are those of a libp2p connection, it gives the
+// connection away, and is closed for the server.
 type portConn struct {
-	manet.Conn             // the TCP connection
-	tls        *tls.Config // nil means plain text only
+	manet.Conn // the TCP connection
+	listener   *portListener
+	scope      network.ConnManagementScope // set before the server has the connection
 
 	sniffed  bool                     // owned by the reader
 	ahead    ahead                    // owned by the reader
 	secured  atomic.Pointer[tls.Conn] // set at most once, by the reader
 	upgraded atomic.Bool              // the 101 was written
 	held     holder
+
+	mu            sync.Mutex
+	given, closed bool // at most one of them
 }
 
-func newPortConn(c manet.Conn, config *tls.Config) *portConn {
-	p := &portConn{Conn: c, tls: config}
+func newPortConn(c manet.Conn, l *portListener) *portConn {
+	p := &portConn{Conn: c, listener: l}
 	p.held.to = p.write
 	return p
 }
@@ -68,7 +79,7 @@ func (c *portConn) Read(b []byte) (int, error) {
 	if c.upgraded.Load() {
 		return c.ahead.read(c.Conn, b)
 	}
-	if c.sniffed || c.tls == nil {
+	if c.sniffed {
 		return c.Conn.Read(b)
 	}
 	n, err := c.Conn.Read(b)
@@ -76,12 +87,71 @@ func (c *portConn) Read(b []byte) (int, error) {
 		return n, err
 	}
 	c.sniffed = true
-	if b[0] != recordTypeHandshake {
+	switch {
+	case b[0] == multistreamLength:
+		c.give(b[:n])
+		return 0, io.EOF
+	case b[0] != recordTypeHandshake || c.listener.tls == nil:
 		return n, err
 	}
-	t := tls.Server(&replayConn{Conn: c.Conn, head: slices.Clone(b[:n])}, c.tls)
+	t := tls.Server(&replayConn{Conn: c.Conn, head: slices.Clone(b[:n])}, c.listener.tls)
 	c.secured.Store(t)
 	return t.Read(b)
+}
+
+// give passes the connection to libp2p, with the bytes that were read of it. The server has none
+// from then on.
+func (c *portConn) give(head []byte) {
+	split := c.listener.split.Load()
+	c.mu.Lock()
+	c.given = split != nil && !c.closed
+	given := c.given
+	c.mu.Unlock()
+	if given {
+		c.Conn.SetDeadline(time.Time{}) // libp2p sets its own
+		split.take(&replayConn{Conn: c.Conn, head: slices.Clone(head)}, c.scope)
+	}
+}
+
+func (c *portConn) isGiven() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.given
+}
+
+// SetDeadline, SetReadDeadline and SetWriteDeadline leave a connection alone that was given away.
+func (c *portConn) SetDeadline(t time.Time) error {
+	if c.isGiven() {
+		return net.ErrClosed
+	}
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *portConn) SetReadDeadline(t time.Time) error {
+	if c.isGiven() {
+		return net.ErrClosed
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *portConn) SetWriteDeadline(t time.Time) error {
+	if c.isGiven() {
+		return net.ErrClosed
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// A portScope is the scope of a portConn for the server. Its end is none of a connection that was given
+// away.
+type portScope struct {
+	network.ConnManagementScope
+	conn *portConn
+}
+
+func (s *portScope) Done() {
+	if !s.conn.isGiven() {
+		s.ConnManagementScope.Done()
+	}
 }
 
 // Write adds relayHeader to the answer that switches the connection to WebSocket.
@@ -110,6 +180,13 @@ func (c *portConn) write(b []byte) (int, error) {
 }
 
 func (c *portConn) Close() error {
+	c.mu.Lock()
+	c.closed = !c.given
+	given := c.given
+	c.mu.Unlock()
+	if given {
+		return nil
+	}
 	c.Conn.SetWriteDeadline(time.Now().Add(closeFrameTimeout))
 	c.held.last()
 	if t := c.secured.Load(); t != nil {
@@ -136,9 +213,9 @@ func portConnAt(local net.Addr) *portConn {
 // isSecured reports whether the connection uses TLS. It may be called on nil.
 func (c *portConn) isSecured() bool { return c != nil && c.secured.Load() != nil }
 
-// A replayConn returns the bytes again that were read to recognise TLS.
+// A replayConn returns the bytes again that were read to recognise what the connection is.
 type replayConn struct {
-	net.Conn
+	manet.Conn
 	head []byte // owned by the reader
 }
 

@@ -1,12 +1,14 @@
 // Package port is a libp2p host with one port number for everything.
 //
-//	TCP ── portConn ── gate ── HTTP ──── GET ───────────────────────────> Options.HTTP
-//	       (TLS or       │            └─ WebSocket ── first is text ────> Options.AcceptText
-//	       plain text)   │                         └─ first is binary ──> libp2p
-//	                     └─ 429 or 503: a limit is reached
+//	TCP ── gate ── portConn ── HTTP ──── GET ───────────────────────────> Options.HTTP
+//	        │      (TLS or      │     └─ WebSocket ── first is text ────> Options.AcceptText
+//	        │      plain text)  │                  └─ first is binary ──> libp2p
+//	        │                   └─ multistream ─────────────────────────> libp2p
+//	        └─ 429 or 503: a limit is reached
 //	UDP ── webrtc-direct, quic-v1 ──────────────────────────────────────> libp2p
 //
-// Both kinds of WebSocket client send first: a legacy peer sends its id as JSON text, libp2p
+// All clients send first. The first byte of a TCP connection tells multistream, with which libp2p
+// begins, from HTTP and TLS. In a WebSocket a legacy peer sends its id as JSON text, and libp2p
 // sends multistream in binary. go-libp2p still does dialling, HTTP and limits. This package only
 // wraps the upgrader of its WebSocket transport, and the resource manager.
 //

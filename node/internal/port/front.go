@@ -3,6 +3,7 @@ package port
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -27,9 +28,10 @@ const (
 
 // A front is the shared part of all listeners of a host.
 type front struct {
-	opts    Options // with its defaults
-	count   counters
-	refused *refusals
+	opts      Options // with its defaults
+	count     counters
+	refused   *refusals
+	listeners sync.Map // the portListeners that have no splitListener yet, by the text of their addresses
 }
 
 func newFront(o Options) *front {
@@ -76,6 +78,35 @@ func (t *webSocket) SkipResolve(_ context.Context, a ma.Multiaddr) bool {
 	return named
 }
 
+// Listen implements transport.Transport.
+func (t *webSocket) Listen(a ma.Multiaddr) (transport.Listener, error) {
+	l, err := t.WebsocketTransport.Listen(a)
+	if err != nil {
+		return nil, err
+	}
+	return namingListener{l}, nil
+}
+
+// A namingListener says which of its connections are over plain TCP. go-libp2p takes all of them for
+// WebSockets.
+type namingListener struct{ transport.Listener }
+
+func (l namingListener) Accept() (transport.CapableConn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil && CostOf(c.LocalMultiaddr()) == costTCP {
+		c = tcpConn{c}
+	}
+	return c, err
+}
+
+type tcpConn struct{ transport.CapableConn }
+
+func (c tcpConn) ConnState() network.ConnectionState {
+	s := c.CapableConn.ConnState()
+	s.Transport = "tcp"
+	return s
+}
+
 // transport is a constructor for libp2p.Transport.
 func (f *front) transport(u transport.Upgrader, rc network.ResourceManager, shared *tcpreuse.ConnMgr) (*webSocket, error) {
 	opts := []libp2pws.Option{
@@ -108,7 +139,8 @@ func (f *front) serveHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // A frontUpgrader wraps both ends of go-libp2p's WebSocket listener: below it, where TCP
-// connections arrive, and above it, where WebSockets leave.
+// connections arrive, and above it, where WebSockets leave. libp2p connections over plain TCP go by
+// without that listener.
 type frontUpgrader struct {
 	transport.Upgrader
 	front     *front
@@ -116,7 +148,9 @@ type frontUpgrader struct {
 }
 
 func (u *frontUpgrader) GateMaListener(l manet.Listener) transport.GatedMaListener {
-	return newGate(&portListener{Listener: l, tls: u.front.opts.TLS}, u.front, u.resources)
+	p := &portListener{Listener: l, tls: u.front.opts.TLS}
+	u.front.listeners.Store(p.Multiaddr().String(), p)
+	return newGate(p, u.front, u.resources)
 }
 
 func (u *frontUpgrader) UpgradeGatedMaListener(t transport.Transport, l transport.GatedMaListener) transport.Listener {
@@ -124,10 +158,14 @@ func (u *frontUpgrader) UpgradeGatedMaListener(t transport.Transport, l transpor
 	s := &splitListener{
 		GatedMaListener: l,
 		front:           u.front,
-		binary:          make(chan binaryConn),
+		libp2p:          make(chan libp2pConn),
 		ctx:             ctx,
 		cancel:          cancel,
 		done:            make(chan struct{}),
+	}
+	under, _ := ma.SplitLast(l.Multiaddr()) // without /ws
+	if p, ok := u.front.listeners.LoadAndDelete(under.String()); ok {
+		p.(*portListener).split.Store(s)
 	}
 	go s.run()
 	return &quietListener{u.Upgrader.UpgradeGatedMaListener(t, s), ctx}

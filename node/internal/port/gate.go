@@ -83,6 +83,10 @@ func (g *gate) Accept() (manet.Conn, network.ConnManagementScope, error) {
 			g.refuse(c, limitOf(err))
 			continue
 		}
+		if p, ok := c.(*portConn); ok {
+			p.scope = scope
+			scope = &portScope{scope, p}
+		}
 		return c, scope, nil
 	}
 }

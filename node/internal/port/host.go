@@ -20,6 +20,7 @@ import (
 	basicconnmgr "github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -84,8 +85,8 @@ type Options struct {
 	FirstMessageTimeout time.Duration
 }
 
-// A Host is a libp2p host with one port number: WebSocket on TCP, and webrtc-direct, quic-v1 or
-// both on UDP, with noise, yamux, identify and ping. It has no circuit relay, asks no router
+// A Host is a libp2p host with one port number: plain TCP and WebSocket on TCP, and webrtc-direct, quic-v1 or
+// both on UDP, with TLS 1.3 or noise, yamux, identify and ping. It has no circuit relay, asks no router
 // for a port, and closes no connection within its limits, except idle ones with TrimIdle.
 type Host struct {
 	host.Host
@@ -148,6 +149,8 @@ func New(o Options) (*Host, error) {
 		libp2p.NoListenAddrs,
 		libp2p.NoTransports,
 		libp2p.Transport(h.front.transport),
+		libp2p.Transport(newTCP),
+		libp2p.Security(libp2ptls.ID, newTLS), // before noise: most processors encrypt for it in hardware
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.Muxer(yamux.ID, muxer()),
 		libp2p.ResourceManager(limits),

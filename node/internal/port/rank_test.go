@@ -18,7 +18,7 @@ func TestWhatCostsLessIsDialledFirst(t *testing.T) {
 	slices.Reverse(addrs)
 	nodetest.Connect(t, b, peer.AddrInfo{ID: a.ID(), Addrs: addrs})
 	for _, c := range b.Network().ConnsToPeer(a.ID()) {
-		if got := c.ConnState().Transport; got != "websocket" {
+		if got := c.ConnState().Transport; got != "tcp" {
 			t.Errorf("connected over %s", got)
 		}
 	}
@@ -27,20 +27,22 @@ func TestWhatCostsLessIsDialledFirst(t *testing.T) {
 	delays := make(map[string]time.Duration)
 	for _, d := range rankDials([]ma.Multiaddr{
 		ma.StringCast("/ip4/8.8.8.8/udp/1/webrtc-direct" + hash), ma.StringCast("/ip6/2001:db8::1/udp/1/quic-v1"),
-		ma.StringCast("/ip4/8.8.8.8/tcp/1/ws"), ma.StringCast("/ip6/2001:db8::1/tcp/1/ws"), ma.StringCast("/ip4/8.8.8.8/udp/1/quic-v1"),
+		ma.StringCast("/ip4/8.8.8.8/tcp/1/ws"), ma.StringCast("/ip4/8.8.8.8/tcp/2"), ma.StringCast("/ip6/2001:db8::1/tcp/1/ws"), ma.StringCast("/ip4/8.8.8.8/udp/1/quic-v1"),
 	}) {
 		proto := "direct"
 		if s := d.Addr.String(); strings.HasSuffix(s, "ws") {
 			proto = "ws"
 		} else if strings.HasSuffix(s, "quic-v1") {
 			proto = "quic"
+		} else if strings.HasSuffix(s, "tcp/2") {
+			proto = "tcp"
 		}
 		delays["last "+proto] = max(delays["last "+proto], d.Delay)
 		if first, ok := delays["first "+proto]; !ok || d.Delay < first {
 			delays["first "+proto] = d.Delay
 		}
 	}
-	if delays["first ws"] != 0 || delays["first quic"] != delays["last ws"]+dialHeadStart || delays["first direct"] != delays["last quic"]+dialHeadStart {
+	if delays["first tcp"] != 0 || delays["first ws"] != delays["last tcp"]+dialHeadStart || delays["first quic"] != delays["last ws"]+dialHeadStart || delays["first direct"] != delays["last quic"]+dialHeadStart {
 		t.Errorf("delays are %v", delays)
 	}
 	if only := rankDials([]ma.Multiaddr{ma.StringCast("/ip4/8.8.8.8/udp/1/webrtc-direct" + hash)}); len(only) != 1 || only[0].Delay != 0 {

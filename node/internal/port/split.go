@@ -17,13 +17,14 @@ import (
 )
 
 // A splitListener is between go-libp2p's WebSocket listener and its upgrader. It reads the
-// first message of each connection, passes binary connections on and keeps text connections.
+// first message of each connection, passes binary connections on and keeps text connections. It
+// also passes on the libp2p connections over plain TCP.
 // The end of ctx closes every connection that it keeps.
 type splitListener struct {
 	// Fixed after construction.
 	transport.GatedMaListener
 	front  *front
-	binary chan binaryConn
+	libp2p chan libp2pConn
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{} // closed when run has ended
@@ -31,9 +32,20 @@ type splitListener struct {
 	conns sync.WaitGroup // one for each classify; Add only in run
 }
 
-type binaryConn struct {
-	conn  *prefixedConn
+type libp2pConn struct {
+	conn  manet.Conn
 	scope network.ConnManagementScope
+}
+
+// take passes a libp2p connection over plain TCP on.
+func (s *splitListener) take(c manet.Conn, scope network.ConnManagementScope) {
+	select {
+	case s.libp2p <- libp2pConn{c, scope}:
+		s.front.count.libp2p.Add(1)
+	case <-s.ctx.Done():
+		c.Close()
+		scope.Done()
+	}
 }
 
 // run ends when the WebSocket listener is closed; Close waits for it.
@@ -57,7 +69,7 @@ func (s *splitListener) run() {
 
 func (s *splitListener) Accept() (manet.Conn, network.ConnManagementScope, error) {
 	select {
-	case b := <-s.binary:
+	case b := <-s.libp2p:
 		return b.conn, b.scope, nil
 	case <-s.ctx.Done():
 		return nil, nil, transport.ErrListenerClosed
@@ -96,7 +108,7 @@ func (s *splitListener) classify(ws *libp2pws.Conn, scope network.ConnManagement
 			return
 		}
 		select {
-		case s.binary <- binaryConn{&prefixedConn{Conn: ws, first: r, secured: c.secured}, scope}:
+		case s.libp2p <- libp2pConn{&prefixedConn{Conn: ws, first: r, secured: c.secured}, scope}:
 			s.front.count.libp2p.Add(1)
 		case <-s.ctx.Done():
 			c.CloseWith(websocket.CloseGoingAway, "shutting down")

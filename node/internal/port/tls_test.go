@@ -64,7 +64,7 @@ func TestTLS(t *testing.T) {
 
 	var plain, secure []ma.Multiaddr
 	for _, a := range h.PortAddrs() {
-		if _, err := a.ValueForProtocol(ma.P_TCP); err != nil {
+		if CostOf(a) != costWS {
 			continue
 		}
 		if _, err := a.ValueForProtocol(ma.P_TLS); err == nil {
