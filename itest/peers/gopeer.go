@@ -179,7 +179,7 @@ func (p *GoPeer) URL() string { return p.Ready.WS }
 // announces another. "" if it has no port.
 func (p *GoPeer) PortAddr() string {
 	for _, addr := range slices.Backward(p.Ready.Addrs) { // its own come last
-		if strings.HasPrefix(addr, portPrefix) {
+		if strings.HasPrefix(addr, portPrefix) && isOver(addr, "ws") {
 			return addr
 		}
 	}
