@@ -73,8 +73,8 @@ func (h *Host) addrsToTell(addrs []ma.Multiaddr) []ma.Multiaddr {
 	return h.served(addrs)
 }
 
-// served adds to each /ws address what else the same listener serves: plain TCP, and /tls/ws if the port
-// accepts TLS. go-libp2p knows only one listener.
+// served adds to each /ws address the other ones at which its listener serves libp2p: plain TCP, and
+// /tls/ws if the port accepts TLS. go-libp2p knows only one listener.
 func (h *Host) served(addrs []ma.Multiaddr) []ma.Multiaddr {
 	all := slices.Clone(addrs)
 	for _, a := range addrs {

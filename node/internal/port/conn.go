@@ -49,8 +49,8 @@ func (l *portListener) Accept() (manet.Conn, error) {
 
 // A portConn is one accepted TCP connection for the HTTP server. It checks the first bytes when
 // the server first reads, on the server's own goroutine. So a silent client costs nothing here,
-// and the server's timeouts end it. If they are those of a libp2p connection, it gives the
-// connection away, and is closed for the server.
+// and the server's timeouts end it. If they are those of a libp2p connection, it passes the
+// connection on to libp2p, and is closed for the server.
 type portConn struct {
 	manet.Conn // the TCP connection
 	listener   *portListener
@@ -119,7 +119,7 @@ func (c *portConn) isGiven() bool {
 	return c.given
 }
 
-// SetDeadline, SetReadDeadline and SetWriteDeadline leave a connection alone that was given away.
+// SetDeadline, SetReadDeadline and SetWriteDeadline do nothing to a connection that was given away.
 func (c *portConn) SetDeadline(t time.Time) error {
 	if c.isGiven() {
 		return net.ErrClosed

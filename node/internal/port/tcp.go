@@ -60,7 +60,7 @@ func (t *tcpTransport) dial(ctx context.Context, a ma.Multiaddr, p peer.ID, scop
 	}
 	select {
 	case updates <- transport.DialUpdate{Kind: transport.UpdateKindHandshakeProgressed, Addr: a}:
-	default: // nobody waits for it
+	default: // no caller waits for it
 	}
 	return t.upgrader.Upgrade(ctx, t, c, network.DirOutbound, p, scope)
 }
