@@ -22,7 +22,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
@@ -79,7 +79,7 @@ func startJSAndGo(t *testing.T, tapped bool) (ends jsAndGo) {
 		})
 	}
 	// The host has no transport by which it could dial our relay past the JS one.
-	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.Transport(tcp.NewTCPTransport))
+	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.Transport(libp2pquic.NewTransport))
 	harness.Must(t, err)
 	t.Cleanup(func() { h.Close() })
 	ends.near, err = node.Attach(h, node.Options{Bootstraps: []string{url}, NoOverlay: true,

@@ -4,6 +4,7 @@ package custody
 import (
 	"bytes"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/peer-relay/peer-relay/protocol/wire"
@@ -22,6 +23,7 @@ type Ledger struct {
 	gone  uint64  // that many messages, the first ones, are not in the ring
 	count int     // entries
 	bytes int
+	early []Entry // acknowledged, and not known to be written; the oldest first
 }
 
 // An Entry is a message that is not acknowledged. It holds the frame of a message of this peer, and
@@ -111,17 +113,25 @@ func (l *Ledger) remove(e *Entry) {
 }
 
 // Ack removes the first count messages of the link. It returns when the last of them was queued,
-// and whether one of them was in the ledger. It passes to free the bytes of those that it removes and
-// that are among the first written messages, which the link does not need any more.
+// and whether one of them was in the ledger. It passes to free the bytes of those that were acknowledged and
+// are among the first written messages, which the link does not need any more.
 func (l *Ledger) Ack(count, written uint64, free func([]byte)) (at time.Duration, any bool) {
+	done := 0
+	for ; done < len(l.early) && l.early[done].Seq <= written; done++ {
+		free(l.early[done].bytes)
+	}
+	l.early = slices.Delete(l.early, 0, done)
 	for ; l.count > 0 && l.gone < count; l.gone++ {
 		e := l.at(l.gone + 1)
 		if e.Seq == 0 {
 			continue
 		}
 		at, any = e.At, true
-		if e.bytes != nil && e.Seq <= written {
+		switch {
+		case e.bytes != nil && e.Seq <= written:
 			free(e.bytes)
+		case e.bytes != nil:
+			l.early = append(l.early, *e)
 		}
 		l.remove(e)
 	}
