@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/Arceliar/ironwood/encrypted"
 	"github.com/Arceliar/ironwood/types"
@@ -16,6 +17,9 @@ import (
 	"github.com/peer-relay/peer-relay/itest/measure"
 	"github.com/peer-relay/peer-relay/itest/peers"
 )
+
+// settleTime is the time within which three nodes agree on a root. They look once a second.
+const settleTime = 20 * time.Second
 
 // newIronwood returns a node of ironwood, which encrypts from end to end and not from hop to hop.
 func newIronwood() (*encrypted.PacketConn, error) {
@@ -72,11 +76,36 @@ func playIronwood(relay string) error {
 				return nil, errors.Join(err, s.Close())
 			}
 		}
+		if err := settle(conns[:]); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 		s.from, s.to = conns[0], types.Addr(conns[1].PrivateKey().Public().(ed25519.PublicKey))
 		s.running.Go(func() { failed(readIronwood(conns[1], take)) })
 		s.running.Go(func() { failed(readIronwood(conns[0], take)) }) // a node takes part in handshakes only while it reads
 		return s, nil
 	})
+}
+
+// settle waits until both ends know the relay, and the same node as their root. A path that a node learns before
+// that is a wrong one, and it keeps that for a minute.
+func settle(ends []*encrypted.PacketConn) error {
+	for began := time.Now(); time.Since(began) < settleTime; time.Sleep(20 * time.Millisecond) {
+		var roots [2]string
+		settled := true
+		for i, node := range ends {
+			tree := node.PacketConn.Debug.GetTree()
+			for _, n := range tree {
+				if n.Parent.Equal(n.Key) {
+					roots[i] += string(n.Key) // more than one while nodes do not agree
+				}
+			}
+			settled = settled && len(tree) > 1 && len(roots[i]) == ed25519.PublicKeySize
+		}
+		if settled && roots[0] == roots[1] {
+			return nil
+		}
+	}
+	return errors.New("ironwood's ends have no common root")
 }
 
 func readIronwood(node *encrypted.PacketConn, take measure.HopTake) error {
