@@ -53,8 +53,8 @@ const (
 	hopLoss    = 4096
 )
 
-// hopProbe is sent until it arrives, before the first round.
-var hopProbe = []byte(`"probe"`)
+// HopProbe is sent until it arrives, before the first round.
+var HopProbe = []byte(`"probe"`)
 
 // A HopSender is the sending one of two ends.
 type HopSender interface {
@@ -144,7 +144,7 @@ func (l *hopLine) fail(err error) {
 }
 
 func (l *hopLine) take(message []byte, more bool) {
-	if bytes.Equal(message, hopProbe) {
+	if bytes.Equal(message, HopProbe) {
 		l.once.Do(func() { close(l.probed) })
 		return
 	}
@@ -176,7 +176,7 @@ func (l *hopLine) probe() error {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		if err := l.sender.Write(hopProbe); err != nil {
+		if err := l.sender.Write(HopProbe); err != nil {
 			return err
 		}
 		if err := l.sender.Flush(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/Arceliar/ironwood/encrypted"
@@ -69,21 +70,69 @@ func playIronwood(relay string) error {
 		return fmt.Errorf("no relay of ironwood: %q", relay)
 	}
 	return measure.PlayHopEnds(func(take measure.HopTake, failed func(error)) (measure.HopSender, error) {
-		s := &ironwoodSender{}
-		var conns [2]*encrypted.PacketConn
-		for i := range conns {
-			if conns[i], err = s.join(addr, key, failed); err != nil {
-				return nil, errors.Join(err, s.Close())
+		for began := time.Now(); ; {
+			s, err := connectIronwood(addr, key, take, failed)
+			if err == nil || !errors.Is(err, errSilent) || time.Since(began) > settleTime {
+				return s, err
 			}
 		}
-		if err := settle(conns[:]); err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		s.from, s.to = conns[0], types.Addr(conns[1].PrivateKey().Public().(ed25519.PublicKey))
-		s.running.Go(func() { failed(readIronwood(conns[1], take)) })
-		s.running.Go(func() { failed(readIronwood(conns[0], take)) }) // a node takes part in handshakes only while it reads
-		return s, nil
 	})
+}
+
+// errSilent is the error of two nodes that exchange nothing. That is so with one pair in thirty, as long as they
+// live. The next pair has other keys.
+var errSilent = errors.New("ironwood's ends exchange no message")
+
+// connectIronwood returns two ends of which one has sent something to the other.
+func connectIronwood(addr string, key ed25519.PublicKey, take measure.HopTake, failed func(error)) (_ *ironwoodSender, err error) {
+	s := &ironwoodSender{}
+	var tried, closed atomic.Bool // an end that is given up has not failed
+	end := func(err error) {
+		if !closed.Load() {
+			failed(err)
+		}
+	}
+	defer func() {
+		if err != nil {
+			closed.Store(true)
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	arrived := make(chan struct{}, 1)
+	var conns [2]*encrypted.PacketConn
+	for i := range conns {
+		if conns[i], err = s.join(addr, key, end); err != nil {
+			return nil, err
+		}
+	}
+	if err := settle(conns[:]); err != nil {
+		return nil, err
+	}
+	s.from, s.to = conns[0], types.Addr(conns[1].PrivateKey().Public().(ed25519.PublicKey))
+	s.running.Go(func() {
+		end(readIronwood(conns[1], func(message []byte, more bool) {
+			if !tried.Load() {
+				select {
+				case arrived <- struct{}{}:
+				default:
+				}
+			}
+			take(message, more)
+		}))
+	})
+	s.running.Go(func() { end(readIronwood(conns[0], take)) }) // a node takes part in handshakes only while it reads
+	for range 60 {
+		if err := s.Write(measure.HopProbe); err != nil {
+			return nil, err
+		}
+		select {
+		case <-arrived:
+			tried.Store(true)
+			return s, nil
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil, errSilent
 }
 
 // settle waits until both ends know the relay, and the same node as their root. A path that a node learns before
