@@ -86,7 +86,7 @@ var errSilent = errors.New("ironwood's ends exchange no message")
 // connectIronwood returns two ends of which one has sent something to the other.
 func connectIronwood(addr string, key ed25519.PublicKey, take measure.HopTake, failed func(error)) (_ *ironwoodSender, err error) {
 	s := &ironwoodSender{}
-	var tried, closed atomic.Bool // an end that is given up has not failed
+	var tried, closed atomic.Bool // an end that is abandoned has not failed
 	end := func(err error) {
 		if !closed.Load() {
 			failed(err)
