@@ -252,7 +252,7 @@ func (r *Router) read(h core.LinkHandle, s *served) error {
 			for _, f := range r.receive(h, s, batch) {
 				f.Free()
 			}
-			clear(room[:])
+			clear(batch)
 			batch = batch[:0]
 			if byed {
 				return nil

@@ -78,7 +78,7 @@ var safeguards = []mutation{
 	{name: "no time limit of the HTTP server for libp2p over plain TCP", file: "node/internal/port/conn.go", test: "TestTCPConnectionOutlivesTheRequestsTimeout",
 		old: "c.Conn.SetDeadline(time.Time{}) // libp2p", new: "// libp2p"},
 	{name: "a connection of libp2p over plain TCP that the HTTP server closes", file: "node/internal/port/conn.go", test: "TestTCP",
-		old: "	if given {\n\t\treturn nil", new: "	if given && false {\n\t\treturn nil"},
+		old: "connClosed) && c.isGiven()", new: "connClosed) && c.isGiven() && false"},
 	{name: "growth of a table in steps", file: "protocol/internal/seen/seen.go", test: "TestGrowsInSteps",
 		old: "for range copyLines {", new: "for range 16 * copyLines {"},
 	{name: "no entries of an old generation under its number", file: "protocol/internal/seen/seen.go", test: "TestSweeps",

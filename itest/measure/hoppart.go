@@ -53,8 +53,8 @@ const (
 	hopLoss    = 4096
 )
 
-// HopProbe is sent until it arrives, before the first round.
-var HopProbe = []byte(`"probe"`)
+// hopProbe is sent until it arrives, before the first round.
+var hopProbe = []byte(`"probe"`)
 
 // A HopSender is the sending one of two ends.
 type HopSender interface {
@@ -144,7 +144,7 @@ func (l *hopLine) fail(err error) {
 }
 
 func (l *hopLine) take(message []byte, more bool) {
-	if bytes.Equal(message, HopProbe) {
+	if bytes.Equal(message, hopProbe) {
 		l.once.Do(func() { close(l.probed) })
 		return
 	}
@@ -171,26 +171,37 @@ func (l *hopLine) take(message []byte, more bool) {
 
 // probe sends probes until one arrives.
 func (l *hopLine) probe() error {
-	deadline := time.NewTimer(hopPatience)
+	if err := ProbeHop(l.sender, l.probed, hopPatience); err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return errors.Join(err, l.err)
+	}
+	time.Sleep(500 * time.Millisecond) // for the rest of them
+	return nil
+}
+
+// ErrHopSilent is the error of ProbeHop if no probe arrives.
+var ErrHopSilent = errors.New("no message arrives")
+
+// ProbeHop sends probes until arrived is closed, for at most that time.
+func ProbeHop(sender HopSender, arrived <-chan struct{}, patience time.Duration) error {
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		if err := l.sender.Write(HopProbe); err != nil {
+		if err := sender.Write(hopProbe); err != nil {
 			return err
 		}
-		if err := l.sender.Flush(); err != nil {
+		if err := sender.Flush(); err != nil {
 			return err
 		}
 		select {
-		case <-l.probed:
-			time.Sleep(500 * time.Millisecond) // for the rest of them
+		case <-arrived:
 			return nil
 		case <-again.C:
 		case <-deadline.C:
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			return errors.Join(errors.New("no message arrives"), l.err)
+			return ErrHopSilent
 		}
 	}
 }

@@ -116,10 +116,8 @@ func (p *GoPeer) AddrWith(part string) (string, error) {
 
 // AddrOver returns the first of its multiaddrs over a transport, named as in the function AddrOver.
 func (p *GoPeer) AddrOver(transport string) (string, error) {
-	for _, addr := range p.Ready.Addrs {
-		if isOver(addr, transport) {
-			return addr, nil
-		}
+	if i := slices.IndexFunc(p.Ready.Addrs, func(addr string) bool { return isOver(addr, transport) }); i >= 0 {
+		return p.Ready.Addrs[i], nil
 	}
 	return "", fmt.Errorf("itest: the peer has no address over %s: %v", transport, p.Ready.Addrs)
 }

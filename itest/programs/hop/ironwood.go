@@ -72,21 +72,21 @@ func playIronwood(relay string) error {
 	return measure.PlayHopEnds(func(take measure.HopTake, failed func(error)) (measure.HopSender, error) {
 		for began := time.Now(); ; {
 			s, err := connectIronwood(addr, key, take, failed)
-			if err == nil || !errors.Is(err, errSilent) || time.Since(began) > settleTime {
+			if err == nil || !errors.Is(err, measure.ErrHopSilent) || time.Since(began) > settleTime {
 				return s, err
 			}
 		}
 	})
 }
 
-// errSilent is the error of two nodes that exchange nothing. That is so with one pair in thirty, as long as they
-// live. The next pair has other keys.
-var errSilent = errors.New("ironwood's ends exchange no message")
+// silence is the time after which two nodes that exchange nothing are replaced. That is so with one pair in
+// thirty, as long as they live. The next pair has other keys.
+const silence = 3 * time.Second
 
 // connectIronwood returns two ends of which one has sent something to the other.
 func connectIronwood(addr string, key ed25519.PublicKey, take measure.HopTake, failed func(error)) (_ *ironwoodSender, err error) {
 	s := &ironwoodSender{}
-	var tried, closed atomic.Bool // an end that is abandoned has not failed
+	var closed atomic.Bool // an end that is abandoned has not failed
 	end := func(err error) {
 		if !closed.Load() {
 			failed(err)
@@ -98,7 +98,8 @@ func connectIronwood(addr string, key ed25519.PublicKey, take measure.HopTake, f
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	arrived := make(chan struct{}, 1)
+	arrived := make(chan struct{})
+	first := sync.OnceFunc(func() { close(arrived) })
 	var conns [2]*encrypted.PacketConn
 	for i := range conns {
 		if conns[i], err = s.join(addr, key, end); err != nil {
@@ -111,28 +112,12 @@ func connectIronwood(addr string, key ed25519.PublicKey, take measure.HopTake, f
 	s.from, s.to = conns[0], types.Addr(conns[1].PrivateKey().Public().(ed25519.PublicKey))
 	s.running.Go(func() {
 		end(readIronwood(conns[1], func(message []byte, more bool) {
-			if !tried.Load() {
-				select {
-				case arrived <- struct{}{}:
-				default:
-				}
-			}
+			first()
 			take(message, more)
 		}))
 	})
 	s.running.Go(func() { end(readIronwood(conns[0], take)) }) // a node takes part in handshakes only while it reads
-	for range 60 {
-		if err := s.Write(measure.HopProbe); err != nil {
-			return nil, err
-		}
-		select {
-		case <-arrived:
-			tried.Store(true)
-			return s, nil
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	return nil, errSilent
+	return s, measure.ProbeHop(s, arrived, silence)
 }
 
 // settle waits until both ends know the relay, and the same node as their root. A path that a node learns before

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,9 +61,15 @@ type portConn struct {
 	upgraded atomic.Bool              // the 101 was written
 	held     holder
 
-	mu            sync.Mutex
-	given, closed bool // at most one of them
+	state atomic.Int32 // which of these it is: open, given or closed
 }
+
+// The states of a portConn for the server. Only the first change counts.
+const (
+	connOpen = iota
+	connGiven
+	connClosed
+)
 
 func newPortConn(c manet.Conn, l *portListener) *portConn {
 	p := &portConn{Conn: c, listener: l}
@@ -102,22 +107,13 @@ func (c *portConn) Read(b []byte) (int, error) {
 // give passes the connection to libp2p, with the bytes that were read of it. The server has none
 // from then on.
 func (c *portConn) give(head []byte) {
-	split := c.listener.split.Load()
-	c.mu.Lock()
-	c.given = split != nil && !c.closed
-	given := c.given
-	c.mu.Unlock()
-	if given {
+	if split := c.listener.split.Load(); split != nil && c.state.CompareAndSwap(connOpen, connGiven) {
 		c.Conn.SetDeadline(time.Time{}) // libp2p sets its own
 		split.take(&replayConn{Conn: c.Conn, head: slices.Clone(head)}, c.scope)
 	}
 }
 
-func (c *portConn) isGiven() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.given
-}
+func (c *portConn) isGiven() bool { return c.state.Load() == connGiven }
 
 // SetDeadline, SetReadDeadline and SetWriteDeadline do nothing to a connection that was given away.
 func (c *portConn) SetDeadline(t time.Time) error {
@@ -180,11 +176,7 @@ func (c *portConn) write(b []byte) (int, error) {
 }
 
 func (c *portConn) Close() error {
-	c.mu.Lock()
-	c.closed = !c.given
-	given := c.given
-	c.mu.Unlock()
-	if given {
+	if !c.state.CompareAndSwap(connOpen, connClosed) && c.isGiven() {
 		return nil
 	}
 	c.Conn.SetWriteDeadline(time.Now().Add(closeFrameTimeout))
